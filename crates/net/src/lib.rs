@@ -1,1 +1,31 @@
-//! sotto-net
+//! Moves bytes between the parties; knows no tensors.
+//!
+//! A [`Link`] is a blocking, ordered pipe of step-named messages to one peer: [`Link::send`] never
+//! waits for the peer and [`Link::recv`] never waits for ever. Every message carries its step and
+//! its length, both are checked before anything is allocated for it, and a peer at another step is
+//! an [`Error::Desync`] that names both steps.
+//!
+//! Two links exist: [`local_pair`] inside one process, and [`QuicLink`] (QUIC with TLS 1.3, each
+//! side pinning the other's exact [`Certificate`]) made by an [`Endpoint`]. Protocol code is
+//! blocking, one thread per party; the asynchronous runtime lives inside the endpoint.
+
+pub mod control;
+mod endpoint;
+mod error;
+mod failure;
+mod frame;
+mod identity;
+mod inbox;
+mod link;
+mod local;
+mod pinning;
+mod profile;
+mod quic;
+
+pub use endpoint::Endpoint;
+pub use error::{Due, Error};
+pub use identity::{Certificate, Identity};
+pub use link::{Link, Traffic};
+pub use local::{LocalLink, local_pair};
+pub use profile::Profile;
+pub use quic::QuicLink;

@@ -1,0 +1,147 @@
+//! Why a link died, and how QUIC's reasons become ours.
+
+use quinn::{ConnectionError, ReadError, VarInt, WriteError};
+
+use crate::Error;
+
+/// Application close codes; `FINISHED` carries how many messages were taken in.
+pub(crate) const FINISHED: VarInt = VarInt::from_u32(0);
+pub(crate) const ABANDONED: VarInt = VarInt::from_u32(1);
+pub(crate) const STOPPED: VarInt = VarInt::from_u32(2);
+
+/// Why a link can carry nothing more; becomes an [`Error`] when somebody asks for a step.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    /// The peer finished politely, after taking `received` of our messages.
+    Finished {
+        received: u64,
+    },
+    Gone {
+        why: String,
+        remedy: &'static str,
+    },
+    Garbage(String),
+    Identity(String),
+    /// Our own error, found at a `recv`: every later call repeats it.
+    Ours(Error),
+}
+
+impl Failure {
+    pub fn gone(why: impl Into<String>, remedy: &'static str) -> Self {
+        Failure::Gone {
+            why: why.into(),
+            remedy,
+        }
+    }
+
+    pub fn into_error(self, peer: &str, step: u32) -> Error {
+        let peer = peer.to_owned();
+        match self {
+            Failure::Finished { .. } => Error::Link {
+                peer,
+                step,
+                why: "it has finished and closed the link".into(),
+                remedy: "compare the plans of both sides",
+            },
+            Failure::Gone { why, remedy } => Error::Link {
+                peer,
+                step,
+                why,
+                remedy,
+            },
+            Failure::Garbage(why) => Error::Garbage { peer, step, why },
+            Failure::Identity(why) => Error::Identity { peer, why },
+            Failure::Ours(error) => error,
+        }
+    }
+}
+
+pub(crate) fn stream_ended() -> Failure {
+    Failure::gone("it ended the stream without finishing", "look at its log")
+}
+
+pub(crate) fn read_failure(error: ReadError) -> Failure {
+    match error {
+        ReadError::ConnectionLost(error) => connection_failure(error),
+        ReadError::Reset(_) => stream_ended(),
+        error => Failure::gone(error.to_string(), "look at its log"),
+    }
+}
+
+pub(crate) fn write_failure(error: WriteError) -> Failure {
+    match error {
+        WriteError::ConnectionLost(error) => connection_failure(error),
+        WriteError::Stopped(_) => stream_ended(),
+        error => Failure::gone(error.to_string(), "look at its log"),
+    }
+}
+
+/// quinn wraps its own error when it is read through tokio's trait.
+pub(crate) fn io_failure(error: std::io::Error) -> Failure {
+    let text = error.to_string();
+    match error
+        .into_inner()
+        .and_then(|inner| inner.downcast::<ReadError>().ok())
+    {
+        Some(error) => read_failure(*error),
+        None => Failure::gone(text, "look at its log"),
+    }
+}
+
+/// TLS alerts by which a peer refuses our certificate.
+const CERTIFICATE_ALERTS: [u64; 9] = [41, 42, 43, 44, 45, 46, 48, 49, 116];
+
+pub(crate) fn connection_failure(error: ConnectionError) -> Failure {
+    match error {
+        ConnectionError::ApplicationClosed(close) => {
+            let reason = &close.reason;
+            if close.error_code == FINISHED {
+                match <[u8; 8]>::try_from(&reason[..]) {
+                    Ok(received) => Failure::Finished {
+                        received: u64::from_le_bytes(received),
+                    },
+                    Err(_) => Failure::Garbage("a finish without its count".into()),
+                }
+            } else if close.error_code == STOPPED {
+                // A hostile peer writes this text: keep it short and printable.
+                let why: String = String::from_utf8_lossy(reason).chars().take(200).collect();
+                let why: String = why
+                    .chars()
+                    .map(|c| {
+                        if c.is_ascii_graphic() || c == ' ' {
+                            c
+                        } else {
+                            '?'
+                        }
+                    })
+                    .collect();
+                Failure::gone(
+                    format!("it stopped: {why}"),
+                    "compare the plans and versions of both sides",
+                )
+            } else {
+                Failure::gone("it went away without finishing", "look at its log")
+            }
+        }
+        ConnectionError::ConnectionClosed(close) => {
+            let code = u64::from(close.error_code);
+            if code >> 8 == 1 && CERTIFICATE_ALERTS.contains(&(code & 0xff)) {
+                Failure::Identity("it refused our certificate; give it our .cert file".into())
+            } else {
+                Failure::gone(
+                    format!("it broke the connection off ({})", close.error_code),
+                    "look at its log",
+                )
+            }
+        }
+        ConnectionError::TimedOut => Failure::gone(
+            "it fell silent",
+            "see whether it runs and the network works",
+        ),
+        ConnectionError::Reset => Failure::gone("it restarted", "connect again"),
+        ConnectionError::LocallyClosed => {
+            Failure::gone("this side closed the link", "connect again")
+        }
+        error => Failure::gone(error.to_string(), "look at the logs of both sides"),
+    }
+}

@@ -1,0 +1,292 @@
+//! Who a party is: a self-signed certificate, known to the others by its exact bytes.
+
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ED25519};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::Error;
+
+const CERTIFICATE_TAG: &str = "CERTIFICATE";
+const KEY_TAG: &str = "PRIVATE KEY";
+
+/// A party's public certificate; its fingerprint is what people compare.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Certificate(CertificateDer<'static>);
+
+impl Certificate {
+    pub(crate) fn from_der(der: &CertificateDer<'_>) -> Self {
+        Certificate(der.clone().into_owned())
+    }
+
+    pub(crate) fn der(&self) -> &CertificateDer<'static> {
+        &self.0
+    }
+
+    /// Reads the PEM text of one certificate.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the text is not exactly that.
+    pub fn from_pem(text: &str) -> Result<Self, Error> {
+        let parsed = pem::parse(text)
+            .map_err(|error| Error::Config(format!("not a certificate in PEM form: {error}")))?;
+        if parsed.tag() != CERTIFICATE_TAG {
+            return Err(Error::Config(format!(
+                "PEM text of a {}, not of a certificate",
+                parsed.tag()
+            )));
+        }
+        let der = CertificateDer::from(parsed.into_contents());
+        rustls::server::ParsedCertificate::try_from(&der)
+            .map_err(|error| Error::Config(format!("not an X.509 certificate: {error}")))?;
+        Ok(Certificate(der))
+    }
+
+    /// The certificate as PEM text, to be given to the other parties.
+    pub fn to_pem(&self) -> String {
+        pem::encode(&pem::Pem::new(CERTIFICATE_TAG, self.0.to_vec()))
+    }
+
+    /// Reads a certificate file in PEM form.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Config`], naming the file.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let text = fs::read_to_string(path)
+            .map_err(|error| Error::io(format!("read {}", path.display()), &error))?;
+        Certificate::from_pem(&text)
+            .map_err(|error| Error::Config(format!("{}: {error}", path.display())))
+    }
+
+    /// Writes the certificate as a PEM file, over an older one if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Io`], naming the file.
+    pub fn save(&self, path: &Path) -> Result<(), Error> {
+        fs::write(path, self.to_pem())
+            .map_err(|error| Error::io(format!("write {}", path.display()), &error))
+    }
+
+    /// SHA-256 of the certificate in hex, as `openssl x509 -fingerprint -sha256` shows it but for
+    /// the colons.
+    pub fn fingerprint(&self) -> String {
+        let digest = ring::digest::digest(&ring::digest::SHA256, &self.0);
+        digest
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Certificate({})", self.fingerprint())
+    }
+}
+
+/// A party's certificate and private key (Ed25519).
+///
+/// # Security
+/// The key's bytes are wiped on drop; the copies inside the TLS library are not. The certificate
+/// never expires: trust ends when the others drop it from their lists.
+pub struct Identity {
+    name: String,
+    certificate: Certificate,
+    key: Zeroizing<Vec<u8>>,
+}
+
+impl Identity {
+    /// A fresh key and a self-signed certificate for it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a name that is not letters, digits, `-` and `_`.
+    pub fn generate(name: &str) -> Result<Self, Error> {
+        check_name(name)?;
+        let failed = |error: rcgen::Error| {
+            Error::Config(format!("cannot make a certificate for {name}: {error}"))
+        };
+        let mut pair = KeyPair::generate_for(&PKCS_ED25519).map_err(failed)?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let certificate = params.self_signed(&pair).map_err(failed)?;
+        let key = Zeroizing::new(pair.serialized_der().to_vec());
+        pair.zeroize();
+        Ok(Identity {
+            name: name.into(),
+            certificate: Certificate::from_der(certificate.der()),
+            key,
+        })
+    }
+
+    /// Writes `name.key` (mode 0600 from the start) and `name.cert` into the folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; a key file that is there already is never overwritten.
+    pub fn save(&self, dir: &Path) -> Result<(), Error> {
+        let path = dir.join(format!("{}.key", self.name));
+        let text = Zeroizing::new(pem::encode(&pem::Pem::new(KEY_TAG, self.key.to_vec())));
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let written = options.open(&path).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        });
+        written.map_err(|error| Error::io(format!("write {}", path.display()), &error))?;
+        self.certificate
+            .save(&dir.join(format!("{}.cert", self.name)))
+    }
+
+    /// Reads what [`Identity::save`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Config`]; a key file that others may read is refused.
+    pub fn load(dir: &Path, name: &str) -> Result<Self, Error> {
+        check_name(name)?;
+        let path = dir.join(format!("{name}.key"));
+        let io = |error: std::io::Error| Error::io(format!("read {}", path.display()), &error);
+        #[cfg(unix)]
+        {
+            let mode = std::os::unix::fs::PermissionsExt::mode(
+                &fs::metadata(&path).map_err(io)?.permissions(),
+            );
+            if mode & 0o077 != 0 {
+                let path = path.display();
+                return Err(Error::Config(format!(
+                    "{path} may be read by others; chmod 600 it, or make a new one"
+                )));
+            }
+        }
+        let text = Zeroizing::new(fs::read_to_string(&path).map_err(io)?);
+        // The parser's own error might quote the file.
+        let parsed = pem::parse(text.as_bytes())
+            .ok()
+            .filter(|parsed| parsed.tag() == KEY_TAG);
+        let parsed = parsed.ok_or_else(|| {
+            Error::Config(format!(
+                "{} is not a private key in PEM form",
+                path.display()
+            ))
+        })?;
+        let key = Zeroizing::new(parsed.into_contents());
+        let certificate = Certificate::load(&dir.join(format!("{name}.cert")))?;
+        Ok(Identity {
+            name: name.into(),
+            certificate,
+            key,
+        })
+    }
+
+    /// The public half, to be given to the other parties.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// The party's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
+        PrivatePkcs8KeyDer::from(self.key.to_vec()).into()
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Identity({}, {})",
+            self.name,
+            self.certificate.fingerprint()
+        )
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+        return Err(Error::Config(
+            "a party's name is 1 to 64 letters, digits, - and _".into(),
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_survives_its_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = Identity::generate("client").unwrap();
+        made.save(dir.path()).unwrap();
+        let read = Identity::load(dir.path(), "client").unwrap();
+        assert_eq!(made.certificate(), read.certificate());
+        assert_eq!(*made.key, *read.key);
+        assert_eq!(made.certificate().fingerprint().len(), 64);
+        assert!(made.save(dir.path()).is_err(), "never overwrites a key");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_key_file_is_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        Identity::generate("client")
+            .unwrap()
+            .save(dir.path())
+            .unwrap();
+        let path = dir.path().join("client.key");
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let error = Identity::load(dir.path(), "client")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn nothing_shows_the_key() {
+        let made = Identity::generate("client").unwrap();
+        let text = format!("{made:?}");
+        assert!(text.contains(&made.certificate().fingerprint()));
+        assert!(
+            text.len() < 100,
+            "a name and a fingerprint, nothing more: {text}"
+        );
+    }
+
+    #[test]
+    fn bad_files_and_names_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(
+            Identity::load(dir.path(), "client"),
+            Err(Error::Io { .. })
+        ));
+        assert!(Identity::generate("../x").is_err());
+        assert!(Identity::generate("").is_err());
+        let made = Identity::generate("client").unwrap();
+        let key = pem::encode(&pem::Pem::new(KEY_TAG, made.key.to_vec()));
+        assert!(Certificate::from_pem(&key).is_err());
+        assert!(
+            Certificate::from_pem(&pem::encode(&pem::Pem::new(CERTIFICATE_TAG, vec![0x30, 0])))
+                .is_err()
+        );
+        assert_eq!(
+            &Certificate::from_pem(&made.certificate().to_pem()).unwrap(),
+            made.certificate()
+        );
+    }
+}

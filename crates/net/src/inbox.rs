@@ -1,0 +1,262 @@
+//! Where a peer's messages wait for the blocking side.
+//!
+//! Memory stays bounded whatever the peer sends: a frame is taken in unasked only within the
+//! prefetch budget; beyond it the header waits here until a `recv` has agreed with its step and
+//! length, and the transport's flow control pushes back on the peer meanwhile.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use crate::failure::Failure;
+use crate::frame::{FRAME_COST, Frame, Header};
+use crate::{Due, Error};
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Frame>,
+    /// Bytes in `queue` and admitted but not yet whole.
+    held: u64,
+    /// The frame under way: its header, and whether its payload may be read.
+    coming: Option<(Header, bool)>,
+    /// Messages taken in whole, ever.
+    taken_in: u64,
+    fin_received: bool,
+    failure: Option<Failure>,
+}
+
+pub(crate) struct Inbox {
+    peer: String,
+    state: Mutex<State>,
+    arrived: Condvar,
+    room: Notify,
+    /// Counts the changes, so that a receiver can spin without the lock.
+    changes: AtomicU64,
+}
+
+fn cost(len: u64) -> u64 {
+    len + FRAME_COST
+}
+
+impl Inbox {
+    pub fn new(peer: String) -> Self {
+        Inbox {
+            peer,
+            state: Mutex::default(),
+            arrived: Condvar::new(),
+            room: Notify::new(),
+            changes: AtomicU64::new(0),
+        }
+    }
+
+    pub fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .expect("nothing panics while it holds the inbox")
+    }
+
+    fn wake(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
+        self.arrived.notify_all();
+    }
+
+    // The transport's side.
+
+    /// Announces a header and waits until its payload may be read into memory.
+    pub async fn admit(&self, header: Header, prefetch: u64) {
+        {
+            let mut state = self.lock();
+            let fits = state.held + cost(header.len) <= prefetch;
+            state.coming = Some((header, fits));
+            if fits {
+                state.held += cost(header.len);
+                return;
+            }
+        }
+        self.wake();
+        loop {
+            self.room.notified().await;
+            let mut state = self.lock();
+            let granted = matches!(state.coming, Some((_, true)));
+            if granted || state.held + cost(header.len) <= prefetch {
+                state.coming = Some((header, true));
+                state.held += cost(header.len);
+                return;
+            }
+        }
+    }
+
+    /// Hands over the frame that was admitted.
+    pub fn deliver(&self, frame: Frame) {
+        let mut state = self.lock();
+        state.coming = None;
+        state.taken_in += 1;
+        state.queue.push_back(frame);
+        drop(state);
+        self.wake();
+    }
+
+    /// Takes a frame in without admission; the error is what the inbox would then have held.
+    pub fn push(&self, frame: Frame, limit: u64) -> Result<(), u64> {
+        let mut state = self.lock();
+        let held = state.held + cost(frame.payload.len() as u64);
+        if held > limit {
+            return Err(held);
+        }
+        state.held = held;
+        state.taken_in += 1;
+        state.queue.push_back(frame);
+        drop(state);
+        self.wake();
+        Ok(())
+    }
+
+    /// The peer has everything that we sent.
+    pub fn fin_received(&self) {
+        self.lock().fin_received = true;
+        self.wake();
+    }
+
+    /// Nothing more will come; the first reason stands.
+    pub fn fail(&self, failure: Failure) {
+        self.lock().failure.get_or_insert(failure);
+        self.wake();
+    }
+
+    // The blocking side.
+
+    /// Messages taken in whole, ever.
+    pub fn taken_in(&self) -> u64 {
+        self.lock().taken_in
+    }
+
+    /// The error that a call at `step` meets if the link is dead.
+    pub fn check(&self, step: u32) -> Result<(), Error> {
+        match &self.lock().failure {
+            Some(failure) => Err(failure.clone().into_error(&self.peer, step)),
+            None => Ok(()),
+        }
+    }
+
+    /// The next message, if it is the one that is due.
+    pub fn take(
+        &self,
+        step: u32,
+        due: Due,
+        deadline: Duration,
+        spin: Duration,
+    ) -> Result<Vec<u8>, Error> {
+        self.wait(step, deadline, spin, |state| {
+            if let Some(Failure::Ours(error)) = &state.failure {
+                return Some(Err(error.clone()));
+            }
+            let next = match (state.queue.front(), state.coming) {
+                (Some(frame), _) => (frame.step, frame.payload.len() as u64),
+                (None, Some((header, _))) => (header.step, header.len),
+                (None, None) => {
+                    let failure = state.failure.clone()?;
+                    return Some(Err(failure.into_error(&self.peer, step)));
+                }
+            };
+            if next.0 != step || !due.allows(next.1) {
+                let peer = self.peer.clone();
+                let error = Error::Desync {
+                    peer,
+                    step,
+                    due,
+                    their_step: next.0,
+                    their_len: next.1,
+                };
+                state.failure = Some(Failure::Ours(error.clone()));
+                return Some(Err(error));
+            }
+            if let Some(frame) = state.queue.pop_front() {
+                state.held -= cost(frame.payload.len() as u64);
+                if state.coming.is_some_and(|(_, admitted)| !admitted) {
+                    self.room.notify_one();
+                }
+                return Some(Ok(frame.payload));
+            }
+            if let Some((_, admitted @ false)) = &mut state.coming {
+                *admitted = true;
+                self.room.notify_one();
+            }
+            let failure = state.failure.clone()?;
+            Some(Err(failure.into_error(&self.peer, step)))
+        })
+    }
+
+    /// Waits until the peer has everything: `sent` messages.
+    pub fn await_fin(&self, step: u32, sent: u64, deadline: Duration) -> Result<(), Error> {
+        self.wait(step, deadline, Duration::ZERO, |state| {
+            if state.fin_received {
+                return Some(Ok(()));
+            }
+            match state.failure.clone()? {
+                Failure::Finished { received } if received == sent => Some(Ok(())),
+                Failure::Finished { received } => Some(Err(Error::Link {
+                    peer: self.peer.clone(),
+                    step,
+                    why: format!("it finished after {received} of our {sent} messages"),
+                    remedy: "compare the plans of both sides",
+                })),
+                failure => Some(Err(failure.into_error(&self.peer, step))),
+            }
+        })
+    }
+
+    fn wait<T>(
+        &self,
+        step: u32,
+        deadline: Duration,
+        spin: Duration,
+        mut poll: impl FnMut(&mut State) -> Option<Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let start = Instant::now();
+        loop {
+            let seen = self.changes.load(Ordering::Acquire);
+            if let Some(done) = poll(&mut self.lock()) {
+                return done;
+            }
+            if !spin.is_zero() && self.spin(seen, start, spin) {
+                continue;
+            }
+            let mut state = self.lock();
+            loop {
+                if let Some(done) = poll(&mut state) {
+                    return done;
+                }
+                let waited = start.elapsed();
+                let Some(left) = deadline.checked_sub(waited).filter(|left| !left.is_zero()) else {
+                    return Err(Error::Deadline {
+                        peer: self.peer.clone(),
+                        step,
+                        waited,
+                    });
+                };
+                let woken = self.arrived.wait_timeout(state, left);
+                state = woken.expect("nothing panics while it holds the inbox").0;
+            }
+        }
+    }
+
+    /// Whether something changed while we span.
+    fn spin(&self, seen: u64, start: Instant, spin: Duration) -> bool {
+        while start.elapsed() < spin {
+            for _ in 0..32 {
+                if self.changes.load(Ordering::Acquire) != seen {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,83 @@
+//! The pipe that protocol code talks through.
+
+use std::time::Duration;
+
+use crate::Error;
+
+/// What a link waits at most for a peer unless told otherwise.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What went over a link so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Payload bytes given to `send`.
+    pub bytes_sent: u64,
+    /// Payload bytes that `recv` returned.
+    pub bytes_received: u64,
+    /// Messages given to `send`.
+    pub messages_sent: u64,
+    /// Messages that `recv` returned.
+    pub messages_received: u64,
+    /// UDP payload bytes sent, with headers, acknowledgements and repeats; 0 on a local link.
+    pub wire_sent: u64,
+    /// UDP payload bytes received; 0 on a local link.
+    pub wire_received: u64,
+}
+
+impl Traffic {
+    pub(crate) fn sent(&mut self, len: usize) {
+        self.bytes_sent += len as u64;
+        self.messages_sent += 1;
+    }
+
+    pub(crate) fn received(&mut self, len: usize) {
+        self.bytes_received += len as u64;
+        self.messages_received += 1;
+    }
+}
+
+/// Blocking, ordered, step-named message pipe to one peer.
+///
+/// After any error but [`Error::Deadline`] and [`Error::Overflow`] the link is dead and repeats
+/// the error.
+pub trait Link: Send {
+    /// Queues a message; never waits for the peer.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] when the queue is full (nothing was queued then), [`Error::Link`] when
+    /// the peer is known to be gone.
+    fn send(&mut self, step: u32, payload: Vec<u8>) -> Result<(), Error>;
+
+    /// The peer's next message, which must carry `step` and exactly `len` bytes.
+    ///
+    /// # Errors
+    /// [`Error::Desync`] for another step or length, [`Error::Deadline`] when it is not whole in
+    /// time (it may be asked for again), [`Error::Link`] and [`Error::Garbage`].
+    fn recv(&mut self, step: u32, len: usize) -> Result<Vec<u8>, Error>;
+
+    /// The peer's next message, which must carry `step` and at most `limit` bytes; the length is
+    /// checked before anything is allocated for it.
+    ///
+    /// # Errors
+    /// As [`Link::recv`].
+    fn recv_upto(&mut self, step: u32, limit: usize) -> Result<Vec<u8>, Error>;
+
+    /// How long `recv` and `finish` wait from now on (60 s at first).
+    fn set_deadline(&mut self, deadline: Duration);
+
+    /// Payload bytes and messages so far, both ways.
+    fn traffic(&self) -> Traffic;
+
+    /// The peer's name and address, for people.
+    fn peer(&self) -> &str;
+
+    /// Sends what is queued, waits until the peer has taken in all of it, and closes the link.
+    ///
+    /// What the peer sent and we have not read is dropped. Both sides may call it, in any order;
+    /// a link that is dropped without it is an [`Error::Link`] on the other side.
+    ///
+    /// # Errors
+    /// [`Error::Deadline`] when the peer does not take everything in time, [`Error::Link`] when it
+    /// is gone before it had.
+    fn finish(&mut self) -> Result<(), Error>;
+}

@@ -1,0 +1,184 @@
+//! Transport settings by kind of network, from measurements.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::congestion::CubicConfig;
+use quinn::{
+    AckFrequencyConfig, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::Error;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// What a link may queue unless told otherwise.
+pub(crate) const QUEUE_LIMIT: u64 = 1 << 30;
+
+/// Transport settings; start from [`Profile::loopback`], [`Profile::lan`] or [`Profile::wan`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Profile {
+    /// UDP payload of a packet. 6500 lets ten segments of one offloaded send stay below 65,535.
+    pub mtu: u16,
+    /// Whether larger packets are probed for, from `mtu` up to this size.
+    pub discover_mtu: Option<u16>,
+    /// How much a peer may send ahead of us reading (bytes).
+    pub receive_window: u64,
+    /// How much may be in flight to a peer (bytes).
+    pub send_window: u64,
+    /// Initial congestion window (bytes).
+    pub initial_window: u64,
+    /// Kernel socket buffers asked for (bytes); the system may give less.
+    pub socket_buffer: usize,
+    /// Round-trip time assumed before one is measured.
+    pub initial_rtt: Duration,
+    /// How long a peer may hold an acknowledgement back.
+    pub ack_delay: Option<Duration>,
+    /// Packets that a peer may leave unacknowledged.
+    pub ack_every: u32,
+    /// A peer that is silent for so long is gone.
+    pub idle: Duration,
+    /// One attempt to connect, before the next one.
+    pub attempt: Duration,
+    /// Largest message accepted (bytes).
+    pub max_frame: u64,
+    /// Messages taken into memory before they are asked for (bytes).
+    pub prefetch: u64,
+    /// Messages that may wait to be sent (bytes).
+    pub queue_limit: u64,
+    /// How long `recv` polls before it sleeps; worth it only where each party has a core.
+    pub spin: Duration,
+}
+
+impl Profile {
+    /// Parties on one machine.
+    pub fn loopback() -> Self {
+        Profile {
+            mtu: 6500,
+            discover_mtu: None,
+            receive_window: 64 * MIB,
+            send_window: 64 * MIB,
+            initial_window: 4 * MIB,
+            socket_buffer: 32 << 20,
+            initial_rtt: Duration::from_millis(20),
+            ack_delay: None,
+            ack_every: 1,
+            idle: Duration::from_secs(20),
+            attempt: Duration::from_millis(500),
+            max_frame: 256 * MIB,
+            prefetch: 64 * MIB,
+            queue_limit: QUEUE_LIMIT,
+            spin: Duration::ZERO,
+        }
+    }
+
+    /// Parties on a local network with ordinary 1500-byte frames.
+    pub fn lan() -> Self {
+        Profile {
+            mtu: 1452,
+            discover_mtu: Some(8952),
+            ..Profile::loopback()
+        }
+    }
+
+    /// Parties far apart: a large initial window saves round trips.
+    pub fn wan() -> Self {
+        Profile {
+            mtu: 1452,
+            initial_rtt: Duration::from_millis(100),
+            idle: Duration::from_secs(30),
+            attempt: Duration::from_secs(3),
+            ..Profile::loopback()
+        }
+    }
+
+    pub(crate) fn transport(&self) -> Result<Arc<TransportConfig>, Error> {
+        let varint = |what: &str, value: u64| {
+            VarInt::from_u64(value)
+                .map_err(|_| Error::Config(format!("{what} of {value} is too large")))
+        };
+        let idle = IdleTimeout::try_from(self.idle)
+            .map_err(|_| Error::Config(format!("an idle time of {:?} is too long", self.idle)))?;
+        if self.mtu < 1200 || u64::from(self.mtu) * 10 > 65_535 + u64::from(self.mtu) {
+            return Err(Error::Config(format!(
+                "an MTU of {} is not within 1200 to 7200",
+                self.mtu
+            )));
+        }
+        let mut cubic = CubicConfig::default();
+        cubic.initial_window(self.initial_window);
+        let mut transport = TransportConfig::default();
+        transport
+            .initial_mtu(self.mtu)
+            .mtu_discovery_config(self.discover_mtu.map(|upper| {
+                let mut discovery = MtuDiscoveryConfig::default();
+                discovery.upper_bound(upper);
+                discovery
+            }))
+            .enable_segmentation_offload(true)
+            .stream_receive_window(varint("a receive window", self.receive_window)?)
+            .receive_window(varint("a receive window", self.receive_window)?)
+            .send_window(self.send_window)
+            .initial_rtt(self.initial_rtt)
+            .congestion_controller_factory(Arc::new(cubic))
+            .max_idle_timeout(Some(idle))
+            .keep_alive_interval(Some(self.idle / 4))
+            // One bidirectional stream per link, and nothing else.
+            .max_concurrent_bidi_streams(VarInt::from_u32(1))
+            .max_concurrent_uni_streams(VarInt::from_u32(0))
+            .datagram_receive_buffer_size(None);
+        if self.ack_every != 1 || self.ack_delay.is_some() {
+            let mut acks = AckFrequencyConfig::default();
+            acks.ack_eliciting_threshold(VarInt::from_u32(self.ack_every))
+                .max_ack_delay(self.ack_delay);
+            transport.ack_frequency_config(Some(acks));
+        }
+        Ok(Arc::new(transport))
+    }
+
+    pub(crate) fn endpoint(&self) -> Result<EndpointConfig, Error> {
+        let mut config = EndpointConfig::default();
+        let largest = self.discover_mtu.unwrap_or(0).max(65_527);
+        config
+            .max_udp_payload_size(largest)
+            .map_err(|error| Error::Config(format!("UDP payloads of {largest} bytes: {error}")))?;
+        Ok(config)
+    }
+
+    /// A bound UDP socket with large buffers.
+    pub(crate) fn socket(&self, addr: SocketAddr) -> Result<UdpSocket, Error> {
+        let open = || -> std::io::Result<Socket> {
+            let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+            socket.set_nonblocking(true)?;
+            socket.bind(&addr.into())?;
+            Ok(socket)
+        };
+        let socket = open().map_err(|error| Error::io(format!("listen at {addr}"), &error))?;
+        // A smaller buffer costs speed, not correctness: the first way that works will do.
+        #[cfg(target_os = "linux")]
+        let forced = {
+            use rustix::net::sockopt::{
+                set_socket_recv_buffer_size_force, set_socket_send_buffer_size,
+            };
+            set_socket_send_buffer_size(&socket, self.socket_buffer).is_ok()
+                && set_socket_recv_buffer_size_force(&socket, self.socket_buffer).is_ok()
+        };
+        #[cfg(not(target_os = "linux"))]
+        let forced = false;
+        if !forced {
+            let sizes = socket
+                .set_recv_buffer_size(self.socket_buffer)
+                .and_then(|()| socket.set_send_buffer_size(self.socket_buffer));
+            if let Err(error) = sizes {
+                tracing::warn!(%error, "the system refuses larger socket buffers");
+            }
+        }
+        let got = socket.recv_buffer_size().unwrap_or(0) as u64;
+        tracing::debug!(kib = got / KIB, "socket receive buffer");
+        Ok(socket.into())
+    }
+}

@@ -1,0 +1,454 @@
+//! The public description of a vision transformer, exactly as MPCViT's (ICCV 2023, section 4.1).
+//!
+//! Both parties and the dealer read it, and it may come from somebody else: every size is bounded
+//! before anything is allocated from it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Longest architecture file that is parsed, in bytes.
+const MAX_TEXT: usize = 4 << 20;
+/// Most parameters that a model may have (2 GiB of float32).
+const MAX_PARAMETERS: usize = 1 << 29;
+/// Most tokens, class token included.
+const MAX_TOKENS: usize = 4096;
+/// Longest class name, in bytes.
+const MAX_LABEL: usize = 256;
+
+/// How one head turns its scores S = Q K^T / sqrt(head dim) and values V into an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Attention {
+    /// exp(S) V / sum exp(S).
+    Softmax,
+    /// relu(S) V / (sum relu(S) + 1e-5).
+    Relu,
+    /// S V / N = Q (K^T V) / N, over N tokens: no nonlinear function at all.
+    Linear,
+}
+
+impl Attention {
+    /// Every kind, from the dearest to the cheapest.
+    pub const ALL: [Attention; 3] = [Attention::Softmax, Attention::Relu, Attention::Linear];
+
+    /// The name that an architecture file uses.
+    pub fn name(self) -> &'static str {
+        match self {
+            Attention::Softmax => "softmax",
+            Attention::Relu => "relu",
+            Attention::Linear => "linear",
+        }
+    }
+}
+
+/// The function between the two products of a layer's MLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Activation {
+    /// x (1 + erf(x / sqrt 2)) / 2.
+    Gelu,
+    /// max(x, 0).
+    Relu,
+    /// The identity (MPCViT+).
+    None,
+}
+
+impl Activation {
+    /// The name that an architecture file uses.
+    pub fn name(self) -> &'static str {
+        match self {
+            Activation::Gelu => "gelu",
+            Activation::Relu => "relu",
+            Activation::None => "none",
+        }
+    }
+}
+
+/// A vision transformer without its weights.
+///
+/// The fields are plain so that a search can edit them; [`Arch::validate`] says whether they still
+/// make a model, and [`Arch::from_toml`] never returns one that does not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Arch {
+    /// What the model calls itself.
+    pub name: String,
+    /// Side of the square input picture, in pixels.
+    pub image: usize,
+    /// Colour planes of the input; 3.
+    pub channels: usize,
+    /// Side of a square patch, in pixels.
+    pub patch: usize,
+    /// Width of a token.
+    pub dim: usize,
+    /// Attention heads of each layer.
+    pub heads: usize,
+    /// Hidden width of each layer's MLP.
+    pub mlp: usize,
+    /// Number of classes.
+    pub classes: usize,
+    /// Number of layers.
+    pub layers: usize,
+    /// Mean of each colour plane, for pixels in 0..=1.
+    pub mean: [f32; 3],
+    /// Standard deviation of each colour plane, for pixels in 0..=1.
+    pub std: [f32; 3],
+    /// The kind of each head: `layers` lists of `heads` kinds.
+    pub attention: Vec<Vec<Attention>>,
+    /// The activation of each layer's MLP.
+    pub activation: Vec<Activation>,
+    /// Class names; either none or one for each class.
+    #[serde(default)]
+    pub labels: Vec<String>,
+}
+
+impl Arch {
+    /// A transformer with softmax attention and GELU everywhere, ImageNet's input normalisation
+    /// and unnamed classes. The result is not validated.
+    pub fn vit(
+        layers: usize,
+        heads: usize,
+        dim: usize,
+        mlp: usize,
+        image: usize,
+        patch: usize,
+        classes: usize,
+    ) -> Self {
+        Arch {
+            name: format!("vit_{layers}_{heads}_{image}"),
+            image,
+            channels: 3,
+            patch,
+            dim,
+            heads,
+            mlp,
+            classes,
+            layers,
+            mean: [0.485, 0.456, 0.406],
+            std: [0.229, 0.224, 0.225],
+            attention: vec![vec![Attention::Softmax; heads]; layers],
+            activation: vec![Activation::Gelu; layers],
+            labels: Vec::new(),
+        }
+    }
+
+    /// MPCViT's CIFAR-10 model: 7 layers of 4 heads, 65 tokens of width 256, 3.72 M parameters.
+    pub fn vit_cifar() -> Self {
+        let labels = "airplane automobile bird cat deer dog frog horse ship truck";
+        Arch {
+            mean: [0.4914, 0.4822, 0.4465],
+            std: [0.2470, 0.2435, 0.2616],
+            labels: labels.split(' ').map(String::from).collect(),
+            ..Arch::vit(7, 4, 256, 512, 32, 4, 10)
+        }
+    }
+
+    /// MPCViT's Tiny-ImageNet model: 9 layers of 12 heads, 257 tokens of width 192, 2.77 M
+    /// parameters.
+    pub fn vit_tiny() -> Self {
+        Arch {
+            mean: [0.4802, 0.4481, 0.3975],
+            std: [0.2770, 0.2691, 0.2821],
+            ..Arch::vit(9, 12, 192, 384, 64, 4, 200)
+        }
+    }
+
+    /// The same model with one kind of attention in every head.
+    pub fn with_attention(mut self, kind: Attention) -> Self {
+        self.attention = vec![vec![kind; self.heads]; self.layers];
+        self
+    }
+
+    /// The same model with one activation in every layer.
+    pub fn with_activation(mut self, kind: Activation) -> Self {
+        self.activation = vec![kind; self.layers];
+        self
+    }
+
+    /// Tokens, class token included: (image / patch)^2 + 1.
+    pub fn tokens(&self) -> usize {
+        (self.image / self.patch).pow(2) + 1
+    }
+
+    /// Width of one head: dim / heads.
+    pub fn head_dim(&self) -> usize {
+        self.dim / self.heads
+    }
+
+    /// Pixels of one patch over all planes: channels * patch^2.
+    pub fn patch_dim(&self) -> usize {
+        self.channels * self.patch * self.patch
+    }
+
+    /// Number of weights in all.
+    pub fn parameters(&self) -> usize {
+        let (d, m) = (self.dim, self.mlp);
+        let block = 2 * (2 * d) + 3 * d * d + (d * d + d) + (m * d + m) + (d * m + d);
+        let tokeniser = d * self.patch_dim() + d + d + self.tokens() * d;
+        tokeniser + self.layers * block + 2 * d + self.classes * d + self.classes
+    }
+
+    /// The name of a class, or its number where the classes have no names.
+    pub fn label(&self, class: usize) -> String {
+        match self.labels.get(class) {
+            Some(label) => label.clone(),
+            None => format!("class {class}"),
+        }
+    }
+
+    /// Reads an architecture file and checks it.
+    ///
+    /// # Errors
+    /// [`Error::ArchSyntax`] for text that is not the TOML we expect (it names unknown, missing and
+    /// ill-typed fields), [`Error::Arch`] for values out of bounds.
+    pub fn from_toml(text: &str) -> Result<Self, Error> {
+        if text.len() > MAX_TEXT {
+            let why = format!("{} bytes are more than {MAX_TEXT}", text.len());
+            return Err(Error::ArchSyntax(why));
+        }
+        let arch: Arch = toml::from_str(text).map_err(|e| Error::ArchSyntax(e.to_string()))?;
+        arch.validate()?;
+        Ok(arch)
+    }
+
+    /// Writes an architecture file, which [`Arch::from_toml`] reads back unchanged.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("numbers, strings and lists of them always serialise")
+    }
+
+    /// Checks that the fields make a model, of a size that we are willing to run.
+    ///
+    /// # Errors
+    /// [`Error::Arch`] names the first field that does not fit, and what is accepted.
+    pub fn validate(&self) -> Result<(), Error> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-+".contains(c);
+        if self.name.is_empty() || self.name.len() > 64 || !self.name.chars().all(plain) {
+            let why = "must be 1 to 64 of the characters A-Z a-z 0-9 . _ - +";
+            return Err(Error::arch("name", why));
+        }
+        within("channels", self.channels, 3, 3)?;
+        within("image", self.image, 1, 1024)?;
+        within("patch", self.patch, 1, 64)?;
+        divides("patch", self.patch, "image", self.image)?;
+        within("dim", self.dim, 1, 4096)?;
+        within("heads", self.heads, 1, 256)?;
+        divides("heads", self.heads, "dim", self.dim)?;
+        within("mlp", self.mlp, 1, 16384)?;
+        within("classes", self.classes, 2, 65536)?;
+        within("layers", self.layers, 1, 64)?;
+        if self.tokens() > MAX_TOKENS {
+            let why = format!("makes {} tokens; at most {MAX_TOKENS}", self.tokens());
+            return Err(Error::arch("patch", why));
+        }
+        if self.parameters() > MAX_PARAMETERS {
+            let n = self.parameters();
+            let why = format!("and the other sizes make {n} weights; at most {MAX_PARAMETERS}");
+            return Err(Error::arch("dim", why));
+        }
+        for plane in 0..3 {
+            let (mean, std) = (self.mean[plane], self.std[plane]);
+            if !(mean.is_finite() && mean.abs() <= 16.0) {
+                let why = format!("is {mean}; accepted: -16 to 16");
+                return Err(Error::arch(format!("mean[{plane}]"), why));
+            }
+            if !(1e-3..=1e3).contains(&std) {
+                let why = format!("is {std}; accepted: 0.001 to 1000");
+                return Err(Error::arch(format!("std[{plane}]"), why));
+            }
+        }
+        lasts("attention", self.attention.len(), self.layers, "layers")?;
+        for (layer, kinds) in self.attention.iter().enumerate() {
+            lasts(
+                &format!("attention[{layer}]"),
+                kinds.len(),
+                self.heads,
+                "heads",
+            )?;
+        }
+        lasts("activation", self.activation.len(), self.layers, "layers")?;
+        if !self.labels.is_empty() {
+            lasts("labels", self.labels.len(), self.classes, "classes")?;
+        }
+        for (class, label) in self.labels.iter().enumerate() {
+            // Labels are printed on a terminal: control characters could rewrite what it shows.
+            if label.is_empty() || label.len() > MAX_LABEL || label.chars().any(char::is_control) {
+                let why = format!("must be 1 to {MAX_LABEL} bytes without control characters");
+                return Err(Error::arch(format!("labels[{class}]"), why));
+            }
+        }
+        Ok(())
+    }
+
+    /// BLAKE3 of a canonical encoding of every field, by which parties agree on a model.
+    ///
+    /// Strings and lists are preceded by their length and kinds are spelt by name, so that two
+    /// different models never encode alike and new kinds never renumber old ones.
+    pub fn hash(&self) -> [u8; 32] {
+        let mut h = blake3::Hasher::new_derive_key("sottovoce 2025 vit architecture v1");
+        let text = |h: &mut blake3::Hasher, s: &str| {
+            h.update(&(s.len() as u64).to_le_bytes())
+                .update(s.as_bytes());
+        };
+        text(&mut h, &self.name);
+        let sizes = [
+            self.image,
+            self.channels,
+            self.patch,
+            self.dim,
+            self.heads,
+            self.mlp,
+        ];
+        for n in sizes.into_iter().chain([self.classes, self.layers]) {
+            h.update(&(n as u64).to_le_bytes());
+        }
+        for x in self.mean.iter().chain(&self.std) {
+            h.update(&x.to_le_bytes());
+        }
+        h.update(&(self.attention.len() as u64).to_le_bytes());
+        for kinds in &self.attention {
+            h.update(&(kinds.len() as u64).to_le_bytes());
+            kinds.iter().for_each(|k| text(&mut h, k.name()));
+        }
+        h.update(&(self.activation.len() as u64).to_le_bytes());
+        self.activation.iter().for_each(|k| text(&mut h, k.name()));
+        h.update(&(self.labels.len() as u64).to_le_bytes());
+        self.labels.iter().for_each(|l| text(&mut h, l));
+        *h.finalize().as_bytes()
+    }
+}
+
+fn within(field: &str, n: usize, low: usize, high: usize) -> Result<(), Error> {
+    if (low..=high).contains(&n) {
+        return Ok(());
+    }
+    let accepted = if low == high {
+        low.to_string()
+    } else {
+        format!("{low} to {high}")
+    };
+    Err(Error::arch(field, format!("is {n}; accepted: {accepted}")))
+}
+
+fn divides(field: &str, n: usize, of: &str, whole: usize) -> Result<(), Error> {
+    if whole.is_multiple_of(n) {
+        return Ok(());
+    }
+    Err(Error::arch(
+        field,
+        format!("is {n}; accepted: a divisor of `{of}` = {whole}"),
+    ))
+}
+
+fn lasts(field: &str, n: usize, expected: usize, what: &str) -> Result<(), Error> {
+    if n == expected {
+        return Ok(());
+    }
+    Err(Error::arch(
+        field,
+        format!("has {n} entries; expected `{what}` = {expected}"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_the_published_models() {
+        let (cifar, tiny) = (Arch::vit_cifar(), Arch::vit_tiny());
+        cifar.validate().unwrap();
+        tiny.validate().unwrap();
+        assert_eq!(
+            (cifar.tokens(), cifar.head_dim(), cifar.parameters()),
+            (65, 64, 3_716_874)
+        );
+        assert_eq!(
+            (tiny.tokens(), tiny.head_dim(), tiny.parameters()),
+            (257, 16, 2_765_960)
+        );
+        assert_eq!(
+            (cifar.label(3), tiny.label(3)),
+            ("cat".into(), "class 3".into())
+        );
+        assert_eq!(cifar.name, "vit_7_4_32");
+    }
+
+    #[test]
+    fn toml_round_trips() {
+        let mut arch = Arch::vit_cifar();
+        arch.attention[2][1] = Attention::Relu;
+        arch.attention[3][0] = Attention::Linear;
+        arch.activation[6] = Activation::None;
+        for arch in [arch, Arch::vit_tiny()] {
+            let back = Arch::from_toml(&arch.to_toml()).unwrap();
+            assert_eq!(back, arch);
+            assert_eq!(back.hash(), arch.hash());
+        }
+    }
+
+    #[test]
+    fn syntax_errors_name_what_is_accepted() {
+        let text = Arch::vit(1, 1, 4, 4, 4, 4, 2).to_toml();
+        for (old, new, part) in [
+            (
+                "softmax",
+                "sofmax",
+                "expected one of `softmax`, `relu`, `linear`",
+            ),
+            ("gelu", "silu", "expected one of `gelu`, `relu`, `none`"),
+            ("mlp", "mpl", "unknown field `mpl`"),
+            ("dim = 4", "dim = -4", "dim"),
+            ("dim = 4\n", "", "missing field `dim`"),
+        ] {
+            assert!(text.contains(old), "{old} is not in {text}");
+            let said = Arch::from_toml(&text.replacen(old, new, 1))
+                .unwrap_err()
+                .to_string();
+            assert!(said.contains(part), "{said}");
+        }
+        let long = " ".repeat(MAX_TEXT + 1);
+        assert!(matches!(Arch::from_toml(&long), Err(Error::ArchSyntax(_))));
+    }
+
+    #[test]
+    fn bad_values_are_refused_by_field() {
+        type Spoil = fn(&mut Arch);
+        let bad: [(&str, Spoil); 22] = [
+            ("name", |a| a.name = "a b".into()),
+            ("name", |a| a.name.clear()),
+            ("channels", |a| a.channels = 1),
+            ("image", |a| a.image = usize::MAX),
+            ("patch", |a| a.patch = 0),
+            ("patch", |a| a.patch = 5),
+            ("patch", |a| (a.image, a.patch) = (1024, 4)),
+            ("dim", |a| a.dim = 4097),
+            ("heads", |a| a.heads = 3),
+            ("heads", |a| a.heads = 0),
+            ("mlp", |a| a.mlp = 1 << 40),
+            ("classes", |a| a.classes = 1),
+            ("layers", |a| a.layers = 65),
+            ("dim", |a| (a.dim, a.mlp, a.layers) = (4096, 16384, 64)),
+            ("mean[1]", |a| a.mean[1] = f32::NAN),
+            ("std[2]", |a| a.std[2] = 0.0),
+            ("attention", |a| a.attention.truncate(6)),
+            ("attention[5]", |a| a.attention[5].push(Attention::Relu)),
+            ("activation", |a| a.activation.push(Activation::None)),
+            ("labels", |a| a.labels.truncate(9)),
+            ("labels[4]", |a| a.labels[4] = "\u{1b}[2J".into()),
+            ("labels[0]", |a| a.labels[0] = "x".repeat(257)),
+        ];
+        for (expected, spoil) in bad {
+            let mut arch = Arch::vit_cifar();
+            spoil(&mut arch);
+            match arch.validate() {
+                Err(Error::Arch { field, why }) => assert_eq!(field, expected, "{why}"),
+                other => panic!("{expected}: {other:?}"),
+            }
+            let before = Arch::vit_cifar().hash();
+            assert_ne!(arch.hash(), before, "{expected} is not part of the hash");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Larger functions built out of gates.

@@ -1,0 +1,152 @@
+//! The smooth functions that lookups tabulate, and the piecewise linear fit.
+
+/// A function of one real variable. Public: part of the plan.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Function {
+    /// `x Phi(x)`, exact (erf).
+    Gelu,
+    /// `1 / (1 + e^-x)`.
+    Sigmoid,
+    /// `tanh x`.
+    Tanh,
+    /// `x / (1 + e^-x)`.
+    Silu,
+    /// `1 / max(x, floor)`.
+    Reciprocal {
+        /// Smaller arguments give the value here.
+        floor: f64,
+    },
+    /// `1 / sqrt(max(x / count + epsilon, floor))`: `x` is a sum of `count` squares.
+    InverseRoot {
+        /// Number of summands.
+        count: f64,
+        /// Added to the mean.
+        epsilon: f64,
+        /// Smaller means give the value here.
+        floor: f64,
+    },
+}
+
+impl Function {
+    /// The value at `x`.
+    pub fn at(self, x: f64) -> f64 {
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        match self {
+            Function::Gelu => 0.5 * x * (1.0 + libm::erf(x / std::f64::consts::SQRT_2)),
+            Function::Sigmoid => sigmoid(x),
+            Function::Tanh => x.tanh(),
+            Function::Silu => x * sigmoid(x),
+            Function::Reciprocal { floor } => 1.0 / x.max(floor),
+            Function::InverseRoot { count, epsilon, floor } => {
+                1.0 / (x / count + epsilon).max(floor).sqrt()
+            }
+        }
+    }
+}
+
+/// A window of the fixed-point line that a table covers: index `i` of `2^bits` stands for the real
+/// number `(i - offset) / 2^scale`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Bits of the index.
+    pub bits: u32,
+    /// The index of zero.
+    pub offset: u64,
+    /// Fractional bits of the argument.
+    pub scale: u32,
+}
+
+impl Window {
+    /// `[-2^(bits-1-scale), 2^(bits-1-scale))`.
+    pub fn signed(bits: u32, scale: u32) -> Self {
+        Self {
+            bits,
+            offset: 1 << (bits - 1),
+            scale,
+        }
+    }
+
+    /// `[0, 2^(bits-scale))`.
+    pub fn positive(bits: u32, scale: u32) -> Self {
+        Self {
+            bits,
+            offset: 0,
+            scale,
+        }
+    }
+}
+
+/// A piecewise linear table: piece `h` of `2^k` is `value[h] + slope[h] d / 2^lo` for the distance `d` from
+/// its start, good for `d` in `(-2^lo, 2^lo)`, so that a borrow from the index's low bits
+/// needs no correction.
+#[derive(Clone, Debug)]
+pub struct Pieces {
+    /// Values at the starts, scale `value_scale`.
+    pub value: Vec<i64>,
+    /// Slopes over one piece, scale `slope_scale`.
+    pub slope: Vec<i64>,
+}
+
+impl Pieces {
+    /// Fits `function` on `window` with `2^k` pieces.
+    ///
+    /// Each piece has the chord's slope over its two-piece window and the intercept that
+    /// balances the error: `f'' h^2 / 4` at most for a piece of length `h`, plus half a unit of
+    /// each scale.
+    pub fn fit(function: Function, window: Window, k: u32, value_scale: u32, slope_scale: u32) -> Self {
+        let lo = window.bits - k;
+        let unit = (-f64::from(window.scale)).exp2();
+        let length = (1u64 << lo) as f64 * unit;
+        let (mut value, mut slope) = (Vec::new(), Vec::new());
+        for h in 0..1u64 << k {
+            let start = ((h << lo) as i64).wrapping_sub(window.offset as i64) as f64 * unit;
+            let rise = (function.at(start + length) - function.at(start - length)) / 2.0;
+            let error = |t: i32| {
+                let t = f64::from(t) / 16.0;
+                function.at(start + t * length) - rise * t
+            };
+            let (low, high) = (-16..=16).map(error).fold((f64::MAX, f64::MIN), |(l, h), e| {
+                (l.min(e), h.max(e))
+            });
+            let fixed = |x: f64, scale: u32| (x * f64::from(scale).exp2()).round() as i64;
+            value.push(fixed((low + high) / 2.0, value_scale));
+            slope.push(fixed(rise, slope_scale));
+        }
+        Self { value, slope }
+    }
+}
+
+/// The smallest opened width that holds every signed number up to `bound` in size and can be lifted.
+pub fn signed_width(bound: u64) -> u32 {
+    64 - bound.leading_zeros() + 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gelu_pieces_meet_the_bound() {
+        let window = Window::signed(17, 12);
+        let pieces = Pieces::fit(Function::Gelu, window, 9, 12, 12);
+        let mut worst: f64 = 0.0;
+        for i in 256..(1i64 << 17) - 256 {
+            let x = (i - (1 << 16)) as f64 / 4096.0;
+            let (h, d) = ((i >> 8) as usize, (i & 255) as f64 / 256.0);
+            for (h, d) in [(h, d), (h + 1, d - 1.0)] {
+                let y = (pieces.value[h] as f64 + pieces.slope[h] as f64 * d) / 4096.0;
+                worst = worst.max((y - Function::Gelu.at(x)).abs());
+            }
+        }
+        assert!(worst < 9.5e-4, "GELU k=9 on +-16: {worst}");
+    }
+
+    #[test]
+    fn signed_widths() {
+        assert_eq!(signed_width(0), 2);
+        assert_eq!(signed_width(1), 3);
+        assert_eq!(signed_width(255), 10);
+        assert_eq!(signed_width(256), 11);
+    }
+}

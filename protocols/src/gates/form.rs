@@ -1,0 +1,178 @@
+//! Forms: what a value is right after an opening, and how it becomes a share again.
+//!
+//! Once `c = x + offset + r` is open, `x = (c - offset) - r + wrap 2^n msb(r)` with the public
+//! `wrap = 1 - msb(c)`, provided `x + offset` lies in `[0, 2^(n-1))` (PROTOCOLS 1.3). That is a sum of
+//! public factors times dealer-known factors, and so is the result of a lookup. [`Trace::lift`]
+//! deals shares of the dealer's factors and thereby turns a form into a share in any ring, with no
+//! flight; [`super::product`] does the same for products of forms.
+//!
+//! Cost of lifting: `width` bits of correction for each element and each dealer-known term.
+//! Security: nothing is sent; the shares that the dealer deals are uniform halves.
+
+use crate::{
+    deal::{Dealing, Known},
+    gate::{Draw, Gate, Work},
+    party::{Run, Value},
+    plan::Trace,
+    simulate::Simulation,
+    spec::{Kind, Spec, Term, Wire},
+};
+
+/// The terms of an opened value or form, seen in a ring of `width` bits.
+pub(super) fn terms(spec: &Spec, width: u32) -> Vec<Term> {
+    match &spec.kind {
+        Kind::Opened { width: n, .. } if width <= *n => vec![Term::PUBLIC, Term::KNOWN],
+        Kind::Opened { .. } => vec![Term::PUBLIC, Term::KNOWN, Term::BOTH],
+        Kind::Form { terms } => terms.clone(),
+        Kind::Share { .. } => panic!("a share has no public part: open it first"),
+    }
+}
+
+/// A party's public factors of those terms.
+pub(super) fn publics(spec: &Spec, width: u32, value: &Value) -> Vec<Option<Vec<u64>>> {
+    match value {
+        Value::Opened(c, _) => {
+            let (n, offset) = spec.opened();
+            let moved = c.iter().map(|&c| c.wrapping_sub(offset)).collect();
+            let mut all = vec![Some(moved), None];
+            if width > n {
+                all.push(Some(c.iter().map(|&c| 1 ^ (c >> (n - 1))).collect()));
+            }
+            all
+        }
+        Value::Form(publics) => publics.clone(),
+        Value::Share(_) => panic!("a share has no public part"),
+    }
+}
+
+/// The dealer's factors of those terms.
+pub(super) fn knowns(spec: &Spec, width: u32, known: &Known) -> Vec<Option<Vec<u64>>> {
+    match known {
+        Known::Mask(r) => {
+            let (n, _) = spec.opened();
+            let mut all = vec![None, Some(r.iter().map(|&r| r.wrapping_neg()).collect())];
+            if width > n {
+                all.push(Some(r.iter().map(|&r| (r >> (n - 1)) << n).collect()));
+            }
+            all
+        }
+        Known::Form(knowns) => knowns.clone(),
+        Known::Nothing => panic!("the dealer knows nothing of a share"),
+    }
+}
+
+#[derive(Debug)]
+struct Lift {
+    width: u32,
+    input: Spec,
+    output: Spec,
+}
+
+impl Trace {
+    /// Shares of an opened value or a form in the ring `2^width`.
+    pub fn lift(&mut self, x: Wire, width: u32) -> Wire {
+        let input = self.spec(x).clone();
+        let output = Spec::share(&input.shape, width, input.scale);
+        self.add(Lift { width, input, output }, &[x])
+    }
+}
+
+impl Lift {
+    fn terms(&self) -> Vec<Term> {
+        terms(&self.input, self.width)
+    }
+}
+
+impl Gate for Lift {
+    fn name(&self) -> &'static str {
+        "lift"
+    }
+
+    fn outputs(&self) -> Vec<Spec> {
+        vec![self.output.clone()]
+    }
+
+    fn draws(&self) -> Vec<Draw> {
+        let (count, width) = (self.output.count(), self.width);
+        let known = self.terms().into_iter().filter(|t| t.known);
+        known.map(|_| Draw::Value { count, width }).collect()
+    }
+
+    fn work(&self) -> Work {
+        Work::online((self.terms().len() * self.output.count()) as u64)
+    }
+
+    fn deal(&self, dealing: &mut Dealing<'_>) {
+        let knowns = knowns(&self.input, self.width, dealing.input(0));
+        for (draw, values) in knowns.into_iter().flatten().enumerate() {
+            dealing.give(draw, values);
+        }
+        dealing.output(Known::Nothing);
+    }
+
+    fn run(&self, _: usize, run: &mut Run<'_>) {
+        let publics = publics(&self.input, self.width, run.value(0));
+        let mut out = vec![0u64; self.output.count()];
+        let mut draw = 0;
+        for (term, public) in self.terms().into_iter().zip(publics) {
+            if !term.known {
+                let public = public.expect("a term has a factor");
+                if run.is_server() {
+                    add(&mut out, &public);
+                }
+                continue;
+            }
+            let dealt = run.words(draw);
+            draw += 1;
+            match public {
+                None => add(&mut out, dealt),
+                Some(p) => add_product(&mut out, &p, dealt),
+            }
+        }
+        run.output(Value::Share(out));
+    }
+
+    fn simulate(&self, sim: &mut Simulation<'_>) {
+        sim.output(sim.inputs[0].to_vec());
+    }
+}
+
+/// `out += a`.
+pub(super) fn add(out: &mut [u64], a: &[u64]) {
+    for (o, a) in out.iter_mut().zip(a) {
+        *o = o.wrapping_add(*a);
+    }
+}
+
+/// `out += a b`, element by element.
+pub(super) fn add_product(out: &mut [u64], a: &[u64], b: &[u64]) {
+    for ((o, a), b) in out.iter_mut().zip(a).zip(b) {
+        *o = o.wrapping_add(a.wrapping_mul(*b));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{plan::Trace, testing::Bench};
+
+    #[test]
+    fn lifting_is_exact_over_the_whole_range() {
+        for n in [3, 16, 20, 33] {
+            let mut bench = Bench::new(u64::from(n));
+            let mut t = Trace::new();
+            let x = t.input(&[500], 40, 4);
+            let c = t.open_signed(x, n);
+            let up = t.lift(c, 60);
+            let same = t.lift(c, n);
+            let up = t.reveal(up, 60);
+            let same = t.reveal(same, n);
+            let plan = t.finish(&[up, same]);
+            let bound = 1i64 << (n - 2);
+            let mut input = bench.signed(500, n - 1);
+            input[..3].copy_from_slice(&[-bound, bound - 1, 0]);
+            let result = bench.run_shared(&plan, Vec::new(), &[input.clone()]);
+            result.check_exact();
+            assert_eq!(result.outputs[0], input);
+        }
+    }
+}

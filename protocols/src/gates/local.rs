@@ -1,0 +1,230 @@
+//! Local operations on shares that move or add words and cost nothing: sum, slice, permutation,
+//! concatenation, row sums, reduction to a smaller ring, doubling of the scale.
+
+use sotto_ring::Tensor;
+
+use crate::{
+    deal::{Dealing, Known},
+    gate::Gate,
+    party::{Run, Value},
+    plan::Trace,
+    simulate::Simulation,
+    spec::{Spec, Wire},
+};
+
+#[derive(Debug)]
+enum Kind {
+    Add,
+    Reshape,
+    Permute(Vec<usize>),
+    Pick(usize, Vec<usize>),
+    Concat(usize),
+    SumLast,
+    Shift(u32),
+    Constant(i64),
+}
+
+#[derive(Debug)]
+struct Local {
+    kind: Kind,
+    inputs: Vec<Vec<usize>>,
+    output: Spec,
+}
+
+impl Trace {
+    fn local(&mut self, kind: Kind, inputs: &[Wire], output: Spec) -> Wire {
+        let shapes = inputs.iter().map(|&w| self.spec(w).shape.clone()).collect();
+        self.add(Local { kind, inputs: shapes, output }, inputs)
+    }
+
+    /// `a + b` in the smaller of the two rings.
+    pub fn sum(&mut self, a: Wire, b: Wire) -> Wire {
+        let (sa, sb) = (self.spec(a).clone(), self.spec(b).clone());
+        assert_eq!(sa.shape, sb.shape, "shapes of a sum");
+        assert_eq!(sa.scale, sb.scale, "scales of a sum");
+        let width = sa.share_width().min(sb.share_width());
+        self.local(Kind::Add, &[a, b], Spec::share(&sa.shape, width, sa.scale))
+    }
+
+    /// `x + constant`, a public integer at the scale of `x`.
+    pub fn add_constant(&mut self, x: Wire, constant: i64) -> Wire {
+        let output = self.spec(x).clone();
+        self.local(Kind::Constant(constant), &[x], output)
+    }
+
+    /// `x` in the ring `2^width`.
+    pub fn reduce(&mut self, x: Wire, width: u32) -> Wire {
+        let spec = self.spec(x).clone();
+        assert!(spec.share_width() >= width, "reduce to a larger ring");
+        if spec.share_width() == width {
+            return x;
+        }
+        let output = Spec::share(&spec.shape, width, spec.scale);
+        self.local(Kind::Reshape, &[x], output)
+    }
+
+    /// The same elements in another shape.
+    pub fn reshape(&mut self, x: Wire, shape: &[usize]) -> Wire {
+        let output = self.spec(x).reshaped(shape);
+        self.local(Kind::Reshape, &[x], output)
+    }
+
+    /// Axes in another order.
+    pub fn permute(&mut self, x: Wire, axes: &[usize]) -> Wire {
+        let mut output = self.spec(x).clone();
+        output.shape = axes.iter().map(|&a| output.shape[a]).collect();
+        self.local(Kind::Permute(axes.to_vec()), &[x], output)
+    }
+
+    /// The entries `indices` along `axis`.
+    pub fn pick(&mut self, x: Wire, axis: usize, indices: &[usize]) -> Wire {
+        let mut output = self.spec(x).clone();
+        if indices.iter().copied().eq(0..output.shape[axis]) {
+            return x;
+        }
+        output.shape[axis] = indices.len();
+        self.local(Kind::Pick(axis, indices.to_vec()), &[x], output)
+    }
+
+    /// Parts one after the other along `axis`.
+    pub fn concat(&mut self, axis: usize, parts: &[Wire]) -> Wire {
+        if let [one] = parts {
+            return *one;
+        }
+        let mut output = self.spec(parts[0]).clone();
+        for &p in parts {
+            let spec = self.spec(p);
+            assert_eq!(spec.kind, output.kind, "rings of a concatenation");
+            assert_eq!(spec.scale, output.scale, "scales of a concatenation");
+        }
+        output.shape[axis] = parts.iter().map(|&p| self.spec(p).shape[axis]).sum();
+        self.local(Kind::Concat(axis), parts, output)
+    }
+
+    /// Sums over the last axis.
+    pub fn sum_last(&mut self, x: Wire) -> Wire {
+        let mut output = self.spec(x).clone();
+        output.shape.pop();
+        self.local(Kind::SumLast, &[x], output)
+    }
+
+    /// `x 2^bits`: an integer multiple, at the same scale.
+    pub fn shift_left(&mut self, x: Wire, bits: u32) -> Wire {
+        let output = self.spec(x).clone();
+        self.local(Kind::Shift(bits), &[x], output)
+    }
+
+    /// The same integers read at another scale: a division by a power of two that costs nothing.
+    pub fn rescale(&mut self, x: Wire, scale: u32) -> Wire {
+        let mut output = self.spec(x).clone();
+        output.scale = scale;
+        self.local(Kind::Reshape, &[x], output)
+    }
+}
+
+impl Local {
+    fn apply(&self, inputs: &[&[u64]], constants: bool) -> Vec<u64> {
+        let tensor = |i: usize| Tensor::new(self.inputs[i].clone(), inputs[i].to_vec());
+        match &self.kind {
+            Kind::Add => (inputs[0].iter().zip(inputs[1]))
+                .map(|(&a, &b)| a.wrapping_add(b))
+                .collect(),
+            Kind::Reshape => inputs[0].to_vec(),
+            Kind::Permute(axes) => tensor(0).permute(axes).into_words(),
+            Kind::Pick(axis, indices) => {
+                let shape = &self.inputs[0];
+                let inner: usize = shape[axis + 1..].iter().product();
+                let block = shape[*axis] * inner;
+                let mut out = Vec::with_capacity(self.output.count());
+                for outer in inputs[0].chunks_exact(block) {
+                    for &i in indices {
+                        out.extend_from_slice(&outer[i * inner..(i + 1) * inner]);
+                    }
+                }
+                out
+            }
+            Kind::Concat(axis) => {
+                let parts: Vec<Tensor> = (0..inputs.len()).map(tensor).collect();
+                let parts: Vec<&Tensor> = parts.iter().collect();
+                Tensor::concat(*axis, &parts).into_words()
+            }
+            Kind::SumLast => {
+                let last = *self.inputs[0].last().expect("sum over an axis");
+                let rows = inputs[0].chunks_exact(last);
+                rows.map(|r| r.iter().fold(0u64, |s, &x| s.wrapping_add(x)))
+                    .collect()
+            }
+            Kind::Shift(bits) => inputs[0].iter().map(|&x| x << bits).collect(),
+            Kind::Constant(c) => {
+                let c = if constants { *c as u64 } else { 0 };
+                inputs[0].iter().map(|&x| x.wrapping_add(c)).collect()
+            }
+        }
+    }
+}
+
+impl Gate for Local {
+    fn name(&self) -> &'static str {
+        match self.kind {
+            Kind::Add => "sum",
+            Kind::Reshape => "reshape",
+            Kind::Permute(_) => "permute",
+            Kind::Pick(..) => "pick",
+            Kind::Concat(_) => "concat",
+            Kind::SumLast => "row sum",
+            Kind::Shift(_) => "shift",
+            Kind::Constant(_) => "constant",
+        }
+    }
+
+    fn outputs(&self) -> Vec<Spec> {
+        vec![self.output.clone()]
+    }
+
+    fn deal(&self, dealing: &mut Dealing<'_>) {
+        dealing.output(Known::Nothing);
+    }
+
+    fn run(&self, _: usize, run: &mut Run<'_>) {
+        let inputs: Vec<&[u64]> = (0..self.inputs.len()).map(|i| run.share(i)).collect();
+        let out = self.apply(&inputs, run.is_server());
+        run.output(Value::Share(out));
+    }
+
+    fn simulate(&self, sim: &mut Simulation<'_>) {
+        let words: Vec<Vec<u64>> = (sim.inputs.iter())
+            .map(|v| v.iter().map(|&x| x as u64).collect())
+            .collect();
+        let words: Vec<&[u64]> = words.iter().map(|v| &v[..]).collect();
+        let out = self.apply(&words, true);
+        sim.output(out.into_iter().map(|x| x as i64).collect());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{plan::Trace, testing::Bench};
+
+    #[test]
+    fn every_local_operation_is_exact() {
+        let mut bench = Bench::new(5);
+        let mut t = Trace::new();
+        let x = t.input(&[2, 3, 4], 30, 8);
+        let p = t.permute(x, &[2, 0, 1]);
+        let q = t.pick(p, 0, &[3, 1]);
+        let q2 = t.pick(p, 0, &[0, 2]);
+        let q = t.concat(0, &[q, q2]);
+        let q = t.reduce(q, 26);
+        let s = t.sum(p, q);
+        let s = t.add_constant(s, -77);
+        let s = t.shift_left(s, 3);
+        let s = t.reshape(s, &[4, 6]);
+        let s = t.sum_last(s);
+        let y = t.reveal(s, 26);
+        let plan = t.finish(&[y]);
+        let input = bench.signed(24, 15);
+        let result = bench.run_shared(&plan, Vec::new(), &[input]);
+        result.check_exact();
+        assert_eq!(plan.online().flights, 1);
+    }
+}

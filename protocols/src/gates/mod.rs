@@ -1,0 +1,18 @@
+//! One gate, one file: formula, spec, draws, dealing, running, simulating, tests.
+
+mod bits;
+pub mod compare;
+pub mod exp;
+pub mod form;
+pub mod linear;
+pub mod local;
+pub mod lookup;
+pub mod matmul;
+pub mod nonzero;
+pub mod open;
+pub mod product;
+pub mod reveal;
+pub mod row_lookup;
+pub mod square;
+pub mod threshold;
+pub mod truncate;

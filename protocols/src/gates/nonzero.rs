@@ -1,0 +1,101 @@
+//! `[x != 0]` of a narrow opened value, as a bit form.
+//!
+//! Shapes: the input's. Error: none. With a one-hot of the mask `r`, its bit at the public `c` is an XOR
+//! share of `[c = r] = [x = 0]`. Cost: one flight, one bit each way; `2^n` bits of correction an element for
+//! an opening of `n` bits (3 to 12). Security: the opened bit is masked by a uniform bit used once; the
+//! one-hot is read at the public `c`. Source: PROTOCOLS 1.10.
+
+use crate::{
+    deal::Dealing,
+    gate::{Draw, Exchange, Gate, To},
+    party::Run,
+    plan::Trace,
+    simulate::Simulation,
+    spec::{Spec, Wire},
+};
+
+use super::bits::{bit_known, bit_spec, bit_value};
+
+#[derive(Debug)]
+struct NonZero {
+    width: u32,
+    input: Spec,
+}
+
+impl Trace {
+    /// `[x != 0]` of a value opened without offset.
+    pub fn non_zero(&mut self, x: Wire) -> Wire {
+        let input = self.spec(x).clone();
+        let (width, offset) = input.opened();
+        assert_eq!(offset, 0, "a zero test needs an opening without offset");
+        assert!((3..=12).contains(&width), "zero test of {width} bits, 3 to 12 can be");
+        self.add(NonZero { width, input }, &[x])
+    }
+}
+
+impl Gate for NonZero {
+    fn name(&self) -> &'static str {
+        "non-zero"
+    }
+
+    fn outputs(&self) -> Vec<Spec> {
+        vec![bit_spec(&self.input.shape)]
+    }
+
+    fn draws(&self) -> Vec<Draw> {
+        let count = self.input.count();
+        vec![Draw::OneHot { count, k: self.width }, Draw::Mask { count, width: 1 }]
+    }
+
+    fn rounds(&self) -> Vec<Vec<Exchange>> {
+        vec![vec![Exchange { count: self.input.count(), width: 1, to: To::Both }]]
+    }
+
+    fn deal(&self, dealing: &mut Dealing<'_>) {
+        let r = dealing.input_mask(0).to_vec();
+        dealing.give_one_hot(0, &r);
+        let known = bit_known(dealing.mask(1));
+        dealing.output(known);
+    }
+
+    fn run(&self, round: usize, run: &mut Run<'_>) {
+        if round == 1 {
+            let opened = run.opened(0);
+            return run.output(bit_value(opened));
+        }
+        let server = u64::from(run.is_server());
+        let rows = run.bits(0).chunks_exact((1 << self.width) / 8);
+        let bits = rows.zip(run.public(0)).map(|(e, &c)| {
+            let equal = e[(c >> 3) as usize] >> (c & 7) & 1;
+            u64::from(equal) ^ server
+        });
+        let bits = bits.collect();
+        run.open(bits, 1);
+    }
+
+    fn simulate(&self, sim: &mut Simulation<'_>) {
+        let low = sotto_ring::mask(self.width) as i64;
+        let out = sim.inputs[0].iter().map(|&x| i64::from(x & low != 0)).collect();
+        sim.output(out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{plan::Trace, testing::Bench};
+
+    #[test]
+    fn zero_tests_are_exact() {
+        let mut bench = Bench::new(2);
+        let mut t = Trace::new();
+        let x = t.input(&[600], 20, 0);
+        let c = t.open(x, 7, 0);
+        let b = t.non_zero(c);
+        let b = t.lift(b, 16);
+        let b = t.reveal(b, 16);
+        let plan = t.finish(&[b]);
+        let input: Vec<i64> = bench.signed(600, 4).into_iter().map(|x| x & 7).collect();
+        let result = bench.run_shared(&plan, Vec::new(), &[input]);
+        result.check_exact();
+    }
+}

@@ -1,0 +1,167 @@
+//! Opening: both parties learn `c = x + offset + r mod 2^width` under a fresh mask `r`.
+//!
+//! Shapes and scale: the input's. Error: none; `x + offset` must lie in `[0, 2^width)`, and in
+//! `[0, 2^(width-1))` where a consumer lifts it to a larger ring.
+//!
+//! Cost: one flight both ways, `width` bits an element each way, no dealer bytes (both parts of
+//! `r` come from seeds).
+//!
+//! Security: each party reduces its share mod `2^width` before packing (the unreduced high bits
+//! of a share would be a leak); `r` is uniform mod `2^width` and used for this opening alone, so
+//! `c` is uniform to everybody who does not know both seeds. PROTOCOLS 1.2.
+
+use sotto_ring::mask;
+
+use crate::{
+    deal::{Dealing, Known},
+    gate::{Draw, Exchange, Gate, To},
+    party::{Run, Value},
+    plan::Trace,
+    simulate::Simulation,
+    spec::{Kind, Spec, Wire},
+};
+
+#[derive(Debug)]
+struct Open {
+    width: u32,
+    offset: u64,
+    output: Spec,
+}
+
+/// The difference of two openings of equal width, the second broadcast over rows of the first.
+/// Local: its mask is the difference of the masks, which the dealer knows.
+#[derive(Debug)]
+struct Difference {
+    row: usize,
+    /// Public correction from the inputs' offsets to the output's.
+    shift: u64,
+    output: Spec,
+}
+
+impl Trace {
+    /// Opens the low `width` bits of `x + offset`.
+    pub fn open(&mut self, x: Wire, width: u32, offset: u64) -> Wire {
+        let spec = self.spec(x).clone();
+        assert!(
+            spec.share_width() >= width,
+            "opening {width} bits of a {}-bit share",
+            spec.share_width()
+        );
+        let output = Spec {
+            kind: Kind::Opened { width, offset },
+            ..spec
+        };
+        self.add(Open { width, offset, output }, &[x])
+    }
+
+    /// Opens a signed value such that it can be lifted to a larger ring: `|x| < 2^(width-2)`.
+    pub fn open_signed(&mut self, x: Wire, width: u32) -> Wire {
+        self.open(x, width, 1 << (width - 2))
+    }
+
+    /// `a - b`, where `b` has one element for each `row` elements of `a`; both are opened. The
+    /// new offset is `offset`: a lookup's window.
+    pub fn opened_difference(&mut self, a: Wire, b: Wire, offset: u64) -> Wire {
+        let (sa, sb) = (self.spec(a).clone(), self.spec(b).clone());
+        let ((wa, _), (wb, _)) = (sa.opened(), sb.opened());
+        assert_eq!(wa, wb, "difference of openings of unequal widths");
+        assert_eq!(sa.scale, sb.scale, "difference of openings of unequal scales");
+        assert_eq!(sa.count() % sb.count(), 0, "rows of a difference");
+        let row = sa.count() / sb.count();
+        let (oa, ob) = (sa.opened().1, sb.opened().1);
+        let output = Spec {
+            kind: Kind::Opened { width: wa, offset },
+            ..sa
+        };
+        let shift = offset.wrapping_sub(oa).wrapping_add(ob);
+        self.add(Difference { row, shift, output }, &[a, b])
+    }
+}
+
+impl Gate for Open {
+    fn name(&self) -> &'static str {
+        "open"
+    }
+
+    fn outputs(&self) -> Vec<Spec> {
+        vec![self.output.clone()]
+    }
+
+    fn draws(&self) -> Vec<Draw> {
+        vec![Draw::Mask {
+            count: self.output.count(),
+            width: self.width,
+        }]
+    }
+
+    fn rounds(&self) -> Vec<Vec<Exchange>> {
+        vec![vec![Exchange {
+            count: self.output.count(),
+            width: self.width,
+            to: To::Both,
+        }]]
+    }
+
+    fn deal(&self, dealing: &mut Dealing<'_>) {
+        let r = dealing.mask(0);
+        dealing.output(Known::Mask(r));
+    }
+
+    fn run(&self, round: usize, run: &mut Run<'_>) {
+        if round == 0 {
+            let mut words = run.share(0).to_vec();
+            if run.is_server() && self.offset != 0 {
+                for w in &mut words {
+                    *w = w.wrapping_add(self.offset);
+                }
+            }
+            return run.open(words, 0);
+        }
+        let (c, r) = (run.opened(0), run.take_words(0));
+        run.output(Value::Opened(c, r));
+    }
+
+    fn simulate(&self, sim: &mut Simulation<'_>) {
+        sim.output(sim.inputs[0].to_vec());
+    }
+}
+
+impl Difference {
+    fn broadcast<T: Copy>(&self, a: &[T], b: &[T], f: impl Fn(T, T) -> T) -> Vec<T> {
+        a.chunks_exact(self.row)
+            .zip(b)
+            .flat_map(|(row, &b)| row.iter().map(move |&a| (a, b)))
+            .map(|(a, b)| f(a, b))
+            .collect()
+    }
+}
+
+impl Gate for Difference {
+    fn name(&self) -> &'static str {
+        "difference"
+    }
+
+    fn outputs(&self) -> Vec<Spec> {
+        vec![self.output.clone()]
+    }
+
+    fn deal(&self, dealing: &mut Dealing<'_>) {
+        let m = mask(self.output.opened().0);
+        let r = self.broadcast(dealing.input_mask(0), dealing.input_mask(1), |a, b| {
+            a.wrapping_sub(b) & m
+        });
+        dealing.output(Known::Mask(r));
+    }
+
+    fn run(&self, _: usize, run: &mut Run<'_>) {
+        let m = mask(self.output.opened().0);
+        let c = self.broadcast(run.public(0), run.public(1), |a, b| {
+            a.wrapping_sub(b).wrapping_add(self.shift) & m
+        });
+        run.output(Value::Opened(c, Vec::new()));
+    }
+
+    fn simulate(&self, sim: &mut Simulation<'_>) {
+        sim.output(self.broadcast(sim.inputs[0], sim.inputs[1], i64::wrapping_sub));
+    }
+}

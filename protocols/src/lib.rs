@@ -1,0 +1,30 @@
+//! Plan, gates, dealer, parties and simulator of sottovoce.
+//!
+//! A model is traced once into a [`plan::Plan`]: a static list of gates. The dealer, both
+//! parties, the integer-exact simulator and every cost report read that list. Each gate is one
+//! file in [`gates`]; [`compose`] builds larger functions (softmax, layer norm, attention) out of
+//! gates and owns no protocol of its own.
+//!
+//! # Security model
+//! Two semi-honest parties and a dealer that colludes with neither. Every opened value is masked by
+//! a word that is uniform over exactly the opened width and used once; every dealt value is an
+//! additive or XOR share of which each party sees a uniform half. Truncation is local and sends
+//! nothing; its rounding coin depends on one party's share (the functionality "stochastic
+//! rounding with a coin known to one party", PROTOCOLS 7.1).
+
+pub mod batch;
+pub mod compose;
+pub mod deal;
+pub mod error;
+pub mod functions;
+pub mod gate;
+pub mod gates;
+pub mod party;
+pub mod plan;
+pub mod simulate;
+pub mod spec;
+pub mod testing;
+pub mod weights;
+
+pub use error::Error;
+pub use spec::{Role, Spec, Wire};

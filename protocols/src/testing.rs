@@ -1,0 +1,232 @@
+//! Running a plan inside one process: both parties, the dealer and the simulator, for tests and
+//! benchmarks of gates.
+
+use std::thread;
+
+use sotto_crypto::{Seed, Stream};
+use sotto_net::{Link, local_pair};
+
+use crate::{
+    batch::Batch,
+    deal::{Known, Seeds, deal_watched},
+    gate::Gate,
+    party::{Evaluation, Party, Value},
+    plan::{Plan, Traffic},
+    simulate::{Coins, Simulation, reduce},
+    spec::{Kind, Role},
+    weights::{Matrix, SetupMasks, Weights, read_setup, setup_message},
+};
+
+/// A source of test inputs with a printed seed.
+pub struct Bench {
+    stream: Stream,
+    seed: Seed,
+}
+
+/// What a run inside one process gave.
+pub struct Outcome<'a> {
+    plan: &'a Plan,
+    weights: Vec<Matrix>,
+    /// The plan's outputs.
+    pub outputs: Vec<Vec<i64>>,
+    /// What each party measured: server, client.
+    pub traffic: [Traffic; 2],
+    /// Bytes of corrections.
+    pub correction_bytes: usize,
+    known: Vec<Known>,
+    watched: [Vec<Option<Value>>; 2],
+}
+
+impl Bench {
+    /// Randomness from `seed`, which a failing test prints by its name.
+    pub fn new(seed: u64) -> Self {
+        let seed = Seed::from_bytes([9; 32]).derive("bench", seed);
+        Self { stream: seed.stream(0), seed }
+    }
+
+    /// `count` signed numbers of `bits` bits.
+    pub fn signed(&mut self, count: usize, bits: u32) -> Vec<i64> {
+        let word = |_| sotto_ring::signed(self.stream.word(), bits);
+        (0..count).map(word).collect()
+    }
+
+    /// A number in `[0, 1)`.
+    pub fn unit(&mut self) -> f64 {
+        self.stream.unit()
+    }
+
+    /// Runs with the client's plain inputs.
+    pub fn run<'a>(
+        &mut self,
+        plan: &'a Plan,
+        weights: Vec<Matrix>,
+        inputs: &[Vec<i64>],
+    ) -> Outcome<'a> {
+        let zeros: Vec<Vec<i64>> = inputs.iter().map(|v| vec![0; v.len()]).collect();
+        self.evaluate(plan, weights, [zeros, inputs.to_vec()])
+    }
+
+    /// Runs with inputs that are freshly shared between both parties, so that shares are uniform from the
+    /// start.
+    pub fn run_shared<'a>(
+        &mut self,
+        plan: &'a Plan,
+        weights: Vec<Matrix>,
+        inputs: &[Vec<i64>],
+    ) -> Outcome<'a> {
+        let mut random = |v: &Vec<i64>| v.iter().map(|_| self.stream.word() as i64).collect();
+        let server: Vec<Vec<i64>> = inputs.iter().map(&mut random).collect();
+        let client = inputs.iter().zip(&server).map(|(x, s)| {
+            let pairs = x.iter().zip(s);
+            pairs.map(|(x, s)| x.wrapping_sub(*s)).collect()
+        });
+        let client = client.collect();
+        self.evaluate(plan, weights, [server, client])
+    }
+
+    fn evaluate<'a>(
+        &mut self,
+        plan: &'a Plan,
+        matrices: Vec<Matrix>,
+        shares: [Vec<Vec<i64>>; 2],
+    ) -> Outcome<'a> {
+        // Alternate who is corrected, so that tests cover both.
+        let corrected = match self.stream.word() & 1 {
+            0 => Role::Server,
+            _ => Role::Client,
+        };
+        let seeds = Seeds {
+            party: [self.seed.derive("server", 0), self.seed.derive("client", 0)],
+            corrected,
+        };
+        let setup = SetupMasks::expand(plan, &self.seed.derive("setup", 0));
+        let mut corrections = Vec::new();
+        let mut known: Vec<Known> = vec![Known::Nothing; plan.wires.len()];
+        let mut emit = |b: Vec<u8>| {
+            corrections.extend(b);
+            Ok::<(), std::convert::Infallible>(())
+        };
+        let Ok(()) = deal_watched(plan, &seeds, &setup, &mut emit, |w, k| {
+            known[w.index()] = k.clone();
+        });
+        let correction_bytes = corrections.len();
+        let message = setup_message(plan, &matrices, &setup);
+        let masked = read_setup(plan, &message, "server").expect("the plan's own message");
+        let plain = Weights::Plain(matrices.clone());
+        let batch = |role: Role| Batch {
+            id: 0,
+            seed: seeds.party[role.index()].clone(),
+            corrections: (role == corrected).then(|| corrections.clone()),
+        };
+        let (mut a, mut b) = local_pair("client", "server");
+        let [server_share, client_share] = shares;
+        let run = |role: Role, link: &mut dyn Link, weights: &Weights, share: &[Vec<i64>]| {
+            let staged = batch(role).stage(plan, role, weights).expect("a whole batch");
+            let party = Party { role, plan, weights, watch: true };
+            party.evaluate_shared(link, staged, share).expect("local links do not fail")
+        };
+        let (server, client) = thread::scope(|scope| {
+            let server = scope.spawn(|| run(Role::Server, &mut a, &plain, &server_share));
+            let client = run(Role::Client, &mut b, &masked, &client_share);
+            (server.join().expect("the server's thread"), client)
+        });
+        let Evaluation { outputs, watched: client_watched, traffic: client_traffic } = client;
+        Outcome {
+            plan,
+            weights: matrices,
+            outputs,
+            traffic: [server.traffic, client_traffic],
+            correction_bytes,
+            known,
+            watched: [server.watched, client_watched],
+        }
+    }
+}
+
+impl Outcome<'_> {
+    /// The clear value of every wire, from both parties' parts and the dealer's knowledge.
+    pub fn clear(&self) -> Vec<Vec<i64>> {
+        (0..self.plan.wires.len()).map(|w| self.clear_wire(w)).collect()
+    }
+
+    fn clear_wire(&self, w: usize) -> Vec<i64> {
+        let spec = &self.plan.wires[w];
+        let [Some(a), Some(b)] = [&self.watched[0][w], &self.watched[1][w]] else {
+            panic!("wire {w} was not watched");
+        };
+        let values: Vec<u64> = match (a, b) {
+            (Value::Share(a), Value::Share(b)) => {
+                a.iter().zip(b).map(|(a, b)| a.wrapping_add(*b)).collect()
+            }
+            // A revealed value is known to the client alone and has no mask.
+            (Value::Opened(..), Value::Opened(c, _)) => match (&self.known[w], &spec.kind) {
+                (Known::Mask(r), Kind::Opened { offset, .. }) => (c.iter().zip(r))
+                    .map(|(c, r)| c.wrapping_sub(*r).wrapping_sub(*offset))
+                    .collect(),
+                (_, Kind::Opened { offset, .. }) => {
+                    c.iter().map(|c| c.wrapping_sub(*offset)).collect()
+                }
+                _ => panic!("an opened value of another kind"),
+            },
+            (Value::Form(p), Value::Form(_)) => {
+                let Known::Form(d) = &self.known[w] else {
+                    panic!("a form that the dealer does not know")
+                };
+                let mut sum = vec![0u64; spec.count()];
+                for (p, d) in p.iter().zip(d) {
+                    for (i, s) in sum.iter_mut().enumerate() {
+                        let p = p.as_ref().map_or(1, |p| p[i]);
+                        let d = d.as_ref().map_or(1, |d| d[i]);
+                        *s = s.wrapping_add(p.wrapping_mul(d));
+                    }
+                }
+                sum
+            }
+            _ => panic!("wire {w}: the parties hold different kinds"),
+        };
+        values.into_iter().map(|x| reduce(spec, x as i64)).collect()
+    }
+
+    /// Holds every node against the simulator, exactly: with the batch's masks replayed, each element
+    /// must be what one of the coins gives. Also holds measured against planned costs.
+    ///
+    /// # Panics
+    /// Where they differ, naming gate and element.
+    pub fn check_exact(&self) {
+        let planned = self.plan.online();
+        assert_eq!(self.traffic[0], planned, "server measured, planned");
+        assert_eq!(self.traffic[1], planned, "client measured, planned");
+        assert_eq!(self.correction_bytes, self.plan.correction_bytes(), "corrections");
+        let clear = self.clear();
+        for (index, node) in self.plan.nodes.iter().enumerate() {
+            let candidates: Vec<Vec<i64>> = (0..4)
+                .map(|coin| self.simulate_node(node.gate.as_ref(), &node.inputs, coin, &clear))
+                .collect();
+            let w = node.outputs[0];
+            let spec = &self.plan.wires[w.index()];
+            for (i, got) in clear[w.index()].iter().enumerate() {
+                assert!(
+                    candidates.iter().any(|c| reduce(spec, c[i]) == *got),
+                    "node {index} ({}), element {i}: private {got}, simulator {:?}",
+                    node.gate.name(),
+                    candidates.iter().map(|c| reduce(spec, c[i])).collect::<Vec<_>>()
+                );
+            }
+        }
+    }
+
+    fn simulate_node(
+        &self,
+        gate: &dyn Gate,
+        inputs: &[crate::Wire],
+        coin: u8,
+        clear: &[Vec<i64>],
+    ) -> Vec<i64> {
+        let mut coins = Coins::Fixed { up: coin & 1 == 1, negative: coin & 2 == 2 };
+        let values = inputs.iter().map(|w| &clear[w.index()][..]).collect();
+        let mut sim = Simulation::new(values, &mut coins, &self.weights);
+        sim.known = inputs.iter().map(|w| Some(&self.known[w.index()])).collect();
+        gate.simulate(&mut sim);
+        sim.into_outputs().swap_remove(0)
+    }
+}

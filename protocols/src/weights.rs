@@ -1,0 +1,124 @@
+//! The server's private matrices: in the clear, masked for the client, and the mask itself.
+//!
+//! Once per model the server sends `W^ = W - B` (PROTOCOLS 1.4). `B` comes from a setup seed that
+//! dealer and server share; it is uniform mod `2^width`, so `W^` is too, and tells the client
+//! nothing. `W^` may be reused for as long as `W` stays the same; another `W` under the same
+//! `B` would tell the difference, so the setup seed is bound to the model's hash.
+
+use std::fmt;
+
+use sotto_crypto::Seed;
+use sotto_ring::{mask, pack};
+
+use crate::{deal::expand, error::Error, plan::Plan};
+
+/// One matrix in fixed point, `outputs x inputs` row-major, with its bias.
+#[derive(Clone)]
+pub struct Matrix {
+    /// Entries at the scale of its [`crate::plan::WeightSpec`], in two's complement.
+    pub entries: Vec<u64>,
+    /// `bias_rows x outputs` at the scale of the product; row `i` of the input gets bias row
+    /// `i mod bias_rows`.
+    pub bias: Vec<i64>,
+}
+
+impl fmt::Debug for Matrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Matrix({} entries)", self.entries.len())
+    }
+}
+
+/// The masks `B` of all matrices, at the dealer and at the server.
+pub struct SetupMasks(Vec<Vec<u64>>);
+
+impl SetupMasks {
+    /// Expands the setup seed for a plan and the model with this hash.
+    pub fn expand(plan: &Plan, seed: &Seed) -> Self {
+        let masks = plan.weights.iter().enumerate();
+        Self(
+            masks
+                .map(|(i, w)| expand(seed, i as u64, w.outputs * w.inputs, w.width))
+                .collect(),
+        )
+    }
+
+    /// The mask of matrix `id`, row-major as the matrix.
+    pub fn mask(&self, id: usize) -> &[u64] {
+        &self.0[id]
+    }
+}
+
+/// What a party has of the server's matrices.
+pub enum Weights {
+    /// The server: everything.
+    Plain(Vec<Matrix>),
+    /// The client: masked entries.
+    Masked(Vec<Vec<u64>>),
+}
+
+impl Weights {
+    /// The server's matrix number `id`.
+    ///
+    /// # Panics
+    /// At the client: a gate that asks there is wrong.
+    pub fn plain(&self, id: usize) -> &Matrix {
+        match self {
+            Weights::Plain(w) => &w[id],
+            Weights::Masked(_) => panic!("the client has no plain weights"),
+        }
+    }
+
+    /// The client's masked matrix number `id`.
+    ///
+    /// # Panics
+    /// At the server.
+    pub fn masked(&self, id: usize) -> &[u64] {
+        match self {
+            Weights::Masked(w) => &w[id],
+            Weights::Plain(_) => panic!("the server has no masked weights"),
+        }
+    }
+}
+
+/// What the server sends to a client once per model: all masked matrices, packed.
+pub fn setup_message(plan: &Plan, weights: &[Matrix], masks: &SetupMasks) -> Vec<u8> {
+    let mut out = Vec::with_capacity(plan.setup_bytes());
+    for (i, (spec, matrix)) in plan.weights.iter().zip(weights).enumerate() {
+        let words: Vec<u64> = matrix
+            .entries
+            .iter()
+            .zip(masks.mask(i))
+            .map(|(&w, &b)| w.wrapping_sub(b) & mask(spec.width))
+            .collect();
+        pack::pack(&words, spec.width, &mut out);
+    }
+    out
+}
+
+/// Reads a [`setup_message`] at the client.
+///
+/// # Errors
+/// [`Error::Desync`] when its length is not the plan's.
+pub fn read_setup(plan: &Plan, message: &[u8], peer: &str) -> Result<Weights, Error> {
+    if message.len() != plan.setup_bytes() {
+        return Err(Error::Desync {
+            peer: peer.to_owned(),
+            what: format!(
+                "the masked weights have {} bytes, the plan says {}",
+                message.len(),
+                plan.setup_bytes()
+            ),
+            remedy: "use the same model on both sides".into(),
+        });
+    }
+    let mut rest = message;
+    let masked = plan.weights.iter().map(|w| {
+        let count = w.outputs * w.inputs;
+        let (head, tail) = rest.split_at(pack::packed_len(count, w.width));
+        rest = tail;
+        let mut words = vec![0; count];
+        pack::unpack(head, w.width, &mut words);
+        words
+    });
+    Ok(Weights::Masked(masked.collect()))
+}
