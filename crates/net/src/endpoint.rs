@@ -1,37 +1,24 @@
 //! A UDP socket with its runtime thread: accepts pinned peers and connects to them.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use quinn::{ConnectionError, Incoming, TokioRuntime, TransportConfig};
-use rustls::pki_types::CertificateDer;
+use quinn::{TokioRuntime, TransportConfig};
 use rustls::sign::SingleCertAndKey;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 
-use crate::failure::{ABANDONED, Failure, connection_failure};
+use crate::failure::ABANDONED;
+use crate::handshake::{Dial, Listener, PENDING, Peers, Pending};
 use crate::pinning::{self, Refused};
-use crate::quic;
 use crate::{Certificate, Error, Identity, Profile, QuicLink};
 
-/// Handshakes under way and links not yet accepted, together.
-const PENDING: usize = 64;
-/// From so many on, a newcomer must first prove that it owns its address.
-const WARY: usize = PENDING / 4;
-/// A handshake that takes longer is dropped.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a closing endpoint waits for its last packets to leave.
 const LINGER: Duration = Duration::from_millis(100);
-/// Pause between attempts to connect.
-const PAUSE: Duration = Duration::from_millis(20);
-
-type Peers = Arc<Vec<(String, Certificate)>>;
-/// A link and its place among the pending.
-type Pending = (QuicLink, OwnedSemaphorePermit);
-
 /// One UDP socket that serves any number of links; dropping it closes them all.
 pub struct Endpoint {
     quic: quinn::Endpoint,
@@ -63,7 +50,8 @@ impl Endpoint {
             .enable_all()
             .build()
             .map_err(|error| Error::io("start the network runtime", &error))?;
-        let transport = profile.transport()?;
+        let closes = Arc::new(AtomicBool::new(false));
+        let transport = profile.transport(Arc::clone(&closes))?;
         let refused = Arc::new(Refused::default());
         let key = pinning::key(identity)?;
         let pins = peers
@@ -109,6 +97,7 @@ impl Endpoint {
                     // Either somebody asks for the end or the endpoint is gone: both end it.
                     let _ = closed.await;
                     accepting.abort();
+                    closes.store(true, Ordering::Relaxed);
                     listening.close(ABANDONED, &[]);
                     let _ = tokio::time::timeout(LINGER, listening.wait_idle()).await;
                 });
@@ -229,140 +218,4 @@ fn runtime_gone() -> Error {
         what: "use the network runtime".into(),
         why: "its thread has ended".into(),
     }
-}
-
-/// The connecting side of one link.
-struct Dial {
-    quic: quinn::Endpoint,
-    config: quinn::ClientConfig,
-    addr: SocketAddr,
-    name: String,
-    profile: Profile,
-}
-
-impl Dial {
-    async fn until(self, deadline: tokio::time::Instant) -> Result<QuicLink, Failure> {
-        let mut last = Failure::gone(
-            "nobody answers there",
-            "start it, and check the address and the firewall",
-        );
-        loop {
-            match self.once(deadline).await {
-                Ok(link) => return Ok(link),
-                Err(Some(fatal @ (Failure::Identity(_) | Failure::Garbage(_)))) => {
-                    return Err(fatal);
-                }
-                Err(Some(failure)) => last = failure,
-                Err(None) => {}
-            }
-            if tokio::time::Instant::now() + PAUSE >= deadline {
-                return Err(last);
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-
-    /// One attempt; `Err(None)` is silence.
-    async fn once(&self, deadline: tokio::time::Instant) -> Result<QuicLink, Option<Failure>> {
-        let connecting = self
-            .quic
-            .connect_with(self.config.clone(), self.addr, "sotto")
-            .map_err(|error| Failure::gone(error.to_string(), "check the address"))?;
-        let patience = deadline.min(tokio::time::Instant::now() + self.profile.attempt);
-        let connection = match tokio::time::timeout_at(patience, connecting).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(ConnectionError::TimedOut)) | Err(_) => return Err(None),
-            Ok(Err(error)) => return Err(Some(connection_failure(error))),
-        };
-        // The peer has not seen our certificate yet: its hello says that it took it.
-        let hello = async {
-            let (mut send, mut recv) = connection.open_bi().await.map_err(connection_failure)?;
-            quic::say_hello(&mut send).await?;
-            quic::hear_hello(&mut recv).await?;
-            Ok((send, recv))
-        };
-        let streams = tokio::time::timeout_at(deadline, hello)
-            .await
-            .map_err(|_| None)?
-            .map_err(Some)?;
-        Ok(QuicLink::start(
-            connection,
-            streams,
-            self.name.clone(),
-            &self.profile,
-        ))
-    }
-}
-
-/// The accepting side of all links.
-struct Listener {
-    peers: Peers,
-    profile: Profile,
-    links: mpsc::Sender<Pending>,
-}
-
-impl Listener {
-    async fn run(self, quic: quinn::Endpoint) {
-        let places = Arc::new(Semaphore::new(PENDING));
-        while let Some(incoming) = quic.accept().await {
-            let remote = incoming.remote_address();
-            if places.available_permits() < PENDING - WARY && incoming.may_retry() {
-                // It costs an honest peer one round trip.
-                if let Err(error) = incoming.retry() {
-                    tracing::debug!(%remote, %error, "cannot ask for an address proof");
-                }
-                continue;
-            }
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                tracing::warn!(%remote, "refused a connection: {PENDING} are pending");
-                incoming.refuse();
-                continue;
-            };
-            let (peers, profile, links) = (
-                Arc::clone(&self.peers),
-                self.profile.clone(),
-                self.links.clone(),
-            );
-            tokio::spawn(async move {
-                let welcomed =
-                    tokio::time::timeout(HANDSHAKE, welcome(incoming, &peers, &profile)).await;
-                match welcomed {
-                    Ok(Ok(link)) => {
-                        tracing::debug!(peer = link.name(), %remote, "connected");
-                        // Nobody accepts any more once the endpoint is gone.
-                        let _ = links.send((link, place));
-                    }
-                    Ok(Err(failure)) => {
-                        let error = failure.into_error("a newcomer", 0);
-                        tracing::warn!(%remote, %error, "a connection came to nothing");
-                    }
-                    Err(_) => tracing::warn!(%remote, "a handshake took longer than {HANDSHAKE:?}"),
-                }
-            });
-        }
-    }
-}
-
-async fn welcome(
-    incoming: Incoming,
-    peers: &[(String, Certificate)],
-    profile: &Profile,
-) -> Result<QuicLink, Failure> {
-    let connection = incoming.await.map_err(connection_failure)?;
-    let shown = connection
-        .peer_identity()
-        .and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
-    let shown = shown.as_ref().and_then(|chain| chain.first());
-    let name = shown.and_then(|shown| peers.iter().find(|(_, pin)| pin.der() == shown));
-    let (name, _) =
-        name.ok_or_else(|| Failure::Identity("it showed no pinned certificate".into()))?;
-    let (mut send, mut recv) = connection.accept_bi().await.map_err(connection_failure)?;
-    quic::hear_hello(&mut recv).await?;
-    quic::say_hello(&mut send).await?;
-    Ok(QuicLink::start(
-        connection,
-        (send, recv),
-        name.clone(),
-        profile,
-    ))
 }

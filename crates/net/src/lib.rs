@@ -9,11 +9,13 @@
 //! side pinning the other's exact [`Certificate`]) made by an [`Endpoint`]. Protocol code is
 //! blocking, one thread per party; the asynchronous runtime lives inside the endpoint.
 
+mod congestion;
 pub mod control;
 mod endpoint;
 mod error;
 mod failure;
 mod frame;
+mod handshake;
 mod identity;
 mod inbox;
 mod link;
@@ -21,6 +23,7 @@ mod local;
 mod pinning;
 mod profile;
 mod quic;
+mod stream;
 
 pub use endpoint::Endpoint;
 pub use error::{Due, Error};

@@ -2,15 +2,16 @@
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use quinn::congestion::CubicConfig;
 use quinn::{
     AckFrequencyConfig, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::Error;
+use crate::congestion::ClosableCubic;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -96,7 +97,10 @@ impl Profile {
         }
     }
 
-    pub(crate) fn transport(&self) -> Result<Arc<TransportConfig>, Error> {
+    pub(crate) fn transport(
+        &self,
+        endpoint_closes: Arc<AtomicBool>,
+    ) -> Result<Arc<TransportConfig>, Error> {
         let varint = |what: &str, value: u64| {
             VarInt::from_u64(value)
                 .map_err(|_| Error::Config(format!("{what} of {value} is too large")))
@@ -109,8 +113,7 @@ impl Profile {
                 self.mtu
             )));
         }
-        let mut cubic = CubicConfig::default();
-        cubic.initial_window(self.initial_window);
+        let cubic = ClosableCubic::new(self.initial_window, endpoint_closes);
         let mut transport = TransportConfig::default();
         transport
             .initial_mtu(self.mtu)

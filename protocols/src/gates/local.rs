@@ -21,6 +21,7 @@ enum Kind {
     Concat(usize),
     SumLast,
     Shift(u32),
+    Negate,
     Constant(i64),
 }
 
@@ -114,6 +115,12 @@ impl Trace {
         self.local(Kind::Shift(bits), &[x], output)
     }
 
+    /// `-x`.
+    pub fn negate(&mut self, x: Wire) -> Wire {
+        let output = self.spec(x).clone();
+        self.local(Kind::Negate, &[x], output)
+    }
+
     /// The same integers read at another scale: a division by a power of two that costs nothing.
     pub fn rescale(&mut self, x: Wire, scale: u32) -> Wire {
         let mut output = self.spec(x).clone();
@@ -155,6 +162,7 @@ impl Local {
                     .collect()
             }
             Kind::Shift(bits) => inputs[0].iter().map(|&x| x << bits).collect(),
+            Kind::Negate => inputs[0].iter().map(|&x| x.wrapping_neg()).collect(),
             Kind::Constant(c) => {
                 let c = if constants { *c as u64 } else { 0 };
                 inputs[0].iter().map(|&x| x.wrapping_add(c)).collect()
@@ -173,6 +181,7 @@ impl Gate for Local {
             Kind::Concat(_) => "concat",
             Kind::SumLast => "row sum",
             Kind::Shift(_) => "shift",
+            Kind::Negate => "negate",
             Kind::Constant(_) => "constant",
         }
     }
@@ -217,6 +226,7 @@ mod tests {
         let q = t.reduce(q, 26);
         let s = t.sum(p, q);
         let s = t.add_constant(s, -77);
+        let s = t.negate(s);
         let s = t.shift_left(s, 3);
         let s = t.reshape(s, &[4, 6]);
         let s = t.sum_last(s);

@@ -28,6 +28,15 @@ struct Open {
     output: Spec,
 }
 
+/// Differences of pairs of entries along the last axis of one opening. Local, as [`Difference`].
+#[derive(Debug)]
+struct Pairs {
+    first: Vec<usize>,
+    second: Vec<usize>,
+    row: usize,
+    output: Spec,
+}
+
 /// The difference of two openings of equal width, the second broadcast over rows of the first.
 /// Local: its mask is the difference of the masks, which the dealer knows.
 #[derive(Debug)]
@@ -57,6 +66,24 @@ impl Trace {
     /// Opens a signed value such that it can be lifted to a larger ring: `|x| < 2^(width-2)`.
     pub fn open_signed(&mut self, x: Wire, width: u32) -> Wire {
         self.open(x, width, 1 << (width - 2))
+    }
+
+    /// Opens `x` and gives the differences `x[first] - x[second]` along its last axis, without offset.
+    pub fn opened_pairs(
+        &mut self,
+        x: Wire,
+        width: u32,
+        first: &[usize],
+        second: &[usize],
+    ) -> Wire {
+        assert_eq!(first.len(), second.len(), "pairs");
+        let open = self.open(x, width, 0);
+        let spec = self.spec(open).clone();
+        let mut output = spec.clone();
+        let last = output.shape.last_mut().expect("pairs along an axis");
+        let row = std::mem::replace(last, first.len());
+        let (first, second) = (first.to_vec(), second.to_vec());
+        self.add(Pairs { first, second, row, output }, &[open])
     }
 
     /// `a - b`, where `b` has one element for each `row` elements of `a`; both are opened. The
@@ -163,5 +190,43 @@ impl Gate for Difference {
 
     fn simulate(&self, sim: &mut Simulation<'_>) {
         sim.output(self.broadcast(sim.inputs[0], sim.inputs[1], i64::wrapping_sub));
+    }
+}
+
+impl Pairs {
+    fn map<T: Copy>(&self, x: &[T], f: impl Fn(T, T) -> T) -> Vec<T> {
+        let f = &f;
+        x.chunks_exact(self.row)
+            .flat_map(|row| {
+                let pairs = self.first.iter().zip(&self.second);
+                pairs.map(move |(&a, &b)| f(row[a], row[b]))
+            })
+            .collect()
+    }
+}
+
+impl Gate for Pairs {
+    fn name(&self) -> &'static str {
+        "pairs"
+    }
+
+    fn outputs(&self) -> Vec<Spec> {
+        vec![self.output.clone()]
+    }
+
+    fn deal(&self, dealing: &mut Dealing<'_>) {
+        let m = mask(self.output.opened().0);
+        let r = self.map(dealing.input_mask(0), |a, b| a.wrapping_sub(b) & m);
+        dealing.output(Known::Mask(r));
+    }
+
+    fn run(&self, _: usize, run: &mut Run<'_>) {
+        let m = mask(self.output.opened().0);
+        let c = self.map(run.public(0), |a, b| a.wrapping_sub(b) & m);
+        run.output(Value::Opened(c, Vec::new()));
+    }
+
+    fn simulate(&self, sim: &mut Simulation<'_>) {
+        sim.output(self.map(sim.inputs[0], i64::wrapping_sub));
     }
 }

@@ -1,0 +1,165 @@
+//! The two tasks of a QUIC link: frames out and frames in.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use quinn::{Connection, ReadExactError, RecvStream, SendStream, WriteError};
+use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc;
+
+use crate::congestion;
+use crate::failure::{Failure, STOPPED, io_failure, read_failure, stream_ended, write_failure};
+use crate::frame::{FRAME_COST, Frame, HEADER, Header, Kind};
+use crate::inbox::Inbox;
+
+/// Payloads up to this size share one buffer with their header.
+const SMALL: usize = 1024;
+
+/// Frames handed to the transport at once.
+const BATCH: usize = 64;
+
+pub(crate) enum Outgoing {
+    Frame(Header, Vec<u8>),
+    /// Bytes as they are, for tests of what a hostile peer may send.
+    #[cfg(test)]
+    Raw(Vec<u8>),
+}
+
+/// Writes what is queued until the link is dropped; payloads are handed over, not copied.
+pub(crate) async fn write_frames(
+    mut stream: SendStream,
+    mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
+    queued: &AtomicU64,
+) -> Result<(), WriteError> {
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut chunks = Vec::with_capacity(2 * BATCH);
+    while outgoing.recv_many(&mut batch, BATCH).await > 0 {
+        let mut taken = 0;
+        for out in batch.drain(..) {
+            match out {
+                Outgoing::Frame(header, payload) => {
+                    if header.kind == Kind::Message {
+                        taken += header.len + FRAME_COST;
+                    }
+                    if payload.len() <= SMALL {
+                        let mut whole = Vec::with_capacity(HEADER + payload.len());
+                        whole.extend_from_slice(&header.encode());
+                        whole.extend_from_slice(&payload);
+                        chunks.push(Bytes::from(whole));
+                    } else {
+                        chunks.push(Bytes::copy_from_slice(&header.encode()));
+                        chunks.push(Bytes::from(payload));
+                    }
+                }
+                #[cfg(test)]
+                Outgoing::Raw(bytes) => chunks.push(Bytes::from(bytes)),
+            }
+        }
+        stream.write_all_chunks(&mut chunks).await?;
+        chunks.clear();
+        queued.fetch_sub(taken, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// Takes the peer's frames in; its fields are the link's.
+pub(crate) struct Reader {
+    pub stream: RecvStream,
+    pub connection: Connection,
+    pub inbox: Arc<Inbox>,
+    pub outbox: mpsc::UnboundedSender<Outgoing>,
+    pub max_frame: u64,
+    pub prefetch: u64,
+}
+
+impl Reader {
+    pub async fn run(mut self) {
+        let Err(failure) = self.frames().await;
+        if let Failure::Garbage(why) = &failure {
+            congestion::close(&self.connection, STOPPED, why.as_bytes());
+        }
+        self.inbox.fail(failure);
+    }
+
+    async fn frames(&mut self) -> Result<std::convert::Infallible, Failure> {
+        loop {
+            let mut head = [0; HEADER];
+            self.stream
+                .read_exact(&mut head)
+                .await
+                .map_err(|error| match error {
+                    ReadExactError::FinishedEarly(_) => stream_ended(),
+                    ReadExactError::ReadError(error) => read_failure(error),
+                })?;
+            let header = Header::decode(&head, self.max_frame).map_err(Failure::Garbage)?;
+            match header.kind {
+                Kind::Message => {
+                    self.inbox.admit(header, self.prefetch).await;
+                    let payload = self.payload(header.len).await?;
+                    self.inbox.deliver(Frame {
+                        step: header.step,
+                        payload,
+                    });
+                }
+                Kind::Fin => {
+                    let _ = self
+                        .outbox
+                        .send(Outgoing::Frame(Header::bare(Kind::FinReceived), Vec::new()));
+                }
+                Kind::FinReceived => self.inbox.fin_received(),
+                Kind::Hello => return Err(Failure::Garbage("a second hello".into())),
+            }
+        }
+    }
+
+    /// Reads an admitted payload; pages are touched only as bytes arrive.
+    async fn payload(&mut self, len: u64) -> Result<Vec<u8>, Failure> {
+        let capacity =
+            usize::try_from(len).expect("the header was checked against the largest frame");
+        let mut payload = Vec::with_capacity(capacity);
+        let mut limited = (&mut self.stream).take(len);
+        while payload.len() < capacity {
+            match limited.read_buf(&mut payload).await {
+                Ok(0) => return Err(stream_ended()),
+                Ok(_) => {}
+                Err(error) => return Err(io_failure(error)),
+            }
+        }
+        Ok(payload)
+    }
+}
+
+/// The endpoint may be dropped while we read: whoever waits must learn of it.
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.inbox.fail(Failure::gone(
+            "this side closed its endpoint",
+            "keep it open while links are in use",
+        ));
+    }
+}
+
+/// The first frame each way.
+pub(crate) async fn say_hello(stream: &mut SendStream) -> Result<(), Failure> {
+    stream
+        .write_all(&Header::bare(Kind::Hello).encode())
+        .await
+        .map_err(write_failure)
+}
+
+/// Reads the other side's first frame.
+pub(crate) async fn hear_hello(stream: &mut RecvStream) -> Result<(), Failure> {
+    let mut head = [0; HEADER];
+    stream
+        .read_exact(&mut head)
+        .await
+        .map_err(|error| match error {
+            ReadExactError::FinishedEarly(_) => stream_ended(),
+            ReadExactError::ReadError(error) => read_failure(error),
+        })?;
+    match Header::decode(&head, 0).map_err(Failure::Garbage)?.kind {
+        Kind::Hello => Ok(()),
+        _ => Err(Failure::Garbage("the first frame is not a hello".into())),
+    }
+}

@@ -1,0 +1,180 @@
+//! Attention: what happens between the heads' `Q`, `K`, `V` and their outputs, for each kind.
+//!
+//! Shapes: `Q`, `K`, `V` and the result are `(images, heads, tokens, head dim)`; all heads of one kind and
+//! all images of a batch are one tensor. `1 / sqrt(d)`, and `log2 e` for softmax, are folded into `Q`'s
+//! weights by their owner, so that scores come in base 2.
+//!
+//! | kind | result | flights |
+//! |---|---|---|
+//! | softmax, coarse maximum | `2^(S - m) V / sum 2^(S - m)` | 9 |
+//! | softmax, public maximum | the same with a calibrated `m` | 5 |
+//! | ReLU-softmax | `max(S, 0) V / (sum max(S, 0) + epsilon)` | 6 |
+//! | linear | `S V / N`, in the cheaper order | 2 |
+//!
+//! The division is deferred: `O = E V` is multiplied by `1 / sum` once a row.
+
+use crate::{
+    compose::row_max::MaxFormat,
+    functions::{Function, Window},
+    plan::Trace,
+    spec::Wire,
+};
+
+/// How the row maximum of a softmax is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shift {
+    /// Counting thresholds: exact for every input in range.
+    Coarse(MaxFormat),
+    /// A public constant at the score's scale; cheaper, but rows far below it lose precision.
+    Public(i64),
+}
+
+/// Widths of the deferred division.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DivideFormat {
+    /// Scale of `E`, and of its row sums.
+    pub weight_scale: u32,
+    /// Ring of the product `E V`, in which both are opened.
+    pub product_width: u32,
+    /// Window of the row sum.
+    pub sum: Window,
+    /// Logarithm of the number of pieces of `1 / x`.
+    pub k: u32,
+    /// Fractional bits of its slopes.
+    pub slope_scale: u32,
+    /// Smallest sum that is divided by exactly.
+    pub floor: f64,
+    /// Width and scale at which the unnormalised output is opened.
+    pub output: (u32, u32),
+}
+
+/// Widths of one attention.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScoreFormat {
+    /// Ring of the product `Q K^T`.
+    pub product_width: u32,
+    /// Width and scale at which scores are opened.
+    pub score: (u32, u32),
+}
+
+impl Trace {
+    fn scores(&mut self, q: Wire, k: Wire, format: &ScoreFormat) -> Wire {
+        let q = self.open(q, format.product_width, 0);
+        let k = self.open(k, format.product_width, 0);
+        let s = self.matmul(q, k, true);
+        self.truncate_to(s, format.score.1)
+    }
+
+    /// Softmax attention in base 2; the result has scale `scale` in the ring `2^width`.
+    pub fn softmax_attention(
+        &mut self,
+        [q, k, v]: [Wire; 3],
+        scores: &ScoreFormat,
+        shift: &Shift,
+        top: u32,
+        divide: &DivideFormat,
+        (width, scale): (u32, u32),
+    ) -> Wire {
+        let s = self.scores(q, k, scores);
+        let (n, f) = scores.score;
+        // The window of the exponent is [top - 2^(n - f), top).
+        let window = (1u64 << n).wrapping_sub(u64::from(top) << f);
+        let t = match shift {
+            Shift::Public(m) => {
+                let s = self.add_constant(s, -m);
+                self.open(s, n, window)
+            }
+            Shift::Coarse(format) => {
+                let s = self.open(s, n, 1 << (n - 1));
+                let m = self.coarse_max(s, format);
+                let m = self.open(m, n, 0);
+                self.opened_difference(s, m, window)
+            }
+        };
+        let e = self.exp2(t);
+        let lifted = divide.product_width + self.spec(e).scale - divide.weight_scale;
+        let e = self.lift(e, lifted);
+        let e = self.truncate_to(e, divide.weight_scale);
+        self.weighted_mean(e, v, 0, divide, (width, scale))
+    }
+
+    /// ReLU-softmax attention.
+    pub fn relu_attention(
+        &mut self,
+        [q, k, v]: [Wire; 3],
+        scores: &ScoreFormat,
+        divide: &DivideFormat,
+        (width, scale): (u32, u32),
+    ) -> Wire {
+        let s = self.scores(q, k, scores);
+        let s = self.open_signed(s, scores.score.0);
+        let lifted = divide.product_width + scores.score.1 - divide.weight_scale;
+        let e = self.relu(s, lifted);
+        let e = self.truncate_to(e, divide.weight_scale);
+        // The formula's 1e-5 is below a unit of the scale; one unit keeps empty rows finite.
+        self.weighted_mean(e, v, 1, divide, (width, scale))
+    }
+
+    /// `E V / (row sums of E + extra)`.
+    fn weighted_mean(
+        &mut self,
+        e: Wire,
+        v: Wire,
+        extra: i64,
+        format: &DivideFormat,
+        (width, scale): (u32, u32),
+    ) -> Wire {
+        let sum = self.sum_last(e);
+        let sum = self.truncate_to(sum, format.sum.scale);
+        let sum = self.add_constant(sum, extra);
+        let sum = self.open_window(sum, format.sum);
+        let factor_scale = format.slope_scale + format.sum.bits - format.k;
+        let wide = width + format.output.1 + factor_scale - scale;
+        let reciprocal = Function::Reciprocal { floor: format.floor };
+        let factor = self.row_lookup(sum, reciprocal, format.k, format.slope_scale, wide);
+        let e = self.open(e, format.product_width, 0);
+        let v = self.open(v, format.product_width, 0);
+        let o = self.matmul(e, v, false);
+        let o = self.truncate_to(o, format.output.1);
+        let o = self.open_signed(o, format.output.0);
+        let o = self.product(o, factor, wide);
+        self.truncate_to(o, scale)
+    }
+
+    /// Linear attention `S V / 2^shift`: both products in one ring of `width` bits at the end; the first product is
+    /// truncated to `middle_scale`. `K^T V` first where that opens fewer elements.
+    pub fn linear_attention(
+        &mut self,
+        [q, k, v]: [Wire; 3],
+        first_width: u32,
+        middle_scale: u32,
+        second_width: u32,
+        shift: u32,
+        scale: u32,
+    ) -> Wire {
+        let shape = self.spec(q).shape.clone();
+        let (tokens, d) = (shape[2], shape[3]);
+        let product = if d <= tokens {
+            let kt = self.permute(k, &[0, 1, 3, 2]);
+            let kt = self.open(kt, first_width, 0);
+            let v = self.open(v, first_width, 0);
+            let kv = self.matmul(kt, v, false);
+            let kv = self.truncate_to(kv, middle_scale);
+            let kv = self.open(kv, second_width, 0);
+            let q = self.open(q, second_width, 0);
+            self.matmul(q, kv, false)
+        } else {
+            let q = self.open(q, first_width, 0);
+            let k = self.open(k, first_width, 0);
+            let s = self.matmul(q, k, true);
+            let s = self.truncate_to(s, middle_scale);
+            let s = self.open(s, second_width, 0);
+            let v = self.open(v, second_width, 0);
+            self.matmul(s, v, false)
+        };
+        // Dividing by a power of two is reading the integer at a larger scale.
+        let at = self.spec(product).scale + shift;
+        let product = self.rescale(product, at);
+        self.truncate_to(product, scale)
+    }
+}

@@ -1,0 +1,117 @@
+//! Coarse row maximum by counting thresholds, four flights and independent of the row's length.
+//!
+//! Softmax is shift invariant, so the maximum is needed only to within a unit. Of the opened scores the
+//! parties have XOR shares of `[v >= t_k]` for public thresholds (flight 1 makes them arithmetic, mod the
+//! row's length), sum them over the row, open the counts (flight 2), test them for zero (flight 3), and the
+//! number of non-zero counts is the index of the highest threshold reached; it is opened masked as
+//! part of the score's difference (flight 4).
+//!
+//! With thresholds `t_1, t_1 + s, ..` in units of `2^(n-6)` of the opened score, the result `m` satisfies
+//! `-s <= max - m < 1` units as long as the maximum lies in `[t_1, t_K + s)`; below, `m` is the lowest
+//! threshold less one; above, `max - m` grows. Source: PROTOCOLS 1.10 (our assembly: the counts replace a
+//! tree of comparisons).
+//!
+//! Cost beside the flights: `K` bits an element, `K` counts and one word a row, each way.
+
+use crate::{gates::threshold::TOP, plan::Trace, spec::Wire};
+
+/// Thresholds of a coarse maximum, in units of the opened score's top 6 bits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaxFormat {
+    /// Ascending, evenly spaced indices in `1..64`.
+    pub thresholds: Vec<u32>,
+}
+
+impl MaxFormat {
+    /// Thresholds `step` apart from `low` up to and including the first at or above `high`.
+    ///
+    /// # Panics
+    /// When the range is not in `1..64`.
+    pub fn covering(low: u32, high: u32, step: u32) -> Self {
+        assert!(1 <= low && low <= high && high < 1 << TOP, "thresholds {low}..={high}");
+        let mut thresholds: Vec<u32> = (low..=high).step_by(step as usize).collect();
+        let last = *thresholds.last().expect("at least one");
+        if last < high && last + step < 1 << TOP {
+            thresholds.push(last + step);
+        }
+        Self { thresholds }
+    }
+
+    /// Distance of two thresholds.
+    pub fn step(&self) -> u32 {
+        match self.thresholds[..] {
+            [a, b, ..] => b - a,
+            _ => 1,
+        }
+    }
+}
+
+impl Trace {
+    /// The coarse maximum of each row of an opened score, as a share of the opening's width and scale.
+    pub fn coarse_max(&mut self, scores: Wire, format: &MaxFormat) -> Wire {
+        let spec = self.spec(scores).clone();
+        let (width, offset) = spec.opened();
+        let row = *spec.shape.last().expect("a maximum over an axis");
+        let unit = width - TOP;
+        let bits = self.thresholds(scores, &format.thresholds);
+        let count_width = (usize::BITS - row.leading_zeros()).max(3);
+        let ones = self.lift(bits, count_width);
+        // (.., row, K) to (.., K, row), to sum over the row.
+        let axes = spec.shape.len();
+        let mut order: Vec<usize> = (0..axes - 1).collect();
+        order.extend([axes, axes - 1]);
+        let ones = self.permute(ones, &order);
+        let counts = self.sum_last(ones);
+        let counts = self.open(counts, count_width, 0);
+        let reached = self.non_zero(counts);
+        let reached = self.lift(reached, width);
+        let number = self.sum_last(reached);
+        let number = self.rescale(number, spec.scale);
+        // m = t_1 + (number - 1) s + s - 1, in units, less the window's offset.
+        let step = format.step();
+        let m = match step {
+            1 => number,
+            s if s.is_power_of_two() => self.shift_left(number, s.trailing_zeros()),
+            s => panic!("steps are powers of two, not {s}"),
+        };
+        let m = self.shift_left(m, unit);
+        let base = (i64::from(format.thresholds[0]) - 1) << unit;
+        self.add_constant(m, base.wrapping_sub(offset as i64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Bench;
+
+    #[test]
+    fn within_the_window_in_four_flights() {
+        for step in [1, 2] {
+            let (rows, n) = (120, 33);
+            let mut bench = Bench::new(50 + u64::from(step));
+            let mut t = Trace::new();
+            let x = t.input(&[rows, n], 30, 10);
+            let c = t.open(x, 16, 1 << 15);
+            let m = t.coarse_max(c, &MaxFormat::covering(28, 44, step));
+            let m = t.reveal(m, 16);
+            let plan = t.finish(&[m]);
+            assert_eq!(plan.online().flights, 5, "score, bits, counts, tests, reveal");
+            let mut input = Vec::new();
+            for _ in 0..rows {
+                let centre = bench.unit() * 10.0 - 4.0;
+                input.extend((0..n).map(|_| ((centre - bench.unit() * 9.0) * 1024.0) as i64));
+            }
+            let result = bench.run_shared(&plan, Vec::new(), &[input.clone()]);
+            result.check_exact();
+            for (row, &m) in input.chunks(n).zip(&result.outputs[0]) {
+                let max = *row.iter().max().expect("a row");
+                if max < -4 * 1024 {
+                    continue;
+                }
+                let gap = (max - m) as f64 / 1024.0;
+                assert!(-f64::from(step) <= gap && gap < 1.0, "step {step}: gap {gap}");
+            }
+        }
+    }
+}
