@@ -30,6 +30,9 @@ pub enum Error {
         /// What it is, and what was expected.
         why: String,
     },
+    /// The calibration does not belong to the architecture, or asks for rings that do not exist.
+    #[error("calibration: {0}")]
+    Calibration(String),
     /// A picture file is truncated, malformed, too large or of the wrong size.
     #[error("{file}: {why}")]
     Picture {

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use sotto_net::{Certificate, Endpoint, Identity, Link, Profile};
 
 const DEADLINE: Duration = Duration::from_secs(30);
-const BULK: usize = 64 << 20;
-const BULKS: u32 = 8;
+const BULK: usize = 16 << 20;
+const BULKS: u32 = 32;
 /// Payload bytes and rounds of each ping-pong.
 const PINGS: [(usize, u32); 5] = [
     (64, 5000),

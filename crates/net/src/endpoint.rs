@@ -63,6 +63,8 @@ impl Endpoint {
         server
             .transport_config(Arc::clone(&transport))
             .max_incoming(2 * PENDING)
+            .incoming_buffer_size(64 << 10)
+            .incoming_buffer_size_total(2 << 20)
             .migration(false);
         let socket = profile.socket(addr)?;
         let quic = {
@@ -137,8 +139,8 @@ impl Endpoint {
         let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             match accepted.recv_timeout(deadline.saturating_sub(start.elapsed())) {
-                // A peer that gave up and came again leaves a dead link behind.
-                Ok((link, _)) if link.is_dead() => {}
+                // A peer that gave up and came again leaves a broken link behind.
+                Ok((link, _)) if link.is_broken() => {}
                 Ok((link, _)) => return Ok(link),
                 Err(RecvTimeoutError::Timeout) => {
                     let peer = format!("a peer that should connect to {}", self.local);

@@ -1,6 +1,6 @@
 //! Why a link died, and how QUIC's reasons become ours.
 
-use quinn::{ConnectionError, ReadError, VarInt, WriteError};
+use quinn::{ConnectionError, ReadError, TransportErrorCode, VarInt, WriteError};
 
 use crate::Error;
 
@@ -88,8 +88,21 @@ pub(crate) fn io_failure(error: std::io::Error) -> Failure {
     }
 }
 
-/// TLS alerts by which a peer refuses our certificate.
+/// TLS alerts by which one side refuses the other's certificate.
 const CERTIFICATE_ALERTS: [u64; 9] = [41, 42, 43, 44, 45, 46, 48, 49, 116];
+
+/// QUIC carries TLS alerts as the codes from 0x100 on.
+fn tls_alert(code: TransportErrorCode) -> Option<u64> {
+    let code = u64::from(code);
+    (code >> 8 == 1).then_some(code & 0xff)
+}
+
+/// Another protocol version, for example: trying again would not help.
+fn other_tls(alert: u64) -> Failure {
+    Failure::Garbage(format!(
+        "its TLS does not fit ours (alert {alert}); compare the versions of both sides"
+    ))
+}
 
 pub(crate) fn connection_failure(error: ConnectionError) -> Failure {
     match error {
@@ -123,17 +136,26 @@ pub(crate) fn connection_failure(error: ConnectionError) -> Failure {
                 Failure::gone("it went away without finishing", "look at its log")
             }
         }
-        ConnectionError::ConnectionClosed(close) => {
-            let code = u64::from(close.error_code);
-            if code >> 8 == 1 && CERTIFICATE_ALERTS.contains(&(code & 0xff)) {
+        ConnectionError::ConnectionClosed(close) => match tls_alert(close.error_code) {
+            Some(alert) if CERTIFICATE_ALERTS.contains(&alert) => {
                 Failure::Identity("it refused our certificate; give it our .cert file".into())
-            } else {
-                Failure::gone(
-                    format!("it broke the connection off ({})", close.error_code),
-                    "look at its log",
-                )
             }
-        }
+            Some(alert) => other_tls(alert),
+            None => Failure::gone(
+                format!("it broke the connection off ({})", close.error_code),
+                "look at its log",
+            ),
+        },
+        ConnectionError::TransportError(error) => match tls_alert(error.code) {
+            Some(alert) if CERTIFICATE_ALERTS.contains(&alert) => {
+                Failure::Identity("we refused its certificate, which is not pinned".into())
+            }
+            Some(alert) => other_tls(alert),
+            None => Failure::gone(
+                format!("it broke the rules of QUIC ({})", error.code),
+                "compare the versions of both sides",
+            ),
+        },
         ConnectionError::TimedOut => Failure::gone(
             "it fell silent",
             "see whether it runs and the network works",

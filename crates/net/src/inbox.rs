@@ -137,6 +137,12 @@ impl Inbox {
         self.lock().taken_in
     }
 
+    /// Whether the link died before the peer finished.
+    pub fn is_broken(&self) -> bool {
+        let state = self.lock();
+        matches!(&state.failure, Some(failure) if !matches!(failure, Failure::Finished { .. }))
+    }
+
     /// The error that a call at `step` meets if the link is dead.
     pub fn check(&self, step: u32) -> Result<(), Error> {
         match &self.lock().failure {
@@ -220,30 +226,30 @@ impl Inbox {
         mut poll: impl FnMut(&mut State) -> Option<Result<T, Error>>,
     ) -> Result<T, Error> {
         let start = Instant::now();
-        loop {
+        while !spin.is_zero() {
             let seen = self.changes.load(Ordering::Acquire);
             if let Some(done) = poll(&mut self.lock()) {
                 return done;
             }
-            if !spin.is_zero() && self.spin(seen, start, spin) {
-                continue;
+            if !self.spin(seen, start, spin) {
+                break;
             }
-            let mut state = self.lock();
-            loop {
-                if let Some(done) = poll(&mut state) {
-                    return done;
-                }
-                let waited = start.elapsed();
-                let Some(left) = deadline.checked_sub(waited).filter(|left| !left.is_zero()) else {
-                    return Err(Error::Deadline {
-                        peer: self.peer.clone(),
-                        step,
-                        waited,
-                    });
-                };
-                let woken = self.arrived.wait_timeout(state, left);
-                state = woken.expect("nothing panics while it holds the inbox").0;
+        }
+        let mut state = self.lock();
+        loop {
+            if let Some(done) = poll(&mut state) {
+                return done;
             }
+            let waited = start.elapsed();
+            let Some(left) = deadline.checked_sub(waited).filter(|left| !left.is_zero()) else {
+                return Err(Error::Deadline {
+                    peer: self.peer.clone(),
+                    step,
+                    waited,
+                });
+            };
+            let woken = self.arrived.wait_timeout(state, left);
+            state = woken.expect("nothing panics while it holds the inbox").0;
         }
     }
 

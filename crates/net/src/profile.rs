@@ -16,6 +16,9 @@ use crate::congestion::ClosableCubic;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
+/// The largest UDP payload that we take in.
+const LARGEST: u16 = 65_527;
+
 /// What a link may queue unless told otherwise.
 pub(crate) const QUEUE_LIMIT: u64 = 1 << 30;
 
@@ -23,7 +26,7 @@ pub(crate) const QUEUE_LIMIT: u64 = 1 << 30;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Profile {
-    /// UDP payload of a packet. 6500 lets ten segments of one offloaded send stay below 65,535.
+    /// UDP payload of a packet, 1200 to 6550: ten of them must fit one offloaded send of 65,507 bytes.
     pub mtu: u16,
     /// Whether larger packets are probed for, from `mtu` up to this size.
     pub discover_mtu: Option<u16>,
@@ -51,7 +54,8 @@ pub struct Profile {
     pub prefetch: u64,
     /// Messages that may wait to be sent (bytes).
     pub queue_limit: u64,
-    /// How long `recv` polls before it sleeps; worth it only where each party has a core.
+    /// How long `recv` polls before it sleeps. 50 us doubled the round trip on two busy cores (from
+    /// 20 to 60 us up to 120 us): worth a try only where each party has cores to spare.
     pub spin: Duration,
 }
 
@@ -62,7 +66,8 @@ impl Profile {
             mtu: 6500,
             discover_mtu: None,
             receive_window: 64 * MIB,
-            send_window: 64 * MIB,
+            // 0.8 GB/s instead of 0.6 at 64 MiB: what is in flight stays in the cache.
+            send_window: 4 * MIB,
             initial_window: 4 * MIB,
             socket_buffer: 32 << 20,
             initial_rtt: Duration::from_millis(20),
@@ -77,11 +82,11 @@ impl Profile {
         }
     }
 
-    /// Parties on a local network with ordinary 1500-byte frames.
+    /// Parties on a local network: starts below 1500 bytes and probes for larger frames.
     pub fn lan() -> Self {
         Profile {
             mtu: 1452,
-            discover_mtu: Some(8952),
+            discover_mtu: Some(6500),
             ..Profile::loopback()
         }
     }
@@ -90,6 +95,7 @@ impl Profile {
     pub fn wan() -> Self {
         Profile {
             mtu: 1452,
+            send_window: 64 * MIB,
             initial_rtt: Duration::from_millis(100),
             idle: Duration::from_secs(30),
             attempt: Duration::from_secs(3),
@@ -107,11 +113,13 @@ impl Profile {
         };
         let idle = IdleTimeout::try_from(self.idle)
             .map_err(|_| Error::Config(format!("an idle time of {:?} is too long", self.idle)))?;
-        if self.mtu < 1200 || u64::from(self.mtu) * 10 > 65_535 + u64::from(self.mtu) {
-            return Err(Error::Config(format!(
-                "an MTU of {} is not within 1200 to 7200",
-                self.mtu
-            )));
+        for mtu in [Some(self.mtu), self.discover_mtu].into_iter().flatten() {
+            // Beyond it the first full send fails and the path counts as broken.
+            if !(1200..=6550).contains(&mtu) {
+                return Err(Error::Config(format!(
+                    "an MTU of {mtu} is not within 1200 to 6550"
+                )));
+            }
         }
         let cubic = ClosableCubic::new(self.initial_window, endpoint_closes);
         let mut transport = TransportConfig::default();
@@ -145,10 +153,9 @@ impl Profile {
 
     pub(crate) fn endpoint(&self) -> Result<EndpointConfig, Error> {
         let mut config = EndpointConfig::default();
-        let largest = self.discover_mtu.unwrap_or(0).max(65_527);
         config
-            .max_udp_payload_size(largest)
-            .map_err(|error| Error::Config(format!("UDP payloads of {largest} bytes: {error}")))?;
+            .max_udp_payload_size(LARGEST)
+            .map_err(|error| Error::Config(format!("UDP payloads of {LARGEST} bytes: {error}")))?;
         Ok(config)
     }
 

@@ -84,8 +84,8 @@ impl QuicLink {
         self.connection.rtt()
     }
 
-    pub(crate) fn is_dead(&self) -> bool {
-        self.connection.close_reason().is_some()
+    pub(crate) fn is_broken(&self) -> bool {
+        self.inbox.is_broken()
     }
 
     fn take(&mut self, step: u32, due: Due) -> Result<Vec<u8>, Error> {

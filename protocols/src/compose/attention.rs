@@ -6,10 +6,10 @@
 //!
 //! | kind | result | flights |
 //! |---|---|---|
-//! | softmax, coarse maximum | `2^(S - m) V / sum 2^(S - m)` | 9 |
+//! | softmax, coarse maximum | `2^(S - m) V / sum 2^(S - m)` | 8 (9 from 128 tokens) |
 //! | softmax, public maximum | the same with a calibrated `m` | 5 |
 //! | ReLU-softmax | `max(S, 0) V / (sum max(S, 0) + epsilon)` | 6 |
-//! | linear | `S V / N`, in the cheaper order | 2 |
+//! | linear | `S V / N`, in the cheaper order | 3 |
 //!
 //! The division is deferred: `O = E V` is multiplied by `1 / sum` once a row.
 
@@ -19,6 +19,9 @@ use crate::{
     plan::Trace,
     spec::Wire,
 };
+
+/// Top of the exponent's window.
+const TOP_POWERS: u64 = 2;
 
 /// How the row maximum of a softmax is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +60,19 @@ pub struct ScoreFormat {
     pub score: (u32, u32),
 }
 
+/// Widths of linear attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinearFormat {
+    /// Ring of the first product.
+    pub first_width: u32,
+    /// Power of two by which the first product is divided.
+    pub shift: u32,
+    /// Width and scale at which the divided first product is opened to be lifted.
+    pub middle: (u32, u32),
+    /// Width at which the remaining operand is opened to be lifted.
+    pub operand_width: u32,
+}
+
 impl Trace {
     fn scores(&mut self, q: Wire, k: Wire, format: &ScoreFormat) -> Wire {
         let q = self.open(q, format.product_width, 0);
@@ -71,14 +87,14 @@ impl Trace {
         [q, k, v]: [Wire; 3],
         scores: &ScoreFormat,
         shift: &Shift,
-        top: u32,
         divide: &DivideFormat,
         (width, scale): (u32, u32),
     ) -> Wire {
         let s = self.scores(q, k, scores);
         let (n, f) = scores.score;
-        // The window of the exponent is [top - 2^(n - f), top).
-        let window = (1u64 << n).wrapping_sub(u64::from(top) << f);
+        // The window of the exponent is [2 - 2^(n - f), 2): the coarse maximum leaves
+        // at most 2^1 below it.
+        let window = (1u64 << n) - (TOP_POWERS << f);
         let t = match shift {
             Shift::Public(m) => {
                 let s = self.add_constant(s, -m);
@@ -141,40 +157,50 @@ impl Trace {
         self.truncate_to(o, scale)
     }
 
-    /// Linear attention `S V / 2^shift`: both products in one ring of `width` bits at the end; the first product is
-    /// truncated to `middle_scale`. `K^T V` first where that opens fewer elements.
+    /// Linear attention `(Q K^T) V / 2^shift`, in the order that opens fewer elements.
+    ///
+    /// The first product and the remaining operand are opened narrow, lifted, and opened again in the
+    /// second product's ring: three flights, and no ring carries the bits of all three factors.
     pub fn linear_attention(
         &mut self,
         [q, k, v]: [Wire; 3],
-        first_width: u32,
-        middle_scale: u32,
-        second_width: u32,
-        shift: u32,
-        scale: u32,
+        format: &LinearFormat,
+        (width, scale): (u32, u32),
     ) -> Wire {
         let shape = self.spec(q).shape.clone();
-        let (tokens, d) = (shape[2], shape[3]);
-        let product = if d <= tokens {
+        let by_features = shape[3] < shape[2];
+        let first = if by_features {
             let kt = self.permute(k, &[0, 1, 3, 2]);
-            let kt = self.open(kt, first_width, 0);
-            let v = self.open(v, first_width, 0);
-            let kv = self.matmul(kt, v, false);
-            let kv = self.truncate_to(kv, middle_scale);
-            let kv = self.open(kv, second_width, 0);
-            let q = self.open(q, second_width, 0);
-            self.matmul(q, kv, false)
+            self.first_product(kt, v, false, format)
         } else {
-            let q = self.open(q, first_width, 0);
-            let k = self.open(k, first_width, 0);
-            let s = self.matmul(q, k, true);
-            let s = self.truncate_to(s, middle_scale);
-            let s = self.open(s, second_width, 0);
-            let v = self.open(v, second_width, 0);
-            self.matmul(s, v, false)
+            self.first_product(q, k, true, format)
         };
-        // Dividing by a power of two is reading the integer at a larger scale.
-        let at = self.spec(product).scale + shift;
-        let product = self.rescale(product, at);
+        let wide = width + format.middle.1;
+        let first = self.widen(first, format.middle.0, wide);
+        let other = if by_features { q } else { v };
+        let other = self.widen(other, format.operand_width, wide);
+        let product = match by_features {
+            true => self.matmul(other, first, false),
+            false => self.matmul(first, other, false),
+        };
         self.truncate_to(product, scale)
+    }
+
+    /// `a b / 2^shift`, truncated to the middle's scale.
+    fn first_product(&mut self, a: Wire, b: Wire, transposed: bool, format: &LinearFormat) -> Wire {
+        let a = self.open(a, format.first_width, 0);
+        let b = self.open(b, format.first_width, 0);
+        let product = self.matmul(a, b, transposed);
+        // Dividing by a power of two is reading the integer at a larger scale.
+        let scale = self.spec(product).scale + format.shift;
+        let product = self.rescale(product, scale);
+        self.truncate_to(product, format.middle.1)
+    }
+
+    /// Opens `x` narrow, lifts it and opens it for a product in the ring `2^wide`.
+    fn widen(&mut self, x: Wire, narrow: u32, wide: u32) -> Wire {
+        let x = self.open_signed(x, narrow);
+        let x = self.lift(x, wide);
+        self.open(x, wide, 0)
     }
 }

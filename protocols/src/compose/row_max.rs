@@ -1,10 +1,11 @@
-//! Coarse row maximum by counting thresholds, four flights and independent of the row's length.
+//! Coarse row maximum by counting thresholds, three or four flights and independent of the row's length.
 //!
 //! Softmax is shift invariant, so the maximum is needed only to within a unit. Of the opened scores the
 //! parties have XOR shares of `[v >= t_k]` for public thresholds (flight 1 makes them arithmetic, mod the
-//! row's length), sum them over the row, open the counts (flight 2), test them for zero (flight 3), and the
-//! number of non-zero counts is the index of the highest threshold reached; it is opened masked as
-//! part of the score's difference (flight 4).
+//! row's length), sum them over the row, open the counts (flight 2) and test them for zero. The number of non-zero
+//! counts is the index of the highest threshold reached; it is opened masked as part of the score's
+//! difference (flight 3). Counts of up to 7 bits are tested through a dealt table, wider ones at the
+//! price of one more flight through a one-hot.
 //!
 //! With thresholds `t_1, t_1 + s, ..` in units of `2^(n-6)` of the opened score, the result `m` satisfies
 //! `-s <= max - m < 1` units as long as the maximum lies in `[t_1, t_K + s)`; below, `m` is the lowest
@@ -14,6 +15,9 @@
 //! Cost beside the flights: `K` bits an element, `K` counts and one word a row, each way.
 
 use crate::{gates::threshold::TOP, plan::Trace, spec::Wire};
+
+/// Widest count that is tested through a dealt table.
+const TABLE_WIDTH: u32 = 7;
 
 /// Thresholds of a coarse maximum, in units of the opened score's top 6 bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +67,13 @@ impl Trace {
         let ones = self.permute(ones, &order);
         let counts = self.sum_last(ones);
         let counts = self.open(counts, count_width, 0);
-        let reached = self.non_zero(counts);
-        let reached = self.lift(reached, width);
+        // The number is at most 63, and shifted up by the unit: 6 bits are all that matter.
+        let reached = if count_width <= TABLE_WIDTH {
+            self.non_zero_share(counts, TOP)
+        } else {
+            let bits = self.non_zero(counts);
+            self.lift(bits, TOP)
+        };
         let number = self.sum_last(reached);
         let number = self.rescale(number, spec.scale);
         // m = t_1 + (number - 1) s + s - 1, in units, less the window's offset.
@@ -75,6 +84,7 @@ impl Trace {
             s => panic!("steps are powers of two, not {s}"),
         };
         let m = self.shift_left(m, unit);
+        let m = self.reduce(m, width);
         let base = (i64::from(format.thresholds[0]) - 1) << unit;
         self.add_constant(m, base.wrapping_sub(offset as i64))
     }
@@ -86,9 +96,9 @@ mod tests {
     use crate::testing::Bench;
 
     #[test]
-    fn within_the_window_in_four_flights() {
+    fn within_the_window_in_its_flights() {
         for step in [1, 2] {
-            let (rows, n) = (120, 33);
+            let (rows, n) = (120, if step == 1 { 33 } else { 140 });
             let mut bench = Bench::new(50 + u64::from(step));
             let mut t = Trace::new();
             let x = t.input(&[rows, n], 30, 10);
@@ -96,7 +106,8 @@ mod tests {
             let m = t.coarse_max(c, &MaxFormat::covering(28, 44, step));
             let m = t.reveal(m, 16);
             let plan = t.finish(&[m]);
-            assert_eq!(plan.online().flights, 5, "score, bits, counts, tests, reveal");
+            let tests = u64::from(n > 127);
+            assert_eq!(plan.online().flights, 4 + tests, "score, bits, counts, tests, reveal");
             let mut input = Vec::new();
             for _ in 0..rows {
                 let centre = bench.unit() * 10.0 - 4.0;

@@ -109,9 +109,14 @@ impl Trace {
         self.local(Kind::SumLast, &[x], output)
     }
 
-    /// `x 2^bits`: an integer multiple, at the same scale.
+    /// `x 2^bits`: an integer multiple, at the same scale, in a ring as many bits wider.
     pub fn shift_left(&mut self, x: Wire, bits: u32) -> Wire {
-        let output = self.spec(x).clone();
+        let spec = self.spec(x).clone();
+        if bits == 0 {
+            return x;
+        }
+        let width = (spec.share_width() + bits).min(64);
+        let output = Spec::share(&spec.shape, width, spec.scale);
         self.local(Kind::Shift(bits), &[x], output)
     }
 
@@ -230,7 +235,7 @@ mod tests {
         let s = t.shift_left(s, 3);
         let s = t.reshape(s, &[4, 6]);
         let s = t.sum_last(s);
-        let y = t.reveal(s, 26);
+        let y = t.reveal(s, 29);
         let plan = t.finish(&[y]);
         let input = bench.signed(24, 15);
         let result = bench.run_shared(&plan, Vec::new(), &[input]);

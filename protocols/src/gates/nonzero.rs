@@ -1,14 +1,17 @@
-//! `[x != 0]` of a narrow opened value, as a bit form.
+//! `[x != 0]` of a narrow opened value: as a bit form, or directly as a share.
 //!
-//! Shapes: the input's. Error: none. With a one-hot of the mask `r`, its bit at the public `c` is an XOR
+//! Shapes: the input's. Error: none. As a form: with a one-hot of the mask `r`, its bit at the public `c` is an XOR
 //! share of `[c = r] = [x = 0]`. Cost: one flight, one bit each way; `2^n` bits of correction an element for
 //! an opening of `n` bits (3 to 12). Security: the opened bit is masked by a uniform bit used once; the
 //! one-hot is read at the public `c`. Source: PROTOCOLS 1.10.
+//!
+//! As a share: the dealer knows `r`, so it can deal shares of `[j != r]` for every `j`, of which the parties keep
+//! the `c`-th. No flight, `2^n width` bits of correction an element: a flight saved where counts are narrow.
 
 use crate::{
-    deal::Dealing,
+    deal::{Dealing, Known},
     gate::{Draw, Exchange, Gate, To},
-    party::Run,
+    party::{Run, Value},
     plan::Trace,
     simulate::Simulation,
     spec::{Spec, Wire},
@@ -30,6 +33,63 @@ impl Trace {
         assert_eq!(offset, 0, "a zero test needs an opening without offset");
         assert!((3..=12).contains(&width), "zero test of {width} bits, 3 to 12 can be");
         self.add(NonZero { width, input }, &[x])
+    }
+}
+
+#[derive(Debug)]
+struct NonZeroTable {
+    input_width: u32,
+    output: Spec,
+}
+
+impl Trace {
+    /// `[x != 0]` of a value opened without offset, as a share in the ring `2^width`, without a flight.
+    pub fn non_zero_share(&mut self, x: Wire, width: u32) -> Wire {
+        let input = self.spec(x).clone();
+        let (input_width, offset) = input.opened();
+        assert_eq!(offset, 0, "a zero test needs an opening without offset");
+        assert!(input_width <= 12, "zero test of {input_width} bits, up to 12 can be");
+        let output = Spec::share(&input.shape, width, 0);
+        self.add(NonZeroTable { input_width, output }, &[x])
+    }
+}
+
+impl Gate for NonZeroTable {
+    fn name(&self) -> &'static str {
+        "non-zero table"
+    }
+
+    fn outputs(&self) -> Vec<Spec> {
+        vec![self.output.clone()]
+    }
+
+    fn draws(&self) -> Vec<Draw> {
+        vec![Draw::Value {
+            count: self.output.count() << self.input_width,
+            width: self.output.share_width(),
+        }]
+    }
+
+    fn deal(&self, dealing: &mut Dealing<'_>) {
+        let size = 1u64 << self.input_width;
+        let rows = dealing.input_mask(0).iter();
+        let table = rows.flat_map(|&r| (0..size).map(move |j| u64::from(j != r)));
+        let table = table.collect();
+        dealing.give(0, table);
+        dealing.output(Known::Nothing);
+    }
+
+    fn run(&self, _: usize, run: &mut Run<'_>) {
+        let rows = run.words(0).chunks_exact(1 << self.input_width);
+        let out = rows.zip(run.public(0)).map(|(row, &c)| row[c as usize]);
+        let out = out.collect();
+        run.output(Value::Share(out));
+    }
+
+    fn simulate(&self, sim: &mut Simulation<'_>) {
+        let low = sotto_ring::mask(self.input_width) as i64;
+        let out = sim.inputs[0].iter().map(|&x| i64::from(x & low != 0)).collect();
+        sim.output(out);
     }
 }
 
@@ -93,9 +153,12 @@ mod tests {
         let b = t.non_zero(c);
         let b = t.lift(b, 16);
         let b = t.reveal(b, 16);
-        let plan = t.finish(&[b]);
+        let share = t.non_zero_share(c, 6);
+        let share = t.reveal(share, 6);
+        let plan = t.finish(&[b, share]);
         let input: Vec<i64> = bench.signed(600, 4).into_iter().map(|x| x & 7).collect();
         let result = bench.run_shared(&plan, Vec::new(), &[input]);
         result.check_exact();
+        assert_eq!(result.outputs[0], result.outputs[1]);
     }
 }

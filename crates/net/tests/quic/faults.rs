@@ -39,7 +39,10 @@ fn a_peer_that_vanishes_in_mid_message_is_a_lost_link() {
     let start = Instant::now();
     drop(client);
     let error = reader.join().unwrap().unwrap_err();
-    assert!(start.elapsed() < Duration::from_secs(5), "told at once, not found out by silence");
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "told at once, not found out by silence"
+    );
     assert!(
         matches!(&error, Error::Link { step: 1, peer, .. } if peer.starts_with("client")),
         "{error}"
@@ -164,10 +167,18 @@ fn a_wrong_step_or_length_names_both_sides_on_both_sides() {
 
 #[test]
 fn a_desync_is_told_at_once_even_behind_a_full_queue() {
-    let Pair { mut at_server, mut at_client, server: _server, client: _client } = pair();
+    let Pair {
+        mut at_server,
+        mut at_client,
+        server: _server,
+        client: _client,
+    } = pair();
     at_server.send(1, vec![1; 200_000_000]).unwrap();
     at_client.send(5, vec![1]).unwrap();
-    assert!(matches!(at_server.recv(6, 1).unwrap_err(), Error::Desync { .. }));
+    assert!(matches!(
+        at_server.recv(6, 1).unwrap_err(),
+        Error::Desync { .. }
+    ));
     let start = Instant::now();
     let text = at_client.recv(1, 200_000_000).unwrap_err().to_string();
     assert!(text.contains("step 6") && text.contains("step 5"), "{text}");

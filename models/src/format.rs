@@ -1,0 +1,369 @@
+//! The number format: ring widths and scales of every tensor, from the calibrated ranges.
+//!
+//! Activations have [`ACTIVATION`] fractional bits and weights [`WEIGHT`] (`design: number format`, 12 and
+//! 14: a logit error of about 3e-3 on the peers' benchmark models). Every width leaves
+//! [`MARGIN`] bits above the calibrated range. Widths follow backwards from where a value is opened: a linear layer's
+//! ring is its result's opened width plus the bits that truncation drops on the way.
+
+use sotto_protocols::{
+    compose::{
+        attention::{DivideFormat, LinearFormat, ScoreFormat, Shift},
+        norm::NormFormat,
+        row_max::MaxFormat,
+    },
+    functions::{Function, Window},
+    gates::{lookup::Precision, threshold::TOP},
+};
+
+use crate::{
+    Arch, Calibration, Error,
+    arch::{Activation, Attention},
+    calibration::Range,
+};
+
+/// Fractional bits of activations.
+pub const ACTIVATION: u32 = 12;
+/// Fractional bits of weights.
+pub const WEIGHT: u32 = 14;
+/// Bits above the calibrated range.
+pub const MARGIN: u32 = 2;
+/// Fractional bits of scores.
+const SCORE: u32 = 10;
+
+/// How the softmax's shift is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MaxKind {
+    /// By counting thresholds: for every input in range.
+    #[default]
+    Coarse,
+    /// A calibrated public maximum where the calibrated row maxima lie within 10 nats, else counted.
+    Public,
+}
+
+/// Formats of one layer.
+#[derive(Clone, Debug)]
+pub struct LayerFormat {
+    /// First layer norm.
+    pub norm1: NormFormat,
+    /// Ring of the query, key and value projection.
+    pub qkv_width: u32,
+    /// Softmax heads.
+    pub softmax: Option<(ScoreFormat, Shift, DivideFormat)>,
+    /// ReLU heads.
+    pub relu: Option<(ScoreFormat, DivideFormat)>,
+    /// Linear heads.
+    pub linear: Option<LinearFormat>,
+    /// Ring of the output projection, and of the residual that it is added to.
+    pub proj_width: u32,
+    /// Second layer norm.
+    pub norm2: NormFormat,
+    /// Ring of the first MLP matrix with the residual's copy.
+    pub fc1_width: u32,
+    /// The activation.
+    pub activation: ActivationFormat,
+    /// Ring of the second MLP matrix.
+    pub fc2_width: u32,
+}
+
+/// Format of an MLP's activation.
+#[derive(Clone, Copy, Debug)]
+pub enum ActivationFormat {
+    /// A lookup.
+    Lookup {
+        /// The function.
+        function: Function,
+        /// Its window.
+        window: Window,
+        /// Its table.
+        precision: Precision,
+    },
+    /// Exact ReLU at this opened width.
+    Relu(u32),
+    /// None: the value is opened at this width to be lifted to the next ring.
+    None(u32),
+}
+
+impl ActivationFormat {
+    /// Factor by which the owner stretches the activation's argument.
+    pub fn stretch(&self) -> f64 {
+        match self {
+            ActivationFormat::Lookup { function: Function::Gelu { stretch }, .. } => *stretch,
+            _ => 1.0,
+        }
+    }
+}
+
+/// Formats of the whole model.
+#[derive(Clone, Debug)]
+pub struct Format {
+    /// Ring of the patch embedding.
+    pub embed_width: u32,
+    /// Layers.
+    pub layers: Vec<LayerFormat>,
+    /// The final norm.
+    pub norm: NormFormat,
+    /// Ring of the head.
+    pub head_width: u32,
+    /// Width at which logits are revealed, scale [`ACTIVATION`].
+    pub logit_width: u32,
+}
+
+/// Bits that hold sizes up to `size`: `size <= 2^bits`.
+fn bits(size: f64) -> u32 {
+    size.max(1.0).log2().ceil() as u32
+}
+
+/// Width of an opening that can be lifted, with the margin.
+fn liftable(range: Range, scale: u32) -> u32 {
+    scale + bits(range.size()) + MARGIN + 2
+}
+
+impl Format {
+    /// The format that the calibration asks for.
+    ///
+    /// # Errors
+    /// [`Error::Calibration`] when ranges are missing or need rings of more than 64 bits.
+    pub fn new(arch: &Arch, cal: &Calibration, max: MaxKind) -> Result<Self, Error> {
+        if cal.layers.len() != arch.layers + 1 {
+            return Err(Error::Calibration(format!(
+                "it has {} layers, the architecture {}",
+                cal.layers.len().saturating_sub(1),
+                arch.layers
+            )));
+        }
+        // The residual stream entering layer i is opened by norm1 of i and, with the attention added, by norm2.
+        let open1 = |i: usize| match i == arch.layers {
+            true => cal.range(i, "norm.centred").map(|r| liftable(r, ACTIVATION)),
+            false => cal.range(i, "ln1.centred").map(|r| liftable(r, ACTIVATION)),
+        };
+        let open2 = |i: usize| cal.range(i, "ln2.centred").map(|r| liftable(r, ACTIVATION));
+        let stream = |i: usize| -> Result<u32, Error> {
+            let second = if i < arch.layers { open2(i)? } else { 0 };
+            Ok(open1(i)?.max(second) + WEIGHT)
+        };
+        let mut layers = Vec::new();
+        for i in 0..arch.layers {
+            let proj_width = open2(i)? + WEIGHT;
+            let (softmax, relu, linear) = (
+                softmax(arch, cal, i, max)?,
+                relu(arch, cal, i)?,
+                linear(arch, cal, i)?,
+            );
+            let needs = (softmax.iter())
+                .flat_map(|(s, _, d)| [s.product_width, d.product_width])
+                .chain(relu.iter().flat_map(|(s, d)| [s.product_width, d.product_width]))
+                .chain(linear.iter().flat_map(|l| [l.first_width, l.operand_width]));
+            let qkv_width = needs.max().unwrap_or(0) + WEIGHT;
+            let next = stream(i + 1)?;
+            let activation = activation(arch, cal, i)?;
+            let act_width = match activation {
+                ActivationFormat::Lookup { window, .. } => window.bits,
+                ActivationFormat::Relu(width) | ActivationFormat::None(width) => width,
+            };
+            let fc1_width = next.max(act_width + WEIGHT);
+            layers.push(LayerFormat {
+                norm1: norm(arch, cal, i, "ln1", open1(i)?, qkv_width)?,
+                qkv_width,
+                softmax,
+                relu,
+                linear,
+                proj_width,
+                norm2: norm(arch, cal, i, "ln2", open2(i)?, fc1_width)?,
+                fc1_width,
+                activation,
+                fc2_width: next,
+            });
+        }
+        let last = arch.layers;
+        let logit_width = liftable(cal.range(last, "logits")?, ACTIVATION) - 1;
+        let head_width = logit_width + WEIGHT;
+        Ok(Self {
+            embed_width: stream(0)?,
+            layers,
+            norm: norm(arch, cal, last, "norm", open1(last)?, head_width)?,
+            head_width,
+            logit_width,
+        })
+    }
+}
+
+fn norm(
+    arch: &Arch,
+    cal: &Calibration,
+    layer: usize,
+    name: &str,
+    width: u32,
+    result_width: u32,
+) -> Result<NormFormat, Error> {
+    let var = cal.range(layer, &format!("{name}.var"))?;
+    let d = arch.dim as f64;
+    let top = bits(d * f64::from(var.max)) + MARGIN;
+    // The sum is read to 2^-11 of its smallest value.
+    let least = (d * f64::from(var.min.max(1e-6))).log2().floor() as i32;
+    let scale = (11 - least).clamp(0, 2 * ACTIVATION as i32) as u32;
+    let window = Window::positive((top + scale).clamp(14, 24), scale);
+    // Elements are few, so pieces are cheap; few low bits leave the slope its precision.
+    let k = 14.min(window.bits - 2);
+    let lo = window.bits - k;
+    let room = 64u32.checked_sub(result_width).filter(|&room| room >= lo + 8);
+    let Some(room) = room else {
+        return Err(Error::Calibration(format!(
+            "layer {layer}: {name} feeds a ring of {result_width} bits, which leaves too few for \
+             its factor; a smaller range of the attention's values is needed"
+        )));
+    };
+    Ok(NormFormat {
+        width,
+        squares: window,
+        k,
+        slope_scale: room.min(18) - lo,
+    })
+}
+
+fn score_format(score_bits: u32) -> ScoreFormat {
+    // At least 16 bits, so that the thresholds' unit is a whole power of two.
+    let width = (SCORE + score_bits + MARGIN + 1).max(SCORE + TOP);
+    ScoreFormat {
+        product_width: width + 2 * ACTIVATION - SCORE,
+        score: (width, SCORE),
+    }
+}
+
+fn divide_format(
+    unnormalised: f64,
+    largest_sum: f64,
+    smallest_sum: f64,
+    weight_scale: u32,
+) -> DivideFormat {
+    let scale = weight_scale.min(ACTIVATION);
+    let window = Window::positive(bits(largest_sum) + scale, scale);
+    let k = 13.min(window.bits - 2);
+    let lo = window.bits - k;
+    let output = ACTIVATION + bits(unnormalised) + MARGIN + 2;
+    let piece = f64::from(1u32 << lo) / f64::from(1u32 << scale);
+    DivideFormat {
+        weight_scale,
+        product_width: output + weight_scale,
+        sum: window,
+        k,
+        slope_scale: 12,
+        floor: (smallest_sum / 2.0).max(2.0 * piece),
+        output: (output, ACTIVATION),
+    }
+}
+
+fn softmax(
+    arch: &Arch,
+    cal: &Calibration,
+    layer: usize,
+    kind: MaxKind,
+) -> Result<Option<(ScoreFormat, Shift, DivideFormat)>, Error> {
+    if !arch.attention[layer].contains(&Attention::Softmax) {
+        return Ok(None);
+    }
+    let log2e = std::f64::consts::LOG2_E;
+    let scores = cal.range(layer, "softmax.scores")?.size() * log2e;
+    let row_max = cal.range(layer, "softmax.row_max")?;
+    let (low, high) = (f64::from(row_max.min) * log2e, f64::from(row_max.max) * log2e);
+    let sums = cal.range(layer, "softmax.row_sum")?;
+    let format = score_format(bits(scores));
+    let public = kind == MaxKind::Public && high - low <= 10.0 * log2e;
+    let (shift, scale_up) = if public {
+        // Powers lie in (2^-(high - low), 1].
+        (Shift::Public((high.ceil() as i64) << SCORE), 1.0)
+    } else {
+        // In units of the top bits: indices of the window [-2^(n-1), 2^(n-1)).
+        let unit = f64::from(1u32 << (format.score.0 - SCORE - TOP));
+        let index = |x: f64| ((x / unit).floor() + 32.0).clamp(1.0, 63.0) as u32;
+        let thresholds = MaxFormat::covering(index(low - 1.0), index(high + 4.0), 1);
+        (Shift::Coarse(thresholds), 2.0)
+    };
+    let smallest = match public {
+        true => f64::from(sums.min) * (low - high.ceil()).exp2(),
+        false => 0.5,
+    };
+    let largest = (scale_up * f64::from(sums.max) * 4.0).min(scale_up * arch.tokens() as f64 + 1.0);
+    let unnormalised = cal.range(layer, "softmax.unnormalised")?.size() * scale_up;
+    // As many fractional bits of the powers as the norm before the projection leaves room for.
+    let mut divide = divide_format(unnormalised, largest, smallest, 14);
+    let limit = 64 - WEIGHT - 14;
+    if divide.product_width > limit {
+        let less = (divide.product_width - limit).min(4);
+        divide = divide_format(unnormalised, largest, smallest, 14 - less);
+    }
+    Ok(Some((format, shift, divide)))
+}
+
+fn relu(
+    arch: &Arch,
+    cal: &Calibration,
+    layer: usize,
+) -> Result<Option<(ScoreFormat, DivideFormat)>, Error> {
+    if !arch.attention[layer].contains(&Attention::Relu) {
+        return Ok(None);
+    }
+    let scores = cal.range(layer, "relu.scores")?.size();
+    let sums = cal.range(layer, "relu.row_sum")?;
+    let unnormalised = cal.range(layer, "relu.unnormalised")?.size();
+    let mut format = score_format(bits(scores));
+    // The comparison's opening must also be liftable: one bit more.
+    format.score.0 += 1;
+    format.product_width += 1;
+    let largest = f64::from(sums.max) * 4.0;
+    let divide = divide_format(unnormalised, largest, f64::from(sums.min), SCORE);
+    Ok(Some((format, divide)))
+}
+
+/// The power of two, and the remaining factor in `[1, 2)` for the query, of `1 / (N sqrt(d))`.
+pub fn linear_scale(arch: &Arch) -> (u32, f64) {
+    let whole = arch.tokens() as f64 * (arch.head_dim() as f64).sqrt();
+    let shift = whole.log2().ceil() as u32;
+    (shift, f64::from(shift).exp2() / whole)
+}
+
+fn linear(arch: &Arch, cal: &Calibration, layer: usize) -> Result<Option<LinearFormat>, Error> {
+    if !arch.attention[layer].contains(&Attention::Linear) {
+        return Ok(None);
+    }
+    let (shift, factor) = linear_scale(arch);
+    let root = (arch.head_dim() as f64).sqrt();
+    // The first product as it is computed, with the query's factor where the query is in it.
+    let (first, operand) = match arch.head_dim() < arch.tokens() {
+        true => (
+            cal.range(layer, "linear.kv")?.size(),
+            cal.range(layer, "q")?.size() * factor,
+        ),
+        false => (
+            cal.range(layer, "linear.scores")?.size() * root * factor,
+            cal.range(layer, "v")?.size(),
+        ),
+    };
+    let middle = ACTIVATION + bits(first / f64::from(shift).exp2()) + MARGIN + 2;
+    Ok(Some(LinearFormat {
+        first_width: middle + ACTIVATION + shift,
+        shift,
+        middle: (middle, ACTIVATION),
+        operand_width: ACTIVATION + bits(operand) + MARGIN + 2,
+    }))
+}
+
+fn activation(arch: &Arch, cal: &Calibration, layer: usize) -> Result<ActivationFormat, Error> {
+    let range = cal.range(layer, "fc1.out")?;
+    Ok(match arch.activation[layer] {
+        Activation::Gelu => {
+            // The window is +-2^top; the stretch makes it exactly MARGIN bits wider than the range.
+            let wide = range.size().max(0.5) * f64::from(1u32 << MARGIN);
+            let top = bits(wide);
+            let stretch = f64::from(1u32 << top) * 0.999 / wide;
+            // Pieces of about 1/16; more than 2^9 of them would dominate the offline bytes.
+            let k = (top + 5).clamp(7, 9);
+            ActivationFormat::Lookup {
+                function: Function::Gelu { stretch },
+                window: Window::signed(ACTIVATION + top + 1, ACTIVATION),
+                precision: Precision { k, value_scale: ACTIVATION, slope_scale: ACTIVATION },
+            }
+        }
+        Activation::Relu => ActivationFormat::Relu(liftable(range, ACTIVATION)),
+        Activation::None => ActivationFormat::None(liftable(range, ACTIVATION)),
+    })
+}

@@ -1,0 +1,100 @@
+//! Whole models: private against simulator (exactly) and float reference (bound), every kind.
+
+use sotto_models::{
+    Arch, Calibration, Private, Weights,
+    arch::{Activation, Attention},
+    float::{NoProbe, forward},
+    format::MaxKind,
+    private::{Options, Reveal},
+};
+use sotto_protocols::testing::Bench;
+
+fn images(arch: &Arch, count: usize, bench: &mut Bench) -> Vec<Vec<f32>> {
+    let size = arch.channels * arch.image * arch.image;
+    (0..count)
+        .map(|_| {
+            let light = bench.unit();
+            (0..size).map(|_| ((bench.unit() + light) * 2.0 - 2.0) as f32).collect()
+        })
+        .collect()
+}
+
+fn check(arch: &Arch, batch: usize, options: Options, bound: f64) -> Private {
+    let mut bench = Bench::new(17);
+    let weights = Weights::random(arch, 5);
+    let all = images(arch, batch + 8, &mut bench);
+    let calibration = Calibration::record(arch, &weights, &all, |_| ());
+    let private = Private::new(arch, &calibration, batch, options).expect("a format");
+    let input = private.encode(&all[..batch]);
+    let result = bench.run(&private.plan, private.matrices(&weights), &[input]);
+    result.check_exact();
+    for (image, logits) in all.iter().zip(private.decode(&result.outputs[0])) {
+        let truth = forward(arch, &weights, image, &mut NoProbe);
+        for (a, b) in truth.iter().zip(&logits) {
+            let error = (f64::from(*a) - b).abs();
+            assert!(error <= bound, "{}: logit {b} for {a}", arch.name);
+        }
+    }
+    private
+}
+
+fn small() -> Arch {
+    Arch::vit(2, 4, 32, 48, 16, 4, 5)
+}
+
+#[test]
+fn every_kind_of_attention() {
+    let deep = [Attention::Softmax, Attention::Relu, Attention::Linear]
+        .map(|kind| check(&small().with_attention(kind), 1, Options::default(), 1e-2));
+    let flights = deep.map(|p| p.plan.online().flights);
+    assert_eq!(flights, [46, 42, 36], "flights of two layers");
+}
+
+#[test]
+fn mixed_kinds_share_flights_and_batches_cost_no_more() {
+    let mut arch = small();
+    arch.attention[0] = vec![
+        Attention::Linear,
+        Attention::Softmax,
+        Attention::Relu,
+        Attention::Softmax,
+    ];
+    arch.attention[1] = vec![Attention::Relu, Attention::Relu, Attention::Linear, Attention::Linear];
+    arch.activation = vec![Activation::Relu, Activation::None];
+    let one = check(&arch, 1, Options::default(), 1e-2);
+    let three = check(&arch, 3, Options::default(), 1e-2);
+    assert_eq!(one.plan.online().flights, three.plan.online().flights);
+    assert!(one.plan.hash() != three.plan.hash());
+}
+
+#[test]
+fn linear_attention_in_both_orders() {
+    // Head dim 32 with 5 tokens: scores first.
+    let arch = Arch::vit(1, 1, 32, 32, 8, 4, 3).with_attention(Attention::Linear);
+    check(&arch, 1, Options::default(), 1e-2);
+}
+
+#[test]
+fn public_maximum_and_class_only() {
+    let options = Options { max: MaxKind::Public, reveal: Reveal::Logits };
+    let public = check(&small(), 1, options, 1e-2);
+    assert_eq!(public.plan.online().flights, 40);
+
+    let arch = small();
+    let mut bench = Bench::new(3);
+    let weights = Weights::random(&arch, 5);
+    let all = images(&arch, 6, &mut bench);
+    let calibration = Calibration::record(&arch, &weights, &all, |_| ());
+    let options = Options { reveal: Reveal::Class, ..Options::default() };
+    let private = Private::new(&arch, &calibration, 6, options).expect("a format");
+    let input = private.encode(&all);
+    let result = bench.run(&private.plan, private.matrices(&weights), &[input]);
+    result.check_exact();
+    for (image, hot) in all.iter().zip(private.decode(&result.outputs[0])) {
+        let truth = forward(&arch, &weights, image, &mut NoProbe);
+        let best = truth.iter().copied().fold(f32::MIN, f32::max);
+        let chosen = hot.iter().position(|&h| h != 0.0).expect("one class");
+        assert_eq!(hot.iter().filter(|&&h| h != 0.0).count(), 1);
+        assert!(best - truth[chosen] < 2e-2, "class {chosen} of {truth:?}");
+    }
+}
