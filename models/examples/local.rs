@@ -38,7 +38,7 @@ fn main() {
     let images: Vec<Vec<f32>> = (0..8).map(|_| (0..size).map(|_| normal()).collect()).collect();
     let calibration = Calibration::record(&arch, &weights, &images, |_| ());
     let private = Private::new(&arch, &calibration, 1, Options::default()).expect("a format");
-    let plan = &private.plan;
+    let plan = &*private.plan;
     println!("{:?}", private.format.layers[0]);
     let online = plan.online();
     println!(

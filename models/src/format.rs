@@ -355,8 +355,9 @@ fn activation(arch: &Arch, cal: &Calibration, layer: usize) -> Result<Activation
             let wide = range.size().max(0.5) * f64::from(1u32 << MARGIN);
             let top = bits(wide);
             let stretch = f64::from(1u32 << top) * 0.999 / wide;
-            // Pieces of about 1/16; more than 2^9 of them would dominate the offline bytes.
-            let k = (top + 5).clamp(7, 9);
+            // Pieces of at most 1/13 of the activation's argument: an error of 1.4e-3. More than 2^10 of them
+            // would dominate the offline bytes.
+            let k = bits(2.0 * wide * 13.0).clamp(7, 10);
             ActivationFormat::Lookup {
                 function: Function::Gelu { stretch },
                 window: Window::signed(ACTIVATION + top + 1, ACTIVATION),

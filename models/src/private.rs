@@ -3,6 +3,8 @@
 //! Everything here follows from public data (architecture, calibration, batch), so that server, client and
 //! dealer each trace the same plan and compare its hash.
 
+use std::sync::Arc;
+
 use sotto_protocols::{
     Wire,
     plan::{Plan, Trace, WeightSpec},
@@ -44,7 +46,7 @@ pub struct Private {
     /// Widths and scales.
     pub format: Format,
     /// The traced plan for `batch` images.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// Images in one evaluation.
     pub batch: usize,
     /// What the client learns.
@@ -65,7 +67,7 @@ impl Private {
     ) -> Result<Self, Error> {
         arch.validate()?;
         let format = Format::new(arch, calibration, options.max)?;
-        let plan = trace(arch, &format, batch, options.reveal);
+        let plan = Arc::new(trace(arch, &format, batch, options.reveal));
         Ok(Self { arch: arch.clone(), format, plan, batch, reveal: options.reveal })
     }
 

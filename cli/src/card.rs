@@ -1,0 +1,87 @@
+//! The card: everything public about a served model, from which each process traces the same plan.
+
+use serde::{Deserialize, Serialize};
+use sotto_models::{
+    Arch, Calibration, Private,
+    calibration::hex,
+    format::MaxKind,
+    private::{Options, Reveal},
+};
+
+use crate::error::Error;
+
+/// Largest batch of images that a card may ask for.
+pub const MAX_BATCH: usize = 64;
+
+/// Public description of a served model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Card {
+    /// The architecture file's text.
+    pub arch: String,
+    /// The calibration file's text.
+    pub calibration: String,
+    /// Images in one evaluation.
+    pub batch: usize,
+    /// Softmax with a calibrated public maximum where possible.
+    pub public_max: bool,
+    /// The client learns the class alone.
+    pub class_only: bool,
+}
+
+impl Card {
+    /// Traces the plan.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when a file is malformed or does not fit the other; [`Error::Config`] when the batch is
+    /// not in 1 to [`MAX_BATCH`].
+    pub fn trace(&self) -> Result<Private, Error> {
+        if !(1..=MAX_BATCH).contains(&self.batch) {
+            return Err(Error::Config(format!(
+                "a batch of {} images; 1 to {MAX_BATCH} are possible",
+                self.batch
+            )));
+        }
+        let arch = Arch::from_toml(&self.arch)?;
+        let calibration = Calibration::from_toml(&self.calibration)?;
+        Ok(Private::new(&arch, &calibration, self.batch, self.options())?)
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            max: if self.public_max { MaxKind::Public } else { MaxKind::Coarse },
+            reveal: if self.class_only { Reveal::Class } else { Reveal::Logits },
+        }
+    }
+
+    /// Hash of the weights that the calibration was recorded with.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the calibration is malformed.
+    pub fn weights_hash(&self) -> Result<String, Error> {
+        Ok(Calibration::from_toml(&self.calibration)?.weights)
+    }
+
+    /// What differs between two cards, in words.
+    pub fn difference(&self, other: &Card) -> String {
+        let mut all = Vec::new();
+        let mut note = |same: bool, what: &str| {
+            if !same {
+                all.push(what.to_owned());
+            }
+        };
+        note(self.arch == other.arch, "the architecture");
+        note(self.calibration == other.calibration, "weights or calibration");
+        note(self.batch == other.batch, "the batch size");
+        note(self.public_max == other.public_max, "the softmax's maximum");
+        note(self.class_only == other.class_only, "what is revealed");
+        if all.is_empty() {
+            all.push("the program's version".to_owned());
+        }
+        all.join(", ")
+    }
+}
+
+/// Short text of a plan's hash.
+pub fn short(hash: &[u8; 32]) -> String {
+    hex(&hash[..8])
+}

@@ -1,0 +1,196 @@
+//! Configuration files: one small TOML a party.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use sotto_net::{Certificate, Endpoint, Identity, Profile};
+
+use crate::error::Error;
+
+/// A peer: where it is and which certificate it must show.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// Its name, as its certificate and errors have it.
+    pub name: String,
+    /// Its pinned certificate.
+    pub certificate: PathBuf,
+    /// Where it listens; not needed for those that connect to us.
+    pub address: Option<SocketAddr>,
+}
+
+/// What all parties have.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Own {
+    /// Our name; `NAME.key` and `NAME.cert` lie in `keys`.
+    pub name: String,
+    /// Folder of our key and certificate.
+    pub keys: PathBuf,
+    /// Where we listen. Those that only connect use a free port.
+    pub listen: Option<SocketAddr>,
+    /// `loopback`, `lan` or `wan`.
+    #[serde(default = "default_network")]
+    pub network: String,
+    /// Seconds before a silent peer is given up.
+    #[serde(default = "default_deadline")]
+    pub deadline: u64,
+}
+
+fn default_network() -> String {
+    "lan".into()
+}
+
+fn default_deadline() -> u64 {
+    30
+}
+
+fn default_pool() -> usize {
+    2
+}
+
+/// `server.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Ourselves.
+    pub own: Own,
+    /// The dealer.
+    pub dealer: Peer,
+    /// Clients that may connect.
+    pub clients: Vec<Peer>,
+    /// Folder with `arch.toml`, `weights.safetensors`, `calibration.toml`; or `demo`.
+    pub model: PathBuf,
+    /// Images in one evaluation.
+    #[serde(default = "one")]
+    pub batch: usize,
+    /// `logits` or `class`: what the client learns.
+    #[serde(default)]
+    pub reveal: RevealConfig,
+    /// Use a calibrated public maximum in softmax where the calibration allows it.
+    #[serde(default)]
+    pub public_max: bool,
+    /// Batches kept ready for each client; 0 fetches each when it is asked for.
+    #[serde(default = "default_pool")]
+    pub pool: usize,
+    /// Folder for batches that wait; in memory without.
+    pub pool_folder: Option<PathBuf>,
+}
+
+fn one() -> usize {
+    1
+}
+
+/// What the client learns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RevealConfig {
+    /// All logits.
+    #[default]
+    Logits,
+    /// The class alone.
+    Class,
+}
+
+/// `dealer.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DealerConfig {
+    /// Ourselves.
+    pub own: Own,
+    /// Servers that may connect.
+    pub servers: Vec<Peer>,
+    /// Clients that may connect.
+    pub clients: Vec<Peer>,
+    /// Who receives corrections, `server` or `client`; the other side needs 32 bytes a batch.
+    #[serde(default)]
+    pub corrections: CorrectionsConfig,
+}
+
+/// Who receives corrections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CorrectionsConfig {
+    /// The server.
+    #[default]
+    Server,
+    /// The client.
+    Client,
+}
+
+/// `client.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientConfig {
+    /// Ourselves.
+    pub own: Own,
+    /// The server.
+    pub server: Peer,
+    /// The dealer.
+    pub dealer: Peer,
+    /// Hash of the weights that the client insists on.
+    pub model: Option<String>,
+    /// Batches kept ready; 0 fetches each when it is needed.
+    #[serde(default = "default_pool")]
+    pub pool: usize,
+    /// Folder for batches that wait; in memory without.
+    pub pool_folder: Option<PathBuf>,
+}
+
+/// Reads a configuration; relative paths in it are relative to its folder.
+///
+/// # Errors
+/// [`Error::Io`] when it cannot be read, [`Error::Config`] with line and field when it is malformed.
+pub fn load<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, Error> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    toml::from_str(&text).map_err(|e| Error::Config(format!("{}: {e}", path.display())))
+}
+
+impl Own {
+    /// The deadline as a duration.
+    pub fn deadline(&self) -> Duration {
+        Duration::from_secs(self.deadline.max(1))
+    }
+
+    /// Binds our endpoint, with `base` the folder of the configuration.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an unknown network, [`Error::Net`] for keys or addresses that do not work.
+    pub fn bind(&self, base: &Path, peers: &[&Peer]) -> Result<Endpoint, Error> {
+        let profile = match self.network.as_str() {
+            "loopback" => Profile::loopback(),
+            "lan" => Profile::lan(),
+            "wan" => Profile::wan(),
+            other => {
+                return Err(Error::Config(format!(
+                    "network `{other}`: loopback, lan or wan are accepted"
+                )));
+            }
+        };
+        let identity = Identity::load(&base.join(&self.keys), &self.name)?;
+        let pinned = (peers.iter())
+            .map(|p| Ok((p.name.clone(), Certificate::load(&base.join(&p.certificate))?)))
+            .collect::<Result<Vec<_>, Error>>()?;
+        let any = match peers.iter().filter_map(|p| p.address).next() {
+            Some(a) if a.is_ipv6() => SocketAddr::from(([0u16; 8], 0)),
+            _ => SocketAddr::from(([0u8; 4], 0)),
+        };
+        Ok(Endpoint::bind(self.listen.unwrap_or(any), &identity, &pinned, profile)?)
+    }
+}
+
+impl Peer {
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the configuration does not say.
+    pub fn address(&self) -> Result<SocketAddr, Error> {
+        self.address.ok_or_else(|| {
+            Error::Config(format!("peer `{}` needs an `address = \"host:port\"`", self.name))
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! Errors as a user sees them, and the exit code of each.
+
+use std::path::{Path, PathBuf};
+
+/// What can stop a command. The exit code says who must act.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A configuration file or option is wrong.
+    #[error("{0}")]
+    Config(String),
+    /// A file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// A model, calibration or picture is wrong.
+    #[error(transparent)]
+    Model(#[from] sotto_models::Error),
+    /// A connection failed.
+    #[error(transparent)]
+    Net(#[from] sotto_net::Error),
+    /// An evaluation failed.
+    #[error(transparent)]
+    Protocol(#[from] sotto_protocols::Error),
+    /// Entropy failed.
+    #[error(transparent)]
+    Crypto(#[from] sotto_crypto::Error),
+    /// A peer refused, and says why.
+    #[error("the {peer} refused: {why}")]
+    Refused {
+        /// Which peer.
+        peer: String,
+        /// Its words, with the remedy.
+        why: String,
+    },
+    /// No correlations could be had in time.
+    #[error("no correlated randomness within {waited} s: {why}; {remedy}")]
+    Exhausted {
+        /// Seconds waited.
+        waited: u64,
+        /// What is known of the cause.
+        why: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A result or a count is not what it must be.
+    #[error("check failed: {0}")]
+    Check(String),
+}
+
+impl Error {
+    /// The process's exit code: 2 usage or configuration, 3 input, 4 network or peer, 5 correlations, 1 a
+    /// failed check.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Check(_) | Error::Crypto(_) => 1,
+            Error::Config(_) | Error::Io { .. } => 2,
+            Error::Model(_) => 3,
+            Error::Net(_) | Error::Protocol(_) | Error::Refused { .. } => 4,
+            Error::Exhausted { .. } => 5,
+        }
+    }
+
+    /// The closure for `map_err` at each use of a file.
+    pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Error::Io { path, source }
+    }
+}

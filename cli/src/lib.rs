@@ -1,0 +1,20 @@
+//! The processes behind the `sotto` command: dealer, server, client, and what drives them.
+//!
+//! Only this crate (with `sotto-net`) touches sockets, files, clocks and the environment.
+
+pub mod calibrate;
+pub mod card;
+pub mod client;
+pub mod config;
+pub mod dealer;
+pub mod demo;
+pub mod error;
+pub mod messages;
+pub mod model;
+pub mod peers;
+pub mod processes;
+pub mod report;
+pub mod server;
+pub mod supply;
+
+pub use error::Error;

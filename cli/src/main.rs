@@ -1,0 +1,318 @@
+//! The `sotto` command.
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{CommandFactory, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use sotto::{
+    calibrate, client, config, dealer,
+    demo::{self, Demo},
+    error::Error,
+    model::Model,
+    report, server,
+};
+use sotto_models::{Private, images::{Fit, load}, private::{Options, Reveal}, format::MaxKind};
+use sotto_net::Identity;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Private transformer inference: a client classifies its image with a server's model; neither learns the other's
+/// data. A dealer supplies correlated randomness beforehand and sees neither.
+///
+/// Start with `sotto demo`. On three hosts: `sotto keygen NAME` on each, exchange the .cert files, then `sotto
+/// deal`, `sotto serve` and `sotto infer` with one small TOML file each (README, "Three hosts").
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs server, client and dealer as three processes on this machine and checks every result.
+    Demo {
+        /// `demo`, `vit_cifar` or `vit_tiny` (random weights), or a model folder.
+        #[arg(long, default_value = "demo")]
+        model: PathBuf,
+        /// PNG, JPEG or CIFAR-10 .bin/.tar.gz instead of the embedded images.
+        #[arg(long)]
+        images: Option<PathBuf>,
+        /// Classify at most so many images.
+        #[arg(long, default_value_t = 16)]
+        limit: usize,
+        /// Images in one evaluation: no more flights than one image.
+        #[arg(long, default_value_t = 1)]
+        batch: usize,
+        /// One JSON object instead of tables.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Makes a key and a self-signed certificate: NAME.key (private) and NAME.cert (to give to the peers).
+    Keygen {
+        /// The party's name, as its peers' configurations will have it.
+        name: String,
+        /// Where to write them.
+        #[arg(long, default_value = ".")]
+        out: PathBuf,
+    },
+    /// Runs the server: owns the weights, serves clients until it is stopped.
+    Serve {
+        /// server.toml
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Runs the dealer: supplies correlated randomness, sees neither inputs nor weights.
+    Deal {
+        /// dealer.toml
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Classifies images with the server's model.
+    Infer {
+        /// client.toml
+        #[arg(long)]
+        config: PathBuf,
+        /// PNG, JPEG, or CIFAR-10 .bin files.
+        #[arg(required = true)]
+        images: Vec<PathBuf>,
+        /// Centre-crop and resize pictures of another size.
+        #[arg(long)]
+        resize: bool,
+        /// At most so many pictures of each file.
+        #[arg(long, default_value_t = usize::MAX)]
+        limit: usize,
+        /// One JSON object at the end instead of a table.
+        #[arg(long)]
+        json: bool,
+        /// One JSON object a line as results come.
+        #[arg(long, conflicts_with = "json")]
+        json_lines: bool,
+    },
+    /// Prints a model's plan: gates, widths, flights, bytes and multiply-adds.
+    Plan {
+        /// `demo`, `vit_cifar` or `vit_tiny`, or a model folder.
+        model: PathBuf,
+        /// Images in one evaluation.
+        #[arg(long, default_value_t = 1)]
+        batch: usize,
+        /// The client learns the class alone.
+        #[arg(long)]
+        class_only: bool,
+        /// Softmax with a calibrated public maximum where possible.
+        #[arg(long)]
+        public_max: bool,
+        /// Every gate and the totals as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Records the range of every tensor on images and writes calibration.toml beside the weights.
+    Calibrate {
+        /// Folder with arch.toml and weights.safetensors.
+        model: PathBuf,
+        /// Images: CIFAR-10 .bin or .tar.gz, PNG, JPEG.
+        #[arg(long)]
+        images: PathBuf,
+        /// At most so many.
+        #[arg(long, default_value_t = 512)]
+        count: usize,
+    },
+    /// Prints a completion script for a shell.
+    Completions {
+        /// bash, zsh, fish, elvish or powershell.
+        shell: clap_complete::Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SOTTO_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::from(e.exit_code())
+        }
+    }
+}
+
+fn folder(config: &Path) -> &Path {
+    config.parent().unwrap_or(Path::new("."))
+}
+
+fn announce(address: std::net::SocketAddr) {
+    println!("listening on {address}");
+    // A parent process reads this line; if it has gone, there is nobody to tell.
+    drop(std::io::stdout().flush());
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::Check(e.to_string()))?;
+    println!("{text}");
+    Ok(())
+}
+
+fn run(command: Command) -> Result<(), Error> {
+    match command {
+        Command::Demo { model, images, limit, batch, json: as_json } => {
+            let program = std::env::current_exe().map_err(Error::io(Path::new("sotto")))?;
+            let demo = Demo { model, images, limit, batch };
+            let summary = demo::run(&demo, &program)?;
+            if as_json {
+                json(&summary)?;
+            } else {
+                let arch = Model::find(&demo.model)?.arch;
+                summary.print(&|class| arch.label(class));
+            }
+            summary.check()
+        }
+        Command::Keygen { name, out } => {
+            std::fs::create_dir_all(&out).map_err(Error::io(&out))?;
+            let identity = Identity::generate(&name)?;
+            identity.save(&out)?;
+            println!("{}", out.join(format!("{name}.key")).display());
+            println!("{}", out.join(format!("{name}.cert")).display());
+            println!("fingerprint {}", identity.certificate().fingerprint());
+            Ok(())
+        }
+        Command::Serve { config } => {
+            let loaded: config::ServerConfig = config::load(&config)?;
+            server::run(&loaded, folder(&config), announce)
+        }
+        Command::Deal { config } => {
+            let loaded: config::DealerConfig = config::load(&config)?;
+            dealer::run(&loaded, folder(&config), announce)
+        }
+        Command::Infer { config, images, resize, limit, json, json_lines } => {
+            infer(&config, &images, resize, limit, json, json_lines)
+        }
+        Command::Plan { model, batch, class_only, public_max, json: as_json } => {
+            let model = Model::find(&model)?;
+            let options = Options {
+                max: if public_max { MaxKind::Public } else { MaxKind::Coarse },
+                reveal: if class_only { Reveal::Class } else { Reveal::Logits },
+            };
+            let private = Private::new(&model.arch, &model.calibration, batch, options)?;
+            if as_json {
+                return json(&serde_json::json!({
+                    "model": model.arch.name,
+                    "batch": batch,
+                    "plan": sotto_models::calibration::hex(&private.plan.hash()),
+                    "planned": report::Counts::planned(&private.plan),
+                    "gates": report::plan_lines(&private.plan),
+                }));
+            }
+            println!("{}\n{}", report::plan_table(&private.plan), report::plan_summary(&private.plan));
+            Ok(())
+        }
+        Command::Calibrate { model, images, count } => {
+            let bar = ProgressBar::new(count as u64).with_message("calibrating");
+            let calibration = calibrate::calibrate(&model, &images, count, |n| {
+                bar.set_position(n as u64);
+            })?;
+            bar.finish_and_clear();
+            let path = model.join("calibration.toml");
+            println!("{}: ranges of {} images", path.display(), calibration.images);
+            Ok(())
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "sotto", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+fn infer(
+    config: &Path,
+    images: &[PathBuf],
+    resize: bool,
+    limit: usize,
+    as_json: bool,
+    json_lines: bool,
+) -> Result<(), Error> {
+    let loaded: config::ClientConfig = config::load(config)?;
+    let fit = if resize { Fit::Resize } else { Fit::Exact };
+    let style = ProgressStyle::with_template("{msg:<16} {bar:30} {pos}/{len} {eta}");
+    let bar = ProgressBar::no_length().with_style(style.expect("a fixed template"));
+    bar.set_message("masked weights");
+    let progress = |got: u64, all: u64| {
+        bar.set_length(all);
+        bar.set_position(got);
+    };
+    let mut setup = None;
+    let load_all = |private: &Private| {
+        let mut pictures = Vec::new();
+        for path in images {
+            pictures.extend(load(path, &private.arch, fit, limit)?);
+        }
+        Ok(pictures)
+    };
+    let mut failed = None;
+    let results = client::run(&loaded, folder(config), load_all, &progress, |client, results, all| {
+        if setup.is_none() {
+            bar.set_message("images");
+            bar.set_position(0);
+            bar.set_length(all as u64);
+        }
+        let first = setup.is_none();
+        let line = setup.get_or_insert(demo::SetupLine {
+            setup_bytes: client.setup_bytes,
+            setup_s: client.setup_s,
+        });
+        bar.inc(results.len() as u64);
+        if json_lines {
+            let print = || -> Result<(), Box<dyn std::error::Error>> {
+                let mut out = std::io::stdout().lock();
+                if first {
+                    writeln!(out, "{}", serde_json::to_string(line)?)?;
+                }
+                for r in results {
+                    writeln!(out, "{}", serde_json::to_string(r)?)?;
+                }
+                Ok(out.flush()?)
+            };
+            failed = failed.take().or(print().err().map(|e| e.to_string()));
+        }
+    })?;
+    bar.finish_and_clear();
+    if let Some(why) = failed {
+        return Err(Error::Config(format!("results cannot be printed: {why}")));
+    }
+    if json_lines {
+        return Ok(());
+    }
+    let setup = setup.unwrap_or(demo::SetupLine { setup_bytes: 0, setup_s: 0.0 });
+    if as_json {
+        return json(&serde_json::json!({ "setup": setup, "results": results }));
+    }
+    let mut t = report::table(&["image", "class", "logit", "offline s", "online s", "online", "flights"], 2);
+    for r in &results {
+        t.add_row(vec![
+            r.name.clone(),
+            r.class_name.clone(),
+            format!("{:.3}", r.logits.get(r.class).copied().unwrap_or(0.0)),
+            format!("{:.3}", r.costs.offline_s),
+            format!("{:.3}", r.costs.online_s),
+            report::bytes(r.costs.from_server + r.costs.from_client),
+            r.costs.flights.to_string(),
+        ]);
+    }
+    println!("{t}");
+    println!(
+        "setup {} in {:.2} s, once; offline and online are per evaluation of {} image(s)",
+        report::bytes(setup.setup_bytes),
+        setup.setup_s,
+        results.first().map_or(1, |r| r.batch)
+    );
+    Ok(())
+}

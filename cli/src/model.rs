@@ -1,0 +1,103 @@
+//! Models on disk, by preset name, and the one that is embedded for the demo.
+
+use std::{fs, path::Path};
+
+use sotto_models::{Arch, Calibration, Weights};
+
+use crate::error::Error;
+
+/// The embedded demo model: architecture, weights, calibration.
+const DEMO_ARCH: &str = include_str!("../../models/demo/arch.toml");
+const DEMO_WEIGHTS: &[u8] = include_bytes!("../../models/demo/weights.safetensors");
+const DEMO_CALIBRATION: &str = include_str!("../../models/demo/calibration.toml");
+/// CIFAR-10 test images in the official binary format.
+pub const DEMO_IMAGES: &[u8] = include_bytes!("../../models/demo/images.bin");
+
+/// A model with its weights. No `Debug`: the weights are the server's secret.
+pub struct Model {
+    /// The architecture.
+    pub arch: Arch,
+    /// The parameters.
+    pub weights: Weights,
+    /// The ranges.
+    pub calibration: Calibration,
+}
+
+impl Model {
+    /// The embedded model.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the embedded files do not fit each other: a broken build.
+    pub fn demo() -> Result<Self, Error> {
+        let arch = Arch::from_toml(DEMO_ARCH)?;
+        let weights = Weights::from_bytes(&arch, DEMO_WEIGHTS)?;
+        let calibration = Calibration::from_toml(DEMO_CALIBRATION)?;
+        Self { arch, weights, calibration }.checked()
+    }
+
+    /// A model by name: `demo`, a preset with random weights (`vit_cifar`, `vit_tiny`), or a folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Model`] for a folder that is not a calibrated model.
+    pub fn find(name: &Path) -> Result<Self, Error> {
+        match name.to_str() {
+            Some("demo") if !name.exists() => Self::demo(),
+            Some("vit_cifar") if !name.exists() => Ok(Self::random(Arch::vit_cifar())),
+            Some("vit_tiny") if !name.exists() => Ok(Self::random(Arch::vit_tiny())),
+            _ => Self::load(name),
+        }
+    }
+
+    fn load(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join("arch.toml");
+        if !path.exists() {
+            return Err(Error::Config(format!(
+                "no model `{}`: demo, vit_cifar, vit_tiny, or a folder with arch.toml, \
+                 weights.safetensors and calibration.toml",
+                folder.display()
+            )));
+        }
+        let arch = Arch::from_toml(&fs::read_to_string(&path).map_err(Error::io(&path))?)?;
+        let weights = Weights::load(&folder.join("weights.safetensors"), &arch)?;
+        let path = folder.join("calibration.toml");
+        if !path.exists() {
+            return Err(Error::Config(format!(
+                "{} is missing: run `sotto calibrate {} --images FILE` first",
+                path.display(),
+                folder.display()
+            )));
+        }
+        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let calibration = Calibration::from_toml(&text)?;
+        Self { arch, weights, calibration }.checked()
+    }
+
+    /// Random weights of the peers' benchmark scale, calibrated on random images.
+    pub fn random(arch: Arch) -> Self {
+        let weights = Weights::random(&arch, 7);
+        let images = random_images(&arch, 8, 1);
+        let calibration = Calibration::record(&arch, &weights, &images, |_| ());
+        Self { arch, weights, calibration }
+    }
+
+    fn checked(self) -> Result<Self, Error> {
+        let hash = sotto_models::calibration::hex(&self.weights.hash());
+        if self.calibration.weights != hash {
+            return Err(Error::Config(
+                "calibration.toml was recorded with other weights: run `sotto calibrate` again".into(),
+            ));
+        }
+        Ok(self)
+    }
+}
+
+/// Normalised images with standard normal pixels, as the peers' benchmark uses.
+pub fn random_images(arch: &Arch, count: usize, seed: u64) -> Vec<Vec<f32>> {
+    let mut stream = sotto_crypto::Seed::from_bytes([1; 32]).stream(seed);
+    let size = arch.channels * arch.image * arch.image;
+    let mut normal = || {
+        let (u, v) = (1.0 - stream.unit(), stream.unit());
+        ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
+    };
+    (0..count).map(|_| (0..size).map(|_| normal()).collect()).collect()
+}

@@ -1,0 +1,214 @@
+//! The three parties as operating-system processes on this machine: for the demo, the benchmark and tests.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+use sotto_net::Identity;
+
+use crate::error::Error;
+
+/// A child process that is killed when it is dropped.
+pub struct Running {
+    child: Child,
+    name: &'static str,
+    /// Its standard output, after the line that announced its address.
+    pub output: BufReader<ChildStdout>,
+}
+
+impl Running {
+    /// Starts `sotto` with `args`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the program cannot be started.
+    pub fn start(program: &Path, name: &'static str, args: &[&str]) -> Result<Self, Error> {
+        let mut child = Command::new(program)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|e| Error::Config(format!("the {name} process cannot be started: {e}")))?;
+        let output = child.stdout.take().expect("its output is a pipe");
+        Ok(Self { child, name, output: BufReader::new(output) })
+    }
+
+    /// Reads the next line; empty at the end.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it cannot be read.
+    pub fn line(&mut self) -> Result<String, Error> {
+        let mut line = String::new();
+        self.output
+            .read_line(&mut line)
+            .map_err(|e| Error::Config(format!("the {} process's output: {e}", self.name)))?;
+        Ok(line)
+    }
+
+    /// Reads the line `listening on ADDRESS`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the process ended instead.
+    pub fn address(&mut self) -> Result<SocketAddr, Error> {
+        let line = self.line()?;
+        let address = line.trim().rsplit(' ').next().and_then(|a| a.parse().ok());
+        address.ok_or_else(|| {
+            Error::Config(format!(
+                "the {} process did not start; its messages are above",
+                self.name
+            ))
+        })
+    }
+
+    /// Waits for the end; gives the exit code.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it cannot be waited for.
+    pub fn wait(&mut self) -> Result<i32, Error> {
+        let status = self.child.wait();
+        let status = status.map_err(|e| Error::Config(format!("the {} process: {e}", self.name)))?;
+        Ok(status.code().unwrap_or(-1))
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Keys, configurations and processes of a deployment on loopback, in one private folder.
+pub struct Deployment {
+    /// The `sotto` program.
+    pub program: PathBuf,
+    /// Where keys and configurations lie.
+    pub folder: tempfile::TempDir,
+    network: &'static str,
+}
+
+/// Settings of a deployment.
+pub struct Settings {
+    /// A model name or folder.
+    pub model: String,
+    /// Images in one evaluation.
+    pub batch: usize,
+    /// Batches kept ready on both sides.
+    pub pool: usize,
+    /// Seconds before a silent peer is given up.
+    pub deadline: u64,
+    /// More lines for `server.toml`.
+    pub server_lines: String,
+}
+
+impl Deployment {
+    /// Generates keys for server, client and dealer.
+    ///
+    /// # Errors
+    /// [`Error::Net`] and [`Error::Io`] when keys cannot be written.
+    pub fn new(program: PathBuf) -> Result<Self, Error> {
+        let folder = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;
+        for name in ["server", "client", "dealer"] {
+            Identity::generate(name)?.save(folder.path())?;
+        }
+        Ok(Self { program, folder, network: "loopback" })
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join(file)
+    }
+
+    fn own(&self, name: &str, listen: &str, deadline: u64) -> String {
+        format!(
+            "[own]\nname = \"{name}\"\nkeys = \".\"\n{listen}network = \"{}\"\ndeadline = {deadline}\n",
+            self.network
+        )
+    }
+
+    fn write(&self, file: &str, text: &str) -> Result<String, Error> {
+        let path = self.path(file);
+        fs::write(&path, text).map_err(Error::io(&path))?;
+        Ok(path.display().to_string())
+    }
+
+    /// Starts the dealer; gives it with its address. `at` is where it listens, for a restart.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it does not start.
+    pub fn dealer(&self, deadline: u64, at: Option<SocketAddr>) -> Result<(Running, SocketAddr), Error> {
+        let listen = format!("listen = \"{}\"\n", at.unwrap_or(LOCAL));
+        let text = format!(
+            "{}[[servers]]\nname = \"server\"\ncertificate = \"server.cert\"\n\
+             [[clients]]\nname = \"client\"\ncertificate = \"client.cert\"\n",
+            self.own("dealer", &listen, deadline)
+        );
+        let config = self.write("dealer.toml", &text)?;
+        let mut process = Running::start(&self.program, "dealer", &["deal", "--config", &config])?;
+        let address = process.address()?;
+        Ok((process, address))
+    }
+
+    /// Starts the server; gives it with its address.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it does not start.
+    pub fn server(
+        &self,
+        settings: &Settings,
+        dealer: SocketAddr,
+        at: Option<SocketAddr>,
+    ) -> Result<(Running, SocketAddr), Error> {
+        let listen = format!("listen = \"{}\"\n", at.unwrap_or(LOCAL));
+        let text = format!(
+            "model = {:?}\nbatch = {}\npool = {}\n{}{}\
+             [dealer]\nname = \"dealer\"\ncertificate = \"dealer.cert\"\naddress = \"{dealer}\"\n\
+             [[clients]]\nname = \"client\"\ncertificate = \"client.cert\"\n",
+            settings.model,
+            settings.batch,
+            settings.pool,
+            settings.server_lines,
+            self.own("server", &listen, settings.deadline)
+        );
+        let config = self.write("server.toml", &text)?;
+        let mut process = Running::start(&self.program, "server", &["serve", "--config", &config])?;
+        let address = process.address()?;
+        Ok((process, address))
+    }
+
+    /// Starts the client on `images`; its output is one JSON object a line.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it does not start.
+    pub fn client(
+        &self,
+        settings: &Settings,
+        server: SocketAddr,
+        dealer: SocketAddr,
+        images: &Path,
+    ) -> Result<Running, Error> {
+        let text = format!(
+            "pool = {}\n{}\
+             [server]\nname = \"server\"\ncertificate = \"server.cert\"\naddress = \"{server}\"\n\
+             [dealer]\nname = \"dealer\"\ncertificate = \"dealer.cert\"\naddress = \"{dealer}\"\n",
+            settings.pool,
+            self.own("client", "", settings.deadline)
+        );
+        let config = self.write("client.toml", &text)?;
+        let images = images.display().to_string();
+        Running::start(
+            &self.program,
+            "client",
+            &["infer", "--config", &config, "--json-lines", &images],
+        )
+    }
+}
+
+const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);

@@ -1,0 +1,202 @@
+//! What is printed: results, costs, plans; tables for people and JSON for programs.
+
+use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
+use serde::Serialize;
+use sotto_protocols::{
+    Role,
+    gate::{Draw, To},
+    plan::Plan,
+    spec::Kind,
+};
+
+/// Counts that the plan predicts and the parties measure, per evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Masked weights, once for each client.
+    pub setup_bytes: u64,
+    /// Seeds and corrections from the dealer, both parties together.
+    pub offline_bytes: u64,
+    /// Online payload, both directions together.
+    pub online_bytes: u64,
+    /// Sequential message times.
+    pub flights: u64,
+}
+
+impl Counts {
+    /// What `plan` predicts.
+    pub fn planned(plan: &Plan) -> Self {
+        let online = plan.online();
+        Self {
+            setup_bytes: plan.setup_bytes() as u64,
+            offline_bytes: plan.correction_bytes() as u64 + 64,
+            online_bytes: online.from_server + online.from_client,
+            flights: online.flights,
+        }
+    }
+}
+
+/// A borderless table with right-aligned numbers.
+pub fn table(header: &[&str], numbers_from: usize) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_BORDERS_ONLY).set_header(header.to_vec());
+    for i in numbers_from..header.len() {
+        if let Some(column) = table.column_mut(i) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// Bytes for people.
+pub fn bytes(count: u64) -> String {
+    match count {
+        0..1_000 => format!("{count} B"),
+        1_000..1_000_000 => format!("{:.1} kB", count as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.2} MB", count as f64 / 1e6),
+        _ => format!("{:.2} GB", count as f64 / 1e9),
+    }
+}
+
+/// A count for people.
+pub fn count(n: u64) -> String {
+    match n {
+        0..10_000 => n.to_string(),
+        10_000..1_000_000 => format!("{:.1} k", n as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} M", n as f64 / 1e6),
+        _ => format!("{:.2} G", n as f64 / 1e9),
+    }
+}
+
+/// One line of a plan's report.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlanLine {
+    /// The layer.
+    pub layer: String,
+    /// The gate.
+    pub gate: String,
+    /// Shape of its output.
+    pub shape: Vec<usize>,
+    /// Ring or opened width of its output in bits.
+    pub width: Option<u32>,
+    /// Fractional bits of its output.
+    pub scale: u32,
+    /// First level, and flights that it takes (shared with the gates of the same levels).
+    pub level: usize,
+    /// See `level`.
+    pub flights: usize,
+    /// Bytes from server to client.
+    pub from_server: u64,
+    /// Bytes from client to server.
+    pub from_client: u64,
+    /// Bytes of corrections.
+    pub offline_bytes: u64,
+    /// Multiply-adds at the dealer.
+    pub dealer_work: u64,
+    /// Multiply-adds before the input is known: server, client.
+    pub offline_work: [u64; 2],
+    /// Multiply-adds after: server, client.
+    pub online_work: [u64; 2],
+}
+
+/// All lines of a plan; gates that cost nothing included.
+pub fn plan_lines(plan: &Plan) -> Vec<PlanLine> {
+    let mut first = vec![usize::MAX; plan.nodes.len()];
+    for (level, steps) in plan.levels.iter().enumerate() {
+        for s in steps {
+            first[s.node] = first[s.node].min(level);
+        }
+    }
+    let line = |(i, node): (usize, &sotto_protocols::plan::Node)| {
+        let spec = &plan.wires[node.outputs[0].index()];
+        let rounds = node.gate.rounds();
+        let sent = |from: Role| {
+            let exchanges = rounds.iter().flatten().filter(|e| match e.to {
+                To::Both => true,
+                To::Server => from == Role::Client,
+                To::Client => from == Role::Server,
+            });
+            exchanges.map(|e| e.bytes() as u64).sum()
+        };
+        let work = node.gate.work();
+        let corrections = node.gate.draws().iter().map(Draw::correction_bytes).sum::<usize>();
+        PlanLine {
+            layer: plan.sections[node.section].clone(),
+            gate: node.gate.name().to_owned(),
+            shape: spec.shape.clone(),
+            width: match spec.kind {
+                Kind::Share { width } | Kind::Opened { width, .. } => Some(width),
+                Kind::Form { .. } => None,
+            },
+            scale: spec.scale,
+            level: first[i],
+            flights: rounds.len(),
+            from_server: sent(Role::Server),
+            from_client: sent(Role::Client),
+            offline_bytes: corrections as u64,
+            dealer_work: work.dealer,
+            offline_work: work.offline,
+            online_work: work.online,
+        }
+    };
+    plan.nodes.iter().enumerate().map(line).collect()
+}
+
+/// The plan as a table: gates that cost something.
+pub fn plan_table(plan: &Plan) -> Table {
+    let mut table = table(
+        &[
+            "layer", "gate", "shape", "width", "scale", "flights", "server sends", "client sends",
+            "offline", "online mult-adds",
+        ],
+        3,
+    );
+    let mut last = String::new();
+    for l in plan_lines(plan) {
+        let costs = l.flights > 0 || l.offline_bytes > 0 || l.online_work != [0, 0];
+        if !costs {
+            continue;
+        }
+        let layer = if l.layer == last { String::new() } else { l.layer.clone() };
+        last = l.layer;
+        let shape: Vec<String> = l.shape.iter().map(usize::to_string).collect();
+        table.add_row(vec![
+            layer,
+            l.gate,
+            shape.join("x"),
+            l.width.map_or("form".into(), |w| w.to_string()),
+            l.scale.to_string(),
+            l.flights.to_string(),
+            bytes(l.from_server),
+            bytes(l.from_client),
+            bytes(l.offline_bytes),
+            count(l.online_work[0].max(l.online_work[1])),
+        ]);
+    }
+    table
+}
+
+/// What a plan costs in all.
+pub fn plan_summary(plan: &Plan) -> String {
+    let planned = Counts::planned(plan);
+    let online = plan.online();
+    let work = plan.nodes.iter().map(|n| n.gate.work());
+    let (dealer, offline, server) = work.fold((0, 0, 0), |(d, c, s), w| {
+        (d + w.dealer, c + w.offline[1], s + w.online[0])
+    });
+    format!(
+        "setup    {} once for each client\n\
+         offline  {} (dealer: {} multiply-adds, client: {})\n\
+         online   {} ({} from the server, {} from the client), {} flights, {} multiply-adds at the server\n\
+         total    {} for each evaluation",
+        bytes(planned.setup_bytes),
+        bytes(planned.offline_bytes),
+        count(dealer),
+        count(offline),
+        bytes(planned.online_bytes),
+        bytes(online.from_server),
+        bytes(online.from_client),
+        planned.flights,
+        count(server),
+        bytes(planned.offline_bytes + planned.online_bytes),
+    )
+}

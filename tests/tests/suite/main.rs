@@ -1,0 +1,20 @@
+//! What no single crate can test: that transcripts are uniform, that hostile bytes and hostile peers are
+//! only ever errors, that dependencies point down, and that whole models are exact.
+
+mod broken;
+mod gate_plans;
+mod hostile_bytes;
+mod hostile_files;
+mod hostile_peer;
+mod layers;
+mod models;
+mod sources;
+mod statistics;
+mod uniformity;
+mod wiretap;
+mod zoo;
+
+/// Whoever makes a parser claim more than this, from any bytes, ends the test run: the honest tests stay
+/// far below, and the largest honest claim is a picture's 384 MiB.
+#[global_allocator]
+static MEMORY: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::System, 3 << 29);
