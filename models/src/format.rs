@@ -12,7 +12,7 @@ use sotto_protocols::{
         row_max::MaxFormat,
     },
     functions::{Function, Window},
-    gates::{lookup::Precision, threshold::TOP},
+    gates::lookup::Precision,
 };
 
 use crate::{
@@ -221,8 +221,7 @@ fn norm(
 }
 
 fn score_format(score_bits: u32) -> ScoreFormat {
-    // At least 16 bits, so that the thresholds' unit is a whole power of two.
-    let width = (SCORE + score_bits + MARGIN + 1).max(SCORE + TOP);
+    let width = (SCORE + score_bits + MARGIN + 1).max(SCORE + 6);
     ScoreFormat {
         product_width: width + 2 * ACTIVATION - SCORE,
         score: (width, SCORE),
@@ -272,10 +271,17 @@ fn softmax(
         // Powers lie in (2^-(high - low), 1].
         (Shift::Public((high.ceil() as i64) << SCORE), 1.0)
     } else {
-        // In units of the top bits: indices of the window [-2^(n-1), 2^(n-1)).
-        let unit = f64::from(1u32 << (format.score.0 - SCORE - TOP));
-        let index = |x: f64| ((x / unit).floor() + 32.0).clamp(1.0, 63.0) as u32;
-        let thresholds = MaxFormat::covering(index(low - 1.0), index(high + 4.0), 1);
+        // In powers of two, as indices of the window [-2^(n-1), 2^(n-1)).
+        let k = format.score.0 - SCORE;
+        if k > 10 {
+            return Err(Error::Calibration(format!(
+                "layer {layer}: scores up to {scores:.0} powers of two; up to 128 are possible \
+                 (train with a z-loss)"
+            )));
+        }
+        let half = f64::from(1u32 << (k - 1));
+        let index = |x: f64| (x.floor() + half).clamp(1.0, 2.0 * half - 1.0) as u32;
+        let thresholds = MaxFormat::covering(k, index(low - 1.0), index(high + 4.0), 1);
         (Shift::Coarse(thresholds), 2.0)
     };
     let smallest = match public {
@@ -355,9 +361,9 @@ fn activation(arch: &Arch, cal: &Calibration, layer: usize) -> Result<Activation
             let wide = range.size().max(0.5) * f64::from(1u32 << MARGIN);
             let top = bits(wide);
             let stretch = f64::from(1u32 << top) * 0.999 / wide;
-            // Pieces of at most 1/13 of the activation's argument: an error of 1.4e-3. More than 2^10 of them
+            // Pieces of at most 1/13 of the activation's argument: an error of 1.4e-3. More than 2^11 of them
             // would dominate the offline bytes.
-            let k = bits(2.0 * wide * 13.0).clamp(7, 10);
+            let k = bits(2.0 * wide * 13.0).clamp(7, 11);
             ActivationFormat::Lookup {
                 function: Function::Gelu { stretch },
                 window: Window::signed(ACTIVATION + top + 1, ACTIVATION),

@@ -7,22 +7,24 @@
 //! difference (flight 3). Counts of up to 7 bits are tested through a dealt table, wider ones at the
 //! price of one more flight through a one-hot.
 //!
-//! With thresholds `t_1, t_1 + s, ..` in units of `2^(n-6)` of the opened score, the result `m` satisfies
+//! With thresholds `t_1, t_1 + s, ..` in units of `2^(n-k)` of the opened score, the result `m` satisfies
 //! `-s <= max - m < 1` units as long as the maximum lies in `[t_1, t_K + s)`; below, `m` is the lowest
 //! threshold less one; above, `max - m` grows. Source: PROTOCOLS 1.10 (our assembly: the counts replace a
 //! tree of comparisons).
 //!
 //! Cost beside the flights: `K` bits an element, `K` counts and one word a row, each way.
 
-use crate::{gates::threshold::TOP, plan::Trace, spec::Wire};
+use crate::{plan::Trace, spec::Wire};
 
 /// Widest count that is tested through a dealt table.
 const TABLE_WIDTH: u32 = 7;
 
-/// Thresholds of a coarse maximum, in units of the opened score's top 6 bits.
+/// Thresholds of a coarse maximum, in units of the opened score's top bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MaxFormat {
-    /// Ascending, evenly spaced indices in `1..64`.
+    /// How many of the top bits are compared.
+    pub k: u32,
+    /// Ascending, evenly spaced indices in `1..2^k`.
     pub thresholds: Vec<u32>,
 }
 
@@ -30,15 +32,15 @@ impl MaxFormat {
     /// Thresholds `step` apart from `low` up to and including the first at or above `high`.
     ///
     /// # Panics
-    /// When the range is not in `1..64`.
-    pub fn covering(low: u32, high: u32, step: u32) -> Self {
-        assert!(1 <= low && low <= high && high < 1 << TOP, "thresholds {low}..={high}");
+    /// When the range is not in `1..2^k`.
+    pub fn covering(k: u32, low: u32, high: u32, step: u32) -> Self {
+        assert!(1 <= low && low <= high && high < 1 << k, "thresholds {low}..={high}");
         let mut thresholds: Vec<u32> = (low..=high).step_by(step as usize).collect();
         let last = *thresholds.last().expect("at least one");
-        if last < high && last + step < 1 << TOP {
+        if last < high && last + step < 1 << k {
             thresholds.push(last + step);
         }
-        Self { thresholds }
+        Self { k, thresholds }
     }
 
     /// Distance of two thresholds.
@@ -56,8 +58,8 @@ impl Trace {
         let spec = self.spec(scores).clone();
         let (width, offset) = spec.opened();
         let row = *spec.shape.last().expect("a maximum over an axis");
-        let unit = width - TOP;
-        let bits = self.thresholds(scores, &format.thresholds);
+        let unit = width - format.k;
+        let bits = self.thresholds(scores, format.k, &format.thresholds);
         let count_width = (usize::BITS - row.leading_zeros()).max(3);
         let ones = self.lift(bits, count_width);
         // (.., row, K) to (.., K, row), to sum over the row.
@@ -67,12 +69,12 @@ impl Trace {
         let ones = self.permute(ones, &order);
         let counts = self.sum_last(ones);
         let counts = self.open(counts, count_width, 0);
-        // The number is at most 63, and shifted up by the unit: 6 bits are all that matter.
+        // The number is below 2^k, and shifted up by the unit: k bits are all that matter.
         let reached = if count_width <= TABLE_WIDTH {
-            self.non_zero_share(counts, TOP)
+            self.non_zero_share(counts, format.k)
         } else {
             let bits = self.non_zero(counts);
-            self.lift(bits, TOP)
+            self.lift(bits, format.k)
         };
         let number = self.sum_last(reached);
         let number = self.rescale(number, spec.scale);
@@ -103,7 +105,7 @@ mod tests {
             let mut t = Trace::new();
             let x = t.input(&[rows, n], 30, 10);
             let c = t.open(x, 16, 1 << 15);
-            let m = t.coarse_max(c, &MaxFormat::covering(28, 44, step));
+            let m = t.coarse_max(c, &MaxFormat::covering(6, 28, 44, step));
             let m = t.reveal(m, 16);
             let plan = t.finish(&[m]);
             let tests = u64::from(n > 127);

@@ -1,14 +1,16 @@
 //! Threshold bits of opened values: `[h >= t]` for public thresholds `t`, `h` the integer part.
 //!
-//! Shapes: `(..)` to `(.., thresholds)`; bit forms. `h` is the top 6 bits of the window's index, of which the
+//! Shapes: `(..)` to `(.., thresholds)`; bit forms. `h` is the top `k` bits of the window's index, of which the
 //! private `h` is the floor or the floor plus one (a borrow from the low bits), so a threshold acts within
-//! one unit of `2^(n-6)`.
+//! one unit of `2^(n-k)`.
 //!
-//! With a one-hot of the mask's top 6 bits, `[ch - rh >= t]` is the parity of the one-hot over a range that
+//! With a one-hot of the mask's top `k` bits, `[ch - rh >= t]` is the parity of the one-hot over a range that
 //! the public `ch` and `t` give: XOR shares of all thresholds are local. One flight opens them masked.
-//! Cost: one flight, one bit an element and threshold each way; 64 bits of correction an element.
+//! Cost: one flight, one bit an element and threshold each way; `2^k` bits of correction an element.
 //! Security: the opened bits are masked by uniform bits used once; ranges depend on public `c`
 //! alone. Source: PROTOCOLS 1.6, 1.10.
+
+use sotto_ring::prefix::parity_below;
 
 use crate::{
     deal::{Dealing, Known},
@@ -21,29 +23,28 @@ use crate::{
 
 use super::bits::{bit_known, bit_spec, bit_value};
 
-/// Bits of the compared integer part.
-pub const TOP: u32 = 6;
-
 #[derive(Debug)]
 struct Thresholds {
+    /// Bits of the compared integer part.
+    k: u32,
     thresholds: Vec<u32>,
     input: Spec,
 }
 
 impl Trace {
-    /// `[h >= t]` for each threshold `t` in `1..64`, `h` the top 6 bits of the window's index.
-    pub fn thresholds(&mut self, x: Wire, thresholds: &[u32]) -> Wire {
+    /// `[h >= t]` for each threshold `t` in `1..2^k`, `h` the top `k` bits (3 to 10) of the window's index.
+    pub fn thresholds(&mut self, x: Wire, k: u32, thresholds: &[u32]) -> Wire {
         let input = self.spec(x).clone();
-        assert!(input.opened().0 >= TOP, "too narrow for thresholds");
-        assert!(thresholds.iter().all(|t| (1..1 << TOP).contains(t)), "{thresholds:?}");
+        assert!((3..=10).contains(&k) && input.opened().0 >= k, "thresholds on {k} bits");
+        assert!(thresholds.iter().all(|t| (1..1 << k).contains(t)), "{thresholds:?}");
         let thresholds = thresholds.to_vec();
-        self.add(Thresholds { thresholds, input }, &[x])
+        self.add(Thresholds { k, thresholds, input }, &[x])
     }
 }
 
 impl Thresholds {
     fn lo(&self) -> u32 {
-        self.input.opened().0 - TOP
+        self.input.opened().0 - self.k
     }
 
     fn bits(&self) -> usize {
@@ -63,7 +64,7 @@ impl Gate for Thresholds {
     }
 
     fn draws(&self) -> Vec<Draw> {
-        let hot = Draw::OneHot { count: self.input.count(), k: TOP };
+        let hot = Draw::OneHot { count: self.input.count(), k: self.k };
         vec![hot, Draw::Mask { count: self.bits(), width: 1 }]
     }
 
@@ -90,12 +91,28 @@ impl Gate for Thresholds {
         }
         let lo = self.lo();
         let mut bits = Vec::with_capacity(self.bits());
-        for (e, c) in run.bits(0).chunks_exact(8).zip(run.public(0)) {
-            let e = u64::from_le_bytes(e.try_into().expect("chunks of 8 bytes"));
-            // Bit i of the rotated word is the one-hot's bit at r = ch - i: set where h = i.
-            let by_h = e.reverse_bits().rotate_left((c >> lo) as u32 + 1);
-            for t in &self.thresholds {
-                bits.push(u64::from((by_h >> t).count_ones() & 1));
+        let size = (1usize << self.k) / 8;
+        for (e, &c) in run.bits(0).chunks_exact(size).zip(run.public(0)) {
+            let high = (c >> lo) as usize;
+            if let Ok(word) = e.try_into() {
+                // k = 6: bit i of the rotated word is the one-hot's bit at r = ch - i, set where h = i.
+                let by_h = u64::from_le_bytes(word).reverse_bits().rotate_left(high as u32 + 1);
+                for t in &self.thresholds {
+                    bits.push(u64::from((by_h >> t).count_ones() & 1));
+                }
+                continue;
+            }
+            // h >= t where r is in the cyclic range (ch, ch - t].
+            let from = high + 1;
+            let before = parity_below(e, self.k, from);
+            let all = parity_below(e, self.k, 8 * size);
+            for &t in &self.thresholds {
+                let end = from + 8 * size - t as usize;
+                let parity = match end.checked_sub(8 * size) {
+                    Some(wrapped) => all ^ before ^ parity_below(e, self.k, wrapped),
+                    None => parity_below(e, self.k, end) ^ before,
+                };
+                bits.push(u64::from(parity));
             }
         }
         run.open(bits, 1);
@@ -108,7 +125,7 @@ impl Gate for Thresholds {
         let mut out = Vec::with_capacity(self.bits());
         for (&x, r) in sim.inputs[0].iter().zip(r) {
             let c = (x as u64).wrapping_add(offset).wrapping_add(r) & sotto_ring::mask(width);
-            let h = (c >> lo).wrapping_sub(r >> lo) & sotto_ring::mask(TOP);
+            let h = (c >> lo).wrapping_sub(r >> lo) & sotto_ring::mask(self.k);
             out.extend(self.thresholds.iter().map(|&t| i64::from(h >= u64::from(t))));
         }
         sim.output(out);
@@ -121,18 +138,20 @@ mod tests {
 
     #[test]
     fn bits_are_exact() {
-        let mut bench = Bench::new(31);
-        let mut t = Trace::new();
-        let x = t.input(&[800], 30, 10);
-        let c = t.open(x, 16, 1 << 15);
-        let b = t.thresholds(c, &[1, 20, 33, 34, 63]);
-        let b = t.lift(b, 8);
-        let b = t.sum_last(b);
-        let b = t.reveal(b, 8);
-        let plan = t.finish(&[b]);
-        let input = bench.signed(800, 16);
-        let result = bench.run_shared(&plan, Vec::new(), &[input]);
-        result.check_exact();
-        assert!(result.outputs[0].iter().any(|&n| n == 5) && result.outputs[0].contains(&0));
+        for (k, t) in [(6, [1, 20, 33, 34, 63]), (4, [1, 7, 8, 9, 15]), (8, [1, 100, 128, 129, 255])] {
+            let mut bench = Bench::new(31);
+            let mut trace = Trace::new();
+            let x = trace.input(&[800], 30, 10);
+            let c = trace.open(x, 16, 1 << 15);
+            let b = trace.thresholds(c, k, &t);
+            let b = trace.lift(b, 8);
+            let b = trace.sum_last(b);
+            let b = trace.reveal(b, 8);
+            let plan = trace.finish(&[b]);
+            let input = bench.signed(800, 16);
+            let result = bench.run_shared(&plan, Vec::new(), &[input]);
+            result.check_exact();
+            assert!(result.outputs[0].contains(&5) && result.outputs[0].contains(&0));
+        }
     }
 }

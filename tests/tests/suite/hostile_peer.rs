@@ -30,6 +30,8 @@ enum Fault {
     Dropped,
     /// Right step and length, wrong bits: no error can be due, but no panic either.
     Garbled,
+    /// The sender's own link dies.
+    Gone,
 }
 
 impl Fault {
@@ -82,6 +84,12 @@ impl Link for Faulty<'_> {
                 payload.iter_mut().for_each(|b| *b = b.wrapping_mul(91).wrapping_add(17));
                 self.inner.send(step, payload)
             }
+            Fault::Gone => Err(NetError::Link {
+                peer: self.peer().to_owned(),
+                step,
+                why: "it was struck".into(),
+                remedy: "none",
+            }),
         }
     }
 
@@ -212,12 +220,17 @@ fn garbled_words_are_neither_errors_nor_panics() {
 }
 
 #[test]
-fn a_peer_that_goes_away_is_noticed_at_once() {
-    let (plan, matrices, inputs) = small_plan();
-    let dealt = dealt(&plan, &matrices, &Seed::from_bytes([1; 32]), Role::Client);
-    let (server, client) = local_pair("client", "server");
-    drop(server);
-    let start = Instant::now();
-    let [staged, _] = [dealt.staged, []].map(|_| ()).into();
-    let _ = (staged, client, inputs, start);
+fn a_peer_that_goes_away_is_noticed_before_the_deadline() {
+    let (plan, ..) = small_plan();
+    for who in [Role::Server, Role::Client] {
+        for at in 0..sending(&plan, who).len() {
+            let results = run(Fault::Gone, who, at, 200 + at as u64);
+            assert!(results[who.index()].is_err());
+            match &results[who.peer().index()] {
+                Err(Error::Link(NetError::Link { .. })) => {}
+                Err(e) => panic!("{}'s message {at}: {e}", who.name()),
+                Ok(_) => panic!("{}'s message {at}: no error", who.name()),
+            }
+        }
+    }
 }
