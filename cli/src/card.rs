@@ -5,7 +5,7 @@ use sotto_models::{
     Arch, Calibration, Private,
     calibration::hex,
     format::MaxKind,
-    private::{Options, Reveal},
+    private::{Options, Reveal, Tables},
 };
 
 use crate::error::Error;
@@ -26,6 +26,8 @@ pub struct Card {
     pub public_max: bool,
     /// The client learns the class alone.
     pub class_only: bool,
+    /// Activations by row tables: fewer flights, more offline bytes.
+    pub row_tables: bool,
 }
 
 impl Card {
@@ -46,10 +48,12 @@ impl Card {
         Ok(Private::new(&arch, &calibration, self.batch, self.options())?)
     }
 
+    /// The choices in it.
     fn options(&self) -> Options {
         Options {
             max: if self.public_max { MaxKind::Public } else { MaxKind::Coarse },
             reveal: if self.class_only { Reveal::Class } else { Reveal::Logits },
+            tables: if self.row_tables { Tables::Rows } else { Tables::Pieces },
         }
     }
 
@@ -74,6 +78,7 @@ impl Card {
         note(self.batch == other.batch, "the batch size");
         note(self.public_max == other.public_max, "the softmax's maximum");
         note(self.class_only == other.class_only, "what is revealed");
+        note(self.row_tables == other.row_tables, "the activations' tables");
         if all.is_empty() {
             all.push("the program's version".to_owned());
         }

@@ -135,6 +135,9 @@ impl Client {
         let arch = &self.private.arch;
         let batch = self.private.batch;
         let mut images: Vec<Vec<f32>> = pictures.iter().map(|p| normalise(arch, p)).collect();
+        for image in &images {
+            self.private.check_input(image)?;
+        }
         let size = images.first().map_or(0, Vec::len);
         images.resize(batch, vec![0.0; size]);
         let input = self.private.encode(&images);

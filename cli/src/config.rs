@@ -74,6 +74,9 @@ pub struct ServerConfig {
     /// Use a calibrated public maximum in softmax where the calibration allows it.
     #[serde(default)]
     pub public_max: bool,
+    /// Look activations up by row tables: fewer flights, many more offline bytes (for long delays).
+    #[serde(default)]
+    pub row_tables: bool,
     /// Batches kept ready for each client; 0 fetches each when it is asked for.
     #[serde(default = "default_pool")]
     pub pool: usize,

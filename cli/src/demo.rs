@@ -185,6 +185,7 @@ pub fn run(demo: &Demo, program: &Path) -> Result<Summary, Error> {
         batch: demo.batch,
         public_max: false,
         class_only: false,
+        row_tables: false,
     };
     let private = card.trace()?;
     let matrices = private.matrices(&model.weights);

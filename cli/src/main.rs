@@ -15,7 +15,7 @@ use sotto::{
     model::Model,
     report, server,
 };
-use sotto_models::{Private, images::{Fit, load}, private::{Options, Reveal}, format::MaxKind};
+use sotto_models::{Private, images::{Fit, load}, private::{Options, Reveal, Tables}, format::MaxKind};
 use sotto_net::Identity;
 
 #[global_allocator]
@@ -107,6 +107,9 @@ enum Command {
         /// Softmax with a calibrated public maximum where possible.
         #[arg(long)]
         public_max: bool,
+        /// Look activations up by row tables: fewer flights, many more offline bytes.
+        #[arg(long)]
+        row_tables: bool,
         /// Every gate and the totals as JSON.
         #[arg(long)]
         json: bool,
@@ -196,11 +199,12 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Infer { config, images, resize, limit, json, json_lines } => {
             infer(&config, &images, resize, limit, json, json_lines)
         }
-        Command::Plan { model, batch, class_only, public_max, json: as_json } => {
+        Command::Plan { model, batch, class_only, public_max, row_tables, json: as_json } => {
             let model = Model::find(&model)?;
             let options = Options {
                 max: if public_max { MaxKind::Public } else { MaxKind::Coarse },
                 reveal: if class_only { Reveal::Class } else { Reveal::Logits },
+                tables: if row_tables { Tables::Rows } else { Tables::Pieces },
             };
             let private = Private::new(&model.arch, &model.calibration, batch, options)?;
             if as_json {

@@ -62,6 +62,7 @@ pub fn run(
         batch: config.batch,
         public_max: config.public_max,
         class_only: config.reveal == RevealConfig::Class,
+        row_tables: config.row_tables,
     };
     let private = card.trace()?;
     let matrices = private.matrices(&model.weights);

@@ -281,11 +281,15 @@ fn softmax(
         }
         let half = f64::from(1u32 << (k - 1));
         let index = |x: f64| (x.floor() + half).clamp(1.0, 2.0 * half - 1.0) as u32;
-        let thresholds = MaxFormat::covering(k, index(low - 1.0), index(high + 4.0), 1);
+        // Every threshold costs a bit a score: with many tokens half as many do.
+        let step = if arch.tokens() > 127 { 2 } else { 1 };
+        let thresholds = MaxFormat::covering(k, index(low - 1.0), index(high + 4.0), step);
         (Shift::Coarse(thresholds), 2.0)
     };
     let smallest = match public {
         true => f64::from(sums.min) * (low - high.ceil()).exp2(),
+        // The largest power of a row is at least 2^-step.
+        false if arch.tokens() > 127 => 0.25,
         false => 0.5,
     };
     let largest = (scale_up * f64::from(sums.max) * 4.0).min(scale_up * arch.tokens() as f64 + 1.0);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use sotto_protocols::{
     Wire,
+    gates::row_table::Rows,
     plan::{Plan, Trace, WeightSpec},
     weights::Matrix,
 };
@@ -16,7 +17,7 @@ use crate::{
     arch::Attention,
     float::NORM_EPS,
     fold::fold,
-    format::{ACTIVATION, ActivationFormat, Format, LayerFormat, MaxKind, WEIGHT},
+    format::{ACTIVATION, ActivationFormat, Format, LayerFormat, MARGIN, MaxKind, WEIGHT},
     images::patches,
 };
 
@@ -30,6 +31,16 @@ pub enum Reveal {
     Class,
 }
 
+/// How smooth activations are looked up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tables {
+    /// Piecewise linear, two flights an activation.
+    #[default]
+    Pieces,
+    /// Polynomials by row, one flight and many more offline bytes: for long delays.
+    Rows,
+}
+
 /// Choices that are not the model's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -37,6 +48,8 @@ pub struct Options {
     pub max: MaxKind,
     /// What the client learns.
     pub reveal: Reveal,
+    /// How activations are looked up.
+    pub tables: Tables,
 }
 
 /// A model ready to be evaluated privately.
@@ -51,6 +64,8 @@ pub struct Private {
     pub batch: usize,
     /// What the client learns.
     pub reveal: Reveal,
+    /// Largest size of an input that the widths leave room for.
+    limit: f64,
 }
 
 impl Private {
@@ -67,13 +82,30 @@ impl Private {
     ) -> Result<Self, Error> {
         arch.validate()?;
         let format = Format::new(arch, calibration, options.max)?;
-        let plan = Arc::new(trace(arch, &format, batch, options.reveal));
-        Ok(Self { arch: arch.clone(), format, plan, batch, reveal: options.reveal })
+        let plan = Arc::new(trace(arch, &format, batch, options));
+        let limit = calibration.range(0, "patches")?.size() * f64::from(1u32 << MARGIN);
+        Ok(Self { arch: arch.clone(), format, plan, batch, reveal: options.reveal, limit })
     }
 
     /// The server's matrices for this plan.
     pub fn matrices(&self, weights: &Weights) -> Vec<Matrix> {
         fold(&self.arch, weights, &self.format)
+    }
+
+    /// Refuses an input that is further outside of the calibrated range than the widths' margin: its result
+    /// would be garbage.
+    ///
+    /// # Errors
+    /// [`Error::Calibration`]; it names no pixel.
+    pub fn check_input(&self, image: &[f32]) -> Result<(), Error> {
+        if image.iter().all(|x| f64::from(x.abs()) <= self.limit) {
+            return Ok(());
+        }
+        Err(Error::Calibration(format!(
+            "a normalised input exceeds {:.2}, the calibrated range and its margin; calibrate the model on images \
+             like this one",
+            self.limit
+        )))
     }
 
     /// The client's input: normalised images in fixed point, one row a patch, the class token's row zero.
@@ -105,7 +137,7 @@ fn weight(t: &mut Trace, name: String, outputs: usize, inputs: usize, width: u32
     t.weight(WeightSpec { name, outputs, inputs, width, scale: WEIGHT })
 }
 
-fn trace(arch: &Arch, format: &Format, batch: usize, reveal: Reveal) -> Plan {
+fn trace(arch: &Arch, format: &Format, batch: usize, options: Options) -> Plan {
     let (tokens, d) = (arch.tokens(), arch.dim);
     let mut t = Trace::new();
     let x = t.input(&[batch, tokens, arch.patch_dim()], format.embed_width, ACTIVATION);
@@ -113,7 +145,7 @@ fn trace(arch: &Arch, format: &Format, batch: usize, reveal: Reveal) -> Plan {
     let w = weight(&mut t, "patch_embed".into(), d, arch.patch_dim(), format.embed_width);
     let mut x = t.linear(x, w, tokens);
     for (i, layer) in format.layers.iter().enumerate() {
-        x = block(&mut t, arch, i, layer, x);
+        x = block(&mut t, arch, i, layer, options.tables, x);
     }
     t.section("head");
     let class = t.pick(x, 1, &[0]);
@@ -123,7 +155,7 @@ fn trace(arch: &Arch, format: &Format, batch: usize, reveal: Reveal) -> Plan {
     let w = weight(&mut t, "head".into(), arch.classes, d, format.head_width);
     let logits = t.linear(class, w, 1);
     let logits = t.truncate_to(logits, ACTIVATION);
-    let output = match reveal {
+    let output = match options.reveal {
         Reveal::Logits => t.reveal(logits, format.logit_width),
         Reveal::Class => t.argmax(logits, format.logit_width),
     };
@@ -132,7 +164,14 @@ fn trace(arch: &Arch, format: &Format, batch: usize, reveal: Reveal) -> Plan {
 
 /// `x += attention(norm1 x); x = norm2 x; x += mlp(x)`. `x` stays at the product's scale between layers; only what is
 /// opened is truncated.
-fn block(t: &mut Trace, arch: &Arch, i: usize, layer: &LayerFormat, x: Wire) -> Wire {
+fn block(
+    t: &mut Trace,
+    arch: &Arch,
+    i: usize,
+    layer: &LayerFormat,
+    tables: Tables,
+    x: Wire,
+) -> Wire {
     let (d, mlp) = (arch.dim, arch.mlp);
     let name = |part: &str| format!("blocks.{i}.{part}");
     let eps = f64::from(NORM_EPS);
@@ -158,21 +197,30 @@ fn block(t: &mut Trace, arch: &Arch, i: usize, layer: &LayerFormat, x: Wire) -> 
     let copy: Vec<usize> = (mlp..mlp + d).collect();
     let hidden = t.pick(both, 2, &hidden);
     let residual = t.pick(both, 2, &copy);
-    let hidden = activation(t, layer, hidden);
+    let hidden = activation(t, layer, tables, hidden);
     let w = weight(t, name("mlp.fc2"), d, mlp, layer.fc2_width);
     let y = t.linear(hidden, w, 1);
     t.sum(residual, y)
 }
 
-fn activation(t: &mut Trace, layer: &LayerFormat, x: Wire) -> Wire {
+fn activation(t: &mut Trace, layer: &LayerFormat, tables: Tables, x: Wire) -> Wire {
     let width = layer.fc2_width;
     let x = t.truncate_to(x, ACTIVATION);
     match layer.activation {
         ActivationFormat::Lookup { function, window, precision } => {
             let x = t.open_window(x, window);
-            let y = t.lookup(x, function, precision);
-            let drop = t.spec(y).scale - ACTIVATION;
-            let y = t.lift(y, width + drop);
+            let y = match tables {
+                Tables::Pieces => {
+                    let y = t.lookup(x, function, precision);
+                    let drop = t.spec(y).scale - ACTIVATION;
+                    t.lift(y, width + drop)
+                }
+                Tables::Rows => {
+                    // Cubics on rows of length one.
+                    let m = window.bits - window.scale;
+                    t.row_table(x, function, Rows { m, degree: 3, value_scale: 14 }, width + 16)
+                }
+            };
             t.truncate_to(y, ACTIVATION)
         }
         ActivationFormat::Relu(opened) => {

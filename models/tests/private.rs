@@ -5,7 +5,7 @@ use sotto_models::{
     arch::{Activation, Attention},
     float::{NoProbe, forward},
     format::MaxKind,
-    private::{Options, Reveal},
+    private::{Options, Reveal, Tables},
 };
 use sotto_protocols::testing::Bench;
 
@@ -75,8 +75,15 @@ fn linear_attention_in_both_orders() {
 }
 
 #[test]
+fn row_tables_save_a_flight_an_activation() {
+    let options = Options { tables: Tables::Rows, ..Options::default() };
+    let rows = check(&small(), 1, options, 1e-2);
+    assert_eq!(rows.plan.online().flights, 44);
+}
+
+#[test]
 fn public_maximum_and_class_only() {
-    let options = Options { max: MaxKind::Public, reveal: Reveal::Logits };
+    let options = Options { max: MaxKind::Public, ..Options::default() };
     let public = check(&small(), 1, options, 1e-2);
     assert_eq!(public.plan.online().flights, 40);
 
@@ -97,4 +104,15 @@ fn public_maximum_and_class_only() {
         assert_eq!(hot.iter().filter(|&&h| h != 0.0).count(), 1);
         assert!(best - truth[chosen] < 2e-2, "class {chosen} of {truth:?}");
     }
+}
+
+#[test]
+fn inputs_outside_of_the_calibrated_range_are_refused() {
+    let private = check(&small(), 1, Options::default(), 1e-2);
+    let size = 3 * 16 * 16;
+    assert!(private.check_input(&vec![1.5; size]).is_ok());
+    let mut bright = vec![1.5; size];
+    bright[7] = 40.0;
+    let message = private.check_input(&bright).expect_err("out of range").to_string();
+    assert!(message.contains("calibrate"), "{message}");
 }

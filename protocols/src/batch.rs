@@ -1,13 +1,14 @@
 //! A batch of correlated randomness: as it arrives, and expanded for one evaluation.
 
 use sotto_crypto::Seed;
-use sotto_ring::pack;
+use sotto_ring::pack::packed_len;
 
 use crate::{
-    deal::{expand, stream_id},
+    deal::stream_id,
+    drawn::{Drawn, Draws},
     error::Error,
     gate::Draw,
-    party::{Drawn, Prepare},
+    party::Prepare,
     plan::Plan,
     spec::Role,
     weights::Weights,
@@ -23,72 +24,57 @@ pub struct Batch {
     pub corrections: Option<Vec<u8>>,
 }
 
-/// A batch expanded, ready for the first online byte.
+/// A batch expanded, ready for the first online byte. No `Debug`: it is secret.
 pub struct Staged {
     /// The dealer's number.
     pub id: u64,
+    pub(crate) corrections: Vec<u8>,
     pub(crate) drawn: Vec<Vec<Drawn>>,
 }
 
 impl Batch {
-    /// Expands seed and corrections and does the offline products.
+    /// Expands the seed and does the offline products; corrections stay packed as they came.
     ///
     /// # Errors
     /// [`Error::Correlation`] when the corrections are not of the plan's length.
     pub fn stage(self, plan: &Plan, role: Role, weights: &Weights) -> Result<Staged, Error> {
-        if let Some(c) = &self.corrections
-            && c.len() != plan.correction_bytes()
-        {
+        let corrected = self.corrections.is_some();
+        let corrections = self.corrections.unwrap_or_default();
+        if corrected && corrections.len() != plan.correction_bytes() {
             return Err(Error::Correlation {
                 batch: self.id,
-                what: format!("{} bytes for {}", c.len(), plan.correction_bytes()),
+                what: format!("{} bytes for {}", corrections.len(), plan.correction_bytes()),
             });
         }
-        let mut rest = self.corrections.as_deref().unwrap_or_default();
-        let corrected = self.corrections.is_some();
+        let mut at = 0;
         let mut all = Vec::with_capacity(plan.nodes.len());
-        for (index, node) in plan.nodes.iter().enumerate() {
-            let draws = node.gate.draws();
-            let mut drawn: Vec<Drawn> = draws
-                .iter()
-                .enumerate()
-                .map(|(i, draw)| {
-                    let id = stream_id(index, i);
-                    let correction = if corrected {
-                        let (head, tail) = rest.split_at(draw.correction_bytes());
-                        rest = tail;
-                        Some(head)
-                    } else {
-                        None
-                    };
-                    self.draw(*draw, id, role, correction)
-                })
-                .collect();
-            node.gate.prepare(&mut Prepare { role, weights, drawn: &mut drawn });
+        for (index, (node, draws)) in plan.nodes.iter().zip(&plan.draws).enumerate() {
+            let mut drawn: Vec<Drawn> = Vec::with_capacity(draws.len());
+            for (i, draw) in draws.iter().enumerate() {
+                let seeded = |bytes: usize| {
+                    let mut stream = self.seed.stream(stream_id(index, i));
+                    Drawn::Seeded(stream.bytes(bytes))
+                };
+                drawn.push(match *draw {
+                    Draw::ClientMask { .. } if role == Role::Server => Drawn::Absent,
+                    Draw::Mask { count, width } | Draw::ClientMask { count, width } => {
+                        seeded(packed_len(count, width))
+                    }
+                    Draw::Value { .. } | Draw::OneHot { .. } if corrected => {
+                        at += draw.correction_bytes();
+                        Drawn::Corrected(at - draw.correction_bytes())
+                    }
+                    Draw::Value { .. } | Draw::OneHot { .. } => seeded(draw.correction_bytes()),
+                });
+            }
+            let all_draws = Draws { drawn: &drawn, corrections: &corrections, draws };
+            let mut prepare = Prepare { role, weights, draws: all_draws, prepared: Vec::new() };
+            node.gate.prepare(&mut prepare);
+            for (draw, words) in prepare.prepared {
+                drawn[draw] = Drawn::Words(words);
+            }
             all.push(drawn);
         }
-        Ok(Staged { id: self.id, drawn: all })
-    }
-
-    fn draw(&self, draw: Draw, id: u64, role: Role, correction: Option<&[u8]>) -> Drawn {
-        match (draw, correction) {
-            (Draw::Mask { count, width }, _) => Drawn::Words(expand(&self.seed, id, count, width)),
-            (Draw::ClientMask { count, width }, _) => match role {
-                Role::Client => Drawn::Words(expand(&self.seed, id, count, width)),
-                Role::Server => Drawn::Absent,
-            },
-            (Draw::Value { count, width }, Some(bytes)) => {
-                let mut words = vec![0; count];
-                pack::unpack(bytes, width, &mut words);
-                Drawn::Words(words)
-            }
-            (Draw::Value { count, width }, None) => {
-                Drawn::Words(expand(&self.seed, id, count, width))
-            }
-            (Draw::OneHot { .. }, Some(bytes)) => Drawn::Bits(bytes.to_vec()),
-            (Draw::OneHot { count, k }, None) => {
-                Drawn::Bits(self.seed.stream(id).bytes(count * (1 << k) / 8))
-            }
-        }
+        Ok(Staged { id: self.id, corrections, drawn: all })
     }
 }

@@ -5,10 +5,11 @@
 //! either (README, security model). The corrected party's words are one-time-padded by the other
 //! party's seed-derived words, hence uniform to it.
 
-use sotto_crypto::Seed;
+use sotto_crypto::{Seed, Stream};
 use sotto_ring::{mask, pack};
 
 use crate::{
+    drawn::CHUNK,
     gate::Draw,
     plan::Plan,
     spec::{Role, Wire},
@@ -34,12 +35,35 @@ pub(crate) fn stream_id(node: usize, draw: usize) -> u64 {
 
 /// The `count` words of `width` bits that `seed` gives to a draw.
 pub(crate) fn expand(seed: &Seed, id: u64, count: usize, width: u32) -> Vec<u64> {
-    let bytes = seed
-        .stream(id)
-        .bytes(pack::packed_len(count, width));
-    let mut words = vec![0; count];
-    pack::unpack(&bytes, width, &mut words);
+    let mut words = Vec::with_capacity(count);
+    let mut part = Expansion::new(seed, id, width);
+    while words.len() < count {
+        let start = words.len();
+        words.resize((start + CHUNK).min(count), 0);
+        part.next(&mut words[start..]);
+    }
     words
+}
+
+/// Words of a draw, chunk by chunk.
+struct Expansion {
+    stream: Stream,
+    width: u32,
+    bytes: Vec<u8>,
+}
+
+impl Expansion {
+    fn new(seed: &Seed, id: u64, width: u32) -> Self {
+        let bytes = vec![0; pack::packed_len(CHUNK, width)];
+        Self { stream: seed.stream(id), width, bytes }
+    }
+
+    /// The next words: [`CHUNK`] of them, but for the last time.
+    fn next(&mut self, out: &mut [u64]) {
+        let bytes = &mut self.bytes[..pack::packed_len(out.len(), self.width)];
+        self.stream.fill(bytes);
+        pack::unpack(bytes, self.width, out);
+    }
 }
 
 /// Seeds of one batch of correlations.
@@ -55,57 +79,83 @@ pub struct Dealing<'a> {
     seeds: &'a Seeds,
     setup: &'a SetupMasks,
     node: usize,
-    draws: Vec<Draw>,
-    given: Vec<Option<Vec<u8>>>,
+    draws: &'a [Draw],
+    /// Corrections so far, of the draws before `next`.
+    corrections: Vec<u8>,
+    next: usize,
     inputs: Vec<&'a Known>,
     outputs: Vec<Known>,
 }
 
-impl Dealing<'_> {
+impl<'a> Dealing<'a> {
     fn seed(&self, role: Role) -> &Seed {
         &self.seeds.party[role.index()]
     }
 
-    fn part(&self, role: Role, draw: usize) -> Vec<u64> {
-        let (Draw::Mask { count, width }
-        | Draw::ClientMask { count, width }
-        | Draw::Value { count, width }) = self.draws[draw]
+    fn expansion(&self, role: Role, draw: usize) -> Expansion {
+        let (Draw::Mask { width, .. }
+        | Draw::ClientMask { width, .. }
+        | Draw::Value { width, .. }) = self.draws[draw]
         else {
             panic!("draw {draw} of node {} is a one-hot", self.node)
         };
-        expand(self.seed(role), stream_id(self.node, draw), count, width)
+        Expansion::new(self.seed(role), stream_id(self.node, draw), width)
     }
 
     /// The mask of a [`Draw::Mask`] or [`Draw::ClientMask`].
     pub fn mask(&self, draw: usize) -> Vec<u64> {
-        let mut r = self.part(Role::Client, draw);
-        if let Draw::Mask { width, .. } = self.draws[draw] {
-            let m = mask(width);
-            for (a, b) in r.iter_mut().zip(self.part(Role::Server, draw)) {
-                *a = a.wrapping_add(b) & m;
+        let id = stream_id(self.node, draw);
+        let (count, width) = match self.draws[draw] {
+            Draw::Mask { count, width } => (count, width),
+            Draw::ClientMask { count, width } => {
+                return expand(self.seed(Role::Client), id, count, width);
+            }
+            _ => panic!("draw {draw} of node {} is not a mask", self.node),
+        };
+        let m = mask(width);
+        let mut parts = [Role::Server, Role::Client].map(|role| self.expansion(role, draw));
+        let mut sum = Vec::with_capacity(count);
+        let mut buffer = [0; CHUNK];
+        while sum.len() < count {
+            let start = sum.len();
+            sum.resize((start + CHUNK).min(count), 0);
+            let sum = &mut sum[start..];
+            let buffer = &mut buffer[..sum.len()];
+            parts[0].next(sum);
+            parts[1].next(buffer);
+            for (a, b) in sum.iter_mut().zip(buffer) {
+                *a = a.wrapping_add(*b) & m;
             }
         }
-        r
-    }
-
-    /// Both parties' parts of a mask: server, client.
-    pub fn mask_parts(&self, draw: usize) -> [Vec<u64>; 2] {
-        [self.part(Role::Server, draw), self.part(Role::Client, draw)]
+        sum
     }
 
     /// Deals additive shares of `values` into a [`Draw::Value`].
-    pub fn give(&mut self, draw: usize, mut values: Vec<u64>) {
+    pub fn give(&mut self, draw: usize, values: &[u64]) {
+        if let Draw::Value { count, .. } = self.draws[draw] {
+            assert_eq!(values.len(), count, "node {}: wrong count given", self.node);
+        }
+        self.give_with(draw, |at, out| out.copy_from_slice(&values[at..at + out.len()]));
+    }
+
+    /// [`Dealing::give`] of values that `fill` writes part by part, each from the element that it is given.
+    pub fn give_with(&mut self, draw: usize, mut fill: impl FnMut(usize, &mut [u64])) {
         let Draw::Value { count, width } = self.draws[draw] else {
             panic!("draw {draw} of node {} is not a value", self.node)
         };
-        assert_eq!(values.len(), count, "node {}: wrong count given", self.node);
-        let seeded = self.part(self.seeds.corrected.peer(), draw);
-        for (v, s) in values.iter_mut().zip(seeded) {
-            *v = v.wrapping_sub(s);
+        self.begin(draw);
+        let mut seeded = self.expansion(self.seeds.corrected.peer(), draw);
+        let (mut values, mut theirs) = ([0; CHUNK], [0; CHUNK]);
+        for at in (0..count).step_by(CHUNK) {
+            let len = CHUNK.min(count - at);
+            let (values, theirs) = (&mut values[..len], &mut theirs[..len]);
+            fill(at, values);
+            seeded.next(theirs);
+            for (v, s) in values.iter_mut().zip(theirs) {
+                *v = v.wrapping_sub(*s);
+            }
+            pack::pack(values, width, &mut self.corrections);
         }
-        let mut bytes = Vec::with_capacity(pack::packed_len(count, width));
-        pack::pack(&values, width, &mut bytes);
-        self.put(draw, bytes);
     }
 
     /// Deals XOR shares of the unit vectors at `positions` into a [`Draw::OneHot`]; returns, as
@@ -117,54 +167,58 @@ impl Dealing<'_> {
             panic!("draw {draw} of node {} is not a one-hot", self.node)
         };
         assert_eq!(positions.len(), count, "node {}: wrong count", self.node);
+        self.begin(draw);
         let seeded_role = self.seeds.corrected.peer();
         let size = (1usize << k) / 8;
-        let mut bytes = self
-            .seed(seeded_role)
-            .stream(stream_id(self.node, draw))
-            .bytes(count * size);
+        let mut stream = self.seed(seeded_role).stream(stream_id(self.node, draw));
         let mut signs = Vec::with_capacity(count);
-        for (e, &r) in bytes.chunks_exact_mut(size).zip(positions) {
-            let (byte, bit) = ((r >> 3) as usize, (r & 7) as u32);
-            let seeded = u64::from(e[byte] >> bit & 1);
-            e[byte] ^= 1 << bit;
-            // seeded bit 1 at the server, or 0 at the client, is e0[r] = 1.
-            let e0 = seeded ^ u64::from(seeded_role == Role::Client);
-            signs.push((2 * e0).wrapping_sub(1));
+        // Whole words of the stream at a time, as it is read word by word.
+        for positions in positions.chunks((8 * CHUNK / size).max(8)) {
+            let start = self.corrections.len();
+            self.corrections.resize(start + positions.len() * size, 0);
+            let bytes = &mut self.corrections[start..];
+            stream.fill(bytes);
+            for (e, &r) in bytes.chunks_exact_mut(size).zip(positions) {
+                let (byte, bit) = ((r >> 3) as usize, (r & 7) as u32);
+                let seeded = u64::from(e[byte] >> bit & 1);
+                e[byte] ^= 1 << bit;
+                // seeded bit 1 at the server, or 0 at the client, is e0[r] = 1.
+                let e0 = seeded ^ u64::from(seeded_role == Role::Client);
+                signs.push((2 * e0).wrapping_sub(1));
+            }
         }
-        self.put(draw, bytes);
         signs
     }
 
-    fn put(&mut self, draw: usize, bytes: Vec<u8>) {
-        let slot = &mut self.given[draw];
-        assert!(slot.is_none(), "draw {draw} of node {} twice", self.node);
-        *slot = Some(bytes);
+    /// The dealer's stream holds the draws in their order.
+    fn begin(&mut self, draw: usize) {
+        let Self { node, next, .. } = *self;
+        assert!(draw >= next, "draw {draw} of node {node} after draw {next}");
+        self.skip_to(draw);
+        self.next = draw + 1;
+    }
+
+    fn skip_to(&self, draw: usize) {
+        let skipped = &self.draws[self.next..draw];
+        let none = skipped.iter().all(|d| d.correction_bytes() == 0);
+        assert!(none, "node {}: a draw before {draw} is not dealt", self.node);
     }
 
     /// What the dealer knows of input `i`.
-    pub fn input(&self, i: usize) -> &Known {
+    pub fn input(&self, i: usize) -> &'a Known {
         self.inputs[i]
     }
 
     /// The mask of the opened input `i`.
-    pub fn input_mask(&self, i: usize) -> &[u64] {
+    pub fn input_mask(&self, i: usize) -> &'a [u64] {
         match self.inputs[i] {
             Known::Mask(r) => r,
             _ => panic!("input {i} of node {} is not an opening", self.node),
         }
     }
 
-    /// The dealer's factors of the form that is input `i`.
-    pub fn input_form(&self, i: usize) -> &[Option<Vec<u64>>] {
-        match self.inputs[i] {
-            Known::Form(terms) => terms,
-            _ => panic!("input {i} of node {} is not a form", self.node),
-        }
-    }
-
     /// The mask of matrix `id` of the server, as set up once for the model.
-    pub fn weight_mask(&self, id: usize) -> &[u64] {
+    pub fn weight_mask(&self, id: usize) -> &'a [u64] {
         self.setup.mask(id)
     }
 
@@ -203,25 +257,21 @@ pub(crate) fn deal_watched<E>(
         }
     }
     for (index, node) in plan.nodes.iter().enumerate() {
-        let draws = node.gate.draws();
+        let draws = &plan.draws[index][..];
+        let bytes = draws.iter().map(Draw::correction_bytes).sum();
         let mut dealing = Dealing {
             seeds,
             setup,
             node: index,
-            given: vec![None; draws.len()],
             draws,
+            corrections: Vec::with_capacity(bytes),
+            next: 0,
             inputs: node.inputs.iter().map(|w| &known[w.index()]).collect(),
             outputs: Vec::new(),
         };
         node.gate.deal(&mut dealing);
-        let mut bytes = Vec::new();
-        for (i, (draw, given)) in dealing.draws.iter().zip(&dealing.given).enumerate() {
-            let expected = draw.correction_bytes();
-            match given {
-                Some(b) => bytes.extend_from_slice(b),
-                None => assert_eq!(expected, 0, "{}: draw {i} not dealt", node.gate.name()),
-            }
-        }
+        dealing.skip_to(draws.len());
+        let bytes = dealing.corrections;
         let outputs = dealing.outputs;
         assert_eq!(outputs.len(), node.outputs.len(), "{}", node.gate.name());
         for (w, k) in node.outputs.iter().zip(outputs) {

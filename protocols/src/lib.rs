@@ -15,6 +15,7 @@
 pub mod batch;
 pub mod compose;
 pub mod deal;
+pub mod drawn;
 pub mod error;
 pub mod functions;
 pub mod gate;

@@ -1,14 +1,17 @@
 //! A party: walks the plan's levels with its share of everything.
 
+use std::sync::Arc;
+
 use sotto_net::Link;
 use sotto_ring::{mask, pack};
 
 use crate::{
     batch::Staged,
+    drawn::{Drawn, Draws, Map, Packed, View},
     error::Error,
     gate::{Draw, Exchange, To},
     plan::{Plan, Traffic},
-    spec::{Role, Spec},
+    spec::{Role, Spec, Wire},
     weights::Weights,
 };
 
@@ -17,21 +20,32 @@ use crate::{
 pub enum Value {
     /// Its additive part.
     Share(Vec<u64>),
-    /// The opened words `c`, and this party's part of the mask (empty for a derived opening).
-    Opened(Vec<u64>, Vec<u64>),
+    /// The opened words `c`, and this party's part of the mask, packed (empty for a derived opening).
+    Opened(Vec<u64>, Vec<u8>),
     /// The public factors of a form; `None` is the constant 1.
-    Form(Vec<Option<Vec<u64>>>),
+    Form(Vec<Option<Factor>>),
 }
 
-/// A party's part of one draw.
+/// A public factor: words that several factors of a form may share, and how it follows from them.
 #[derive(Clone)]
-pub enum Drawn {
-    /// Words of a mask or value.
-    Words(Vec<u64>),
-    /// Bits of one-hot vectors.
-    Bits(Vec<u8>),
-    /// Nothing: the other party's mask.
-    Absent,
+pub struct Factor {
+    words: Arc<Vec<u64>>,
+    map: Map,
+}
+
+impl Factor {
+    pub(crate) fn new(words: &Arc<Vec<u64>>, map: Map) -> Self {
+        Self { words: Arc::clone(words), map }
+    }
+
+    pub(crate) fn view(&self) -> View<'_> {
+        View { words: &self.words, map: self.map }
+    }
+
+    /// The factor of every element.
+    pub fn to_words(&self) -> Vec<u64> {
+        self.view().to_words()
+    }
 }
 
 /// A party's view of a gate before the input is known.
@@ -40,16 +54,19 @@ pub struct Prepare<'a> {
     pub role: Role,
     /// Its weights.
     pub weights: &'a Weights,
-    pub(crate) drawn: &'a mut Vec<Drawn>,
+    pub(crate) draws: Draws<'a>,
+    pub(crate) prepared: Vec<(usize, Vec<u64>)>,
 }
 
 impl Prepare<'_> {
     /// This party's words of draw `draw`.
-    pub fn words(&mut self, draw: usize) -> &mut Vec<u64> {
-        match &mut self.drawn[draw] {
-            Drawn::Words(w) => w,
-            _ => panic!("draw {draw} has no words here"),
-        }
+    pub fn words(&self, draw: usize) -> Vec<u64> {
+        self.draws.words(draw)
+    }
+
+    /// Puts `words` in the place of draw `draw`.
+    pub fn replace(&mut self, draw: usize, words: Vec<u64>) {
+        self.prepared.push((draw, words));
     }
 }
 
@@ -58,16 +75,24 @@ struct Outgoing {
     words: Vec<u64>,
 }
 
+enum Output {
+    New(Value),
+    /// The words of an input, which stay as they are.
+    Input(usize),
+}
+
 /// A party's view of one call of a gate.
 pub struct Run<'a> {
     role: Role,
     inputs: Vec<&'a Value>,
     drawn: &'a mut [Drawn],
+    corrections: &'a [u8],
     draws: &'a [Draw],
     opened: Vec<Vec<u64>>,
     kept: Vec<Vec<u64>>,
     queue: Vec<Outgoing>,
-    outputs: Vec<Value>,
+    payload: &'a mut Vec<u8>,
+    outputs: Vec<Output>,
     weights: &'a Weights,
 }
 
@@ -98,10 +123,10 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// This party's part of the mask of the opened input `i`.
-    pub fn own_mask(&self, i: usize) -> &'a [u64] {
+    /// This party's part of the mask of the opened input `i`, which has `width` bits.
+    pub fn own_mask(&self, i: usize, width: u32) -> Packed<'a> {
         match self.inputs[i] {
-            Value::Opened(_, r) => r,
+            Value::Opened(c, r) => Packed::new(r, c.len(), width),
             _ => panic!("input {i} is not opened"),
         }
     }
@@ -111,35 +136,41 @@ impl<'a> Run<'a> {
         self.inputs[i]
     }
 
-    /// The public factors of the form that is input `i`.
-    pub fn form(&self, i: usize) -> &'a [Option<Vec<u64>>] {
-        match self.inputs[i] {
-            Value::Form(f) => f,
-            _ => panic!("input {i} is not a form"),
-        }
+    fn all_draws(&self) -> Draws<'_> {
+        Draws { drawn: self.drawn, corrections: self.corrections, draws: self.draws }
+    }
+
+    /// This party's words of draw `draw`, still packed.
+    pub fn packed(&self, draw: usize) -> Packed<'_> {
+        self.all_draws().packed(draw)
     }
 
     /// This party's words of draw `draw`.
-    pub fn words(&self, draw: usize) -> &[u64] {
-        match &self.drawn[draw] {
-            Drawn::Words(w) => w,
-            _ => panic!("draw {draw} has no words here"),
-        }
+    pub fn words(&self, draw: usize) -> Vec<u64> {
+        self.all_draws().words(draw)
     }
 
     /// This party's one-hot bits of draw `draw`.
     pub fn bits(&self, draw: usize) -> &[u8] {
-        match &self.drawn[draw] {
-            Drawn::Bits(b) => b,
-            _ => panic!("draw {draw} is not a one-hot"),
-        }
+        self.all_draws().bits(draw)
     }
 
     /// Takes this party's words of draw `draw`, which is not needed again.
     pub fn take_words(&mut self, draw: usize) -> Vec<u64> {
-        match &mut self.drawn[draw] {
-            Drawn::Words(w) => std::mem::take(w),
-            _ => panic!("draw {draw} has no words here"),
+        match std::mem::replace(&mut self.drawn[draw], Drawn::Absent) {
+            Drawn::Words(words) => words,
+            packed => {
+                self.drawn[draw] = packed;
+                self.words(draw)
+            }
+        }
+    }
+
+    /// Takes the packed words of a mask that this party drew, which is not opened under again.
+    pub fn take_mask(&mut self, draw: usize) -> Vec<u8> {
+        match std::mem::replace(&mut self.drawn[draw], Drawn::Absent) {
+            Drawn::Seeded(bytes) => bytes,
+            _ => panic!("draw {draw} is not a mask"),
         }
     }
 
@@ -156,11 +187,15 @@ impl<'a> Run<'a> {
         };
         assert_eq!(words.len(), count, "opening {} of {count}", words.len());
         let m = mask(width);
-        for (w, r) in words.iter_mut().zip(self.words(draw)) {
-            *w = w.wrapping_add(*r) & m;
-        }
-        let to = To::Both;
-        self.send(Exchange { count, width, to }, words);
+        let all = Draws { drawn: self.drawn, corrections: self.corrections, draws: self.draws };
+        all.packed(draw).zip(&mut words, |words, masks| {
+            for (w, r) in words.iter_mut().zip(masks) {
+                *w = w.wrapping_add(*r) & m;
+            }
+            pack::pack(words, width, self.payload);
+        });
+        let exchange = Exchange { count, width, to: To::Both };
+        self.queue.push(Outgoing { exchange, words });
     }
 
     /// Opens `words` to the server alone, under the client's mask `draw`: the server receives
@@ -172,22 +207,24 @@ impl<'a> Run<'a> {
         assert_eq!(words.len(), count, "opening {} of {count}", words.len());
         let m = mask(width);
         if self.role == Role::Client {
-            for (w, r) in words.iter_mut().zip(self.words(draw)) {
-                *w = w.wrapping_sub(*r) & m;
-            }
+            let all = Draws { drawn: self.drawn, corrections: self.corrections, draws: self.draws };
+            all.packed(draw).zip(&mut words, |words, masks| {
+                for (w, r) in words.iter_mut().zip(masks) {
+                    *w = w.wrapping_sub(*r) & m;
+                }
+                pack::pack(words, width, self.payload);
+            });
         }
-        let to = To::Server;
-        self.send(Exchange { count, width, to }, words);
+        let exchange = Exchange { count, width, to: To::Server };
+        self.queue.push(Outgoing { exchange, words });
     }
 
     /// Reveals a shared value to the client: the promised result, nothing else.
     pub fn reveal_to_client(&mut self, words: Vec<u64>, width: u32) {
-        let to = To::Client;
-        let count = words.len();
-        self.send(Exchange { count, width, to }, words);
-    }
-
-    fn send(&mut self, exchange: Exchange, words: Vec<u64>) {
+        if self.role == Role::Server {
+            pack::pack(&words, width, self.payload);
+        }
+        let exchange = Exchange { count: words.len(), width, to: To::Client };
         self.queue.push(Outgoing { exchange, words });
     }
 
@@ -209,7 +246,12 @@ impl<'a> Run<'a> {
 
     /// Writes the next output.
     pub fn output(&mut self, value: Value) {
-        self.outputs.push(value);
+        self.outputs.push(Output::New(value));
+    }
+
+    /// Writes input `i`, as it is, as the next output: moved where nobody reads the input again.
+    pub fn output_input(&mut self, i: usize) {
+        self.outputs.push(Output::Input(i));
     }
 }
 
@@ -276,20 +318,22 @@ impl Party<'_> {
         let mut time = 0;
         for (level, steps) in plan.levels.iter().enumerate() {
             let mut queue: Vec<(usize, Outgoing)> = Vec::new();
+            let mut payload = Vec::with_capacity(plan.level_bytes(level, self.role));
             for step in steps {
                 let node = &plan.nodes[step.node];
                 let before = pending[step.node].take().unwrap_or_default();
-                let draws = node.gate.draws();
                 let mut run = Run {
                     role: self.role,
                     inputs: (node.inputs.iter())
                         .map(|w| values[w.index()].as_ref().expect("written before read"))
                         .collect(),
                     drawn: &mut staged.drawn[step.node],
-                    draws: &draws,
+                    corrections: &staged.corrections,
+                    draws: &plan.draws[step.node],
                     opened: before.opened,
                     kept: before.kept,
                     queue: Vec::new(),
+                    payload: &mut payload,
                     outputs: Vec::new(),
                     weights: self.weights,
                 };
@@ -299,23 +343,25 @@ impl Party<'_> {
                     pending[step.node] = Some(Pending { opened: Vec::new(), kept });
                 }
                 let done = !outputs.is_empty();
+                let last = |w: &Wire| !self.watch && plan.last_use[w.index()] == time;
                 for (w, v) in node.outputs.iter().zip(outputs) {
-                    values[w.index()] = Some(v);
+                    let from = |i: usize| node.inputs[i];
+                    values[w.index()] = match v {
+                        Output::New(value) => Some(value),
+                        Output::Input(i) if last(&from(i)) => values[from(i).index()].take(),
+                        Output::Input(i) => values[from(i).index()].clone(),
+                    };
                 }
                 queue.extend(sent.into_iter().map(|o| (step.node, o)));
-                if !self.watch {
-                    for w in &node.inputs {
-                        if plan.last_use[w.index()] == time {
-                            values[w.index()] = None;
-                        }
-                    }
+                for w in node.inputs.iter().filter(|w| last(w)) {
+                    values[w.index()] = None;
                 }
                 if done {
                     staged.drawn[step.node].clear();
                 }
                 time += 1;
             }
-            self.exchange(link, level, queue, &mut pending, &mut traffic)?;
+            self.exchange(link, level, (queue, payload), &mut pending, &mut traffic)?;
         }
         let outputs = match self.role {
             Role::Server => Vec::new(),
@@ -348,7 +394,7 @@ impl Party<'_> {
         &self,
         link: &mut dyn Link,
         level: usize,
-        queue: Vec<(usize, Outgoing)>,
+        (queue, payload): (Vec<(usize, Outgoing)>, Vec<u8>),
         pending: &mut [Option<Pending>],
         traffic: &mut Traffic,
     ) -> Result<(), Error> {
@@ -357,12 +403,8 @@ impl Party<'_> {
             To::Server => role == Role::Client,
             To::Client => role == Role::Server,
         };
-        let mut payload = Vec::new();
         let mut expected = 0;
         for (_, o) in &queue {
-            if sends(self.role, o.exchange.to) {
-                pack::pack(&o.words, o.exchange.width, &mut payload);
-            }
             if sends(self.role.peer(), o.exchange.to) {
                 expected += o.exchange.bytes();
             }
@@ -388,12 +430,13 @@ impl Party<'_> {
             if sends(self.role.peer(), o.exchange.to) {
                 let (head, tail) = rest.split_at(o.exchange.bytes());
                 rest = tail;
-                let mut theirs = vec![0; o.exchange.count];
-                pack::unpack(head, o.exchange.width, &mut theirs);
-                let m = mask(o.exchange.width);
-                for (w, t) in o.words.iter_mut().zip(&theirs) {
-                    *w = w.wrapping_add(*t) & m;
-                }
+                let Exchange { count, width, .. } = o.exchange;
+                let m = mask(width);
+                Packed::new(head, count, width).zip(&mut o.words, |words, theirs| {
+                    for (w, t) in words.iter_mut().zip(theirs) {
+                        *w = w.wrapping_add(*t) & m;
+                    }
+                });
             } else {
                 o.words = Vec::new();
             }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crate::{
-    gate::{Exchange, Gate, To},
+    gate::{Draw, Exchange, Gate, To},
     spec::{Role, Spec, Wire},
 };
 
@@ -68,6 +68,8 @@ pub struct Plan {
     pub levels: Vec<Vec<Step>>,
     /// For each wire, the level and position after which nobody reads it.
     pub(crate) last_use: Vec<usize>,
+    /// Each node's draws.
+    pub(crate) draws: Vec<Vec<Draw>>,
 }
 
 /// Bytes and flights, planned or measured.
@@ -122,11 +124,8 @@ impl Plan {
 
     /// Bytes of corrections that the dealer sends for one evaluation.
     pub fn correction_bytes(&self) -> usize {
-        self.nodes
-            .iter()
-            .flat_map(|n| n.gate.draws())
-            .map(|d| d.correction_bytes())
-            .sum()
+        let draws = self.draws.iter().flatten();
+        draws.map(Draw::correction_bytes).sum()
     }
 
     /// Bytes of the server's masked weights, sent once to each client.
@@ -250,6 +249,7 @@ impl Trace {
             plan.last_use[w.index()] = usize::MAX;
         }
         plan.levels = levels;
+        plan.draws = plan.nodes.iter().map(|n| n.gate.draws()).collect();
         plan
     }
 }

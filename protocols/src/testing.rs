@@ -174,8 +174,9 @@ impl Outcome<'_> {
                 };
                 let mut sum = vec![0u64; spec.count()];
                 for (p, d) in p.iter().zip(d) {
+                    let p = p.as_ref().map(|p| p.to_words());
                     for (i, s) in sum.iter_mut().enumerate() {
-                        let p = p.as_ref().map_or(1, |p| p[i]);
+                        let p = p.as_ref().map_or(1, |p: &Vec<u64>| p[i]);
                         let d = d.as_ref().map_or(1, |d| d[i]);
                         *s = s.wrapping_add(p.wrapping_mul(d));
                     }

@@ -11,9 +11,9 @@ mod portable;
 #[cfg(target_arch = "x86_64")]
 mod vbmi;
 
-/// From this many words on the vector kernels make up for building their byte permutations.
+/// From this many words on the vector kernels make up for loading their byte permutations.
 #[cfg(target_arch = "x86_64")]
-const WORTH_SETUP: usize = 256;
+const WORTH_SETUP: usize = 32;
 
 /// Bytes that `count` words of `width` bits take, rounded up.
 ///
@@ -40,7 +40,7 @@ pub fn pack(words: &[u64], width: u32, out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + packed_len(words.len(), width), 0);
     #[cfg(target_arch = "x86_64")]
-    if words.len() >= WORTH_SETUP && vbmi::packs(width) {
+    if words.len() >= WORTH_SETUP && vbmi::takes(width) {
         return vbmi::pack(words, width, &mut out[start..]);
     }
     portable::pack(words, width, &mut out[start..]);
@@ -59,17 +59,38 @@ pub fn unpack(bytes: &[u8], width: u32, out: &mut [u64]) {
         out.len()
     );
     #[cfg(target_arch = "x86_64")]
-    if out.len() >= WORTH_SETUP && vbmi::unpacks(width) {
+    if out.len() >= WORTH_SETUP && vbmi::takes(width) {
         return vbmi::unpack(bytes, width, out);
     }
     portable::unpack(bytes, width, out);
+}
+
+/// [`unpack`] into a new vector, which is not cleared as a whole first.
+///
+/// # Panics
+/// As [`unpack`].
+pub fn unpack_vec(bytes: &[u8], width: u32, count: usize) -> Vec<u64> {
+    /// Words at a time: what is cleared is still in the first-level cache when it is overwritten.
+    const CHUNK: usize = 1024;
+    assert!(
+        bytes.len() == packed_len(count, width),
+        "unpack: {} bytes for {count} words of {width} bits",
+        bytes.len()
+    );
+    let mut out = Vec::with_capacity(count);
+    for part in bytes.chunks(CHUNK / 8 * width as usize) {
+        let start = out.len();
+        out.resize((start + CHUNK).min(count), 0);
+        unpack(part, width, &mut out[start..]);
+    }
+    out
 }
 
 #[cfg(test)]
 mod tests {
     #[cfg(target_arch = "x86_64")]
     use super::vbmi;
-    use super::{pack, packed_len, portable, unpack};
+    use super::{pack, packed_len, portable, unpack, unpack_vec};
     use crate::mask;
     use proptest::prelude::*;
 
@@ -120,6 +141,7 @@ mod tests {
             "unpack, width {width}, {} words",
             words.len()
         );
+        assert!(unpack_vec(&expected, width, words.len()) == reduced);
         back.fill(u64::MAX);
         portable::unpack(&expected, width, &mut back);
         assert!(
@@ -130,7 +152,7 @@ mod tests {
         #[cfg(target_arch = "x86_64")]
         {
             // Directly, as short inputs do not reach these kernels through `pack`.
-            if vbmi::packs(width) {
+            if vbmi::takes(width) {
                 plain.fill(0xff);
                 vbmi::pack(words, width, &mut plain);
                 assert!(
@@ -139,7 +161,7 @@ mod tests {
                     words.len()
                 );
             }
-            if vbmi::unpacks(width) {
+            if vbmi::takes(width) {
                 back.fill(u64::MAX);
                 vbmi::unpack(&expected, width, &mut back);
                 assert!(
@@ -154,7 +176,7 @@ mod tests {
     #[test]
     fn every_width_and_odd_counts() {
         for width in 1..=64 {
-            for count in [0, 1, 2, 3, 7, 8, 9, 15, 17, 63, 65, 127, 251, 513] {
+            for count in [0, 1, 2, 3, 7, 8, 9, 15, 17, 63, 65, 127, 251, 513, 2050] {
                 check(&words(count, u64::from(width)), width);
                 check(&vec![u64::MAX; count], width);
             }

@@ -3,5 +3,6 @@
 
 pub mod argmax;
 pub mod attention;
+pub mod maximum;
 pub mod norm;
 pub mod row_max;

@@ -1,8 +1,11 @@
 //! Bit forms: a bit `b` of which `o = b ^ rho` is open, `rho` dealer-known: `b = o + (1 - 2 o) rho`.
 
+use std::sync::Arc;
+
 use crate::{
     deal::Known,
-    party::Value,
+    drawn::Map,
+    party::{Factor, Value},
     spec::{Kind, Spec, Term},
 };
 
@@ -17,8 +20,9 @@ pub(super) fn bit_spec(shape: &[usize]) -> Spec {
 
 /// A party's side: the opened bits.
 pub(super) fn bit_value(opened: Vec<u64>) -> Value {
-    let sign = opened.iter().map(|o| 1u64.wrapping_sub(2 * o)).collect();
-    Value::Form(vec![Some(opened), Some(sign)])
+    let opened = Arc::new(opened);
+    let factor = |map| Some(Factor::new(&opened, map));
+    Value::Form(vec![factor(Map::Same), factor(Map::Sign)])
 }
 
 /// The dealer's side: the masks.

@@ -143,13 +143,14 @@ impl Gate for Sign {
     }
 
     fn deal(&self, dealing: &mut Dealing<'_>) {
-        let r = dealing.input_mask(0).to_vec();
+        let r = dealing.input_mask(0);
         for (j, &(at, size)) in self.chunks.iter().enumerate() {
             let chunk: Vec<u64> = r.iter().map(|r| r >> at & mask(size)).collect();
             dealing.give_one_hot(j, &chunk);
         }
         let top = self.draw_top();
-        dealing.give(top, r.iter().map(|r| r >> (self.width - 1)).collect());
+        let tops: Vec<u64> = r.iter().map(|r| r >> (self.width - 1)).collect();
+        dealing.give(top, &tops);
         let result = dealing.mask(top + 1);
         let first = top + 2;
         let masks: Vec<Vec<u64>> = (0..self.variables()).map(|v| dealing.mask(first + v)).collect();
@@ -160,7 +161,7 @@ impl Gate for Sign {
                     product.iter_mut().zip(m).for_each(|(p, m)| *p &= m);
                 }
             }
-            dealing.give(first + self.variables() + i, product);
+            dealing.give(first + self.variables() + i, &product);
         }
         dealing.output(bit_known(result));
     }
@@ -246,10 +247,10 @@ impl Sign {
         for set in (0..=product).filter(|s| s & product == *s) {
             let mut term: Vec<u64> = match set.count_ones() {
                 0 => vec![server; share.len()],
-                1 => run.words(first + set.trailing_zeros() as usize).to_vec(),
+                1 => run.words(first + set.trailing_zeros() as usize),
                 _ => {
                     let i = sets.binary_search(&set).expect("dealt for every subset");
-                    run.words(first + opened.len() + i).to_vec()
+                    run.words(first + opened.len() + i)
                 }
             };
             for (v, o) in opened.iter().enumerate() {

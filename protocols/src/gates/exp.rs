@@ -13,13 +13,16 @@
 //! Cost: one flight, `width` bits each way; `2^k` bits of correction an element, three words
 //! more when lifted. Security: as [`super::lookup`]. Source: PROTOCOLS 1.9.
 
+use std::sync::Arc;
+
 use sotto_ring::select::{Table, masked_sums};
 
 use crate::{
     deal::{Dealing, Known},
+    drawn::Map,
     functions::signed_width,
     gate::{Draw, Exchange, Gate, To, Work},
-    party::{Run, Value},
+    party::{Factor, Run, Value},
     plan::Trace,
     simulate::Simulation,
     spec::{Kind, Spec, Term, Wire},
@@ -120,13 +123,13 @@ impl Gate for Exp {
 
     fn deal(&self, dealing: &mut Dealing<'_>) {
         let (lo, n) = (self.lo, self.width);
-        let r = dealing.input_mask(0).to_vec();
+        let r = dealing.input_mask(0);
         let high: Vec<u64> = r.iter().map(|r| r >> lo).collect();
         let signs = dealing.give_one_hot(0, &high);
         let alpha = dealing.mask(1);
         let low = sotto_ring::mask(lo);
         let mut terms: [Vec<u64>; 3] = Default::default();
-        for ((&s, &r), &a) in signs.iter().zip(&r).zip(&alpha) {
+        for ((&s, &r), &a) in signs.iter().zip(r).zip(&alpha) {
             // Computed, not tabulated: the mask must not address memory.
             let rho = s.wrapping_mul(self.fraction(r & low, -1.0));
             terms[0].push(rho);
@@ -153,13 +156,14 @@ impl Gate for Exp {
         let v = run.opened(0);
         let (low, fractions) = (sotto_ring::mask(lo), self.fractions(1.0));
         let fraction: Vec<u64> = c.iter().map(|c| fractions[(c & low) as usize]).collect();
-        let times = |f: &dyn Fn(u64) -> u64| -> Option<Vec<u64>> {
+        let times = |f: &dyn Fn(u64) -> u64| -> Vec<u64> {
             let products = fraction.iter().zip(&v).map(|(p, &v)| p.wrapping_mul(f(v)));
-            Some(products.collect())
+            products.collect()
         };
         let moved = times(&|v| v.wrapping_sub(half));
         let wrap = times(&|v| 1 ^ (v >> (n - 1)));
-        run.output(Value::Form(vec![moved, Some(fraction), wrap]));
+        let factor = |words| Some(Factor::new(&Arc::new(words), Map::Same));
+        run.output(Value::Form([moved, fraction, wrap].map(factor).to_vec()));
     }
 
     fn simulate(&self, sim: &mut Simulation<'_>) {

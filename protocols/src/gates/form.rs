@@ -11,8 +11,9 @@
 
 use crate::{
     deal::{Dealing, Known},
+    drawn::{CHUNK, Map, View},
     gate::{Draw, Gate, Work},
-    party::{Run, Value},
+    party::{Factor, Run, Value},
     plan::Trace,
     simulate::Simulation,
     spec::{Kind, Spec, Term, Wire},
@@ -28,35 +29,39 @@ pub(super) fn terms(spec: &Spec, width: u32) -> Vec<Term> {
     }
 }
 
-/// A party's public factors of those terms.
-pub(super) fn publics(spec: &Spec, width: u32, value: &Value) -> Vec<Option<Vec<u64>>> {
+/// A party's public factors of those terms; `None` is the constant 1.
+pub(super) fn publics<'a>(spec: &Spec, width: u32, value: &'a Value) -> Vec<Option<View<'a>>> {
     match value {
         Value::Opened(c, _) => {
             let (n, offset) = spec.opened();
-            let moved = c.iter().map(|&c| c.wrapping_sub(offset)).collect();
-            let mut all = vec![Some(moved), None];
+            let view = |map| Some(View { words: c, map });
+            let mut all = vec![view(Map::Minus(offset)), None];
             if width > n {
-                all.push(Some(c.iter().map(|&c| 1 ^ (c >> (n - 1))).collect()));
+                all.push(view(Map::Wrap(n)));
             }
             all
         }
-        Value::Form(publics) => publics.clone(),
+        Value::Form(publics) => publics.iter().map(|p| p.as_ref().map(Factor::view)).collect(),
         Value::Share(_) => panic!("a share has no public part"),
     }
 }
 
-/// The dealer's factors of those terms.
-pub(super) fn knowns(spec: &Spec, width: u32, known: &Known) -> Vec<Option<Vec<u64>>> {
+/// The dealer's factors of those terms; `None` is the constant 1.
+pub(super) fn knowns<'a>(spec: &Spec, width: u32, known: &'a Known) -> Vec<Option<View<'a>>> {
+    let view = |words, map| Some(View { words, map });
     match known {
         Known::Mask(r) => {
             let (n, _) = spec.opened();
-            let mut all = vec![None, Some(r.iter().map(|&r| r.wrapping_neg()).collect())];
+            let mut all = vec![None, view(r, Map::Negated)];
             if width > n {
-                all.push(Some(r.iter().map(|&r| (r >> (n - 1)) << n).collect()));
+                all.push(view(r, Map::Top(n)));
             }
             all
         }
-        Known::Form(knowns) => knowns.clone(),
+        Known::Form(knowns) => {
+            let views = knowns.iter().map(|k| k.as_deref().and_then(|k| view(k, Map::Same)));
+            views.collect()
+        }
         Known::Nothing => panic!("the dealer knows nothing of a share"),
     }
 }
@@ -105,29 +110,42 @@ impl Gate for Lift {
     fn deal(&self, dealing: &mut Dealing<'_>) {
         let knowns = knowns(&self.input, self.width, dealing.input(0));
         for (draw, values) in knowns.into_iter().flatten().enumerate() {
-            dealing.give(draw, values);
+            dealing.give_with(draw, |at, out| values.load(at, out));
         }
         dealing.output(Known::Nothing);
     }
 
     fn run(&self, _: usize, run: &mut Run<'_>) {
         let publics = publics(&self.input, self.width, run.value(0));
-        let mut out = vec![0u64; self.output.count()];
         let mut draw = 0;
-        for (term, public) in self.terms().into_iter().zip(publics) {
-            if !term.known {
-                let public = public.expect("a term has a factor");
-                if run.is_server() {
-                    add(&mut out, &public);
+        let terms: Vec<_> = (self.terms().into_iter().zip(publics))
+            .map(|(term, public)| {
+                draw += usize::from(term.known);
+                (public, term.known.then(|| run.packed(draw - 1)))
+            })
+            .collect();
+        let count = self.output.count();
+        let mut out = Vec::with_capacity(count);
+        let (mut public, mut dealt, mut sum) = ([0; CHUNK], [0; CHUNK], [0; CHUNK]);
+        for at in (0..count).step_by(CHUNK) {
+            let len = CHUNK.min(count - at);
+            let (public, dealt, sum) = (&mut public[..len], &mut dealt[..len], &mut sum[..len]);
+            sum.fill(0);
+            for (factor, packed) in &terms {
+                if let Some(packed) = packed {
+                    packed.unpack(at, dealt);
                 }
-                continue;
+                if let Some(factor) = factor {
+                    factor.load(at, public);
+                }
+                match (factor, packed) {
+                    (Some(_), Some(_)) => add_product(sum, public, dealt),
+                    (None, Some(_)) => add(sum, dealt),
+                    (Some(_), None) if run.is_server() => add(sum, public),
+                    _ => {}
+                }
             }
-            let dealt = run.words(draw);
-            draw += 1;
-            match public {
-                None => add(&mut out, dealt),
-                Some(p) => add_product(&mut out, &p, dealt),
-            }
+            out.extend_from_slice(sum);
         }
         run.output(Value::Share(out));
     }

@@ -128,14 +128,15 @@ impl Gate for Linear {
         let a = dealing.mask(0);
         let mut c = vec![0; self.rows * self.outputs];
         self.product(&a, dealing.weight_mask(self.weight), &mut c);
-        dealing.give(1, c);
+        dealing.give(1, &c);
         dealing.output(Known::Nothing);
     }
 
     fn prepare(&self, ctx: &mut Prepare<'_>) {
         if ctx.role == Role::Client {
-            let a = ctx.words(0).clone();
-            self.product(&a, ctx.weights.masked(self.weight), ctx.words(1));
+            let (a, mut d) = (ctx.words(0), ctx.words(1));
+            self.product(&a, ctx.weights.masked(self.weight), &mut d);
+            ctx.replace(1, d);
         }
     }
 

@@ -200,6 +200,9 @@ impl Gate for Local {
     }
 
     fn run(&self, _: usize, run: &mut Run<'_>) {
+        if let Kind::Reshape = self.kind {
+            return run.output_input(0);
+        }
         let inputs: Vec<&[u64]> = (0..self.inputs.len()).map(|i| run.share(i)).collect();
         let out = self.apply(&inputs, run.is_server());
         run.output(Value::Share(out));

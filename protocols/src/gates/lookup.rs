@@ -20,13 +20,16 @@
 //! party. Source: PROTOCOLS 1.6, 1.7; the sign is known to the dealer instead of being
 //! opened as in SIGMA.
 
+use std::sync::Arc;
+
 use sotto_ring::select::{Table, masked_sums2};
 
 use crate::{
     deal::{Dealing, Known},
+    drawn::Map,
     functions::{Function, Pieces, Window, signed_width},
     gate::{Draw, Exchange, Gate, To, Work},
-    party::{Run, Value},
+    party::{Factor, Run, Value},
     plan::Trace,
     simulate::Simulation,
     spec::{Kind, Spec, Term, Wire},
@@ -146,13 +149,13 @@ impl Gate for Lookup {
 
     fn deal(&self, dealing: &mut Dealing<'_>) {
         let (lo, shift, [na, nb]) = (self.lo, self.shift(), self.widths);
-        let r = dealing.input_mask(0).to_vec();
+        let r = dealing.input_mask(0);
         let high: Vec<u64> = r.iter().map(|r| r >> lo).collect();
         let signs = dealing.give_one_hot(0, &high);
         let (alpha, beta) = (dealing.mask(1), dealing.mask(2));
         let low = sotto_ring::mask(lo);
         let mut terms: [Vec<u64>; 5] = Default::default();
-        for (((&s, &r), &a), &b) in signs.iter().zip(&r).zip(&alpha).zip(&beta) {
+        for (((&s, &r), &a), &b) in signs.iter().zip(r).zip(&alpha).zip(&beta) {
             let sl = s.wrapping_mul(r & low);
             let sa = s << shift;
             let top_a = (a >> (na - 1)) << na;
@@ -195,14 +198,13 @@ impl Gate for Lookup {
             return run.open(v, 2);
         }
         let (a, b) = (run.opened(0), run.opened(1));
-        let moved = |x: &[u64], half: u64| x.iter().map(|x| x.wrapping_sub(half)).collect();
-        let wrap = |x: &[u64], n: u32| x.iter().map(|x| 1 ^ (x >> (n - 1))).collect();
+        let (a, b) = (Arc::new(a), Arc::new(b));
         run.output(Value::Form(vec![
-            Some(moved(&a, half_a)),
+            Some(Factor::new(&a, Map::Minus(half_a))),
             None,
-            Some(wrap(&a, na)),
-            Some(moved(&b, half_b)),
-            Some(wrap(&b, nb)),
+            Some(Factor::new(&a, Map::Wrap(na))),
+            Some(Factor::new(&b, Map::Minus(half_b))),
+            Some(Factor::new(&b, Map::Wrap(nb))),
         ]));
     }
 

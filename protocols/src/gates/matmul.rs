@@ -110,7 +110,7 @@ impl Gate for Matmul {
     fn deal(&self, dealing: &mut Dealing<'_>) {
         let mut c = vec![0; self.output.count()];
         self.product(dealing.input_mask(0), dealing.input_mask(1), &mut c);
-        dealing.give(0, c);
+        dealing.give(0, &c);
         dealing.output(Known::Nothing);
     }
 
@@ -119,13 +119,13 @@ impl Gate for Matmul {
         let (a, b) = (run.public(0), run.public(1));
         // Server: a^ (b^ - q0); client: a^ (-q1); both: - r_p b^.
         let server = u64::from(run.is_server()).wrapping_neg();
-        let right: Vec<u64> = (b.iter().zip(run.own_mask(1)))
-            .map(|(&b, &q)| (b & server).wrapping_sub(q))
-            .collect();
+        let mut right = run.own_mask(1, self.width).to_words();
+        for (q, b) in right.iter_mut().zip(b) {
+            *q = (b & server).wrapping_sub(*q);
+        }
         self.product(a, &right, &mut out);
-        let left: Vec<u64> = (run.own_mask(0).iter())
-            .map(|&r| r.wrapping_neg())
-            .collect();
+        let mut left = run.own_mask(0, self.width).to_words();
+        left.iter_mut().for_each(|r| *r = r.wrapping_neg());
         self.product(&left, b, &mut out);
         run.output(Value::Share(out));
     }

@@ -13,6 +13,7 @@ pub mod open;
 pub mod product;
 pub mod reveal;
 pub mod row_lookup;
+pub mod row_table;
 pub mod square;
 pub mod threshold;
 pub mod truncate;

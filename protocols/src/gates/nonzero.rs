@@ -74,13 +74,14 @@ impl Gate for NonZeroTable {
         let size = 1u64 << self.input_width;
         let rows = dealing.input_mask(0).iter();
         let table = rows.flat_map(|&r| (0..size).map(move |j| u64::from(j != r)));
-        let table = table.collect();
-        dealing.give(0, table);
+        let table: Vec<u64> = table.collect();
+        dealing.give(0, &table);
         dealing.output(Known::Nothing);
     }
 
     fn run(&self, _: usize, run: &mut Run<'_>) {
-        let rows = run.words(0).chunks_exact(1 << self.input_width);
+        let words = run.words(0);
+        let rows = words.chunks_exact(1 << self.input_width);
         let out = rows.zip(run.public(0)).map(|(row, &c)| row[c as usize]);
         let out = out.collect();
         run.output(Value::Share(out));
@@ -112,8 +113,8 @@ impl Gate for NonZero {
     }
 
     fn deal(&self, dealing: &mut Dealing<'_>) {
-        let r = dealing.input_mask(0).to_vec();
-        dealing.give_one_hot(0, &r);
+        let r = dealing.input_mask(0);
+        dealing.give_one_hot(0, r);
         let known = bit_known(dealing.mask(1));
         dealing.output(known);
     }

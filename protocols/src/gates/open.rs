@@ -136,15 +136,12 @@ impl Gate for Open {
 
     fn run(&self, round: usize, run: &mut Run<'_>) {
         if round == 0 {
-            let mut words = run.share(0).to_vec();
-            if run.is_server() && self.offset != 0 {
-                for w in &mut words {
-                    *w = w.wrapping_add(self.offset);
-                }
-            }
+            let offset = if run.is_server() { self.offset } else { 0 };
+            let words = run.share(0).iter().map(|w| w.wrapping_add(offset));
+            let words = words.collect();
             return run.open(words, 0);
         }
-        let (c, r) = (run.opened(0), run.take_words(0));
+        let (c, r) = (run.opened(0), run.take_mask(0));
         run.output(Value::Opened(c, r));
     }
 

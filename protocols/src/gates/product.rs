@@ -12,6 +12,7 @@
 
 use crate::{
     deal::{Dealing, Known},
+    drawn::{CHUNK, Map, Packed, View},
     gate::{Draw, Gate, Work},
     party::{Run, Value},
     plan::Trace,
@@ -19,7 +20,7 @@ use crate::{
     spec::{Spec, Term, Wire},
 };
 
-use super::form::{knowns, publics, terms};
+use super::form::{add, add_product, knowns, publics, terms};
 
 #[derive(Debug)]
 struct Product {
@@ -90,16 +91,19 @@ impl Gate for Product {
         let kx = knowns(&self.x, self.width, dealing.input(0));
         let ky = knowns(&self.y, self.width, dealing.input(1));
         let dealt = self.pairs().into_iter().filter(|p| p.2 > 0);
+        let mut buffer = [0; CHUNK];
         for (draw, (i, j, _)) in dealt.enumerate() {
-            let values = match (&kx[i], &ky[j]) {
-                (Some(d), None) => d.clone(),
-                (None, Some(e)) => e.clone(),
-                (Some(d), Some(e)) => (d.chunks_exact(self.row).zip(e))
-                    .flat_map(|(d, &e)| d.iter().map(move |d| d.wrapping_mul(e)))
-                    .collect(),
+            match (kx[i], ky[j]) {
+                (Some(d), None) => dealing.give_with(draw, |at, out| d.load(at, out)),
+                (None, Some(e)) => dealing.give_with(draw, |at, out| e.load(at, out)),
+                (Some(d), Some(e)) => dealing.give_with(draw, |at, out| {
+                    let e_words = &mut buffer[..out.len()];
+                    broadcast(e, self.row, at, e_words);
+                    d.load(at, out);
+                    multiply(out, e_words);
+                }),
                 (None, None) => unreachable!("such pairs deal nothing"),
-            };
-            dealing.give(draw, values);
+            }
         }
         dealing.output(Known::Nothing);
     }
@@ -107,44 +111,63 @@ impl Gate for Product {
     fn run(&self, _: usize, run: &mut Run<'_>) {
         let px = publics(&self.x, self.width, run.value(0));
         let py = publics(&self.y, self.width, run.value(1));
-        let (rows, row) = (self.y.count(), self.row);
-        let ones = vec![1; rows];
-        let server = u64::from(run.is_server());
-        let mut out = vec![0u64; self.output.count()];
+        let (rows, row, count) = (self.y.count(), self.row, self.output.count());
+        // out[r][c] = sum over i of P_i[r][c] sum over j of Q_j[r] [D_i E_j][r][c]. Where D_i = 1, the inner
+        // sum is the same for a whole row and is done once.
         let mut draw = 0;
-        // out[r][c] = sum over i of P_i[r][c] sum over j of Q_j[r] [D_i E_j][r][c].
-        let mut inner = vec![0u64; self.output.count()];
-        let mut current = 0;
+        let tx = terms(&self.x, self.width);
+        let mut by_row: Vec<Option<Vec<u64>>> = vec![None; px.len()];
+        let mut by_element: Vec<Vec<Packed<'_>>> = vec![Vec::new(); px.len()];
         for (i, j, dealt) in self.pairs() {
-            if i != current {
-                fold(&mut out, &mut inner, &px[current]);
-                current = i;
-            }
-            let q = py[j].as_ref().unwrap_or(&ones);
-            let lines = inner.chunks_exact_mut(row).zip(q).enumerate();
-            if dealt == 0 {
-                for (line, &q) in lines.map(|(_, l)| l) {
-                    for o in line {
-                        *o = o.wrapping_add(q * server);
-                    }
-                }
-                continue;
-            }
-            let words = run.words(draw);
-            draw += 1;
-            for (r, (line, &q)) in lines {
-                if dealt == rows && row > 1 {
-                    let w = words[r].wrapping_mul(q);
-                    line.iter_mut().for_each(|o| *o = o.wrapping_add(w));
-                } else {
-                    let words = &words[r * row..(r + 1) * row];
-                    for (o, w) in line.iter_mut().zip(words) {
-                        *o = o.wrapping_add(w.wrapping_mul(q));
+            let words = (dealt > 0).then(|| run.packed(draw));
+            draw += usize::from(dealt > 0);
+            match words {
+                Some(words) if tx[i].known => by_element[i].push(words),
+                words => {
+                    let sum = by_row[i].get_or_insert_with(|| vec![0; rows]);
+                    let one = u64::from(run.is_server());
+                    let words = words.map_or_else(|| vec![one; rows], |w| w.to_words());
+                    match py[j] {
+                        Some(q) => add_product(sum, &q.to_words(), &words),
+                        None => add(sum, &words),
                     }
                 }
             }
         }
-        fold(&mut out, &mut inner, &px[current]);
+        let mut out = Vec::with_capacity(count);
+        let mut factors = vec![[0; CHUNK]; py.len()];
+        let (mut total, mut inner, mut buffer) = ([0; CHUNK], [0; CHUNK], [0; CHUNK]);
+        for at in (0..count).step_by(CHUNK) {
+            let len = CHUNK.min(count - at);
+            let (total, inner, buffer) = (&mut total[..len], &mut inner[..len], &mut buffer[..len]);
+            for (factor, q) in factors.iter_mut().zip(&py) {
+                if let Some(q) = q {
+                    broadcast(*q, row, at, &mut factor[..len]);
+                }
+            }
+            total.fill(0);
+            for ((p, by_row), by_element) in px.iter().zip(&by_row).zip(&by_element) {
+                inner.fill(0);
+                if let Some(words) = by_row {
+                    broadcast(View { words, map: Map::Same }, row, at, inner);
+                }
+                for ((words, factor), q) in by_element.iter().zip(&factors).zip(&py) {
+                    words.unpack(at, buffer);
+                    match q {
+                        Some(_) => add_product(inner, factor, buffer),
+                        None => add(inner, buffer),
+                    }
+                }
+                match p {
+                    Some(p) => {
+                        p.load(at, buffer);
+                        add_product(total, buffer, inner);
+                    }
+                    None => add(total, inner),
+                }
+            }
+            out.extend_from_slice(total);
+        }
         run.output(Value::Share(out));
     }
 
@@ -156,21 +179,25 @@ impl Gate for Product {
     }
 }
 
-/// `out += public inner` (or `inner` where there is no factor), and clears `inner`.
-fn fold(out: &mut [u64], inner: &mut [u64], public: &Option<Vec<u64>>) {
-    match public {
-        Some(p) => {
-            for ((o, w), p) in out.iter_mut().zip(inner).zip(p) {
-                *o = o.wrapping_add(w.wrapping_mul(*p));
-                *w = 0;
-            }
-        }
-        None => {
-            for (o, w) in out.iter_mut().zip(inner) {
-                *o = o.wrapping_add(*w);
-                *w = 0;
-            }
-        }
+/// One factor a row, for the elements from `at` on.
+fn broadcast(factor: View<'_>, row: usize, at: usize, out: &mut [u64]) {
+    if row == 1 {
+        return factor.load(at, out);
+    }
+    let (mut r, mut rest) = (at / row, out);
+    let mut left = row - at % row;
+    while !rest.is_empty() {
+        let (head, tail) = rest.split_at_mut(left.min(rest.len()));
+        let mut one = [0];
+        factor.load(r, &mut one);
+        head.fill(one[0]);
+        (r, rest, left) = (r + 1, tail, row);
+    }
+}
+
+fn multiply(out: &mut [u64], by: &[u64]) {
+    for (o, b) in out.iter_mut().zip(by) {
+        *o = o.wrapping_mul(*b);
     }
 }
 

@@ -9,13 +9,16 @@
 //! `slope_scale` over one piece. Cost: one flight, `2 width` bits each way; `2^k` bits of correction an
 //! element. Security: as [`super::lookup`]; the masks are uniform over `width` bits.
 
+use std::sync::Arc;
+
 use sotto_ring::select::{WideTable, wide_masked_sums2};
 
 use crate::{
     deal::{Dealing, Known},
+    drawn::Map,
     functions::{Function, Pieces, Window},
     gate::{Draw, Exchange, Gate, To, Work},
-    party::{Run, Value},
+    party::{Factor, Run, Value},
     plan::Trace,
     simulate::Simulation,
     spec::{Kind, Spec, Term, Wire},
@@ -106,13 +109,13 @@ impl Gate for RowLookup {
 
     fn deal(&self, dealing: &mut Dealing<'_>) {
         let lo = self.lo();
-        let r = dealing.input_mask(0).to_vec();
+        let r = dealing.input_mask(0);
         let high: Vec<u64> = r.iter().map(|r| r >> lo).collect();
         let signs = dealing.give_one_hot(0, &high);
         let (alpha, beta) = (dealing.mask(1), dealing.mask(2));
         let low = sotto_ring::mask(lo);
         let mut terms: [Vec<u64>; 3] = Default::default();
-        for (((&s, &r), &a), &b) in signs.iter().zip(&r).zip(&alpha).zip(&beta) {
+        for (((&s, &r), &a), &b) in signs.iter().zip(r).zip(&alpha).zip(&beta) {
             let sl = s.wrapping_mul(r & low);
             terms[0].push(s);
             terms[1].push(sl.wrapping_mul(b).wrapping_sub(s.wrapping_mul(a)));
@@ -138,7 +141,8 @@ impl Gate for RowLookup {
             return run.open(v, 2);
         }
         let (a, b) = (run.opened(0), run.opened(1));
-        run.output(Value::Form(vec![Some(a), None, Some(b)]));
+        let factor = |words| Some(Factor::new(&Arc::new(words), Map::Same));
+        run.output(Value::Form(vec![factor(a), None, factor(b)]));
     }
 
     fn simulate(&self, sim: &mut Simulation<'_>) {

@@ -10,6 +10,7 @@
 
 use crate::{
     deal::{Dealing, Known},
+    drawn::CHUNK,
     gate::{Draw, Gate, Work},
     party::{Run, Value},
     plan::Trace,
@@ -65,21 +66,26 @@ impl Gate for SquareSum {
 
     fn deal(&self, dealing: &mut Dealing<'_>) {
         let (n, _) = self.input.opened();
-        let r = dealing.input_mask(0).to_vec();
+        let r = dealing.input_mask(0);
         let top = |r: u64| r >> (n - 1);
         let shl = |x: u64, bits: u32| x.checked_shl(bits).unwrap_or(0);
         let cross = |r: u64| {
             let m = top(r);
             shl(m, 2 * n).wrapping_sub(shl(r.wrapping_mul(m), n + 1))
         };
-        dealing.give(0, r.iter().map(|&r| r.wrapping_neg()).collect());
-        dealing.give(1, r.iter().map(|&r| shl(top(r), n)).collect());
-        dealing.give(2, r.iter().map(|&r| cross(r)).collect());
+        let mut each = |draw: usize, f: &dyn Fn(u64) -> u64| {
+            dealing.give_with(draw, |at, out| {
+                out.iter_mut().zip(&r[at..]).for_each(|(o, &r)| *o = f(r));
+            });
+        };
+        each(0, &u64::wrapping_neg);
+        each(1, &|r| shl(top(r), n));
+        each(2, &cross);
         let rows = r.chunks_exact(self.row).map(|row| {
             row.iter()
                 .fold(0u64, |s, r| s.wrapping_add(r.wrapping_mul(*r)))
         });
-        dealing.give(3, rows.collect());
+        dealing.give(3, &rows.collect::<Vec<_>>());
         dealing.output(Known::Nothing);
     }
 
@@ -87,21 +93,31 @@ impl Gate for SquareSum {
         let (n, offset) = self.input.opened();
         let mut out = run.take_words(3);
         let server = u64::from(run.is_server());
-        let (minus_r, top, cross) = (run.words(0), run.words(1), run.words(2));
-        let rows = run.public(0).chunks_exact(self.row).enumerate();
-        for (i, row) in rows {
-            let mut sum = 0u64;
-            for (j, &c) in row.iter().enumerate() {
-                let at = i * self.row + j;
+        let dealt = [0, 1, 2].map(|draw| run.packed(draw));
+        let mut buffers = [[0; CHUNK]; 3];
+        for (i, public) in run.public(0).chunks(CHUNK).enumerate() {
+            let [minus_r, top, cross] = &mut buffers;
+            for (packed, buffer) in dealt.iter().zip([&mut *minus_r, top, cross]) {
+                packed.unpack(i * CHUNK, &mut buffer[..public.len()]);
+            }
+            // The summands take the place of the first buffer.
+            let dealt = minus_r.iter_mut().zip(&*top).zip(&*cross);
+            for (((minus_r, top), cross), &c) in dealt.zip(public) {
                 let moved = c.wrapping_sub(offset);
                 let wrap = 1 ^ (c >> (n - 1));
-                let linear = minus_r[at].wrapping_add(wrap.wrapping_mul(top[at]));
-                sum = sum
-                    .wrapping_add(moved.wrapping_mul(moved).wrapping_mul(server))
+                let linear = minus_r.wrapping_add(wrap.wrapping_mul(*top));
+                *minus_r = (moved.wrapping_mul(moved).wrapping_mul(server))
                     .wrapping_add(moved.wrapping_mul(2).wrapping_mul(linear))
-                    .wrapping_add(wrap.wrapping_mul(cross[at]));
+                    .wrapping_add(wrap.wrapping_mul(*cross));
             }
-            out[i] = out[i].wrapping_add(sum);
+            let (mut at, end) = (i * CHUNK, i * CHUNK + public.len());
+            while at < end {
+                let next = end.min((at / self.row + 1) * self.row);
+                let part = &minus_r[at - i * CHUNK..next - i * CHUNK];
+                let sum = part.iter().fold(out[at / self.row], |s, x| s.wrapping_add(*x));
+                out[at / self.row] = sum;
+                at = next;
+            }
         }
         run.output(Value::Share(out));
     }

@@ -1,5 +1,7 @@
 //! One small plan for each kind of gate that opens something, with two inputs far from each other.
 
+use std::sync::Arc;
+
 use sotto_protocols::{
     compose::{norm::NormFormat, row_max::MaxFormat},
     functions::{Function, Window},
@@ -17,7 +19,7 @@ pub struct Secrets {
 /// A plan and two fixed choices of everything secret.
 pub struct Case {
     pub name: String,
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     pub secrets: [Secrets; 2],
     /// Evaluations that make the statistics sharp enough.
     pub runs: usize,
@@ -25,7 +27,7 @@ pub struct Case {
 
 fn case(name: &str, plan: Plan, inputs: [Vec<Vec<i64>>; 2]) -> Case {
     let secrets = inputs.map(|inputs| Secrets { matrices: Vec::new(), inputs });
-    Case { name: name.into(), plan, secrets, runs: 64 }
+    Case { name: name.into(), plan: Arc::new(plan), secrets, runs: 64 }
 }
 
 /// All of them.
@@ -82,7 +84,7 @@ fn linear() -> Case {
             inputs: vec![vec![input; 48]],
         }
     });
-    Case { name: "linear".into(), plan, secrets, runs: 64 }
+    Case { name: "linear".into(), plan: Arc::new(plan), secrets, runs: 64 }
 }
 
 fn products() -> Case {
@@ -161,7 +163,7 @@ fn thresholds() -> Case {
     let mut t = Trace::new();
     let x = t.input(&[40], 30, 10);
     let x = t.open(x, 16, 1 << 15);
-    let b = t.thresholds(x, &[1, 20, 33, 34, 63]);
+    let b = t.thresholds(x, 6, &[1, 20, 33, 34, 63]);
     let b = t.lift(b, 8);
     let b = t.sum_last(b);
     let b = t.reveal(b, 8);
@@ -190,7 +192,7 @@ fn coarse_max() -> Case {
     for row in [5, 130] {
         let x = t.input(&[8, row], 30, 10);
         let x = t.open(x, 16, 1 << 15);
-        let m = t.coarse_max(x, &MaxFormat::covering(28, 44, 1));
+        let m = t.coarse_max(x, &MaxFormat::covering(6, 28, 44, 1));
         let m = t.open(m, 16, 0);
         let y = t.opened_difference(x, m, 62 << 10);
         let y = t.lift(y, 16);

@@ -10,7 +10,6 @@ use sotto_net::{Error as NetError, Link, control, local_pair};
 use sotto_protocols::{
     Error, Role,
     batch::Batch,
-    plan::Plan,
     weights::{SetupMasks, Weights, read_setup, setup_message},
 };
 use sotto_ring::pack;
@@ -131,9 +130,8 @@ fn corrections_of_another_length_are_refused() {
 
 #[test]
 fn corrections_of_random_bytes_never_panic() {
-    let cases: Vec<Plan> = gate_plans::all().into_iter().map(|c| c.plan).collect();
     for (i, case) in gate_plans::all().iter().enumerate() {
-        let plan = &cases[i];
+        let plan = &case.plan;
         let secrets = &case.secrets[1];
         let seed = Seed::from_bytes([4; 32]).derive("garbage", i as u64);
         let Dealt { staged: [server, _], weights, corrections, setup } =

@@ -3,20 +3,16 @@
 //! Unpacking gathers for every lane the 8 bytes that its element starts in (`vpermb`) and shifts by
 //! what is left, at most 7 bits; beyond 57 bits a second gather brings the ninth byte. Packing is
 //! the inverse: shift every lane by at most 7 bits, then collect the bytes of the even and of the
-//! odd elements apart and join them, as from 7 bits on a byte touches at most two elements.
+//! odd elements apart and join them, as from 7 bits on a byte touches at most two elements; below that
+//! all 8 elements fit in one word.
 #![allow(unsafe_code)]
 
 use super::portable;
 use crate::mask;
 use std::arch::x86_64::*;
 
-/// Widths that [`pack`] takes; whole-byte copies and tiny widths stay with the portable code.
-pub(super) fn packs(width: u32) -> bool {
-    (7..64).contains(&width) && !matches!(width, 8 | 16 | 32) && available()
-}
-
-/// Widths that [`unpack`] takes.
-pub(super) fn unpacks(width: u32) -> bool {
+/// Widths that the kernels take; whole-byte copies stay with the portable code.
+pub(super) fn takes(width: u32) -> bool {
     width < 64 && !matches!(width, 8 | 16 | 32) && available()
 }
 
@@ -26,119 +22,175 @@ fn available() -> bool {
         && is_x86_feature_detected!("avx512vbmi")
 }
 
-/// As the portable twin; the caller asked [`packs`].
+/// As the portable twin; the caller asked [`takes`].
 pub(super) fn pack(words: &[u64], width: u32, out: &mut [u8]) {
-    assert!(packs(width), "pack: width {width} on this machine");
-    // SAFETY: `packs` has detected the features.
+    assert!(takes(width), "pack: width {width} on this machine");
+    // SAFETY: `takes` has detected the features.
     unsafe { pack_groups(words, width, out) }
 }
 
-/// As the portable twin; the caller asked [`unpacks`].
+/// As the portable twin; the caller asked [`takes`].
 pub(super) fn unpack(bytes: &[u8], width: u32, out: &mut [u64]) {
-    assert!(unpacks(width), "unpack: width {width} on this machine");
-    // SAFETY: `unpacks` has detected the features.
+    assert!(takes(width), "unpack: width {width} on this machine");
+    // SAFETY: `takes` has detected the features.
     unsafe { unpack_groups(bytes, width, out) }
 }
 
-/// The vector of 64 bytes given by `byte`.
+/// Byte permutations and shifts of one width, for groups of 8 elements.
+struct Plan {
+    /// Shift of each lane within its first byte, and what is left of 64.
+    shift: [u64; 8],
+    rest: [u64; 8],
+    /// For each byte of a lane, the packed byte that it comes from; then the ninth bytes.
+    first: [u8; 64],
+    ninth: [u8; 64],
+    /// For each packed byte, the byte of (shifted lanes, ninth bytes) of an even and of an odd element that
+    /// lands there, if any.
+    joined: [[u8; 64]; 2],
+    present: [u64; 2],
+}
+
+/// The plan of every width; that of 0 is not used.
+static PLANS: [Plan; 65] = {
+    let mut plans = [const { Plan::new(0) }; 65];
+    let mut w = 1;
+    while w <= 64 {
+        plans[w] = Plan::new(w);
+        w += 1;
+    }
+    plans
+};
+
+impl Plan {
+    const fn new(w: usize) -> Self {
+        let mut plan = Plan {
+            shift: [0; 8],
+            rest: [0; 8],
+            first: [0; 64],
+            ninth: [0; 64],
+            joined: [[0; 64]; 2],
+            present: [0; 2],
+        };
+        let mut lane = 0;
+        while lane < 8 {
+            let (start, shift) = (lane * w / 8, lane * w % 8);
+            plan.shift[lane] = shift as u64;
+            plan.rest[lane] = 64 - shift as u64;
+            let mut byte = 0;
+            while byte < 8 {
+                plan.first[8 * lane + byte] = (start + byte) as u8;
+                plan.ninth[8 * lane + byte] = (start + 8 + byte) as u8;
+                byte += 1;
+            }
+            // Bytes that hold bits of this lane. From 7 bits on a byte touches at most two elements;
+            // smaller widths do not use this.
+            let mut byte = start;
+            while 8 * byte < (lane + 1) * w && byte < 64 {
+                let within = byte - start;
+                plan.joined[lane % 2][byte] = (if within < 8 { 8 * lane + within } else { 64 + 8 * lane }) as u8;
+                plan.present[lane % 2] |= 1 << byte;
+                byte += 1;
+            }
+            lane += 1;
+        }
+        plan
+    }
+}
+
 #[target_feature(enable = "avx512f")]
-fn bytes_of(byte: impl FnMut(usize) -> u8) -> __m512i {
-    let bytes: [u8; 64] = std::array::from_fn(byte);
-    // SAFETY: `bytes` holds the 64 bytes that are read.
+fn load_bytes(bytes: &[u8; 64]) -> __m512i {
+    // SAFETY: 64 bytes are read from 64 bytes.
     unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
 }
 
-/// The vector of 8 words given by `lane`.
 #[target_feature(enable = "avx512f")]
-fn lanes_of(lane: impl FnMut(usize) -> u64) -> __m512i {
-    let lanes: [u64; 8] = std::array::from_fn(lane);
-    // SAFETY: `lanes` holds the 64 bytes that are read.
-    unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) }
+fn load_words(words: &[u64; 8]) -> __m512i {
+    // SAFETY: 64 bytes are read from 8 words.
+    unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx512f")]
+fn store_bytes(bytes: &mut [u8; 64], x: __m512i) {
+    // SAFETY: 64 bytes are written to 64 bytes.
+    unsafe { _mm512_storeu_si512(bytes.as_mut_ptr().cast(), x) }
+}
+
+#[target_feature(enable = "avx512f")]
+fn store_words(words: &mut [u64; 8], x: __m512i) {
+    // SAFETY: 64 bytes are written to 8 words.
+    unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), x) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 fn pack_groups(words: &[u64], width: u32, out: &mut [u8]) {
     let w = width as usize;
+    let plan = &PLANS[w];
     let low = _mm512_set1_epi64(mask(width) as i64);
-    let up = lanes_of(|lane| (lane * w % 8) as u64);
-    let down = lanes_of(|lane| 64 - (lane * w % 8) as u64);
-    // For every byte and parity, the element whose bits it holds, if any, and which byte of
-    // (shifted lanes, ninth bytes) lands there.
-    let touches = |lane: usize, byte: usize| lane * w < 8 * (byte + 1) && (lane + 1) * w > 8 * byte;
-    let lane_at = |parity: usize, byte: usize| {
-        let inside = byte < w;
-        (parity..8)
-            .step_by(2)
-            .find(|&lane| inside && touches(lane, byte))
-    };
-    let present = [0, 1].map(|parity| {
-        let held = (0..64).filter(|&byte| lane_at(parity, byte).is_some());
-        held.fold(0u64, |mask, byte| mask | 1 << byte)
-    });
-    let [even, odd] = [0, 1].map(|parity| {
-        bytes_of(|byte| {
-            lane_at(parity, byte).map_or(0, |lane| {
-                let within = byte - lane * w / 8;
-                (if within < 8 {
-                    8 * lane + within
-                } else {
-                    64 + 8 * lane
-                }) as u8
-            })
-        })
-    });
-    let mut done = 0;
-    for (group, words) in words.as_chunks::<8>().0.iter().enumerate() {
-        if group * w + 64 > out.len() {
-            break;
-        }
-        // SAFETY: `words` holds 8 words.
-        let x = _mm512_and_si512(unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }, low);
+    let (up, down) = (load_words(&plan.shift), load_words(&plan.rest));
+    let [even, odd] = [load_bytes(&plan.joined[0]), load_bytes(&plan.joined[1])];
+    let join = |words: &[u64; 8]| {
+        let x = _mm512_and_si512(load_words(words), low);
         let shifted = _mm512_sllv_epi64(x, up);
-        let joined = if width <= 57 {
+        if width < 7 {
+            // More than two elements share a byte, but all 8 of them fit in one word.
+            let lanes = load_words(&std::array::from_fn(|lane| (lane * w) as u64));
+            let all = _mm512_reduce_or_epi64(_mm512_sllv_epi64(x, lanes));
+            _mm512_zextsi128_si512(_mm_cvtsi64_si128(all))
+        } else if width <= 57 {
             _mm512_or_si512(
-                _mm512_maskz_permutexvar_epi8(present[0], even, shifted),
-                _mm512_maskz_permutexvar_epi8(present[1], odd, shifted),
+                _mm512_maskz_permutexvar_epi8(plan.present[0], even, shifted),
+                _mm512_maskz_permutexvar_epi8(plan.present[1], odd, shifted),
             )
         } else {
             let ninth = _mm512_srlv_epi64(x, down);
             _mm512_or_si512(
-                _mm512_maskz_permutex2var_epi8(present[0], shifted, even, ninth),
-                _mm512_maskz_permutex2var_epi8(present[1], shifted, odd, ninth),
+                _mm512_maskz_permutex2var_epi8(plan.present[0], shifted, even, ninth),
+                _mm512_maskz_permutex2var_epi8(plan.present[1], shifted, odd, ninth),
             )
-        };
-        // SAFETY: 64 bytes fit at `group * w`, as checked above; those beyond the `w` bytes of this
-        // group belong to later groups, which overwrite them.
-        unsafe { _mm512_storeu_si512(out.as_mut_ptr().add(group * w).cast(), joined) };
-        done = group + 1;
+        }
+    };
+    let (groups, rest) = words.as_chunks::<8>();
+    // The 64 bytes of a group reach into later groups, which overwrite them, as long as they fit.
+    let direct = groups.len().min((out.len() + w).saturating_sub(64) / w);
+    for (group, words) in groups[..direct].iter().enumerate() {
+        let bytes = out[group * w..].first_chunk_mut().expect("64 bytes fit");
+        store_bytes(bytes, join(words));
     }
-    portable::pack(&words[8 * done..], width, &mut out[w * done..]);
+    let mut bytes = [0; 64];
+    for (group, words) in groups.iter().enumerate().skip(direct) {
+        store_bytes(&mut bytes, join(words));
+        out[group * w..][..w].copy_from_slice(&bytes[..w]);
+    }
+    portable::pack(rest, width, &mut out[w * groups.len()..]);
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 fn unpack_groups(bytes: &[u8], width: u32, out: &mut [u64]) {
     let w = width as usize;
+    let plan = &PLANS[w];
     let low = _mm512_set1_epi64(mask(width) as i64);
-    let down = lanes_of(|lane| (lane * w % 8) as u64);
-    let up = lanes_of(|lane| 64 - (lane * w % 8) as u64);
-    let first = bytes_of(|byte| (byte / 8 * w / 8 + byte % 8) as u8);
-    let ninth = bytes_of(|byte| (byte / 8 * w / 8 + 8 + byte % 8) as u8);
-    let mut done = 0;
-    for (group, out) in out.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-        if group * w + 64 > bytes.len() {
-            break;
-        }
-        // SAFETY: 64 bytes can be read at `group * w`, as checked above.
-        let x = unsafe { _mm512_loadu_si512(bytes.as_ptr().add(group * w).cast()) };
+    let (down, up) = (load_words(&plan.shift), load_words(&plan.rest));
+    let (first, ninth) = (load_bytes(&plan.first), load_bytes(&plan.ninth));
+    let split = |bytes: &[u8; 64]| {
+        let x = load_bytes(bytes);
         let mut word = _mm512_srlv_epi64(_mm512_permutexvar_epi8(first, x), down);
         if width > 57 {
             // The shift keeps the at most 7 bits that are missing and drops the rest.
             let missing = _mm512_sllv_epi64(_mm512_permutexvar_epi8(ninth, x), up);
             word = _mm512_or_si512(word, missing);
         }
-        // SAFETY: `out` holds 8 words.
-        unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), _mm512_and_si512(word, low)) };
-        done = group + 1;
+        _mm512_and_si512(word, low)
+    };
+    let (groups, rest) = out.as_chunks_mut::<8>();
+    let direct = groups.len().min((bytes.len() + w).saturating_sub(64) / w);
+    for (group, out) in groups[..direct].iter_mut().enumerate() {
+        let bytes = bytes[group * w..].first_chunk().expect("64 bytes are there");
+        store_words(out, split(bytes));
     }
-    portable::unpack(&bytes[w * done..], width, &mut out[8 * done..]);
+    let mut padded = [0; 64];
+    for (group, out) in groups.iter_mut().enumerate().skip(direct) {
+        padded[..w].copy_from_slice(&bytes[group * w..][..w]);
+        store_words(out, split(&padded));
+    }
+    portable::unpack(&bytes[w * groups.len()..], width, rest);
 }

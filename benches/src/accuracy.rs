@@ -1,0 +1,49 @@
+//! Logit errors on the peers' benchmark scale: random weights and standard normal pixels.
+//!
+//! A picture of bytes cannot hold such pixels, so both parties run inside this process; the protocols are the
+//! same and their results do not depend on the link.
+
+use indicatif::ProgressBar;
+use sotto::model::{Model, random_images};
+use sotto_models::{
+    Private,
+    float::{NoProbe, forward},
+    private::Options,
+};
+
+use crate::{error::Error, local::Local, record::Records};
+
+/// Stream of the measured images; calibration has another.
+const IMAGES: u64 = 2;
+
+/// Adds `PRESET_max_error` and `PRESET_mean_error` over all logits of `count` images.
+///
+/// # Errors
+/// [`Error::Sotto`] when the model cannot be traced or a party fails.
+pub fn measure(
+    preset: &str,
+    model: &Model,
+    count: usize,
+    bar: &ProgressBar,
+    records: &mut Records,
+) -> Result<(), Error> {
+    let Model { arch, weights, calibration } = model;
+    let private = Private::new(arch, calibration, 1, Options::default())?;
+    let local = Local::new(&private.plan, private.matrices(weights))?;
+    let mut errors: Vec<f64> = Vec::new();
+    for (number, image) in (0..).zip(random_images(arch, count, IMAGES)) {
+        let truth = forward(arch, weights, &image, &mut NoProbe);
+        let input = private.encode(&[image]);
+        let shares = [vec![vec![0; input.len()]], vec![input]];
+        let done = local.evaluate(number, &shares)?;
+        let logits = &private.decode(&done.outputs[0])[0];
+        errors.extend(truth.iter().zip(logits).map(|(a, b)| (f64::from(*a) - b).abs()));
+        bar.inc(1);
+    }
+    let largest = errors.iter().copied().fold(0.0, f64::max);
+    let mean = errors.iter().sum::<f64>() / errors.len().max(1) as f64;
+    records.add(format!("{preset}_error_images"), count as f64, "images");
+    records.add(format!("{preset}_max_error"), largest, "logits");
+    records.add(format!("{preset}_mean_error"), mean, "logits");
+    Ok(())
+}

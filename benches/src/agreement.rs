@@ -1,0 +1,181 @@
+//! Private against plaintext top-1 on real test images, through the three processes.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use sotto::{
+    demo::{self, Demo, Summary},
+    model::Model,
+};
+use sotto_models::images::{Fit, Picture, load};
+
+use crate::{error::Error, record::Records};
+
+/// What to compare.
+pub struct Agreement {
+    /// At most so many images, the first of the file.
+    pub images: usize,
+    /// CIFAR-10's archive (its test split) or one of its `.bin` files.
+    pub data: PathBuf,
+    /// Images in one evaluation.
+    pub batch: usize,
+    /// `demo` or a model's folder.
+    pub model: PathBuf,
+}
+
+impl Agreement {
+    /// Runs the images, prints the result and adds `agreement_*` to `records`.
+    ///
+    /// # Errors
+    /// [`Error::Sotto`] when a process fails or a count is not the plan's; [`Error::Usage`] for images that have
+    /// no CIFAR-10 record.
+    pub fn run(&self, program: &Path, records: &mut Records) -> Result<(), Error> {
+        let arch = Model::find(&self.model)?.arch;
+        let pictures = load(&self.data, &arch, Fit::Exact, self.images)?;
+        let folder = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;
+        // The client classifies all of its file: it gets the first images alone.
+        let file = folder.path().join("images.bin");
+        fs::write(&file, to_records(&pictures)?).map_err(Error::io(&file))?;
+        let demo = Demo {
+            model: self.model.clone(),
+            images: Some(file),
+            limit: pictures.len(),
+            batch: self.batch,
+        };
+        let summary = demo::run(&demo, program)?;
+        print!("{}", text(&summary, self.batch, &|class| arch.label(class)));
+        record(&summary, records);
+        Ok(())
+    }
+}
+
+/// Pictures as CIFAR-10 records: the class, then the planes.
+fn to_records(pictures: &[Picture]) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    for picture in pictures {
+        let record = picture.label.filter(|_| picture.pixels.len() == 3_072);
+        let label = record.ok_or_else(|| {
+            Error::Usage(format!("{}: --data needs CIFAR-10's archive or a .bin file", picture.name))
+        })?;
+        bytes.push(label);
+        bytes.extend(&picture.pixels);
+    }
+    Ok(bytes)
+}
+
+fn plaintext_correct(summary: &Summary) -> usize {
+    let right = |r: &&demo::Compared| r.label.is_some_and(|l| usize::from(l) == r.plaintext);
+    summary.results.iter().filter(right).count()
+}
+
+fn record(summary: &Summary, records: &mut Records) {
+    let percent = |n: usize| 100.0 * n as f64 / summary.images.max(1) as f64;
+    records.add("agreement_images", summary.images as f64, "images");
+    records.add("agreement_top1", percent(summary.agree_plaintext), "%");
+    records.add("agreement_simulator", percent(summary.agree_simulator), "%");
+    records.add("agreement_private_accuracy", percent(summary.correct), "%");
+    records.add("agreement_plaintext_accuracy", percent(plaintext_correct(summary)), "%");
+    records.add("agreement_max_error", summary.max_logit_error, "logits");
+    records.add("agreement_mean_error", summary.mean_logit_error, "logits");
+    records.add("agreement_offline_s", summary.offline_s, "s");
+    records.add("agreement_online_s", summary.online_s, "s");
+}
+
+fn text(summary: &Summary, batch: usize, label: &dyn Fn(usize) -> String) -> String {
+    let n = summary.images;
+    let percent = |k: usize| format!("{k} of {n} ({:.1} %)", 100.0 * k as f64 / n.max(1) as f64);
+    let mut out = format!(
+        "private top-1 = plaintext top-1   {}\n\
+         private top-1 = simulator's       {}\n\
+         right: private                    {}\n\
+         right: plaintext                  {}\n\
+         logit error                       {:.1e} at most, {:.1e} on average\n\
+         seconds per image                 {:.3} offline, {:.3} online (evaluations of {batch}, the first included)\n",
+        percent(summary.agree_plaintext),
+        percent(summary.agree_simulator),
+        percent(summary.correct),
+        percent(plaintext_correct(summary)),
+        summary.max_logit_error,
+        summary.mean_logit_error,
+        summary.offline_s,
+        summary.online_s,
+    );
+    for r in summary.results.iter().filter(|r| r.private != r.plaintext) {
+        let (private, plaintext) = (label(r.private), label(r.plaintext));
+        out += &format!(
+            "differs: {}: private {private}, plaintext {plaintext}, logit error {:.1e}\n",
+            r.name, r.max_logit_error
+        );
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sotto::{demo::Compared, report::Counts};
+
+    fn compared(label: u8, private: usize, plaintext: usize) -> Compared {
+        Compared {
+            name: format!("image {label}"),
+            label: Some(label),
+            private,
+            plaintext,
+            simulator: private,
+            max_logit_error: 1e-3,
+            mean_logit_error: 1e-4,
+        }
+    }
+
+    fn summary() -> Summary {
+        Summary {
+            images: 2,
+            correct: 1,
+            agree_plaintext: 1,
+            agree_simulator: 2,
+            max_logit_error: 1e-3,
+            mean_logit_error: 1e-4,
+            setup_bytes: 1,
+            offline_bytes: 2,
+            online_bytes: 3,
+            flights: 4,
+            setup_s: 0.1,
+            offline_s: 0.2,
+            online_s: 0.3,
+            total_s: 0.5,
+            median_total_s: 0.5,
+            min_total_s: 0.5,
+            planned: Counts { setup_bytes: 1, offline_bytes: 2, online_bytes: 3, flights: 4 },
+            results: vec![compared(3, 3, 3), compared(5, 4, 5)],
+        }
+    }
+
+    #[test]
+    fn says_how_many_agree_and_which_do_not() {
+        let text = text(&summary(), 4, &|class| format!("class {class}"));
+        assert!(text.contains("plaintext top-1   1 of 2 (50.0 %)"), "{text}");
+        assert!(text.contains("right: plaintext                  2 of 2"), "{text}");
+        assert!(text.contains("differs: image 5: private class 4, plaintext class 5"), "{text}");
+        assert!(!text.contains("image 3"), "those that agree are not listed");
+        let mut records = Records::default();
+        record(&summary(), &mut records);
+        assert_eq!(records.get("agreement_top1"), Some(50.0));
+        assert_eq!(records.get("agreement_plaintext_accuracy"), Some(100.0));
+    }
+
+    #[test]
+    fn records_are_those_that_the_client_reads() {
+        let picture = |label| Picture { pixels: vec![7; 3_072], label, name: "p".into() };
+        let bytes = to_records(&[picture(Some(4)), picture(Some(9))]).expect("two records");
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("two.bin");
+        fs::write(&file, bytes).expect("written");
+        let arch = Model::demo().expect("embedded").arch;
+        let read = load(&file, &arch, Fit::Exact, 9).expect("two records");
+        assert_eq!(read.iter().map(|p| p.label).collect::<Vec<_>>(), [Some(4), Some(9)]);
+        assert_eq!(read[1].pixels, vec![7; 3_072]);
+        assert!(to_records(&[picture(None)]).is_err(), "a picture of unknown class");
+    }
+}

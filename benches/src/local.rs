@@ -1,0 +1,140 @@
+//! One plan inside this process: the dealer on one thread, then both parties on two, joined by a local link.
+//!
+//! No QUIC and no encryption: what is timed is the protocols' work alone. The masked weights (once per model) are
+//! made in [`Local::new`], outside of every time.
+
+use std::{thread, time::Instant};
+
+use sotto_crypto::Seed;
+use sotto_net::local_pair;
+use sotto_protocols::{
+    Role,
+    batch::{Batch, Staged},
+    deal::{Seeds, deal},
+    party::{Evaluation, Party},
+    plan::{Plan, Traffic},
+    weights::{Matrix, SetupMasks, Weights, read_setup, setup_message},
+};
+
+use crate::error::Error;
+
+/// A plan with its weights, ready to be evaluated.
+pub struct Local<'a> {
+    plan: &'a Plan,
+    setup: SetupMasks,
+    /// The server's, the client's.
+    weights: [Weights; 2],
+    seed: Seed,
+}
+
+/// What an evaluation gave and cost.
+pub struct Evaluated {
+    /// The plan's outputs.
+    pub outputs: Vec<Vec<i64>>,
+    /// Seconds of the dealer, then of both parties' staging side by side.
+    pub offline_s: f64,
+    /// Seconds from both parties' start to the last one's end.
+    pub online_s: f64,
+    /// Measured online traffic.
+    pub traffic: Traffic,
+    /// Bytes of corrections.
+    pub offline_bytes: u64,
+}
+
+impl<'a> Local<'a> {
+    /// Masks the server's `matrices`.
+    ///
+    /// # Errors
+    /// [`Error::Sotto`] when they do not fit the plan.
+    pub fn new(plan: &'a Plan, matrices: Vec<Matrix>) -> Result<Self, Error> {
+        let seed = Seed::from_bytes([4; 32]);
+        let setup = SetupMasks::expand(plan, &seed.derive("setup", 0));
+        let masked = read_setup(plan, &setup_message(plan, &matrices, &setup), "server")?;
+        Ok(Self { plan, setup, weights: [Weights::Plain(matrices), masked], seed })
+    }
+
+    /// Evaluation `number` on the server's and the client's shares of the inputs.
+    ///
+    /// # Errors
+    /// [`Error::Sotto`] when a party fails; [`Error::Check`] when the traffic is not the plan's.
+    pub fn evaluate(&self, number: u64, shares: &[Vec<Vec<i64>>; 2]) -> Result<Evaluated, Error> {
+        let plan = self.plan;
+        let party = [self.seed.derive("server", number), self.seed.derive("client", number)];
+        let seeds = Seeds { party, corrected: Role::Server };
+        let start = Instant::now();
+        let mut corrections = Vec::with_capacity(plan.correction_bytes());
+        let Ok(()) = deal(plan, &seeds, &self.setup, |bytes| {
+            corrections.extend(bytes);
+            Ok::<(), std::convert::Infallible>(())
+        });
+        let offline_bytes = corrections.len() as u64;
+        let [server, client] = seeds.party;
+        let server = Batch { id: number, seed: server, corrections: Some(corrections) };
+        let client = Batch { id: number, seed: client, corrections: None };
+        let stage = |role: Role, batch: Batch| batch.stage(plan, role, &self.weights[role.index()]);
+        let (server, client) = both(|| stage(Role::Server, server), || stage(Role::Client, client));
+        let (server, client) = (server?, client?);
+        let offline_s = start.elapsed().as_secs_f64();
+
+        let (mut to_client, mut to_server) = local_pair("client", "server");
+        let party = |role: Role| Party { role, plan, weights: &self.weights[role.index()], watch: false };
+        let start = Instant::now();
+        let (server, client) = both(
+            || run(&party(Role::Server), &mut to_client, server, &shares[0]),
+            || run(&party(Role::Client), &mut to_server, client, &shares[1]),
+        );
+        let (server, client) = (server?, client?);
+        let online_s = start.elapsed().as_secs_f64();
+        let planned = plan.online();
+        if server.traffic != planned || client.traffic != planned {
+            return Err(Error::Check(format!("measured {:?}, planned {planned:?}", client.traffic)));
+        }
+        let Evaluation { outputs, traffic, .. } = client;
+        Ok(Evaluated { outputs, offline_s, online_s, traffic, offline_bytes })
+    }
+}
+
+fn run(
+    party: &Party<'_>,
+    link: &mut dyn sotto_net::Link,
+    staged: Staged,
+    share: &[Vec<i64>],
+) -> Result<Evaluation, sotto_protocols::Error> {
+    party.evaluate_shared(link, staged, share)
+}
+
+/// Both at once; the second on this thread.
+fn both<A: Send, B>(first: impl FnOnce() -> A + Send, second: impl FnOnce() -> B) -> (A, B) {
+    thread::scope(|scope| {
+        let first = scope.spawn(first);
+        let second = second();
+        (first.join().expect("the other party's thread does not panic"), second)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sotto_protocols::plan::{Trace, WeightSpec};
+
+    #[test]
+    fn a_linear_layer_is_right_and_costs_what_the_plan_says() {
+        let mut t = Trace::new();
+        let x = t.input(&[2, 3], 40, 4);
+        let spec = WeightSpec { name: "w".into(), outputs: 2, inputs: 3, width: 40, scale: 2 };
+        let weight = t.weight(spec);
+        let y = t.linear(x, weight, 1);
+        let y = t.reveal(y, 40);
+        let plan = t.finish(&[y]);
+        let matrix = Matrix { entries: vec![1, 2, 3, 4, 5, 6], bias: vec![10, 20] };
+        let local = Local::new(&plan, vec![matrix]).expect("they fit");
+        let shares = [vec![vec![5, 5, 5, 5, 5, 5]], vec![vec![-4, -5, -6, -5, -3, -7]]];
+        for number in 0..2 {
+            let done = local.evaluate(number, &shares).expect("local");
+            assert_eq!(done.outputs, [vec![8, 18, 8, 26 - 10 + 2]], "x is (1, 0, -1), (0, 2, -2)");
+            assert_eq!(done.traffic, plan.online());
+            assert_eq!(done.offline_bytes, plan.correction_bytes() as u64);
+            assert!(done.offline_s > 0.0 && done.online_s > 0.0);
+        }
+    }
+}

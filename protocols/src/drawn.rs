@@ -1,0 +1,185 @@
+//! What a party drew for one evaluation, kept packed until a gate reads it.
+//!
+//! Unpacked words would be half as much memory again, all of it freshly mapped. Seed-derived draws keep the
+//! stream's bytes, corrected draws are ranges of the one buffer that the dealer sent.
+
+use sotto_ring::pack;
+
+use crate::gate::Draw;
+
+/// Words that gates work on at a time: a few buffers of them stay in the first-level cache. A multiple of
+/// 8, so that chunks of packed words start at whole bytes.
+pub(crate) const CHUNK: usize = 1024;
+
+/// A party's part of one draw. No `Debug`: it is secret.
+pub(crate) enum Drawn {
+    /// The bytes of the party's own stream.
+    Seeded(Vec<u8>),
+    /// The corrections from this byte on.
+    Corrected(usize),
+    /// Words that the gate prepared.
+    Words(Vec<u64>),
+    /// Nothing: the other party's mask, or used up.
+    Absent,
+}
+
+/// Packed words of a draw. No `Debug`: they are secret.
+#[derive(Clone, Copy)]
+pub struct Packed<'a> {
+    bytes: &'a [u8],
+    count: usize,
+    width: u32,
+}
+
+impl<'a> Packed<'a> {
+    /// `count` words of `width` bits from the start of `bytes`.
+    pub fn new(bytes: &'a [u8], count: usize, width: u32) -> Self {
+        let bytes = &bytes[..pack::packed_len(count, width)];
+        Self { bytes, count, width }
+    }
+
+    /// Words `at..at + out.len()`; `at` is a multiple of 8.
+    pub fn unpack(&self, at: usize, out: &mut [u64]) {
+        assert!(at.is_multiple_of(8) && at + out.len() <= self.count, "words from {at}");
+        let start = at / 8 * self.width as usize;
+        let len = pack::packed_len(out.len(), self.width);
+        pack::unpack(&self.bytes[start..start + len], self.width, out);
+    }
+
+    /// All words.
+    pub fn to_words(&self) -> Vec<u64> {
+        pack::unpack_vec(self.bytes, self.width, self.count)
+    }
+
+    /// Calls `f` with the part of `words` and of these words, chunk by chunk.
+    pub(crate) fn zip(&self, words: &mut [u64], mut f: impl FnMut(&mut [u64], &[u64])) {
+        assert_eq!(words.len(), self.count, "{} words for {}", words.len(), self.count);
+        let mut buffer = [0; CHUNK];
+        for (i, words) in words.chunks_mut(CHUNK).enumerate() {
+            let buffer = &mut buffer[..words.len()];
+            self.unpack(i * CHUNK, buffer);
+            f(words, buffer);
+        }
+    }
+}
+
+/// All draws of one node at one party.
+#[derive(Clone, Copy)]
+pub(crate) struct Draws<'a> {
+    pub drawn: &'a [Drawn],
+    pub corrections: &'a [u8],
+    pub draws: &'a [Draw],
+}
+
+impl<'a> Draws<'a> {
+    fn bytes(self, draw: usize) -> &'a [u8] {
+        match &self.drawn[draw] {
+            Drawn::Seeded(bytes) => bytes,
+            Drawn::Corrected(start) => &self.corrections[*start..],
+            Drawn::Words(_) | Drawn::Absent => panic!("draw {draw} has no packed words here"),
+        }
+    }
+
+    /// The packed words of a draw.
+    pub fn packed(self, draw: usize) -> Packed<'a> {
+        let (count, width) = match self.draws[draw] {
+            Draw::Mask { count, width }
+            | Draw::ClientMask { count, width }
+            | Draw::Value { count, width } => (count, width),
+            Draw::OneHot { .. } => panic!("draw {draw} is a one-hot"),
+        };
+        Packed::new(self.bytes(draw), count, width)
+    }
+
+    /// The words of a draw.
+    pub fn words(self, draw: usize) -> Vec<u64> {
+        match &self.drawn[draw] {
+            Drawn::Words(words) => words.clone(),
+            _ => self.packed(draw).to_words(),
+        }
+    }
+
+    /// The bits of a one-hot.
+    pub fn bits(self, draw: usize) -> &'a [u8] {
+        let Draw::OneHot { count, k } = self.draws[draw] else {
+            panic!("draw {draw} is not a one-hot")
+        };
+        &self.bytes(draw)[..count * (1 << k) / 8]
+    }
+}
+
+/// How a factor follows from words that are kept once.
+#[derive(Clone, Copy)]
+pub(crate) enum Map {
+    /// The word.
+    Same,
+    /// The word less an offset.
+    Minus(u64),
+    /// `1 - msb` of an opened word of so many bits: the public part of a wrap.
+    Wrap(u32),
+    /// `1 - 2 b` of a bit `b`.
+    Sign,
+    /// The word's negative.
+    Negated,
+    /// The top bit of a mask of so many bits, moved up to that width: the dealer's part of a wrap.
+    Top(u32),
+}
+
+/// A factor seen through its map. No `Debug`: the dealer's are secret.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub words: &'a [u64],
+    pub map: Map,
+}
+
+impl View<'_> {
+    /// All factors.
+    pub fn to_words(&self) -> Vec<u64> {
+        let mut out = vec![0; self.words.len()];
+        self.load(0, &mut out);
+        out
+    }
+
+    /// The factors from `at` on.
+    pub fn load(&self, at: usize, out: &mut [u64]) {
+        let from = &self.words[at..at + out.len()];
+        match self.map {
+            Map::Same => out.copy_from_slice(from),
+            Map::Minus(offset) => map(out, from, |x| x.wrapping_sub(offset)),
+            Map::Wrap(n) => map(out, from, |x| 1 ^ (x >> (n - 1))),
+            Map::Sign => map(out, from, |x| 1u64.wrapping_sub(x << 1)),
+            Map::Negated => map(out, from, u64::wrapping_neg),
+            Map::Top(64) => out.fill(0),
+            Map::Top(n) => map(out, from, |x| (x >> (n - 1)) << n),
+        }
+    }
+}
+
+fn map(out: &mut [u64], from: &[u64], f: impl Fn(u64) -> u64) {
+    out.iter_mut().zip(from).for_each(|(o, &x)| *o = f(x));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sotto_ring::mask;
+
+    #[test]
+    fn chunks_agree_with_the_whole() {
+        for width in [1, 6, 13, 33, 64] {
+            let count = 2 * CHUNK + 77;
+            let bytes: Vec<u8> = (0..pack::packed_len(count, width))
+                .map(|i| (i * 37 >> 3) as u8)
+                .collect();
+            let packed = Packed::new(&bytes, count, width);
+            let mut whole = vec![0; count];
+            pack::unpack(&bytes, width, &mut whole);
+            assert_eq!(packed.to_words(), whole);
+            let mut copied = vec![1; count];
+            packed.zip(&mut copied, |out, words| {
+                out.iter_mut().zip(words).for_each(|(o, w)| *o += w & mask(32));
+            });
+            assert!(copied.iter().zip(&whole).all(|(c, w)| c - 1 == w & mask(32)));
+        }
+    }
+}
