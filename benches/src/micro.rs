@@ -64,15 +64,15 @@ fn one(op: &'static Op, case: &Case, repeats: usize) -> Result<Measured, Error> 
     let runs: Vec<_> = (1..=repeats.max(1) as u64)
         .map(|number| local.evaluate(number, &shares))
         .collect::<Result<_, _>>()?;
-    let online = plan.online();
+    let first = runs.first().expect("at least one repetition");
     Ok(Measured {
         op,
         offline: Spread::of(runs.iter().map(|r| r.offline_s)),
         online: Spread::of(runs.iter().map(|r| r.online_s)),
         total: Spread::of(runs.iter().map(|r| r.offline_s + r.online_s)),
-        sent: online.from_server.max(online.from_client),
-        flights: online.flights,
-        offline_bytes: plan.correction_bytes() as u64,
+        sent: first.traffic.from_server.max(first.traffic.from_client),
+        flights: first.traffic.flights,
+        offline_bytes: first.offline_bytes,
         error,
     })
 }

@@ -13,6 +13,9 @@ use crate::error::Error;
 /// Largest batch of images that a card may ask for.
 pub const MAX_BATCH: usize = 64;
 
+/// Most bytes of corrections that one evaluation may need.
+pub const MAX_CORRECTIONS: u64 = 16 << 30;
+
 /// Public description of a served model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Card {
@@ -45,7 +48,16 @@ impl Card {
         }
         let arch = Arch::from_toml(&self.arch)?;
         let calibration = Calibration::from_toml(&self.calibration)?;
-        Ok(Private::new(&arch, &calibration, self.batch, self.options())?)
+        let private = Private::new(&arch, &calibration, self.batch, self.options())?;
+        // A card comes from a peer: its plan must not ask for the impossible.
+        let offline = private.plan.correction_bytes() as u64;
+        if offline > MAX_CORRECTIONS {
+            return Err(Error::Config(format!(
+                "an evaluation would need {offline} bytes of corrections, {MAX_CORRECTIONS} are possible: \
+                 a smaller batch or model is needed"
+            )));
+        }
+        Ok(private)
     }
 
     /// The choices in it.

@@ -28,6 +28,7 @@ use crate::{
     error::Error,
     messages::{self, ClientHello, Epoch, Reply, Request, ServerWelcome, VERSION, step},
     peers,
+    report::Counts,
     supply::{Supply, Terms},
 };
 
@@ -179,18 +180,26 @@ impl Client {
                     return Err(Error::Refused { peer: self.link.peer().to_owned(), why });
                 }
             };
-            match self.supply.take(id, self.deadline) {
-                Ok(ready) => break (id, bytes, ready),
-                // The server held a number that we have burnt: ask for ours.
-                Err(Error::Exhausted { waited: 0, .. }) if tries < TRIES => {
-                    tries += 1;
-                    from = self.supply.first(self.deadline)?;
-                }
-                Err(e) => return Err(e),
+            if let Some(ready) = self.supply.take(id, self.deadline)? {
+                break (id, bytes, ready);
+            }
+            // The server held a number that we have burnt: ask for ours.
+            from = self.supply.first(self.deadline)?;
+            tries += 1;
+            if tries == TRIES {
+                let why = format!("its batch {id} is burnt here, where {from} is the next one");
+                return Err(Error::Refused { peer: self.link.peer().to_owned(), why });
             }
         };
         costs.offline_bytes = server_bytes + ready.bytes;
         costs.offline_s = start.elapsed().as_secs_f64();
+        let planned = Counts::planned(&self.private.plan);
+        if costs.offline_bytes != planned.offline_bytes {
+            return Err(Error::Check(format!(
+                "the parties got {} bytes from the dealer for batch {id}, the plan says {}",
+                costs.offline_bytes, planned.offline_bytes
+            )));
+        }
         let start = Instant::now();
         messages::send(&mut self.link, step::REQUEST, &Request::Infer { id })?;
         let party = Party {
@@ -200,6 +209,7 @@ impl Client {
             watch: false,
         };
         let done = party.evaluate(&mut self.link, ready.staged, &[input])?;
+        tracing::info!("batch {id} used");
         costs.online_s = start.elapsed().as_secs_f64();
         let Traffic { from_server, from_client, flights } = done.traffic;
         (costs.from_server, costs.from_client, costs.flights) = (from_server, from_client, flights);
@@ -211,6 +221,11 @@ impl Client {
             )));
         }
         Ok(done.outputs.into_iter().next().unwrap_or_default())
+    }
+
+    /// Batches that are here for later evaluations.
+    pub fn ready(&self) -> usize {
+        self.supply.ready()
     }
 
     /// Says good-bye to the server.
@@ -243,7 +258,8 @@ pub fn run(
         let results = loop {
             match client.classify(chunk) {
                 Ok(results) => break results,
-                Err(e) if e.is_final() || tries + 1 == TRIES => return Err(e),
+                Err(e) if tries + 1 == TRIES => return Err(e),
+                Err(e) if e.is_final() && !client.supply.is_stale() => return Err(e),
                 Err(e) => {
                     tries += 1;
                     tracing::warn!("{e}; the batch is burnt, connecting again");

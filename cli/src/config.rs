@@ -175,6 +175,14 @@ impl Own {
             }
         };
         let identity = Identity::load(&base.join(&self.keys), &self.name)?;
+        let twice = (peers.iter().enumerate())
+            .find(|(i, p)| p.name == self.name || peers[..*i].iter().any(|q| q.name == p.name));
+        if let Some((_, peer)) = twice {
+            return Err(Error::Config(format!(
+                "`{}` is the name of two parties; give each its own",
+                peer.name
+            )));
+        }
         let pinned = (peers.iter())
             .map(|p| Ok((p.name.clone(), Certificate::load(&base.join(&p.certificate))?)))
             .collect::<Result<Vec<_>, Error>>()?;
@@ -193,7 +201,7 @@ impl Peer {
     /// [`Error::Config`] when the configuration does not say.
     pub fn address(&self) -> Result<SocketAddr, Error> {
         self.address.ok_or_else(|| {
-            Error::Config(format!("peer `{}` needs an `address = \"host:port\"`", self.name))
+            Error::Config(format!("peer `{}` needs an `address = \"IP:port\"`", self.name))
         })
     }
 }

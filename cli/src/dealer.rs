@@ -13,6 +13,7 @@ use std::{
 };
 
 use sotto_crypto::Seed;
+use sotto_models::calibration::hex;
 use sotto_net::{Endpoint, Link, QuicLink};
 use sotto_protocols::{
     Role,
@@ -23,15 +24,26 @@ use sotto_protocols::{
 
 use crate::{
     card::short,
-    config::{CorrectionsConfig, DealerConfig},
+    config::{CorrectionsConfig, DealerConfig, Peer},
     error::Error,
-    messages::{self, BatchHeader, CHUNK, DealerHello, DealerWelcome, Epoch, Next, VERSION, step},
+    messages::{
+        self, CHUNK, DealerHello, DealerWelcome, Dealt, Epoch, Next, Secret, VERSION, step,
+    },
 };
+
+/// How many numbers a party may burn at once.
+const MAX_SKIP: u64 = 1 << 20;
+
+/// Plans of one server that are kept.
+const MAX_PLANS: usize = 16;
 
 /// A plan that a server announced.
 struct Registered {
     plan: Arc<Plan>,
     setup: SetupMasks,
+    /// Differs from that of other weights, whose plan may be the same.
+    epoch: Epoch,
+    seed: Seed,
 }
 
 /// Next batch number of each side of a pair.
@@ -44,9 +56,9 @@ type PlanHash = [u8; 32];
 
 struct Dealer {
     master: Seed,
-    epoch: Epoch,
     corrected: Role,
     servers: Vec<String>,
+    clients: Vec<String>,
     models: Mutex<HashMap<(String, PlanHash), Arc<Registered>>>,
     pairs: Mutex<HashMap<(String, String, PlanHash), Pair>>,
     deadline: Duration,
@@ -63,35 +75,40 @@ pub fn run(
 ) -> Result<(), Error> {
     let peers: Vec<_> = config.servers.iter().chain(&config.clients).collect();
     let endpoint = config.own.bind(base, &peers)?;
-    let master = Seed::random()?;
-    let public = master.derive("epoch", 0);
+    let names = |peers: &[Peer]| peers.iter().map(|p| p.name.clone()).collect();
     let dealer = Arc::new(Dealer {
-        epoch: public.expose()[..16].try_into().expect("16 of 32 bytes"),
-        master,
+        master: Seed::random()?,
         corrected: match config.corrections {
             CorrectionsConfig::Server => Role::Server,
             CorrectionsConfig::Client => Role::Client,
         },
-        servers: config.servers.iter().map(|p| p.name.clone()).collect(),
+        servers: names(&config.servers),
+        clients: names(&config.clients),
         models: Mutex::default(),
         pairs: Mutex::default(),
         deadline: config.own.deadline(),
     });
     ready(endpoint.local_addr());
-    accept(&endpoint, |link| {
-        let dealer = Arc::clone(&dealer);
-        thread::spawn(move || dealer.attend(link));
-    })
+    accept(&endpoint, &Arc::new(move |link| dealer.attend(link)))
 }
 
-/// Accepts links for ever; a refused or failed handshake is logged and does not stop us.
+/// Accepts links for ever, each attended in a thread of its own; a refused or failed handshake is logged and does
+/// not stop us.
 ///
 /// # Errors
 /// The endpoint's, when it is closed.
-pub fn accept(endpoint: &Endpoint, mut attend: impl FnMut(QuicLink)) -> Result<(), Error> {
+pub fn accept(
+    endpoint: &Endpoint,
+    attend: &Arc<impl Fn(QuicLink) + Send + Sync + 'static>,
+) -> Result<(), Error> {
     loop {
         match endpoint.accept(Duration::from_secs(3600)) {
-            Ok(link) => attend(link),
+            Ok(link) => {
+                let (peer, attend) = (link.peer().to_owned(), Arc::clone(attend));
+                if let Err(e) = thread::Builder::new().spawn(move || attend(link)) {
+                    tracing::warn!("{peer} is turned away, no thread can be started: {e}");
+                }
+            }
             Err(sotto_net::Error::Deadline { .. }) => {}
             Err(e @ sotto_net::Error::Identity { .. }) => tracing::warn!("refused: {e}"),
             Err(e) => return Err(e.into()),
@@ -121,9 +138,10 @@ impl Dealer {
                     _ => self.register(&name, &card, plan),
                 };
                 let answer = match answer {
-                    Ok(seed) => {
-                        DealerWelcome::Setup { epoch: self.epoch, seed: *seed.expose() }
-                    }
+                    Ok(known) => DealerWelcome::Setup {
+                        epoch: known.epoch,
+                        seed: Secret::new(*known.seed.expose()),
+                    },
                     Err(why) => DealerWelcome::Refused(why),
                 };
                 messages::send(link, step::WELCOME, &answer)?;
@@ -138,6 +156,9 @@ impl Dealer {
                 let model = self.models.lock().unwrap_or_else(|e| e.into_inner()).get(&key).cloned();
                 let refusal = match (&model, version) {
                     (_, v) if v != VERSION => Some(format!("it speaks version {VERSION}, not {v}")),
+                    _ if !self.servers.contains(&server) || !self.clients.contains(&client) => {
+                        Some("it does not know both server and client; add them to its lists".into())
+                    }
                     (None, _) => Some(format!(
                         "server `{server}` has not announced plan {}; start the server first",
                         short(&plan)
@@ -145,7 +166,7 @@ impl Dealer {
                     _ => None,
                 };
                 if let (Some(model), None) = (model, &refusal) {
-                    let ready = DealerWelcome::Ready { epoch: self.epoch };
+                    let ready = DealerWelcome::Ready { epoch: model.epoch };
                     messages::send(link, step::WELCOME, &ready)?;
                     let role = if is_server { Role::Server } else { Role::Client };
                     return self.supply(link, role, &model, (server, client, plan));
@@ -162,7 +183,7 @@ impl Dealer {
         server: &str,
         card: &crate::card::Card,
         plan: PlanHash,
-    ) -> Result<Seed, String> {
+    ) -> Result<Arc<Registered>, String> {
         let private = card.trace().map_err(|e| format!("the announced model is not usable: {e}"))?;
         let own = private.plan.hash();
         if own != plan {
@@ -172,18 +193,26 @@ impl Dealer {
                 short(&plan)
             ));
         }
-        // Bound to the weights: other weights must never meet the same masks.
+        // Bound to the weights: other weights must never meet the same masks, nor their batches.
         let weights = card.weights_hash().map_err(|e| e.to_string())?;
-        let seed = (self.master)
-            .derive(&format!("setup {server} {weights}"), 0)
-            .derive(&short(&plan), 0);
+        let name = format!("{server} {weights} {}", hex(&plan));
+        let seed = self.master.derive(&format!("setup {name}"), 0);
+        let public = self.master.derive(&format!("epoch {name}"), 0);
+        let epoch = public.expose()[..16].try_into().expect("16 of 32 bytes");
         let mut models = self.models.lock().unwrap_or_else(|e| e.into_inner());
-        models.entry((server.to_owned(), plan)).or_insert_with(|| {
-            let setup = SetupMasks::expand(&private.plan, &seed);
-            tracing::info!("{server} announced plan {}", short(&plan));
-            Arc::new(Registered { plan: private.plan, setup })
-        });
-        Ok(seed)
+        let key = (server.to_owned(), plan);
+        if let Some(known) = models.get(&key).filter(|known| known.epoch == epoch) {
+            return Ok(Arc::clone(known));
+        }
+        let others = models.keys().filter(|(s, p)| s == server && *p != plan).count();
+        if others >= MAX_PLANS {
+            return Err(format!("it keeps {MAX_PLANS} plans of a server; restart it"));
+        }
+        let setup = SetupMasks::expand(&private.plan, &seed);
+        tracing::info!("{server} announced plan {}", short(&plan));
+        let known = Arc::new(Registered { plan: private.plan, setup, epoch, seed });
+        models.insert(key, Arc::clone(&known));
+        Ok(known)
     }
 
     /// Gives batches to one side of a pair, each when it is asked for.
@@ -197,17 +226,29 @@ impl Dealer {
         let name = format!("pair {} {} {}", pair.0, pair.1, short(&pair.2));
         let secret = self.master.derive(&name, 0);
         loop {
-            match messages::recv::<Next>(link, step::REQUEST) {
-                Ok(Next) => {}
+            let from = match messages::recv(link, step::REQUEST) {
+                Ok(Next { from }) => from,
                 // A party with a full pool is silent for as long as it likes.
                 Err(Error::Net(sotto_net::Error::Deadline { .. })) => continue,
                 Err(e) => return Err(e),
-            }
+            };
             let id = {
                 let mut pairs = self.pairs.lock().unwrap_or_else(|e| e.into_inner());
                 let next = &mut pairs.entry(pair.clone()).or_default().next[role.index()];
-                *next += 1;
-                *next - 1
+                let id = from.max(*next);
+                let near = id - *next <= MAX_SKIP;
+                if near {
+                    *next = id + 1;
+                }
+                near.then_some(id).ok_or(*next)
+            };
+            let id = match id {
+                Ok(id) => id,
+                Err(next) => {
+                    let why = format!("batch {from} is too far from {next}, the next one");
+                    messages::send(link, step::REPLY, &Dealt::Refused(why))?;
+                    continue;
+                }
             };
             self.give(link, role, model, &secret, id)?;
         }
@@ -226,9 +267,9 @@ impl Dealer {
             corrected: self.corrected,
         };
         let corrected = role == self.corrected;
-        let header = BatchHeader {
+        let header = Dealt::Batch {
             id,
-            seed: *seeds.party[role.index()].expose(),
+            seed: Secret::new(*seeds.party[role.index()].expose()),
             corrections: if corrected { model.plan.correction_bytes() as u64 } else { 0 },
         };
         messages::send(link, step::REPLY, &header)?;

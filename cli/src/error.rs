@@ -59,6 +59,7 @@ impl Error {
         match self {
             Error::Check(_) | Error::Crypto(_) => 1,
             Error::Config(_) | Error::Io { .. } => 2,
+            Error::Net(sotto_net::Error::Config(_) | sotto_net::Error::Io { .. }) => 2,
             Error::Model(_) => 3,
             Error::Net(_) | Error::Protocol(_) | Error::Refused { .. } => 4,
             Error::Exhausted { .. } => 5,

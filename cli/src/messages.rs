@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use sotto_net::{Link, control};
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 use crate::{card::Card, error::Error};
 
@@ -28,8 +28,11 @@ pub mod step {
 /// Largest piece in which setup and corrections are sent.
 pub const CHUNK: usize = 8 << 20;
 
-/// One dealer's lifetime: its correlations mean nothing to another's.
+/// One dealer's lifetime and one set of weights: what is dealt in one means nothing in another.
 pub type Epoch = [u8; 16];
+
+/// A seed on its way, wiped when it is dropped.
+pub type Secret = Zeroizing<[u8; 32]>;
 
 /// First message to the dealer.
 #[derive(Serialize, Deserialize)]
@@ -62,7 +65,7 @@ pub enum DealerWelcome {
         /// The dealer's epoch.
         epoch: Epoch,
         /// Secret between dealer and server.
-        seed: [u8; 32],
+        seed: Secret,
     },
     /// To a request for batches.
     Ready {
@@ -75,23 +78,25 @@ pub enum DealerWelcome {
 
 /// Asks the dealer for the next batch of this link's pair.
 #[derive(Serialize, Deserialize)]
-pub struct Next;
-
-/// A batch, followed by its corrections where this party receives them.
-#[derive(Serialize, Deserialize)]
-pub struct BatchHeader {
-    /// The dealer's number of it.
-    pub id: u64,
-    /// This party's seed.
-    pub seed: [u8; 32],
-    /// Bytes of corrections that follow.
-    pub corrections: u64,
+pub struct Next {
+    /// Lower numbers are of no use to this party: they are burnt.
+    pub from: u64,
 }
 
-impl Drop for BatchHeader {
-    fn drop(&mut self) {
-        self.seed.zeroize();
-    }
+/// The dealer's answer to [`Next`].
+#[derive(Serialize, Deserialize)]
+pub enum Dealt {
+    /// A batch, followed by its corrections where this party receives them.
+    Batch {
+        /// The dealer's number of it.
+        id: u64,
+        /// This party's seed.
+        seed: Secret,
+        /// Bytes of corrections that follow.
+        corrections: u64,
+    },
+    /// No, and why.
+    Refused(String),
 }
 
 /// First message of a client to the server.

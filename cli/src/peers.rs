@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use sotto_crypto::Seed;
 use sotto_net::{Endpoint, Link, QuicLink};
-use zeroize::Zeroize;
 
 use crate::{
     card::Card,
@@ -33,9 +32,8 @@ pub fn announce(
     let hello = DealerHello::Server { version: VERSION, card: card.clone(), plan };
     messages::send(&mut link, step::HELLO, &hello)?;
     match messages::recv(&mut link, step::WELCOME)? {
-        DealerWelcome::Setup { epoch, mut seed } => {
-            let secret = Seed::from_bytes(seed);
-            seed.zeroize();
+        DealerWelcome::Setup { epoch, seed } => {
+            let secret = Seed::from_bytes(*seed);
             drop(link.finish());
             Ok((epoch, secret))
         }

@@ -26,8 +26,15 @@ impl Running {
     /// # Errors
     /// [`Error::Config`] when the program cannot be started.
     pub fn start(program: &Path, name: &'static str, args: &[&str]) -> Result<Self, Error> {
-        let mut child = Command::new(program)
-            .args(args)
+        Self::spawn(name, Command::new(program).args(args))
+    }
+
+    /// Starts `command`, whose standard error stays as it says.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the program cannot be started.
+    pub fn spawn(name: &'static str, command: &mut Command) -> Result<Self, Error> {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -71,6 +78,11 @@ impl Running {
         let status = self.child.wait();
         let status = status.map_err(|e| Error::Config(format!("the {} process: {e}", self.name)))?;
         Ok(status.code().unwrap_or(-1))
+    }
+
+    /// The child itself: its number, its standard error.
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.child
     }
 
     /// Ends it at once, as a crash would.

@@ -6,7 +6,6 @@
 use std::{
     path::Path,
     sync::{Arc, Mutex},
-    thread,
     time::Duration,
 };
 
@@ -29,6 +28,9 @@ use crate::{
     peers,
     supply::{Supply, Terms},
 };
+
+/// How long the dealer is waited for when the weights were masked before.
+const KNOWN: Duration = Duration::from_secs(2);
 
 struct Server {
     endpoint: Arc<Endpoint>,
@@ -69,7 +71,7 @@ pub fn run(
     let mut peers = vec![&config.dealer];
     peers.extend(&config.clients);
     let endpoint = Arc::new(config.own.bind(base, &peers)?);
-    let server = Arc::new(Server {
+    let server = Server {
         endpoint: Arc::clone(&endpoint),
         dealer: config.dealer.clone(),
         card,
@@ -82,15 +84,17 @@ pub fn run(
         pool: config.pool,
         folder: config.pool_folder.as_ref().map(|f| base.join(f)),
         deadline: config.own.deadline(),
-    });
+    };
     ready(endpoint.local_addr());
-    accept(&endpoint, |link| {
-        let server = Arc::clone(&server);
-        thread::spawn(move || server.attend(link));
-    })
+    accept(&endpoint, &Arc::new(move |link| server.attend(link)))
 }
 
 impl Server {
+    /// How long the dealer is waited for while a client waits: it must hear of a failure within its own deadline.
+    fn patience(&self) -> Duration {
+        self.deadline / 2
+    }
+
     fn attend(&self, mut link: QuicLink) {
         link.set_deadline(self.deadline);
         let peer = link.peer().to_owned();
@@ -136,20 +140,23 @@ impl Server {
         let supply = self.supply(link.name(), epoch);
         loop {
             match messages::recv(link, step::REQUEST) {
-                Ok(Request::Prepare { from }) => match supply.prepare(from, self.deadline) {
+                Ok(Request::Prepare { from }) => match supply.prepare(from, self.patience()) {
                     Ok((id, offline_bytes)) => {
                         messages::send(link, step::REPLY, &Reply::Prepared { id, offline_bytes })?;
                     }
                     Err(e) => {
                         let refusal = Reply::Refused(e.to_string());
                         messages::send(link, step::REPLY, &refusal)?;
-                        if supply.is_stale() {
+                        if supply.is_stale() && supply.ready() == 0 {
                             return Ok(link.finish()?);
                         }
                     }
                 },
                 Ok(Request::Infer { id }) => {
-                    let ready = supply.take(id, self.deadline)?;
+                    let ready = supply.take(id, self.patience())?.ok_or_else(|| Error::Refused {
+                        peer: link.peer().to_owned(),
+                        why: format!("it asks for batch {id}, which is burnt"),
+                    })?;
                     let party = Party {
                         role: Role::Server,
                         plan: &self.plan,
@@ -167,10 +174,20 @@ impl Server {
         }
     }
 
-    /// The dealer's epoch and the masked weights in it.
+    /// The dealer's epoch and the masked weights in it; those of before while the dealer cannot be reached.
     fn setup(&self) -> Result<(Epoch, Arc<Vec<u8>>), Error> {
-        let (epoch, seed) =
-            peers::announce(&self.endpoint, &self.dealer, &self.card, self.plan_hash, self.deadline)?;
+        let known = self.masked.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        let patience = self.patience().min(known.as_ref().map_or(Duration::MAX, |_| KNOWN));
+        let answer =
+            peers::announce(&self.endpoint, &self.dealer, &self.card, self.plan_hash, patience);
+        let (epoch, seed) = match (answer, known) {
+            (Ok(both), _) => both,
+            (Err(Error::Net(e)), Some(known)) => {
+                tracing::warn!("{e}; what waits here is used up first");
+                return Ok(known);
+            }
+            (Err(e), _) => return Err(e),
+        };
         let mut masked = self.masked.lock().unwrap_or_else(|e| e.into_inner());
         match &*masked {
             Some((known, message)) if *known == epoch => Ok((epoch, Arc::clone(message))),

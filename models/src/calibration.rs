@@ -14,6 +14,9 @@ use crate::{
     float::{Probe, forward},
 };
 
+/// Ranges beyond this are a broken model or a hostile file.
+const LARGEST: f64 = 1e6;
+
 /// Smallest and largest value of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Range {
@@ -91,8 +94,8 @@ impl Calibration {
     pub fn range(&self, layer: usize, name: &str) -> Result<Range, Error> {
         let range = self.layers.get(layer).and_then(|l| l.get(name));
         match range {
-            Some(r) if r.min.is_finite() && r.max.is_finite() && r.min <= r.max => Ok(*r),
-            Some(_) => Err(Error::Calibration(format!("layer {layer}: `{name}` is not a range"))),
+            Some(r) if r.min <= r.max && r.size() <= LARGEST => Ok(*r),
+            Some(_) => Err(Error::Calibration(format!("layer {layer}: `{name}` is not a range within {LARGEST}"))),
             None => Err(Error::Calibration(format!(
                 "layer {layer} has no range of `{name}`; calibrate this architecture again"
             ))),

@@ -108,9 +108,9 @@ pub struct Format {
     pub logit_width: u32,
 }
 
-/// Bits that hold sizes up to `size`: `size <= 2^bits`.
+/// Bits that hold sizes up to `size`: `size <= 2^bits`; at most 40, which no ring holds.
 fn bits(size: f64) -> u32 {
-    size.max(1.0).log2().ceil() as u32
+    size.clamp(1.0, 1e12).log2().ceil() as u32
 }
 
 /// Width of an opening that can be lifted, with the margin.
@@ -177,14 +177,64 @@ impl Format {
         let last = arch.layers;
         let logit_width = liftable(cal.range(last, "logits")?, ACTIVATION) - 1;
         let head_width = logit_width + WEIGHT;
-        Ok(Self {
+        let format = Self {
             embed_width: stream(0)?,
             layers,
             norm: norm(arch, cal, last, "norm", open1(last)?, head_width)?,
             head_width,
             logit_width,
+        };
+        format.check()?;
+        Ok(format)
+    }
+
+    /// Every ring that the trace will use exists.
+    fn check(&self) -> Result<(), Error> {
+        at_most("the patch embedding's ring", self.embed_width, 64)?;
+        at_most("the head's ring", self.head_width, 64)?;
+        self.layers.iter().enumerate().try_for_each(|(i, l)| {
+            let name = |what: &str| format!("layer {i}: {what}");
+            at_most(&name("the projection's ring"), l.proj_width, 64)?;
+            at_most(&name("the MLP's ring"), l.fc1_width.max(l.fc2_width), 64)?;
+            at_most(&name("the query's ring"), l.qkv_width, 64)?;
+            let divides = (l.softmax.iter().map(|s| (s.2, EXP_SCALE)))
+                .chain(l.relu.iter().map(|r| (r.1, r.0.score.1)));
+            for (d, lifted) in divides {
+                let factor = d.slope_scale + d.sum.bits - d.k;
+                at_most(&name("the quotient's ring"), l.proj_width + factor, 64)?;
+                let room = d.product_width + lifted - d.weight_scale;
+                at_most(&name("the attention weights' ring"), room, 64)?;
+            }
+            if let Some((s, _)) = &l.relu {
+                at_most(&name("the compared scores' width"), s.score.0, 25)?;
+            }
+            match l.activation {
+                ActivationFormat::Lookup { window, precision, .. } => {
+                    // The table holds the value, shifted by the low bits, in 32 bits with sign.
+                    let lo = window.bits - precision.k;
+                    at_most(&name("the activation's table"), window.bits + lo, 31)?;
+                    let drop = precision.slope_scale + lo - ACTIVATION;
+                    at_most(&name("the activation's ring"), l.fc2_width + drop, 64)
+                }
+                ActivationFormat::Relu(width) => {
+                    at_most(&name("the compared activation's width"), width, 25)
+                }
+                ActivationFormat::None(_) => Ok(()),
+            }
         })
     }
+}
+
+/// Fractional bits of an exponential before it is truncated.
+const EXP_SCALE: u32 = 38;
+
+fn at_most(what: &str, width: u32, limit: u32) -> Result<(), Error> {
+    if width <= limit {
+        return Ok(());
+    }
+    Err(Error::Calibration(format!(
+        "{what} would need {width} bits, {limit} exist: the calibrated ranges are too wide"
+    )))
 }
 
 fn norm(
@@ -198,6 +248,7 @@ fn norm(
     let var = cal.range(layer, &format!("{name}.var"))?;
     let d = arch.dim as f64;
     let top = bits(d * f64::from(var.max)) + MARGIN;
+    at_most(&format!("layer {layer}: {name}'s sum of squares"), top, 24)?;
     // The sum is read to 2^-11 of its smallest value.
     let least = (d * f64::from(var.min.max(1e-6))).log2().floor() as i32;
     let scale = (11 - least).clamp(0, 2 * ACTIVATION as i32) as u32;
@@ -220,11 +271,12 @@ fn norm(
     })
 }
 
-fn score_format(score_bits: u32) -> ScoreFormat {
-    let width = (SCORE + score_bits + MARGIN + 1).max(SCORE + 6);
+/// Scores of `score_bits` integer bits at `scale`.
+fn score_format(score_bits: u32, scale: u32) -> ScoreFormat {
+    let width = (scale + score_bits + MARGIN + 1).max(SCORE + 6);
     ScoreFormat {
-        product_width: width + 2 * ACTIVATION - SCORE,
-        score: (width, SCORE),
+        product_width: width + 2 * ACTIVATION - scale,
+        score: (width, scale),
     }
 }
 
@@ -238,11 +290,12 @@ fn divide_format(
     let window = Window::positive(bits(largest_sum) + scale, scale);
     let k = 13.min(window.bits - 2);
     let lo = window.bits - k;
+    // The row sum lives in the product's ring, which must hold its window.
     let output = ACTIVATION + bits(unnormalised) + MARGIN + 2;
     let piece = f64::from(1u32 << lo) / f64::from(1u32 << scale);
     DivideFormat {
         weight_scale,
-        product_width: output + weight_scale,
+        product_width: (output + weight_scale).max(window.bits + weight_scale - scale),
         sum: window,
         k,
         slope_scale: 12,
@@ -265,7 +318,7 @@ fn softmax(
     let row_max = cal.range(layer, "softmax.row_max")?;
     let (low, high) = (f64::from(row_max.min) * log2e, f64::from(row_max.max) * log2e);
     let sums = cal.range(layer, "softmax.row_sum")?;
-    let format = score_format(bits(scores));
+    let format = score_format(bits(scores), SCORE);
     let public = kind == MaxKind::Public && high - low <= 10.0 * log2e;
     let (shift, scale_up) = if public {
         // Powers lie in (2^-(high - low), 1].
@@ -315,12 +368,13 @@ fn relu(
     let scores = cal.range(layer, "relu.scores")?.size();
     let sums = cal.range(layer, "relu.row_sum")?;
     let unnormalised = cal.range(layer, "relu.unnormalised")?.size();
-    let mut format = score_format(bits(scores));
+    // Scores are the weights here, and small row sums divide them: keep their bits.
+    let mut format = score_format(bits(scores), ACTIVATION);
     // The comparison's opening must also be liftable: one bit more.
     format.score.0 += 1;
     format.product_width += 1;
     let largest = f64::from(sums.max) * 4.0;
-    let divide = divide_format(unnormalised, largest, f64::from(sums.min), SCORE);
+    let divide = divide_format(unnormalised, largest, f64::from(sums.min), ACTIVATION);
     Ok(Some((format, divide)))
 }
 

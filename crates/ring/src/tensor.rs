@@ -104,29 +104,8 @@ impl Tensor {
     /// # Panics
     /// When `axes` is not a permutation of the axes.
     pub fn permute(&self, axes: &[usize]) -> Self {
-        let mut seen = vec![false; self.shape.len()];
-        for &axis in axes {
-            assert!(
-                axis < seen.len() && !std::mem::replace(&mut seen[axis], true),
-                "permute: axes {axes:?} do not permute shape {:?}",
-                self.shape
-            );
-        }
-        assert!(
-            axes.len() == seen.len(),
-            "permute: axes {axes:?} do not permute shape {:?}",
-            self.shape
-        );
-        let mut strides = vec![1; self.shape.len()];
-        for axis in (1..self.shape.len()).rev() {
-            strides[axis - 1] = strides[axis] * self.shape[axis];
-        }
+        let words = permuted(&self.words, &self.shape, axes);
         let shape: Vec<usize> = axes.iter().map(|&axis| self.shape[axis]).collect();
-        let strides: Vec<usize> = axes.iter().map(|&axis| strides[axis]).collect();
-        let mut words = Vec::with_capacity(self.words.len());
-        if !self.words.is_empty() {
-            gather(&self.words, &shape, &strides, &mut words);
-        }
         Self { shape, words }
     }
 
@@ -182,6 +161,41 @@ impl Tensor {
         }
         Self { shape, words }
     }
+}
+
+/// The words of a row-major tensor of `shape` with the axes in the order `axes`: [`Tensor::permute`] of
+/// words that lie elsewhere.
+///
+/// # Panics
+/// As [`Tensor::permute`], and when `shape` does not hold `words.len()` words.
+pub fn permuted(words: &[u64], shape: &[usize], axes: &[usize]) -> Vec<u64> {
+    assert!(
+        volume(shape) == words.len(),
+        "permute: shape {shape:?} does not hold {} words",
+        words.len()
+    );
+    let mut seen = vec![false; shape.len()];
+    for &axis in axes {
+        assert!(
+            axis < seen.len() && !std::mem::replace(&mut seen[axis], true),
+            "permute: axes {axes:?} do not permute shape {shape:?}"
+        );
+    }
+    assert!(
+        axes.len() == seen.len(),
+        "permute: axes {axes:?} do not permute shape {shape:?}"
+    );
+    let mut strides = vec![1; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * shape[axis];
+    }
+    let lengths: Vec<usize> = axes.iter().map(|&axis| shape[axis]).collect();
+    let strides: Vec<usize> = axes.iter().map(|&axis| strides[axis]).collect();
+    let mut out = Vec::with_capacity(words.len());
+    if !words.is_empty() {
+        gather(words, &lengths, &strides, &mut out);
+    }
+    out
 }
 
 fn volume(shape: &[usize]) -> usize {

@@ -1,7 +1,7 @@
 //! Local operations on shares that move or add words and cost nothing: sum, slice, permutation,
 //! concatenation, row sums, reduction to a smaller ring, doubling of the scale.
 
-use sotto_ring::Tensor;
+use sotto_ring::tensor::permuted;
 
 use crate::{
     deal::{Dealing, Known},
@@ -136,13 +136,12 @@ impl Trace {
 
 impl Local {
     fn apply(&self, inputs: &[&[u64]], constants: bool) -> Vec<u64> {
-        let tensor = |i: usize| Tensor::new(self.inputs[i].clone(), inputs[i].to_vec());
         match &self.kind {
             Kind::Add => (inputs[0].iter().zip(inputs[1]))
                 .map(|(&a, &b)| a.wrapping_add(b))
                 .collect(),
             Kind::Reshape => inputs[0].to_vec(),
-            Kind::Permute(axes) => tensor(0).permute(axes).into_words(),
+            Kind::Permute(axes) => permuted(inputs[0], &self.inputs[0], axes),
             Kind::Pick(axis, indices) => {
                 let shape = &self.inputs[0];
                 let inner: usize = shape[axis + 1..].iter().product();
@@ -156,9 +155,15 @@ impl Local {
                 out
             }
             Kind::Concat(axis) => {
-                let parts: Vec<Tensor> = (0..inputs.len()).map(tensor).collect();
-                let parts: Vec<&Tensor> = parts.iter().collect();
-                Tensor::concat(*axis, &parts).into_words()
+                let block = |shape: &[usize]| shape[*axis..].iter().product::<usize>();
+                let blocks: Vec<usize> = self.inputs.iter().map(|s| block(s)).collect();
+                let mut out = Vec::with_capacity(self.output.count());
+                for outer in 0..self.output.shape[..*axis].iter().product() {
+                    for (part, block) in inputs.iter().zip(&blocks) {
+                        out.extend_from_slice(&part[outer * block..(outer + 1) * block]);
+                    }
+                }
+                out
             }
             Kind::SumLast => {
                 let last = *self.inputs[0].last().expect("sum over an axis");

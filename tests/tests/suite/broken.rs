@@ -56,7 +56,14 @@ pub fn plan(fault: Fault, count: usize, width: u32) -> Plan {
         kind: Kind::Opened { width, offset: 0 },
         ..Spec::share(&[count], width, 0)
     };
-    t.add(Broken { fault, width, output }, &inputs);
+    t.add(
+        Broken {
+            fault,
+            width,
+            output,
+        },
+        &inputs,
+    );
     t.finish(&[])
 }
 
@@ -70,12 +77,25 @@ impl Gate for Broken {
     }
 
     fn draws(&self) -> Vec<Draw> {
-        vec![Draw::Mask { count: self.output.count(), width: self.width }; 2]
+        vec![
+            Draw::Mask {
+                count: self.output.count(),
+                width: self.width
+            };
+            2
+        ]
     }
 
     fn rounds(&self) -> Vec<Vec<Exchange>> {
         let count = self.output.count();
-        vec![vec![Exchange { count, width: self.width, to: To::Both }; 2]]
+        vec![vec![
+            Exchange {
+                count,
+                width: self.width,
+                to: To::Both
+            };
+            2
+        ]]
     }
 
     fn deal(&self, dealing: &mut Dealing<'_>) {
@@ -94,7 +114,13 @@ impl Gate for Broken {
             let used = |j: usize| match self.fault {
                 Fault::Sound => mask[j],
                 Fault::Unmasked => 0,
-                Fault::OneParty => if run.is_server() { 0 } else { mask[j] },
+                Fault::OneParty => {
+                    if run.is_server() {
+                        0
+                    } else {
+                        mask[j]
+                    }
+                }
                 Fault::Narrow => mask[j] & (sotto_ring::mask(self.width) >> 1),
                 Fault::Even => mask[j] & !1,
                 Fault::Repeated => mask[0],

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sotto_protocols::{
     compose::{norm::NormFormat, row_max::MaxFormat},
     functions::{Function, Window},
-    gates::lookup::Precision,
+    gates::{lookup::Precision, row_table::Rows},
     plan::{Plan, Trace, WeightSpec},
     weights::Matrix,
 };
@@ -26,8 +26,16 @@ pub struct Case {
 }
 
 fn case(name: &str, plan: Plan, inputs: [Vec<Vec<i64>>; 2]) -> Case {
-    let secrets = inputs.map(|inputs| Secrets { matrices: Vec::new(), inputs });
-    Case { name: name.into(), plan: Arc::new(plan), secrets, runs: 64 }
+    let secrets = inputs.map(|inputs| Secrets {
+        matrices: Vec::new(),
+        inputs,
+    });
+    Case {
+        name: name.into(),
+        plan: Arc::new(plan),
+        secrets,
+        runs: 64,
+    }
 }
 
 /// All of them.
@@ -37,12 +45,14 @@ pub fn all() -> Vec<Case> {
         linear(),
         products(),
         lookup(),
+        row_table(),
         row_lookup(),
         exp(),
         compare(),
         thresholds(),
         non_zero(),
         coarse_max(),
+        maximum(),
         layer_norm(),
         argmax(),
     ]
@@ -57,7 +67,11 @@ pub fn open() -> Case {
     let all = t.lift(all, 40);
     let outputs = [t.reveal(low, 30), t.reveal(all, 40)];
     let plan = t.finish(&outputs);
-    case("open", plan, [vec![vec![-32_000; 64]], vec![vec![32_000; 64]]])
+    case(
+        "open",
+        plan,
+        [vec![vec![-32_000; 64]], vec![vec![32_000; 64]]],
+    )
 }
 
 fn linear() -> Case {
@@ -65,7 +79,13 @@ fn linear() -> Case {
     let x = t.input(&[6, 8], 34, 8);
     let mut weight = |outputs, inputs, width| {
         let name = format!("{outputs} x {inputs}");
-        t.weight(WeightSpec { name, outputs, inputs, width, scale: 4 })
+        t.weight(WeightSpec {
+            name,
+            outputs,
+            inputs,
+            width,
+            scale: 4,
+        })
     };
     let (first, second) = (weight(7, 8, 34), weight(5, 7, 30));
     let y = t.linear(x, first, 3);
@@ -84,7 +104,12 @@ fn linear() -> Case {
             inputs: vec![vec![input; 48]],
         }
     });
-    Case { name: "linear".into(), plan: Arc::new(plan), secrets, runs: 64 }
+    Case {
+        name: "linear".into(),
+        plan: Arc::new(plan),
+        secrets,
+        runs: 64,
+    }
 }
 
 fn products() -> Case {
@@ -104,7 +129,10 @@ fn products() -> Case {
     let lifted = [t.lift(c, 33), t.lift(squares, 40), t.lift(square, 40)];
     let outputs = lifted.map(|w| t.reveal(w, 20));
     let plan = t.finish(&outputs);
-    let inputs = [vec![vec![0; 48], vec![0; 60]], vec![vec![60_000; 48], vec![-60_000; 60]]];
+    let inputs = [
+        vec![vec![0; 48], vec![0; 60]],
+        vec![vec![60_000; 48], vec![-60_000; 60]],
+    ];
     case("matmul, product, square sum", plan, inputs)
 }
 
@@ -112,12 +140,42 @@ fn lookup() -> Case {
     let mut t = Trace::new();
     let x = t.input(&[48], 40, 12);
     let x = t.open_window(x, Window::signed(16, 12));
-    let precision = Precision { k: 9, value_scale: 12, slope_scale: 12 };
+    let precision = Precision {
+        k: 9,
+        value_scale: 12,
+        slope_scale: 12,
+    };
     let y = t.lookup(x, Function::Gelu { stretch: 1.0 }, precision);
     let y = t.lift(y, 48);
     let y = t.reveal(y, 48);
     let plan = t.finish(&[y]);
-    case("lookup", plan, [vec![vec![-30_000; 48]], vec![vec![30_000; 48]]])
+    case(
+        "lookup",
+        plan,
+        [vec![vec![-30_000; 48]], vec![vec![30_000; 48]]],
+    )
+}
+
+fn row_table() -> Case {
+    let mut t = Trace::new();
+    let x = t.input(&[20], 40, 12);
+    let x = t.open_window(x, Window::signed(16, 12));
+    let rows = Rows {
+        m: 4,
+        degree: 3,
+        value_scale: 14,
+    };
+    let y = t.row_table(x, Function::Gelu { stretch: 1.0 }, rows, 48);
+    // The table's shares, opened again.
+    let y = t.open_signed(y, 40);
+    let y = t.lift(y, 40);
+    let y = t.reveal(y, 40);
+    let plan = t.finish(&[y]);
+    case(
+        "row table",
+        plan,
+        [vec![vec![-30_000; 20]], vec![vec![30_000; 20]]],
+    )
 }
 
 fn row_lookup() -> Case {
@@ -130,7 +188,10 @@ fn row_lookup() -> Case {
     let y = t.product(x, f, 50);
     let y = t.reveal(y, 50);
     let plan = t.finish(&[y]);
-    let inputs = [vec![vec![0; 96], vec![3_000; 48]], vec![vec![200_000; 96], vec![240_000; 48]]];
+    let inputs = [
+        vec![vec![0; 96], vec![3_000; 48]],
+        vec![vec![200_000; 96], vec![240_000; 48]],
+    ];
     case("row lookup", plan, inputs)
 }
 
@@ -142,7 +203,11 @@ fn exp() -> Case {
     let y = t.lift(y, 58);
     let y = t.reveal(y, 58);
     let plan = t.finish(&[y]);
-    case("exp", plan, [vec![vec![-30_000; 48]], vec![vec![2_000; 48]]])
+    case(
+        "exp",
+        plan,
+        [vec![vec![-30_000; 48]], vec![vec![2_000; 48]]],
+    )
 }
 
 fn compare() -> Case {
@@ -155,7 +220,11 @@ fn compare() -> Case {
         outputs.push(t.reveal(y, 30));
     }
     let plan = t.finish(&outputs);
-    let inputs = |sign: i64| [30, 1000, 30_000, 8_000_000].map(|x| vec![sign * x; 40]).to_vec();
+    let inputs = |sign: i64| {
+        [30, 1000, 30_000, 8_000_000]
+            .map(|x| vec![sign * x; 40])
+            .to_vec()
+    };
     case("compare", plan, [inputs(-1), inputs(1)])
 }
 
@@ -163,12 +232,23 @@ fn thresholds() -> Case {
     let mut t = Trace::new();
     let x = t.input(&[40], 30, 10);
     let x = t.open(x, 16, 1 << 15);
-    let b = t.thresholds(x, 6, &[1, 20, 33, 34, 63]);
-    let b = t.lift(b, 8);
-    let b = t.sum_last(b);
-    let b = t.reveal(b, 8);
-    let plan = t.finish(&[b]);
-    case("thresholds", plan, [vec![vec![-32_000; 40]], vec![vec![32_000; 40]]])
+    let mut outputs = Vec::new();
+    for (k, thresholds) in [
+        (6, [1, 20, 33, 34, 63]),
+        (3, [1, 2, 4, 5, 7]),
+        (9, [1, 9, 99, 300, 511]),
+    ] {
+        let b = t.thresholds(x, k, &thresholds);
+        let b = t.lift(b, 8);
+        let b = t.sum_last(b);
+        outputs.push(t.reveal(b, 8));
+    }
+    let plan = t.finish(&outputs);
+    case(
+        "thresholds",
+        plan,
+        [vec![vec![-32_000; 40]], vec![vec![32_000; 40]]],
+    )
 }
 
 fn non_zero() -> Case {
@@ -203,6 +283,16 @@ fn coarse_max() -> Case {
     case("coarse maximum", plan, [inputs(-3_500), inputs(11_000)])
 }
 
+fn maximum() -> Case {
+    let mut t = Trace::new();
+    let x = t.input(&[20, 3], 40, 8);
+    let y = t.maximum(x, 18);
+    let y = t.reveal(y, 20);
+    let plan = t.finish(&[y]);
+    let rows = |x: [i64; 3]| vec![x.repeat(20)];
+    case("maximum", plan, [rows([0; 3]), rows([-30_000, 30_000, 7])])
+}
+
 fn layer_norm() -> Case {
     let format = NormFormat {
         width: 20,
@@ -216,7 +306,10 @@ fn layer_norm() -> Case {
     let y = t.reveal(y, 36);
     let plan = t.finish(&[y]);
     let waves = |x: i64| vec![(0..128).map(|i| if i % 2 == 0 { x } else { -x }).collect()];
-    Case { runs: 128, ..case("layer norm", plan, [waves(6_000), waves(60_000)]) }
+    Case {
+        runs: 128,
+        ..case("layer norm", plan, [waves(6_000), waves(60_000)])
+    }
 }
 
 fn argmax() -> Case {
@@ -225,5 +318,9 @@ fn argmax() -> Case {
     let y = t.argmax(x, 18);
     let plan = t.finish(&[y]);
     let logits = |x: [i64; 5]| vec![x.repeat(16)];
-    case("argmax", plan, [logits([0; 5]), logits([-60_000, 60_000, -1, 60_001, 3])])
+    case(
+        "argmax",
+        plan,
+        [logits([0; 5]), logits([-60_000, 60_000, -1, 60_001, 3])],
+    )
 }

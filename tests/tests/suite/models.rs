@@ -12,15 +12,16 @@ use sotto_protocols::{
     testing::Bench,
 };
 
-use crate::zoo::{Specimen, describe, every_kind, random, specimen};
+use crate::zoo::{Specimen, describe, every_kind, random, specimen, try_specimen};
 
 /// Largest difference of a logit between two evaluations that only differ in their rounding coins.
 ///
-/// Measured over the models below: 0.0037 at most; several times the unit of `2^-12`, because each
-/// layer's coins reach the logits through the layers after it.
-const COINS: f64 = 8e-3;
+/// Measured: 0.004 without ReLU attention; with it 0.017 over the models below and 0.026 over 600, because
+/// it divides by sums that may be small.
+const COINS: f64 = 3e-2;
 
-/// Largest difference between private and float logits of random weights on calibrated images.
+/// Largest difference between private and float logits of random weights on calibrated images; measured
+/// over the models below: 0.009.
 const FLOAT: f64 = 2e-2;
 
 /// The private logits, after the exact check of every node and of the traffic.
@@ -32,7 +33,10 @@ fn exactly(model: &Specimen, seed: u64) -> Vec<Vec<f64>> {
     result.check_exact();
     let planned = model.private.plan.online();
     assert_eq!(result.traffic, [planned; 2], "measured, planned");
-    assert_eq!(result.correction_bytes, model.private.plan.correction_bytes());
+    assert_eq!(
+        result.correction_bytes,
+        model.private.plan.correction_bytes()
+    );
     model.private.decode(&result.outputs[0])
 }
 
@@ -66,7 +70,10 @@ fn check_class(hot: &[f64], float: &[f64], name: &str) {
     let chosen: Vec<usize> = (0..hot.len()).filter(|&i| hot[i] != 0.0).collect();
     assert_eq!(chosen.len(), 1, "{name}: one class of {hot:?}");
     let best = float.iter().copied().fold(f64::MIN, f64::max);
-    assert!(best - float[chosen[0]] <= 2.0 * FLOAT, "{name}: class {chosen:?} of {float:?}");
+    assert!(
+        best - float[chosen[0]] <= 2.0 * FLOAT,
+        "{name}: class {chosen:?} of {float:?}"
+    );
 }
 
 /// The largest distances: private to simulated, private to float.
@@ -75,7 +82,11 @@ fn check(model: &Specimen, seed: u64) -> [f64; 2] {
     let private = exactly(model, seed);
     let simulated = simulated(model, seed);
     let float = float(model);
-    assert_eq!(private.len(), model.images.len(), "{name}: one result an image");
+    assert_eq!(
+        private.len(),
+        model.images.len(),
+        "{name}: one result an image"
+    );
     if model.private.reveal == Reveal::Class {
         for (result, float) in private.iter().chain(&simulated).zip(float.iter().cycle()) {
             check_class(result, float, &name);
@@ -84,7 +95,11 @@ fn check(model: &Specimen, seed: u64) -> [f64; 2] {
     }
     let found = [distance(&private, &simulated), distance(&private, &float)];
     assert!(found[0] <= COINS, "{name}: {} from the simulator", found[0]);
-    assert!(found[1] <= FLOAT, "{name}: {} from the float reference", found[1]);
+    assert!(
+        found[1] <= FLOAT,
+        "{name}: {} from the float reference",
+        found[1]
+    );
     found
 }
 
@@ -98,16 +113,28 @@ fn every_kind_is_exact() {
     let found = largest(kinds.map(|(i, (arch, batch, options))| {
         check(&specimen(arch, batch, options, i as u64), i as u64)
     }));
-    println!("largest distances: simulator {:.5}, float {:.5}", found[0], found[1]);
+    println!(
+        "largest distances: simulator {:.5}, float {:.5}",
+        found[0], found[1]
+    );
 }
 
 #[test]
 fn random_models_are_exact() {
-    let found = largest((100..124).map(|seed| {
+    let mut wide = 0;
+    let found = largest((100..124).filter_map(|seed| {
         let (arch, batch, options) = random(seed);
-        check(&specimen(arch, batch, options, seed), seed)
+        let Ok(model) = try_specimen(arch, batch, options, seed) else {
+            wide += 1;
+            return None;
+        };
+        Some(check(&model, seed))
     }));
-    println!("largest distances: simulator {:.5}, float {:.5}", found[0], found[1]);
+    println!(
+        "largest distances: simulator {:.5}, float {:.5}; {wide} too wide",
+        found[0], found[1]
+    );
+    assert!(wide <= 2, "{wide} models of 24 have no number format");
 }
 
 #[test]
@@ -117,8 +144,8 @@ fn a_batch_gives_what_its_images_give_alone() {
     let together = exactly(&model, 1);
     for (i, image) in model.images.iter().enumerate() {
         let mut one = specimen(arch.clone(), 1, options, 7);
-        one.private = Private::new(&arch, &model.calibration, 1, options)
-            .expect("the batch's calibration");
+        one.private =
+            Private::new(&arch, &model.calibration, 1, options).expect("the batch's calibration");
         one.images = vec![image.clone()];
         let alone = exactly(&one, 2);
         let gap = distance(&alone, &together[i..=i]);

@@ -5,7 +5,7 @@ use sotto_models::{
     Arch, Calibration, Private, Weights,
     arch::{Activation, Attention},
     format::MaxKind,
-    private::{Options, Reveal},
+    private::{Options, Reveal, Tables},
 };
 
 /// A model with everything that an evaluation needs.
@@ -29,15 +29,34 @@ fn images(arch: &Arch, count: usize, stream: &mut Stream) -> Vec<Vec<f32>> {
 }
 
 /// A calibrated model with `batch` images.
-pub fn specimen(arch: Arch, batch: usize, options: Options, seed: u64) -> Specimen {
+///
+/// # Errors
+/// When the model's ranges need rings of more than 64 bits.
+pub fn try_specimen(
+    arch: Arch,
+    batch: usize,
+    options: Options,
+    seed: u64,
+) -> Result<Specimen, sotto_models::Error> {
     let mut stream = Seed::from_bytes([0x5a; 32]).stream(seed);
     let weights = Weights::random(&arch, seed);
     let mut images = images(&arch, batch + 8, &mut stream);
     let calibration = Calibration::record(&arch, &weights, &images, |_| ());
-    let private = Private::new(&arch, &calibration, batch, options)
-        .unwrap_or_else(|e| panic!("{} (seed {seed}): {e}", describe(&arch)));
+    let private = Private::new(&arch, &calibration, batch, options)?;
     images.truncate(batch);
-    Specimen { arch, weights, images, calibration, private }
+    Ok(Specimen {
+        arch,
+        weights,
+        images,
+        calibration,
+        private,
+    })
+}
+
+/// A calibrated model whose ranges are known to fit.
+pub fn specimen(arch: Arch, batch: usize, options: Options, seed: u64) -> Specimen {
+    let name = describe(&arch);
+    try_specimen(arch, batch, options, seed).unwrap_or_else(|e| panic!("{name} (seed {seed}): {e}"))
 }
 
 /// Sizes and kinds in one line, for a failing test.
@@ -58,8 +77,14 @@ pub fn describe(arch: &Arch) -> String {
 /// Every kind of attention and activation, both maxima, both results; batches of 1 and 3.
 pub fn every_kind() -> Vec<(Arch, usize, Options)> {
     let small = || Arch::vit(1, 2, 8, 12, 8, 4, 3);
-    let class = Options { reveal: Reveal::Class, ..Options::default() };
-    let public = Options { max: MaxKind::Public, ..Options::default() };
+    let class = Options {
+        reveal: Reveal::Class,
+        ..Options::default()
+    };
+    let public = Options {
+        max: MaxKind::Public,
+        ..Options::default()
+    };
     let mut mixed = Arch::vit(2, 3, 12, 16, 8, 4, 4);
     mixed.attention = vec![
         vec![Attention::Linear, Attention::Softmax, Attention::Relu],
@@ -69,12 +94,36 @@ pub fn every_kind() -> Vec<(Arch, usize, Options)> {
     vec![
         (small(), 1, class),
         (small(), 3, public),
-        (small().with_attention(Attention::Relu).with_activation(Activation::Relu), 3, class),
-        (small().with_attention(Attention::Linear).with_activation(Activation::None), 1, class),
+        (
+            small()
+                .with_attention(Attention::Relu)
+                .with_activation(Activation::Relu),
+            3,
+            class,
+        ),
+        (
+            small()
+                .with_attention(Attention::Linear)
+                .with_activation(Activation::None),
+            1,
+            class,
+        ),
         (mixed.clone(), 1, Options::default()),
-        (mixed, 3, Options { max: MaxKind::Public, reveal: Reveal::Class }),
+        (
+            mixed,
+            3,
+            Options {
+                max: MaxKind::Public,
+                reveal: Reveal::Class,
+                tables: Tables::Rows,
+            },
+        ),
         // Head dim 16 with 5 tokens: linear attention's other order.
-        (Arch::vit(1, 1, 16, 16, 8, 4, 2).with_attention(Attention::Linear), 3, class),
+        (
+            Arch::vit(1, 1, 16, 16, 8, 4, 2).with_attention(Attention::Linear),
+            3,
+            class,
+        ),
     ]
 }
 
@@ -96,6 +145,7 @@ pub fn random(seed: u64) -> (Arch, usize, Options) {
     let options = Options {
         max: [MaxKind::Coarse, MaxKind::Public][up_to(2)],
         reveal: [Reveal::Logits, Reveal::Class][up_to(2)],
+        tables: [Tables::Pieces, Tables::Rows][up_to(2)],
     };
     (arch, [1, 3][up_to(2)], options)
 }

@@ -79,6 +79,52 @@ impl<'a> Checked<'a> {
     }
 }
 
+/// Writes `out[step * to_step + lane] = source[lane][step]` for as many whole eights of the first `steps` as
+/// there are; returns how many steps that is, 0 where the machine lacks AVX-512.
+pub(super) fn interleave(source: [&[u64]; 8], steps: usize, out: &mut [u64], to_step: usize) -> usize {
+    if !is_x86_feature_detected!("avx512f") {
+        return 0;
+    }
+    let whole = steps / 8 * 8;
+    for at in (0..whole).step_by(8) {
+        let rows = source.map(|s| s[at..].first_chunk().expect("8 steps of each lane"));
+        // SAFETY: the feature was detected above.
+        let columns = unsafe { transpose(rows) };
+        for (step, column) in columns.iter().enumerate() {
+            out[(at + step) * to_step..][..8].copy_from_slice(column);
+        }
+    }
+    whole
+}
+
+#[target_feature(enable = "avx512f")]
+fn transpose(rows: [&[u64; 8]; 8]) -> [[u64; 8]; 8] {
+    // SAFETY: each row holds the 64 bytes that are read.
+    let r = rows.map(|row| unsafe { _mm512_loadu_si512(row.as_ptr().cast()) });
+    let mut columns = [[0; 8]; 8];
+    for odd in [0, 1] {
+        // Pairs of rows: the even or the odd columns, 128 bits each.
+        let pair = |i: usize| match odd {
+            0 => _mm512_unpacklo_epi64(r[i], r[i + 1]),
+            _ => _mm512_unpackhi_epi64(r[i], r[i + 1]),
+        };
+        let p = [pair(0), pair(2), pair(4), pair(6)];
+        let [low, low2] = [(p[0], p[1]), (p[2], p[3])].map(|(x, y)| _mm512_shuffle_i64x2::<0x88>(x, y));
+        let [high, high2] = [(p[0], p[1]), (p[2], p[3])].map(|(x, y)| _mm512_shuffle_i64x2::<0xdd>(x, y));
+        let whole = [
+            (odd, _mm512_shuffle_i64x2::<0x88>(low, low2)),
+            (odd + 2, _mm512_shuffle_i64x2::<0x88>(high, high2)),
+            (odd + 4, _mm512_shuffle_i64x2::<0xdd>(low, low2)),
+            (odd + 6, _mm512_shuffle_i64x2::<0xdd>(high, high2)),
+        ];
+        for (column, words) in whole {
+            // SAFETY: a column holds the 64 bytes that are written.
+            unsafe { _mm512_storeu_si512(columns[column].as_mut_ptr().cast(), words) };
+        }
+    }
+    columns
+}
+
 macro_rules! tile_kernel {
     ($dispatch:ident, $rows:ident, $kernel:ident, $features:literal, |$sum:ident, $a:ident, $b:ident| $madd:expr) => {
         #[target_feature(enable = $features)]

@@ -122,7 +122,14 @@ fn interleave(
 ) {
     if lanes == 8 {
         let source: [&[u64]; 8] = std::array::from_fn(|lane| &source[lane * from_lane..]);
-        for step in 0..steps {
+        #[cfg(target_arch = "x86_64")]
+        let done = match (from_step, to_lane) {
+            (1, 1) => super::avx512::interleave(source, steps, out, to_step),
+            _ => 0,
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let done = 0;
+        for step in done..steps {
             for (lane, source) in source.iter().enumerate() {
                 out[step * to_step + lane * to_lane] = source[step * from_step];
             }

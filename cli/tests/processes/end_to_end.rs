@@ -1,0 +1,172 @@
+//! What a user does, with the results checked against each other and the counts against the plan.
+
+use image::{ExtendedColorType, ImageEncoder, codecs::jpeg::JpegEncoder, codecs::png::PngEncoder};
+use serde_json::Value;
+use sotto::model::DEMO_IMAGES;
+
+use crate::parties::{Parties, RECORD};
+
+const FIELDS: [&str; 11] = [
+    "images",
+    "agree_plaintext",
+    "agree_simulator",
+    "max_logit_error",
+    "setup_bytes",
+    "offline_bytes",
+    "online_bytes",
+    "flights",
+    "offline_s",
+    "online_s",
+    "total_s",
+];
+
+fn check_demo(parties: &Parties, args: &[&str], images: u64) {
+    let done = parties.sotto(&[&["demo", "--json"], args].concat());
+    assert_eq!(done.code, 0, "{}", done.err);
+    let all: Value = serde_json::from_str(&done.out).unwrap();
+    for field in FIELDS {
+        assert!(all[field].is_number(), "{field} is missing: {}", done.out);
+    }
+    for field in ["setup_bytes", "offline_bytes", "online_bytes", "flights"] {
+        assert_eq!(all[field], all["planned"][field], "{field}");
+        assert!(all[field].as_u64().unwrap() > 0, "{field}");
+    }
+    assert_eq!(all["images"], images);
+    assert_eq!(all["agree_simulator"], images);
+    assert!(all["max_logit_error"].as_f64().unwrap() < 0.2);
+    let seconds = |field: &str| all[field].as_f64().unwrap();
+    assert!(seconds("online_s") > 0.0);
+    assert!((seconds("total_s") - seconds("online_s") - seconds("offline_s")).abs() < 1e-9);
+}
+
+#[test]
+fn the_demo_counts_what_the_plan_says() {
+    let parties = Parties::new();
+    let (model, images) = (parties.text("model"), parties.text("images.bin"));
+    check_demo(&parties, &["--model", &model, "--images", &images, "--limit", "8"], 8);
+    check_demo(&parties, &["--limit", "2"], 2);
+}
+
+#[test]
+fn a_picture_has_one_class_in_every_format() {
+    let parties = Parties::new();
+    let (_dealer, dealer) = parties.dealer("", None);
+    let (_server, server) = parties.server("", dealer, None);
+    let config = parties.client_config("client", "", [server, dealer]);
+    // What a JPEG decodes to is the picture; the lossless formats repeat it.
+    let planes = &DEMO_IMAGES[1..RECORD];
+    let pixels: Vec<u8> = (0..1024).flat_map(|i| [planes[i], planes[1024 + i], planes[2048 + i]]).collect();
+    let mut jpeg = Vec::new();
+    JpegEncoder::new(&mut jpeg).write_image(&pixels, 32, 32, ExtendedColorType::Rgb8).unwrap();
+    let picture = image::load_from_memory(&jpeg).unwrap().to_rgb8();
+    let mut png = Vec::new();
+    PngEncoder::new(&mut png).write_image(&picture, 32, 32, ExtendedColorType::Rgb8).unwrap();
+    let plane = |c: usize| picture.pixels().map(move |p| p.0[c]);
+    let record: Vec<u8> = std::iter::once(3).chain((0..3).flat_map(plane)).collect();
+    parties.write("picture.jpg", &jpeg);
+    parties.write("picture.png", &png);
+    parties.write("picture.bin", &record);
+    let files = ["picture.jpg", "picture.png", "picture.bin"].map(|f| parties.text(f));
+    let results = parties.infer(&config, &files.each_ref().map(|f| &f[..])).results();
+    assert_eq!(results.len(), 3);
+    assert_eq!(results[2]["label"], 3);
+    for result in &results {
+        assert_eq!(result["class"], results[0]["class"]);
+        let logits = |r: &Value| -> Vec<f64> { serde_json::from_value(r["logits"].clone()).unwrap() };
+        for (a, b) in logits(result).into_iter().zip(logits(&results[0])) {
+            assert!((a - b).abs() < 0.05, "{a} and {b} differ by more than truncation");
+        }
+    }
+}
+
+#[test]
+fn a_batch_takes_the_flights_of_one_image() {
+    let parties = Parties::new();
+    let (_dealer, dealer) = parties.dealer("", None);
+    let (one, server) = parties.server("", dealer, None);
+    let config = parties.client_config("client", "", [server, dealer]);
+    let images = parties.text("images.bin");
+    let single = parties.infer(&config, &["--limit", "6", &images]);
+    drop(one);
+    let (four, server) = parties.server("batch = 4\n", dealer, None);
+    let config = parties.client_config("client", "", [server, dealer]);
+    let batched = parties.infer(&config, &["--limit", "6", &images]);
+    assert_eq!(batched.classes(), single.classes());
+    assert_eq!(four.log.batches().len(), 2, "six images are two batches of four");
+    let plan = parties.sotto(&["plan", "--json", "--batch", "4", &parties.text("model")]);
+    let plan: Value = serde_json::from_str(&plan.out).unwrap();
+    for result in batched.results() {
+        assert_eq!(result["batch"], 4);
+        let costs = &result["costs"];
+        assert_eq!(costs["flights"], single.results()[0]["costs"]["flights"]);
+        assert_eq!(costs["flights"], plan["planned"]["flights"]);
+        let online = costs["from_server"].as_u64().unwrap() + costs["from_client"].as_u64().unwrap();
+        assert_eq!(online, plan["planned"]["online_bytes"]);
+        assert_eq!(costs["offline_bytes"], plan["planned"]["offline_bytes"]);
+    }
+}
+
+#[test]
+fn one_dealer_serves_every_setting_and_corrections_go_to_either_side() {
+    let parties = Parties::new();
+    let images = parties.text("images.bin");
+    let mut offline = Vec::new();
+    let mut classes = Vec::new();
+    for corrections in ["server", "client"] {
+        let (_dealer, dealer) = parties.dealer(&format!("corrections = \"{corrections}\"\n"), None);
+        for lines in ["", "reveal = \"class\"\n", "public_max = true\n"] {
+            let (_server, server) = parties.server(lines, dealer, None);
+            let config = parties.client_config("client", "", [server, dealer]);
+            let done = parties.infer(&config, &["--limit", "3", &images]);
+            if lines.contains("class") {
+                for result in done.results() {
+                    let logits = result["logits"].as_array().unwrap();
+                    let ones = logits.iter().filter(|l| l.as_f64() == Some(1.0)).count();
+                    let zeros = logits.iter().filter(|l| l.as_f64() == Some(0.0)).count();
+                    assert_eq!((ones, zeros), (1, logits.len() - 1), "only the class is revealed");
+                }
+            }
+            offline.push(done.results()[0]["costs"]["offline_bytes"].clone());
+            classes.push(done.classes());
+        }
+    }
+    assert_eq!(offline[..3], offline[3..], "corrections cost the same on either side");
+    assert!(classes.iter().all(|c| *c == classes[0]), "{classes:?}");
+}
+
+#[test]
+fn clients_are_served_in_a_row_and_at_once() {
+    let parties = Parties::new();
+    let (_dealer, dealer) = parties.dealer("", None);
+    let (server_process, server) = parties.server("", dealer, None);
+    let first = parties.client_config("client", "", [server, dealer]);
+    let second = parties.client_config("second", "", [server, dealer]);
+    let many = parties.many(20);
+    let expected = parties.infer(&first, &[&many]).classes();
+    assert_eq!(parties.infer(&second, &[&many]).classes(), expected);
+    let both = [&first, &second].map(|c| parties.start_infer(c, &["--json", &many]));
+    for client in both {
+        assert_eq!(client.finish().classes(), expected);
+    }
+    server_process.log.wait_for(" flights", 80);
+    for name in ["client", "second"] {
+        let text = server_process.log.text();
+        let used: Vec<u64> = (text.lines())
+            .filter(|l| l.contains(&format!(" {name} (")) && l.ends_with(" flights"))
+            .map(|l| l.split("batch ").nth(1).unwrap().split(',').next().unwrap().parse().unwrap())
+            .collect();
+        assert_eq!(used.len(), 40, "{text}");
+        assert!(used.is_sorted_by(|a, b| a < b), "{name} used a batch twice: {used:?}");
+    }
+}
+
+#[test]
+fn the_table_names_every_picture() {
+    let parties = Parties::new();
+    let (_dealer, dealer) = parties.dealer("", None);
+    let (_server, server) = parties.server("", dealer, None);
+    let config = parties.client_config("client", "", [server, dealer]);
+    let done = parties.start_infer(&config, &["--limit", "2", &parties.text("images.bin")]).finish();
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(done.out.contains("images.bin#0") && done.out.contains("images.bin#1"), "{}", done.out);
+}
