@@ -57,7 +57,10 @@ fn to_records(pictures: &[Picture]) -> Result<Vec<u8>, Error> {
     for picture in pictures {
         let record = picture.label.filter(|_| picture.pixels.len() == 3_072);
         let label = record.ok_or_else(|| {
-            Error::Usage(format!("{}: --data needs CIFAR-10's archive or a .bin file", picture.name))
+            Error::Usage(format!(
+                "{}: --data needs CIFAR-10's archive or a .bin file",
+                picture.name
+            ))
         })?;
         bytes.push(label);
         bytes.extend(&picture.pixels);

@@ -68,8 +68,20 @@ const BARS: &[Bar] = &[
         Some(15e6),
         "SPU SEMI2K 348 MB, CrypTen 452 MB",
     ),
-    bar("  flights", "vit_cifar_flights", Form::Count, Some(150.0), "SPU SEMI2K 1837, CrypTen 1331"),
-    bar("  offline bytes", "vit_cifar_offline_bytes", Form::Bytes, Some(60e6), "not counted by the peers"),
+    bar(
+        "  flights",
+        "vit_cifar_flights",
+        Form::Count,
+        Some(150.0),
+        "SPU SEMI2K 1837, CrypTen 1331",
+    ),
+    bar(
+        "  offline bytes",
+        "vit_cifar_offline_bytes",
+        Form::Bytes,
+        Some(60e6),
+        "not counted by the peers",
+    ),
     bar("  model setup, once", "vit_cifar_setup_bytes", Form::Bytes, None, ""),
     bar(
         "  largest logit error",
@@ -115,7 +127,13 @@ impl Bar {
         let sign = if matches!(self.form, Form::Percent) { ">=" } else { "<=" };
         let measured = records.get(self.record);
         let met = match (measured, self.bar) {
-            (Some(x), Some(bar)) => if self.is_met(x, bar) { "yes" } else { "NO" },
+            (Some(x), Some(bar)) => {
+                if self.is_met(x, bar) {
+                    "yes"
+                } else {
+                    "NO"
+                }
+            }
             (None, Some(_)) => "not measured",
             (_, None) => "",
         };

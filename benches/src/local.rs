@@ -77,7 +77,8 @@ impl<'a> Local<'a> {
         let offline_s = start.elapsed().as_secs_f64();
 
         let (mut to_client, mut to_server) = local_pair("client", "server");
-        let party = |role: Role| Party { role, plan, weights: &self.weights[role.index()], watch: false };
+        let party =
+            |role: Role| Party { role, plan, weights: &self.weights[role.index()], watch: false };
         let start = Instant::now();
         let (server, client) = both(
             || run(&party(Role::Server), &mut to_client, server, &shares[0]),
@@ -87,7 +88,10 @@ impl<'a> Local<'a> {
         let online_s = start.elapsed().as_secs_f64();
         let planned = plan.online();
         if server.traffic != planned || client.traffic != planned {
-            return Err(Error::Check(format!("measured {:?}, planned {planned:?}", client.traffic)));
+            return Err(Error::Check(format!(
+                "measured {:?}, planned {planned:?}",
+                client.traffic
+            )));
         }
         let Evaluation { outputs, traffic, .. } = client;
         Ok(Evaluated { outputs, offline_s, online_s, traffic, offline_bytes })

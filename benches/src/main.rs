@@ -21,7 +21,8 @@ use sotto::{model::Model, report::table};
 use sotto_models::Arch;
 
 use crate::{
-    agreement::Agreement, error::Error, gemm::Speed, machine::Machine, record::Records, three::Timing,
+    agreement::Agreement, error::Error, gemm::Speed, machine::Machine, record::Records,
+    three::Timing,
 };
 
 #[global_allocator]
@@ -203,7 +204,9 @@ fn kernels(speeds: &[Speed]) -> String {
             format!("{:.1}", s.gmac_s),
         ]);
     }
-    format!("Kernels, one core, best of several (SPU's reaches about 2, torch's int64 about 5).\n{t}")
+    format!(
+        "Kernels, one core, best of several (SPU's reaches about 2, torch's int64 about 5).\n{t}"
+    )
 }
 
 #[cfg(test)]

@@ -39,7 +39,11 @@ pub fn count() -> usize {
 ///
 /// # Errors
 /// [`Error::Sotto`] when a party fails; [`Error::Check`] when a result is garbage or a count is not the plan's.
-pub fn measure(repeats: usize, bar: &ProgressBar, records: &mut Records) -> Result<Vec<Measured>, Error> {
+pub fn measure(
+    repeats: usize,
+    bar: &ProgressBar,
+    records: &mut Records,
+) -> Result<Vec<Measured>, Error> {
     let mut all = Vec::new();
     for op in OPS {
         bar.set_message(op.name);
@@ -127,8 +131,20 @@ impl Measured {
 /// The table and what to know about it.
 pub fn text(all: &[Measured]) -> String {
     let header = [
-        "function", "offline s", "online s", "total s", "offline", "sent", "flights", "error", "best peer", "peer s",
-        "sent ", "sends", "error ", "faster",
+        "function",
+        "offline s",
+        "online s",
+        "total s",
+        "offline",
+        "sent",
+        "flights",
+        "error",
+        "best peer",
+        "peer s",
+        "sent ",
+        "sends",
+        "error ",
+        "faster",
     ];
     let mut t = table(&header, 1);
     for measured in all {

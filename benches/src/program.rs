@@ -47,8 +47,17 @@ fn arguments(folder: &Path) -> Option<Vec<String>> {
     let target = folder.parent()?.to_str()?;
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     let args = [
-        "build", "-p", "sotto", "--bin", "sotto", "--profile", profile, "--target-dir", target,
-        "--manifest-path", manifest,
+        "build",
+        "-p",
+        "sotto",
+        "--bin",
+        "sotto",
+        "--profile",
+        profile,
+        "--target-dir",
+        target,
+        "--manifest-path",
+        manifest,
     ];
     Some(args.map(str::to_owned).to_vec())
 }

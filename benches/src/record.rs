@@ -52,7 +52,8 @@ impl Records {
             "date": machine.date(),
             "command": machine.command,
         });
-        let rest = self.0.iter().map(|r| json!({ "name": r.name, "value": r.value, "unit": r.unit }));
+        let rest =
+            self.0.iter().map(|r| json!({ "name": r.name, "value": r.value, "unit": r.unit }));
         Value::Array(std::iter::once(first).chain(rest).collect())
     }
 
@@ -117,6 +118,9 @@ mod tests {
         assert_eq!(list.len(), 5);
         assert_eq!(list[0]["command"], "sotto-bench --only gemm");
         assert!(list.iter().all(|r| r["value"].is_number() && r["unit"].is_string()));
-        assert_eq!(list[1], json!({ "name": "vit_cifar_flights", "value": 72.0, "unit": "flights" }));
+        assert_eq!(
+            list[1],
+            json!({ "name": "vit_cifar_flights", "value": 72.0, "unit": "flights" })
+        );
     }
 }

@@ -81,7 +81,12 @@ impl Timing<'_> {
     ///
     /// # Errors
     /// [`Error::Sotto`] when a process fails; [`Error::Check`] when a logit or a count is wrong.
-    pub fn run(&self, program: &Path, bar: &ProgressBar, records: &mut Records) -> Result<(), Error> {
+    pub fn run(
+        &self,
+        program: &Path,
+        bar: &ProgressBar,
+        records: &mut Records,
+    ) -> Result<(), Error> {
         let arch = &self.model.arch;
         let private = Private::new(arch, &self.model.calibration, 1, Options::default())?;
         let deployment = Deployment::new(program.to_owned())?;
@@ -172,8 +177,9 @@ impl Timing<'_> {
 }
 
 fn parse<T: DeserializeOwned>(line: &str) -> Result<T, Error> {
-    serde_json::from_str(line)
-        .map_err(|_| Error::Check("the client process stopped early; its messages are above".into()))
+    serde_json::from_str(line).map_err(|_| {
+        Error::Check("the client process stopped early; its messages are above".into())
+    })
 }
 
 /// Every image's measured counts are the plan's.

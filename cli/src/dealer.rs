@@ -153,11 +153,14 @@ impl Dealer {
                     false => (peer, name),
                 };
                 let key = (server.clone(), plan);
-                let model = self.models.lock().unwrap_or_else(|e| e.into_inner()).get(&key).cloned();
+                let model =
+                    self.models.lock().unwrap_or_else(|e| e.into_inner()).get(&key).cloned();
                 let refusal = match (&model, version) {
                     (_, v) if v != VERSION => Some(format!("it speaks version {VERSION}, not {v}")),
                     _ if !self.servers.contains(&server) || !self.clients.contains(&client) => {
-                        Some("it does not know both server and client; add them to its lists".into())
+                        Some(
+                            "it does not know both server and client; add them to its lists".into(),
+                        )
                     }
                     (None, _) => Some(format!(
                         "server `{server}` has not announced plan {}; start the server first",
@@ -184,7 +187,8 @@ impl Dealer {
         card: &crate::card::Card,
         plan: PlanHash,
     ) -> Result<Arc<Registered>, String> {
-        let private = card.trace().map_err(|e| format!("the announced model is not usable: {e}"))?;
+        let private =
+            card.trace().map_err(|e| format!("the announced model is not usable: {e}"))?;
         let own = private.plan.hash();
         if own != plan {
             return Err(format!(

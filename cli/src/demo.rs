@@ -13,7 +13,10 @@ use sotto_models::{
     float::{NoProbe, forward},
     images::{Fit, Picture, load, normalise},
 };
-use sotto_protocols::{simulate::{Coins, simulate}, weights::Matrix};
+use sotto_protocols::{
+    simulate::{Coins, simulate},
+    weights::Matrix,
+};
 
 use crate::{
     card::Card,
@@ -127,9 +130,12 @@ pub struct Summary {
 }
 
 fn top(logits: impl Iterator<Item = f64>) -> usize {
-    let best = logits.enumerate().fold((0, f64::MIN), |best, (i, x)| {
-        if x > best.1 { (i, x) } else { best }
-    });
+    let best = logits.enumerate().fold(
+        (0, f64::MIN),
+        |best, (i, x)| {
+            if x > best.1 { (i, x) } else { best }
+        },
+    );
     best.0
 }
 
@@ -239,8 +245,9 @@ fn absolute(path: &Path) -> Result<PathBuf, Error> {
 }
 
 fn parse<T: for<'a> Deserialize<'a>>(line: &str) -> Result<T, Error> {
-    serde_json::from_str(line)
-        .map_err(|_| Error::Check("the client process stopped early; its messages are above".into()))
+    serde_json::from_str(line).map_err(|_| {
+        Error::Check("the client process stopped early; its messages are above".into())
+    })
 }
 
 fn summarise(
@@ -266,9 +273,8 @@ fn summarise(
     let mean = |f: &dyn Fn(&CostLine) -> f64| -> f64 {
         lines.iter().map(|l| f(&l.costs)).sum::<f64>() / n / batch as f64
     };
-    let mut totals: Vec<f64> = (lines.iter())
-        .map(|l| (l.costs.offline_s + l.costs.online_s) / batch as f64)
-        .collect();
+    let mut totals: Vec<f64> =
+        (lines.iter()).map(|l| (l.costs.offline_s + l.costs.online_s) / batch as f64).collect();
     totals.sort_by(f64::total_cmp);
     let count = |f: &dyn Fn(&Compared) -> bool| results.iter().filter(|r| f(r)).count();
     let summary = Summary {
@@ -312,7 +318,8 @@ impl Summary {
 
     /// Prints the table and the four cost lines.
     pub fn print(&self, label: &dyn Fn(usize) -> String) {
-        let header = ["image", "true class", "private", "plaintext", "simulator", "max logit error"];
+        let header =
+            ["image", "true class", "private", "plaintext", "simulator", "max logit error"];
         let mut t = table(&header, 5);
         for r in &self.results {
             t.add_row(vec![
@@ -327,7 +334,11 @@ impl Summary {
         println!("{t}");
         println!(
             "{} images, {} correct; private = plaintext on {}, = simulator on {}; largest logit error {:.1e}\n",
-            self.images, self.correct, self.agree_plaintext, self.agree_simulator, self.max_logit_error
+            self.images,
+            self.correct,
+            self.agree_plaintext,
+            self.agree_simulator,
+            self.max_logit_error
         );
         let p = &self.planned;
         let mut t = table(&["cost", "measured", "planned", "flights", "planned ", "seconds"], 1);

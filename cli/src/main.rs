@@ -15,7 +15,12 @@ use sotto::{
     model::Model,
     report, server,
 };
-use sotto_models::{Private, images::{Fit, load}, private::{Options, Reveal, Tables}, format::MaxKind};
+use sotto_models::{
+    Private,
+    format::MaxKind,
+    images::{Fit, load},
+    private::{Options, Reveal, Tables},
+};
 use sotto_net::Identity;
 
 #[global_allocator]
@@ -216,7 +221,11 @@ fn run(command: Command) -> Result<(), Error> {
                     "gates": report::plan_lines(&private.plan),
                 }));
             }
-            println!("{}\n{}", report::plan_table(&private.plan), report::plan_summary(&private.plan));
+            println!(
+                "{}\n{}",
+                report::plan_table(&private.plan),
+                report::plan_summary(&private.plan)
+            );
             Ok(())
         }
         Command::Calibrate { model, images, count } => {
@@ -262,32 +271,33 @@ fn infer(
         Ok(pictures)
     };
     let mut failed = None;
-    let results = client::run(&loaded, folder(config), load_all, &progress, |client, results, all| {
-        if setup.is_none() {
-            bar.set_message("images");
-            bar.set_position(0);
-            bar.set_length(all as u64);
-        }
-        let first = setup.is_none();
-        let line = setup.get_or_insert(demo::SetupLine {
-            setup_bytes: client.setup_bytes,
-            setup_s: client.setup_s,
-        });
-        bar.inc(results.len() as u64);
-        if json_lines {
-            let print = || -> Result<(), Box<dyn std::error::Error>> {
-                let mut out = std::io::stdout().lock();
-                if first {
-                    writeln!(out, "{}", serde_json::to_string(line)?)?;
-                }
-                for r in results {
-                    writeln!(out, "{}", serde_json::to_string(r)?)?;
-                }
-                Ok(out.flush()?)
-            };
-            failed = failed.take().or(print().err().map(|e| e.to_string()));
-        }
-    })?;
+    let results =
+        client::run(&loaded, folder(config), load_all, &progress, |client, results, all| {
+            if setup.is_none() {
+                bar.set_message("images");
+                bar.set_position(0);
+                bar.set_length(all as u64);
+            }
+            let first = setup.is_none();
+            let line = setup.get_or_insert(demo::SetupLine {
+                setup_bytes: client.setup_bytes,
+                setup_s: client.setup_s,
+            });
+            bar.inc(results.len() as u64);
+            if json_lines {
+                let print = || -> Result<(), Box<dyn std::error::Error>> {
+                    let mut out = std::io::stdout().lock();
+                    if first {
+                        writeln!(out, "{}", serde_json::to_string(line)?)?;
+                    }
+                    for r in results {
+                        writeln!(out, "{}", serde_json::to_string(r)?)?;
+                    }
+                    Ok(out.flush()?)
+                };
+                failed = failed.take().or(print().err().map(|e| e.to_string()));
+            }
+        })?;
     bar.finish_and_clear();
     if let Some(why) = failed {
         return Err(Error::Config(format!("results cannot be printed: {why}")));
@@ -299,7 +309,10 @@ fn infer(
     if as_json {
         return json(&serde_json::json!({ "setup": setup, "results": results }));
     }
-    let mut t = report::table(&["image", "class", "logit", "offline s", "online s", "online", "flights"], 2);
+    let mut t = report::table(
+        &["image", "class", "logit", "offline s", "online s", "online", "flights"],
+        2,
+    );
     for r in &results {
         t.add_row(vec![
             r.name.clone(),

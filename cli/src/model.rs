@@ -84,7 +84,8 @@ impl Model {
         let hash = sotto_models::calibration::hex(&self.weights.hash());
         if self.calibration.weights != hash {
             return Err(Error::Config(
-                "calibration.toml was recorded with other weights: run `sotto calibrate` again".into(),
+                "calibration.toml was recorded with other weights: run `sotto calibrate` again"
+                    .into(),
             ));
         }
         Ok(self)

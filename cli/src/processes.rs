@@ -76,7 +76,8 @@ impl Running {
     /// [`Error::Config`] when it cannot be waited for.
     pub fn wait(&mut self) -> Result<i32, Error> {
         let status = self.child.wait();
-        let status = status.map_err(|e| Error::Config(format!("the {} process: {e}", self.name)))?;
+        let status =
+            status.map_err(|e| Error::Config(format!("the {} process: {e}", self.name)))?;
         Ok(status.code().unwrap_or(-1))
     }
 
@@ -155,7 +156,11 @@ impl Deployment {
     ///
     /// # Errors
     /// [`Error::Config`] when it does not start.
-    pub fn dealer(&self, deadline: u64, at: Option<SocketAddr>) -> Result<(Running, SocketAddr), Error> {
+    pub fn dealer(
+        &self,
+        deadline: u64,
+        at: Option<SocketAddr>,
+    ) -> Result<(Running, SocketAddr), Error> {
         let listen = format!("listen = \"{}\"\n", at.unwrap_or(LOCAL));
         let text = format!(
             "{}[[servers]]\nname = \"server\"\ncertificate = \"server.cert\"\n\

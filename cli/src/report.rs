@@ -145,8 +145,16 @@ pub fn plan_lines(plan: &Plan) -> Vec<PlanLine> {
 pub fn plan_table(plan: &Plan) -> Table {
     let mut table = table(
         &[
-            "layer", "gate", "shape", "width", "scale", "flights", "server sends", "client sends",
-            "offline", "online mult-adds",
+            "layer",
+            "gate",
+            "shape",
+            "width",
+            "scale",
+            "flights",
+            "server sends",
+            "client sends",
+            "offline",
+            "online mult-adds",
         ],
         3,
     );
@@ -180,9 +188,8 @@ pub fn plan_summary(plan: &Plan) -> String {
     let planned = Counts::planned(plan);
     let online = plan.online();
     let work = plan.nodes.iter().map(|n| n.gate.work());
-    let (dealer, offline, server) = work.fold((0, 0, 0), |(d, c, s), w| {
-        (d + w.dealer, c + w.offline[1], s + w.online[0])
-    });
+    let (dealer, offline, server) =
+        work.fold((0, 0, 0), |(d, c, s), w| (d + w.dealer, c + w.offline[1], s + w.online[0]));
     format!(
         "setup    {} once for each client\n\
          offline  {} (dealer: {} multiply-adds, client: {})\n\

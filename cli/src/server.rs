@@ -56,7 +56,8 @@ pub fn run(
     base: &Path,
     ready: impl FnOnce(std::net::SocketAddr),
 ) -> Result<(), Error> {
-    let named = config.model.to_str().is_some_and(|n| ["demo", "vit_cifar", "vit_tiny"].contains(&n));
+    let named =
+        config.model.to_str().is_some_and(|n| ["demo", "vit_cifar", "vit_tiny"].contains(&n));
     let model = Model::find(&if named { config.model.clone() } else { base.join(&config.model) })?;
     let card = Card {
         arch: model.arch.to_toml(),
@@ -107,9 +108,9 @@ impl Server {
     fn converse(&self, link: &mut QuicLink) -> Result<(), Error> {
         let hello: ClientHello = messages::recv(link, step::HELLO)?;
         let refusal = match (&hello.model, hello.version) {
-            (_, v) if v != VERSION => Some(format!(
-                "it speaks version {VERSION}, you {v}; run the same version of sotto"
-            )),
+            (_, v) if v != VERSION => {
+                Some(format!("it speaks version {VERSION}, you {v}; run the same version of sotto"))
+            }
             (Some(m), _) if *m != self.model_hash => Some(format!(
                 "it serves model {}, you ask for {m}; correct `model` in the client's configuration",
                 self.model_hash
@@ -153,10 +154,11 @@ impl Server {
                     }
                 },
                 Ok(Request::Infer { id }) => {
-                    let ready = supply.take(id, self.patience())?.ok_or_else(|| Error::Refused {
-                        peer: link.peer().to_owned(),
-                        why: format!("it asks for batch {id}, which is burnt"),
-                    })?;
+                    let ready =
+                        supply.take(id, self.patience())?.ok_or_else(|| Error::Refused {
+                            peer: link.peer().to_owned(),
+                            why: format!("it asks for batch {id}, which is burnt"),
+                        })?;
                     let party = Party {
                         role: Role::Server,
                         plan: &self.plan,

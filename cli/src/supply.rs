@@ -90,7 +90,9 @@ struct State {
 
 impl State {
     fn total(&self) -> usize {
-        self.waiting.len() + usize::from(self.staging.is_some()) + usize::from(self.staged.is_some())
+        self.waiting.len()
+            + usize::from(self.staging.is_some())
+            + usize::from(self.staged.is_some())
     }
 
     fn first(&self) -> Option<u64> {

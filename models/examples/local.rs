@@ -86,7 +86,10 @@ fn main() {
             let party = Party { role: Role::Client, plan, weights: &masked, watch: false };
             party.evaluate(&mut b, client, &[input]).expect("local").outputs
         });
-        println!("deal {dealt:?} stage server {staged_server:?} client {staged_client:?} online {:?}", t.elapsed());
+        println!(
+            "deal {dealt:?} stage server {staged_server:?} client {staged_client:?} online {:?}",
+            t.elapsed()
+        );
         let truth = forward(&arch, &weights, image, &mut NoProbe);
         for (a, b) in truth.iter().zip(&private.decode(&logits[0])[0]) {
             let e = (f64::from(*a) - b).abs();

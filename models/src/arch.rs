@@ -261,12 +261,7 @@ impl Arch {
         }
         lasts("attention", self.attention.len(), self.layers, "layers")?;
         for (layer, kinds) in self.attention.iter().enumerate() {
-            lasts(
-                &format!("attention[{layer}]"),
-                kinds.len(),
-                self.heads,
-                "heads",
-            )?;
+            lasts(&format!("attention[{layer}]"), kinds.len(), self.heads, "heads")?;
         }
         lasts("activation", self.activation.len(), self.layers, "layers")?;
         if !self.labels.is_empty() {
@@ -289,18 +284,10 @@ impl Arch {
     pub fn hash(&self) -> [u8; 32] {
         let mut h = blake3::Hasher::new_derive_key("sottovoce 2025 vit architecture v1");
         let text = |h: &mut blake3::Hasher, s: &str| {
-            h.update(&(s.len() as u64).to_le_bytes())
-                .update(s.as_bytes());
+            h.update(&(s.len() as u64).to_le_bytes()).update(s.as_bytes());
         };
         text(&mut h, &self.name);
-        let sizes = [
-            self.image,
-            self.channels,
-            self.patch,
-            self.dim,
-            self.heads,
-            self.mlp,
-        ];
+        let sizes = [self.image, self.channels, self.patch, self.dim, self.heads, self.mlp];
         for n in sizes.into_iter().chain([self.classes, self.layers]) {
             h.update(&(n as u64).to_le_bytes());
         }
@@ -324,11 +311,7 @@ fn within(field: &str, n: usize, low: usize, high: usize) -> Result<(), Error> {
     if (low..=high).contains(&n) {
         return Ok(());
     }
-    let accepted = if low == high {
-        low.to_string()
-    } else {
-        format!("{low} to {high}")
-    };
+    let accepted = if low == high { low.to_string() } else { format!("{low} to {high}") };
     Err(Error::arch(field, format!("is {n}; accepted: {accepted}")))
 }
 
@@ -336,20 +319,14 @@ fn divides(field: &str, n: usize, of: &str, whole: usize) -> Result<(), Error> {
     if whole.is_multiple_of(n) {
         return Ok(());
     }
-    Err(Error::arch(
-        field,
-        format!("is {n}; accepted: a divisor of `{of}` = {whole}"),
-    ))
+    Err(Error::arch(field, format!("is {n}; accepted: a divisor of `{of}` = {whole}")))
 }
 
 fn lasts(field: &str, n: usize, expected: usize, what: &str) -> Result<(), Error> {
     if n == expected {
         return Ok(());
     }
-    Err(Error::arch(
-        field,
-        format!("has {n} entries; expected `{what}` = {expected}"),
-    ))
+    Err(Error::arch(field, format!("has {n} entries; expected `{what}` = {expected}")))
 }
 
 #[cfg(test)]
@@ -361,18 +338,9 @@ mod tests {
         let (cifar, tiny) = (Arch::vit_cifar(), Arch::vit_tiny());
         cifar.validate().unwrap();
         tiny.validate().unwrap();
-        assert_eq!(
-            (cifar.tokens(), cifar.head_dim(), cifar.parameters()),
-            (65, 64, 3_716_874)
-        );
-        assert_eq!(
-            (tiny.tokens(), tiny.head_dim(), tiny.parameters()),
-            (257, 16, 2_765_960)
-        );
-        assert_eq!(
-            (cifar.label(3), tiny.label(3)),
-            ("cat".into(), "class 3".into())
-        );
+        assert_eq!((cifar.tokens(), cifar.head_dim(), cifar.parameters()), (65, 64, 3_716_874));
+        assert_eq!((tiny.tokens(), tiny.head_dim(), tiny.parameters()), (257, 16, 2_765_960));
+        assert_eq!((cifar.label(3), tiny.label(3)), ("cat".into(), "class 3".into()));
         assert_eq!(cifar.name, "vit_7_4_32");
     }
 
@@ -393,20 +361,14 @@ mod tests {
     fn syntax_errors_name_what_is_accepted() {
         let text = Arch::vit(1, 1, 4, 4, 4, 4, 2).to_toml();
         for (old, new, part) in [
-            (
-                "softmax",
-                "sofmax",
-                "expected one of `softmax`, `relu`, `linear`",
-            ),
+            ("softmax", "sofmax", "expected one of `softmax`, `relu`, `linear`"),
             ("gelu", "silu", "expected one of `gelu`, `relu`, `none`"),
             ("mlp", "mpl", "unknown field `mpl`"),
             ("dim = 4", "dim = -4", "dim"),
             ("dim = 4\n", "", "missing field `dim`"),
         ] {
             assert!(text.contains(old), "{old} is not in {text}");
-            let said = Arch::from_toml(&text.replacen(old, new, 1))
-                .unwrap_err()
-                .to_string();
+            let said = Arch::from_toml(&text.replacen(old, new, 1)).unwrap_err().to_string();
             assert!(said.contains(part), "{said}");
         }
         let long = " ".repeat(MAX_TEXT + 1);

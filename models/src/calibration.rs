@@ -95,7 +95,9 @@ impl Calibration {
         let range = self.layers.get(layer).and_then(|l| l.get(name));
         match range {
             Some(r) if r.min <= r.max && r.size() <= LARGEST => Ok(*r),
-            Some(_) => Err(Error::Calibration(format!("layer {layer}: `{name}` is not a range within {LARGEST}"))),
+            Some(_) => Err(Error::Calibration(format!(
+                "layer {layer}: `{name}` is not a range within {LARGEST}"
+            ))),
             None => Err(Error::Calibration(format!(
                 "layer {layer} has no range of `{name}`; calibrate this architecture again"
             ))),

@@ -130,13 +130,7 @@ pub fn forward(arch: &Arch, weights: &Weights, image: &[f32], probe: &mut dyn Pr
     }
     let names = ["norm.centred", "norm.var", "norm.out"];
     let class_token = x.slice(s![..1, ..]).to_owned();
-    let h = layer_norm(
-        &class_token,
-        weights.norm("norm"),
-        arch.layers,
-        names,
-        probe,
-    );
+    let h = layer_norm(&class_token, weights.norm("norm"), arch.layers, names, probe);
     let logits = linear(&h, weights.linear("head"));
     probe.see(arch.layers, "logits", flat(&logits));
     logits.into_iter().collect()
@@ -227,10 +221,7 @@ fn attend(
     see("attn.head.scores", flat(&a));
     match kind {
         Attention::Softmax => {
-            let row_max = a
-                .rows()
-                .into_iter()
-                .map(|r| r.fold(f32::NEG_INFINITY, |m, &x| m.max(x)));
+            let row_max = a.rows().into_iter().map(|r| r.fold(f32::NEG_INFINITY, |m, &x| m.max(x)));
             let row_max: Vec<f32> = row_max.collect();
             see("attn.head.row_max", &row_max);
             for (mut row, max) in a.rows_mut().into_iter().zip(row_max) {
@@ -248,11 +239,7 @@ fn attend(
     let row_sum: Vec<f32> = a.rows().into_iter().map(|row| row.sum()).collect();
     see("attn.head.row_sum", &row_sum);
     see("attn.head.unnormalised", flat(&out));
-    let eps = if kind == Attention::Relu {
-        RELU_EPS
-    } else {
-        0.0
-    };
+    let eps = if kind == Attention::Relu { RELU_EPS } else { 0.0 };
     for (mut row, sum) in out.rows_mut().into_iter().zip(row_sum) {
         row /= sum + eps;
     }
@@ -283,11 +270,7 @@ fn product(scale: f32, a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>) -> Array2
 fn view(values: &[f32], rows: usize, columns: usize) -> ArrayView2<'_, f32> {
     // Checked here because `from_shape` takes longer slices too.
     let n = values.len();
-    assert_eq!(
-        n,
-        rows * columns,
-        "{n} values are not a {rows} x {columns} matrix"
-    );
+    assert_eq!(n, rows * columns, "{n} values are not a {rows} x {columns} matrix");
     ArrayView2::from_shape((rows, columns), values).expect("the length was just checked")
 }
 
@@ -307,20 +290,14 @@ mod tests {
     fn mixed(image: usize) -> Arch {
         use Attention::*;
         let mut arch = Arch::vit(3, 2, 16, 24, image, 4, 5);
-        arch.attention = vec![
-            vec![Softmax, Relu],
-            vec![Relu, Linear],
-            vec![Linear, Softmax],
-        ];
+        arch.attention = vec![vec![Softmax, Relu], vec![Relu, Linear], vec![Linear, Softmax]];
         arch.activation = vec![Activation::Relu, Activation::Gelu, Activation::None];
         arch
     }
 
     fn picture(arch: &Arch) -> Vec<f32> {
         let count = 3 * arch.image * arch.image;
-        (0..count)
-            .map(|i| ((i * 7919 % 1009) as f32 / 504.5 - 1.0) * 1.7)
-            .collect()
+        (0..count).map(|i| ((i * 7919 % 1009) as f32 / 504.5 - 1.0) * 1.7).collect()
     }
 
     #[derive(Default)]
@@ -341,10 +318,7 @@ mod tests {
 
     impl Record {
         fn all(&self, layer: usize, name: &str) -> Vec<&[f32]> {
-            let of = self
-                .seen
-                .iter()
-                .filter(|(l, n, _)| *l == layer && *n == name);
+            let of = self.seen.iter().filter(|(l, n, _)| *l == layer && *n == name);
             of.map(|(_, _, values)| &values[..]).collect()
         }
     }
@@ -361,9 +335,7 @@ mod tests {
                 let bias = map.bias.map_or(0.0, |b| b[o] as f64);
                 bias + w.iter().zip(x).map(|(&w, x)| w as f64 * x).sum::<f64>()
             };
-            rows.iter()
-                .map(|x| (0..map.outputs).map(|o| one(x, o)).collect())
-                .collect()
+            rows.iter().map(|x| (0..map.outputs).map(|o| one(x, o)).collect()).collect()
         }
 
         fn norm(rows: &Rows, norm: Norm<'_>) -> Rows {
@@ -388,11 +360,7 @@ mod tests {
 
         pub fn forward(arch: &Arch, weights: &Weights, image: &[f32]) -> Vec<f64> {
             let (p, side, dh, n) = (arch.patch, arch.image, arch.head_dim(), arch.tokens());
-            let class: Vec<f64> = weights
-                .values("cls_token")
-                .iter()
-                .map(|&x| x as f64)
-                .collect();
+            let class: Vec<f64> = weights.values("cls_token").iter().map(|&x| x as f64).collect();
             let mut x = vec![class];
             for t in 0..n - 1 {
                 let (row, column) = (t / (side / p) * p, t % (side / p) * p);
@@ -403,12 +371,7 @@ mod tests {
                 x.extend(apply(&vec![patch], weights.linear("patch_embed")));
             }
             let positions = weights.values("pos_embed").chunks(arch.dim);
-            x = add(
-                &x,
-                &positions
-                    .map(|r| r.iter().map(|&x| x as f64).collect())
-                    .collect(),
-            );
+            x = add(&x, &positions.map(|r| r.iter().map(|&x| x as f64).collect()).collect());
             for layer in 0..arch.layers {
                 let block = weights.block(layer);
                 let qkv = apply(&norm(&x, block.norm1), block.qkv);
@@ -450,21 +413,15 @@ mod tests {
                 }
                 x = add(&x, &apply(&hidden, block.fc2));
             }
-            apply(
-                &norm(&vec![x.swap_remove(0)], weights.norm("norm")),
-                weights.linear("head"),
-            )
-            .remove(0)
+            apply(&norm(&vec![x.swap_remove(0)], weights.norm("norm")), weights.linear("head"))
+                .remove(0)
         }
     }
 
     fn close(got: &[f32], expected: &[f64], bound: f64) {
         assert_eq!(got.len(), expected.len());
         for (g, e) in got.iter().zip(expected) {
-            assert!(
-                (*g as f64 - e).abs() <= bound * (1.0 + e.abs()),
-                "{g} is not {e}"
-            );
+            assert!((*g as f64 - e).abs() <= bound * (1.0 + e.abs()), "{g} is not {e}");
         }
     }
 
@@ -515,12 +472,7 @@ mod tests {
 
     #[test]
     fn gelu_by_hand() {
-        let known = [
-            (0.0, 0.0),
-            (1.0, 0.841344746),
-            (-1.0, -0.158655254),
-            (3.0, 2.995950306),
-        ];
+        let known = [(0.0, 0.0), (1.0, 0.841344746), (-1.0, -0.158655254), (3.0, 2.995950306)];
         for (x, y) in known {
             close(&[gelu(x)], &[y], 3e-7);
         }
@@ -530,11 +482,7 @@ mod tests {
     #[test]
     fn large_scores_do_not_overflow() {
         let q = Array2::from_elem((3, 2), 40.0f32);
-        let out = attend(
-            Attention::Softmax,
-            [q.view(), q.view(), q.view()],
-            &mut |_, _| (),
-        );
+        let out = attend(Attention::Softmax, [q.view(), q.view(), q.view()], &mut |_, _| ());
         assert!(out.iter().all(|x| (x - 40.0).abs() < 1e-4));
     }
 
@@ -542,12 +490,7 @@ mod tests {
     fn probes_see_every_intermediate() {
         let arch = mixed(16);
         let mut record = Record::default();
-        let logits = forward(
-            &arch,
-            &Weights::random(&arch, 1),
-            &picture(&arch),
-            &mut record,
-        );
+        let logits = forward(&arch, &Weights::random(&arch, 1), &picture(&arch), &mut record);
         let seen: BTreeSet<&str> = record.seen.iter().map(|(_, name, _)| *name).collect();
         assert_eq!(seen, NAMES.into_iter().collect());
         assert_eq!(record.all(3, "logits"), [&logits[..]]);
@@ -576,21 +519,12 @@ mod tests {
             assert_eq!(all.len(), times, "{name}");
             assert!(all.iter().all(|values| values.len() == count), "{name}");
         }
-        let kinds: Vec<_> = record
-            .heads
-            .iter()
-            .map(|h| arch.attention[h.0][h.1] == h.2)
-            .collect();
+        let kinds: Vec<_> = record.heads.iter().map(|h| arch.attention[h.0][h.1] == h.2).collect();
         assert_eq!(kinds, [true; 6]);
         // The MLP's residual starts from the norm's output.
         let [base, more, sum] =
             ["ln2.out", "fc2.out", "residual2"].map(|name| record.all(1, name)[0]);
-        assert!(
-            base.iter()
-                .zip(more)
-                .zip(sum)
-                .all(|((a, b), c)| a + b == *c)
-        );
+        assert!(base.iter().zip(more).zip(sum).all(|((a, b), c)| a + b == *c));
     }
 
     #[test]
@@ -604,9 +538,7 @@ mod tests {
         let read = |name| -> Vec<f32> {
             let tensor = case.tensor(name).unwrap();
             let words = tensor.data().chunks_exact(4);
-            words
-                .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
-                .collect()
+            words.map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
         };
         let wide = |name| -> Vec<f64> { read(name).into_iter().map(f64::from).collect() };
         let mut record = Record::default();

@@ -144,11 +144,8 @@ impl Format {
         let mut layers = Vec::new();
         for i in 0..arch.layers {
             let proj_width = open2(i)? + WEIGHT;
-            let (softmax, relu, linear) = (
-                softmax(arch, cal, i, max)?,
-                relu(arch, cal, i)?,
-                linear(arch, cal, i)?,
-            );
+            let (softmax, relu, linear) =
+                (softmax(arch, cal, i, max)?, relu(arch, cal, i)?, linear(arch, cal, i)?);
             let needs = (softmax.iter())
                 .flat_map(|(s, _, d)| [s.product_width, d.product_width])
                 .chain(relu.iter().flat_map(|(s, d)| [s.product_width, d.product_width]))
@@ -263,21 +260,13 @@ fn norm(
              its factor; a smaller range of the attention's values is needed"
         )));
     };
-    Ok(NormFormat {
-        width,
-        squares: window,
-        k,
-        slope_scale: room.min(18) - lo,
-    })
+    Ok(NormFormat { width, squares: window, k, slope_scale: room.min(18) - lo })
 }
 
 /// Scores of `score_bits` integer bits at `scale`.
 fn score_format(score_bits: u32, scale: u32) -> ScoreFormat {
     let width = (scale + score_bits + MARGIN + 1).max(SCORE + 6);
-    ScoreFormat {
-        product_width: width + 2 * ACTIVATION - scale,
-        score: (width, scale),
-    }
+    ScoreFormat { product_width: width + 2 * ACTIVATION - scale, score: (width, scale) }
 }
 
 fn divide_format(
@@ -393,10 +382,7 @@ fn linear(arch: &Arch, cal: &Calibration, layer: usize) -> Result<Option<LinearF
     let root = (arch.head_dim() as f64).sqrt();
     // The first product as it is computed, with the query's factor where the query is in it.
     let (first, operand) = match arch.head_dim() < arch.tokens() {
-        true => (
-            cal.range(layer, "linear.kv")?.size(),
-            cal.range(layer, "q")?.size() * factor,
-        ),
+        true => (cal.range(layer, "linear.kv")?.size(), cal.range(layer, "q")?.size() * factor),
         false => (
             cal.range(layer, "linear.scores")?.size() * root * factor,
             cal.range(layer, "v")?.size(),

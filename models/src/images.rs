@@ -78,15 +78,9 @@ pub fn load(path: &Path, arch: &Arch, fit: Fit, limit: usize) -> Result<Vec<Pict
     let name = file_name(path);
     let mut file = File::open(path).map_err(Error::io(path))?;
     let mut magic = Vec::new();
-    file.by_ref()
-        .take(2)
-        .read_to_end(&mut magic)
-        .map_err(Error::io(path))?;
+    file.by_ref().take(2).read_to_end(&mut magic).map_err(Error::io(path))?;
     let whole = Cursor::new(magic.clone()).chain(file);
-    if path
-        .extension()
-        .is_some_and(|e| e.eq_ignore_ascii_case("bin"))
-    {
+    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("bin")) {
         read_cifar(BufReader::new(whole), &name, arch, fit, limit)
     } else if magic == [0x1f, 0x8b] {
         read_cifar_archive(whole, &name, Split::Test, arch, fit, limit)
@@ -94,10 +88,7 @@ pub fn load(path: &Path, arch: &Arch, fit: Fit, limit: usize) -> Result<Vec<Pict
         Ok(Vec::new())
     } else {
         let mut bytes = Vec::new();
-        whole
-            .take(MAX_FILE + 1)
-            .read_to_end(&mut bytes)
-            .map_err(Error::io(path))?;
+        whole.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
         Ok(vec![decode(&bytes, &name, arch, fit)?])
     }
 }
@@ -118,10 +109,7 @@ pub fn read_cifar(
     while pictures.len() < limit {
         let offset = (pictures.len() * CIFAR_RECORD) as u64;
         let mut record = Vec::with_capacity(CIFAR_RECORD);
-        let read = from
-            .by_ref()
-            .take(CIFAR_RECORD as u64)
-            .read_to_end(&mut record);
+        let read = from.by_ref().take(CIFAR_RECORD as u64).read_to_end(&mut record);
         read.map_err(|e| Error::picture(file, format!("after offset {offset}: {e}")))?;
         if record.is_empty() && !pictures.is_empty() {
             break;
@@ -145,11 +133,7 @@ pub fn read_cifar(
         } else {
             planes(fitted(interleaved(&record[1..]), &name, arch, fit)?)
         };
-        pictures.push(Picture {
-            pixels,
-            label: Some(label),
-            name,
-        });
+        pictures.push(Picture { pixels, label: Some(label), name });
     }
     Ok(pictures)
 }
@@ -233,11 +217,7 @@ pub fn decode(bytes: &[u8], file: &str, arch: &Arch, fit: Fit) -> Result<Picture
     let mut picture = DynamicImage::from_decoder(decoder).map_err(bad)?;
     picture.apply_orientation(orientation);
     let pixels = planes(fitted(picture, file, arch, fit)?);
-    Ok(Picture {
-        pixels,
-        label: None,
-        name: file.to_string(),
-    })
+    Ok(Picture { pixels, label: None, name: file.to_string() })
 }
 
 /// The model's input: pixels / 255, less the mean of their plane, over its standard deviation.
@@ -246,11 +226,7 @@ pub fn decode(bytes: &[u8], file: &str, arch: &Arch, fit: Fit) -> Result<Picture
 /// Where the picture does not have the model's size.
 pub fn normalise(arch: &Arch, picture: &Picture) -> Vec<f32> {
     let plane = arch.image * arch.image;
-    assert_eq!(
-        picture.pixels.len(),
-        3 * plane,
-        "normalise: a picture of another model's size"
-    );
+    assert_eq!(picture.pixels.len(), 3 * plane, "normalise: a picture of another model's size");
     let mut out = Vec::with_capacity(picture.pixels.len());
     for (c, pixels) in picture.pixels.chunks_exact(plane).enumerate() {
         let (mean, std) = (arch.mean[c], arch.std[c]);
@@ -267,10 +243,7 @@ pub fn normalise(arch: &Arch, picture: &Picture) -> Vec<f32> {
 pub fn patches(arch: &Arch, image: &[f32]) -> Vec<f32> {
     let (side, p) = (arch.image, arch.patch);
     let (got, expected) = (image.len(), arch.channels * side * side);
-    assert_eq!(
-        got, expected,
-        "patches: a picture of {got} numbers for a model of {expected}"
-    );
+    assert_eq!(got, expected, "patches: a picture of {got} numbers for a model of {expected}");
     let mut out = Vec::with_capacity(got);
     for top in (0..side).step_by(p) {
         for left in (0..side).step_by(p) {
@@ -285,10 +258,7 @@ pub fn patches(arch: &Arch, image: &[f32]) -> Vec<f32> {
 }
 
 fn file_name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or(path.as_os_str())
-        .to_string_lossy()
-        .into_owned()
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
 fn exact((width, height): (u32, u32), file: &str, arch: &Arch) -> Result<(), Error> {
@@ -320,9 +290,7 @@ fn fitted(picture: DynamicImage, file: &str, arch: &Arch, fit: Fit) -> Result<Dy
 
 fn planes(picture: DynamicImage) -> Vec<u8> {
     let rgb = picture.into_rgb8();
-    (0..3)
-        .flat_map(|c| rgb.pixels().map(move |pixel| pixel.0[c]))
-        .collect()
+    (0..3).flat_map(|c| rgb.pixels().map(move |pixel| pixel.0[c])).collect()
 }
 
 /// A CIFAR record's planes as a picture.
@@ -401,18 +369,12 @@ mod tests {
         let read = |bytes: &[u8]| refusal(read_cifar(bytes, "x.bin", &arch, Fit::Exact, 9));
         let said = read(&records(&[1, 2])[..5000]);
         assert!(said.contains("x.bin: ends at offset 5000"), "{said}");
-        assert!(
-            said.contains("starts at offset 3073 (1927 of 3073 bytes)"),
-            "{said}"
-        );
+        assert!(said.contains("starts at offset 3073 (1927 of 3073 bytes)"), "{said}");
         assert!(read(&records(&[1, 10])).contains("x.bin: label 10 at offset 3073"));
         assert!(read(&[]).contains("ends at offset 0"));
         let bytes = records(&[1]);
         let said = refusal(read_cifar(&bytes[..], "x.bin", &small(), Fit::Exact, 9));
-        assert!(
-            said.contains("x.bin#0: has 32 x 32 pixels; `vit_1_1_8` takes 8 x 8"),
-            "{said}"
-        );
+        assert!(said.contains("x.bin#0: has 32 x 32 pixels; `vit_1_1_8` takes 8 x 8"), "{said}");
         let resized = read_cifar(&bytes[..], "x.bin", &small(), Fit::Resize, 9).unwrap();
         assert_eq!(resized[0].pixels.len(), 3 * 64);
     }
@@ -443,24 +405,13 @@ mod tests {
     fn bad_archives_are_refused() {
         let arch = Arch::vit_cifar();
         let read = |bytes: &[u8]| {
-            refusal(read_cifar_archive(
-                bytes,
-                "c.tar.gz",
-                Split::Test,
-                &arch,
-                Fit::Exact,
-                9,
-            ))
+            refusal(read_cifar_archive(bytes, "c.tar.gz", Split::Test, &arch, Fit::Exact, 9))
         };
         let other = archive(&[("c/other.bin", records(&[1]))]);
         assert!(read(&other).contains("c.tar.gz: has no `test_batch.bin`"));
-        let noise: Vec<u8> = (0..40_000u32)
-            .map(|i| (i.wrapping_mul(2654435761) >> 24) as u8)
-            .collect();
-        let noise: Vec<u8> = noise
-            .chunks(3072)
-            .flat_map(|c| [&[1][..], c].concat())
-            .collect();
+        let noise: Vec<u8> =
+            (0..40_000u32).map(|i| (i.wrapping_mul(2654435761) >> 24) as u8).collect();
+        let noise: Vec<u8> = noise.chunks(3072).flat_map(|c| [&[1][..], c].concat()).collect();
         let whole = archive(&[("c/test_batch.bin", noise[..4 * CIFAR_RECORD].to_vec())]);
         let said = read(&whole[..whole.len() / 2]);
         assert!(said.contains("c.tar.gz"), "{said}");
@@ -472,17 +423,9 @@ mod tests {
     #[test]
     fn pictures_are_decoded_into_planes() {
         let picture = coloured(8, 8);
-        let png = decode(
-            &encoded(&picture, ImageFormat::Png),
-            "a.png",
-            &small(),
-            Fit::Exact,
-        )
-        .unwrap();
-        assert_eq!(
-            (png.pixels[1], png.pixels[64 + 8], png.pixels[128]),
-            (1, 1, 77)
-        );
+        let png =
+            decode(&encoded(&picture, ImageFormat::Png), "a.png", &small(), Fit::Exact).unwrap();
+        assert_eq!((png.pixels[1], png.pixels[64 + 8], png.pixels[128]), (1, 1, 77));
         assert_eq!((png.label, png.name.as_str()), (None, "a.png"));
         let jpeg = encoded(&picture, ImageFormat::Jpeg);
         let jpeg = decode(&jpeg, "a.jpg", &small(), Fit::Exact).unwrap();
@@ -490,9 +433,7 @@ mod tests {
         assert!(png.pixels.iter().zip(&jpeg.pixels).all(near));
         let mut clear = Cursor::new(Vec::new());
         let pixel = image::Rgba([9, 8, 7, 0]);
-        RgbaImage::from_pixel(8, 8, pixel)
-            .write_to(&mut clear, ImageFormat::Png)
-            .unwrap();
+        RgbaImage::from_pixel(8, 8, pixel).write_to(&mut clear, ImageFormat::Png).unwrap();
         let clear = decode(clear.get_ref(), "a.png", &small(), Fit::Exact).unwrap();
         assert_eq!((clear.pixels[0], clear.pixels[191]), (9, 7));
     }
@@ -502,20 +443,13 @@ mod tests {
         let wide = encoded(&coloured(40, 16), ImageFormat::Png);
         let said = refusal(decode(&wide, "w.png", &small(), Fit::Exact));
         assert!(said.contains("w.png: has 40 x 16 pixels"), "{said}");
-        assert!(
-            said.contains("takes 8 x 8 (--resize crops and scales)"),
-            "{said}"
-        );
+        assert!(said.contains("takes 8 x 8 (--resize crops and scales)"), "{said}");
         let fitted = decode(&wide, "w.png", &small(), Fit::Resize).unwrap();
         // The centred square is columns 12 to 27; halved, its inner columns keep the mean.
         assert_eq!(fitted.pixels.len(), 192);
         for x in 1..7 {
             let expected = 12.5 + 2.0 * x as f32;
-            assert!(
-                (fitted.pixels[x] as f32 - expected).abs() <= 1.0,
-                "{}",
-                fitted.pixels[x]
-            );
+            assert!((fitted.pixels[x] as f32 - expected).abs() <= 1.0, "{}", fitted.pixels[x]);
         }
         assert!(fitted.pixels[128..].iter().all(|&p| p == 77));
     }
@@ -529,10 +463,7 @@ mod tests {
         crc.update(&png[12..29]);
         png[29..33].copy_from_slice(&crc.sum().to_be_bytes());
         let said = refusal(decode(&png, "h.png", &small(), Fit::Resize));
-        assert!(
-            said.contains("h.png") && said.to_lowercase().contains("limit"),
-            "{said}"
-        );
+        assert!(said.contains("h.png") && said.to_lowercase().contains("limit"), "{said}");
         let whole = encoded(&coloured(8, 8), ImageFormat::Png);
         assert!(refusal(decode(&whole[..60], "t.png", &small(), Fit::Exact)).contains("t.png"));
         assert!(refusal(decode(b"GIF89a", "g.gif", &small(), Fit::Exact)).contains("g.gif"));
@@ -553,10 +484,7 @@ mod tests {
         assert_eq!((bin.len(), bin[1].name.as_str()), (2, "x.BIN#1"));
         let tar = archive(&[("cifar-10-batches-bin/test_batch.bin", records(&[5]))]);
         let tar = read("c.tar.gz", &tar, 9).unwrap();
-        assert_eq!(
-            (tar.len(), tar[0].name.as_str()),
-            (1, "c.tar.gz/test_batch.bin#0")
-        );
+        assert_eq!((tar.len(), tar[0].name.as_str()), (1, "c.tar.gz/test_batch.bin#0"));
         let png = encoded(&coloured(32, 32), ImageFormat::Png);
         assert_eq!(read("p.dat", &png, 1).unwrap()[0].pixels[..3], [0, 1, 2]);
         assert!(read("p.png", &png, 0).unwrap().is_empty());
@@ -571,18 +499,10 @@ mod tests {
         arch.mean = [0.0, 0.5, 1.0];
         arch.std = [1.0, 0.5, 0.25];
         let pixels = [[51u8; 64], [255; 64], [0; 64]].concat();
-        let picture = Picture {
-            pixels,
-            label: None,
-            name: "x".into(),
-        };
+        let picture = Picture { pixels, label: None, name: "x".into() };
         let out = normalise(&arch, &picture);
         for (c, expected) in [0.2f32, 1.0, -4.0].into_iter().enumerate() {
-            assert!(
-                out[64 * c..][..64]
-                    .iter()
-                    .all(|x| (x - expected).abs() < 1e-6)
-            );
+            assert!(out[64 * c..][..64].iter().all(|x| (x - expected).abs() < 1e-6));
         }
     }
 

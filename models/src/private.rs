@@ -128,8 +128,7 @@ impl Private {
             Reveal::Class => 1.0,
         };
         let rows = output.chunks_exact(self.arch.classes);
-        rows.map(|r| r.iter().map(|&x| x as f64 / unit).collect())
-            .collect()
+        rows.map(|r| r.iter().map(|&x| x as f64 / unit).collect()).collect()
     }
 }
 

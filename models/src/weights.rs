@@ -78,11 +78,7 @@ pub struct Weights {
 impl fmt::Debug for Weights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parameters = self.parameters();
-        write!(
-            f,
-            "Weights {{ {} tensors, {parameters} parameters, .. }}",
-            self.tensors.len()
-        )
+        write!(f, "Weights {{ {} tensors, {parameters} parameters, .. }}", self.tensors.len())
     }
 }
 
@@ -91,10 +87,7 @@ impl Weights {
     pub fn shapes(arch: &Arch) -> Vec<(String, Vec<usize>)> {
         let (d, m, p) = (arch.dim, arch.mlp, arch.patch);
         let mut all = vec![
-            (
-                "patch_embed.weight".to_string(),
-                vec![d, arch.channels, p, p],
-            ),
+            ("patch_embed.weight".to_string(), vec![d, arch.channels, p, p]),
             ("patch_embed.bias".to_string(), vec![d]),
             ("cls_token".to_string(), vec![1, 1, d]),
             ("pos_embed".to_string(), vec![1, arch.tokens(), d]),
@@ -129,8 +122,7 @@ impl Weights {
     /// # Panics
     /// Where `arch` does not pass [`Arch::validate`].
     pub fn random(arch: &Arch, seed: u64) -> Self {
-        arch.validate()
-            .expect("only a valid architecture has weights");
+        arch.validate().expect("only a valid architecture has weights");
         let mut tensors = BTreeMap::new();
         for (stream, (name, shape)) in (0..).zip(Weights::shapes(arch)) {
             let mut rng = ChaCha20Rng::seed_from_u64(seed);
@@ -144,9 +136,7 @@ impl Weights {
                     _ if shape.len() == 1 => 0.02,
                     _ => 1.0 / (shape[1..].iter().product::<usize>() as f64).sqrt(),
                 };
-                (0..count)
-                    .map(|_| (std * normal(&mut rng)) as f32)
-                    .collect()
+                (0..count).map(|_| (std * normal(&mut rng)) as f32).collect()
             };
             tensors.insert(name, Tensor { shape, values });
         }
@@ -169,10 +159,7 @@ impl Weights {
         if wanted != found {
             let missing = listed(wanted.difference(&found));
             let extra = listed(found.difference(&wanted));
-            let why = format!(
-                "for `{}`: missing {missing}; not expected {extra}",
-                arch.name
-            );
+            let why = format!("for `{}`: missing {missing}; not expected {extra}", arch.name);
             return Err(Error::WeightsFile(why));
         }
         let mut tensors = BTreeMap::new();
@@ -199,20 +186,14 @@ impl Weights {
     pub fn to_bytes(&self, precision: Precision) -> Result<Vec<u8>, Error> {
         if precision == Precision::F16 {
             for (name, tensor) in &self.tensors {
-                if let Some(at) = tensor
-                    .values
-                    .iter()
-                    .position(|&x| !f16::from_f32(x).is_finite())
+                if let Some(at) = tensor.values.iter().position(|&x| !f16::from_f32(x).is_finite())
                 {
                     let why = format!("does not fit f16, at element {at}; save it as f32");
                     return Err(Error::tensor(name, why));
                 }
             }
         }
-        let views = self
-            .tensors
-            .iter()
-            .map(|(name, tensor)| (name, Encoded { tensor, precision }));
+        let views = self.tensors.iter().map(|(name, tensor)| (name, Encoded { tensor, precision }));
         safetensors::serialize(views, None)
             .map_err(|e| Error::WeightsFile(format!("cannot be serialised: {e}")))
     }
@@ -228,11 +209,7 @@ impl Weights {
         // Room for float64 and for a few tensors too many, which the checks then name.
         let most = 16 * arch.parameters() as u64 + (1 << 20);
         if size > most {
-            let why = format!(
-                "{} has {size} bytes; `{}` needs fewer",
-                path.display(),
-                arch.name
-            );
+            let why = format!("{} has {size} bytes; `{}` needs fewer", path.display(), arch.name);
             return Err(Error::WeightsFile(why));
         }
         Weights::from_bytes(arch, &std::fs::read(path).map_err(Error::io(path))?)
@@ -257,8 +234,7 @@ impl Weights {
     pub fn hash(&self) -> [u8; 32] {
         let mut h = blake3::Hasher::new_derive_key("sottovoce 2025 model weights v1");
         for (name, tensor) in &self.tensors {
-            h.update(&(name.len() as u64).to_le_bytes())
-                .update(name.as_bytes());
+            h.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
             h.update(&(tensor.shape.len() as u64).to_le_bytes());
             for &n in &tensor.shape {
                 h.update(&(n as u64).to_le_bytes());
@@ -288,10 +264,7 @@ impl Weights {
             outputs: w.shape[0],
             inputs: w.shape[1..].iter().product(),
             w: &w.values,
-            bias: self
-                .tensors
-                .get(&format!("{name}.bias"))
-                .map(|b| &b.values[..]),
+            bias: self.tensors.get(&format!("{name}.bias")).map(|b| &b.values[..]),
         }
     }
 
@@ -323,9 +296,7 @@ impl Weights {
     }
 
     fn find(&self, name: &str) -> &Tensor {
-        self.tensors
-            .get(name)
-            .unwrap_or_else(|| panic!("the model has no tensor `{name}`"))
+        self.tensors.get(name).unwrap_or_else(|| panic!("the model has no tensor `{name}`"))
     }
 }
 
@@ -353,9 +324,7 @@ fn decode(name: &str, view: &TensorView<'_>) -> Result<Vec<f32>, Error> {
     Ok(match view.dtype() {
         Dtype::F32 => {
             let words = view.data().chunks_exact(4);
-            words
-                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                .collect()
+            words.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
         }
         Dtype::F16 => halves().map(|b| f16::from_le_bytes(b).to_f32()).collect(),
         Dtype::BF16 => halves().map(|b| bf16::from_le_bytes(b).to_f32()).collect(),
@@ -388,18 +357,12 @@ impl View for Encoded<'_> {
         let values = self.tensor.values.iter();
         Cow::Owned(match self.precision {
             Precision::F32 => values.flat_map(|x| x.to_le_bytes()).collect(),
-            Precision::F16 => values
-                .flat_map(|&x| f16::from_f32(x).to_le_bytes())
-                .collect(),
+            Precision::F16 => values.flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect(),
         })
     }
 
     fn data_len(&self) -> usize {
-        let width = if self.precision == Precision::F32 {
-            4
-        } else {
-            2
-        };
+        let width = if self.precision == Precision::F32 { 4 } else { 2 };
         width * self.tensor.values.len()
     }
 }
@@ -421,28 +384,18 @@ mod tests {
 
     /// A file with its tensors passed through `edit`, which may change each or refuse it.
     fn edited(edit: impl Fn(&mut Raw) -> bool) -> Vec<u8> {
-        let bytes = Weights::random(&small(), 1)
-            .to_bytes(Precision::F32)
-            .unwrap();
+        let bytes = Weights::random(&small(), 1).to_bytes(Precision::F32).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let mut kept = Vec::new();
         for (name, view) in file.tensors() {
             let (kind, shape) = (view.dtype(), view.shape().to_vec());
-            let mut raw = Raw {
-                name,
-                kind,
-                shape,
-                data: view.data().to_vec(),
-            };
+            let mut raw = Raw { name, kind, shape, data: view.data().to_vec() };
             if edit(&mut raw) {
                 kept.push(raw);
             }
         }
         let views = kept.iter().map(|raw| {
-            (
-                &raw.name,
-                TensorView::new(raw.kind, raw.shape.clone(), &raw.data).unwrap(),
-            )
+            (&raw.name, TensorView::new(raw.kind, raw.shape.clone(), &raw.data).unwrap())
         });
         safetensors::serialize(views, None).unwrap()
     }
@@ -454,10 +407,7 @@ mod tests {
             let sum: usize = Weights::shapes(&arch).into_iter().map(count).sum();
             assert_eq!(sum, arch.parameters());
         }
-        assert_eq!(
-            Weights::random(&small(), 1).parameters(),
-            small().parameters()
-        );
+        assert_eq!(Weights::random(&small(), 1).parameters(), small().parameters());
     }
 
     #[test]
@@ -474,11 +424,7 @@ mod tests {
             let mean = values.iter().map(|&x| x as f64).sum::<f64>() / n;
             let var = values.iter().map(|&x| (x as f64).powi(2)).sum::<f64>() / n;
             assert!(mean.abs() < 5.0 * std / n.sqrt(), "{name}: mean {mean}");
-            assert!(
-                (var.sqrt() / std - 1.0).abs() < 5.0 / n.sqrt(),
-                "{name}: {}",
-                var.sqrt()
-            );
+            assert!((var.sqrt() / std - 1.0).abs() < 5.0 / n.sqrt(), "{name}: {}", var.sqrt());
         }
         assert!(weights.values("norm.weight").iter().all(|&x| x == 1.0));
         let bias = weights.values("blocks.0.mlp.fc1.bias");
@@ -490,10 +436,7 @@ mod tests {
         let w = Weights::random(&small(), 1);
         assert_eq!(w.hash(), Weights::random(&small(), 1).hash());
         assert_ne!(w.hash(), Weights::random(&small(), 2).hash());
-        assert_ne!(
-            w.values("blocks.0.attn.proj.weight"),
-            w.values("blocks.1.attn.proj.weight")
-        );
+        assert_ne!(w.values("blocks.0.attn.proj.weight"), w.values("blocks.1.attn.proj.weight"));
     }
 
     #[test]
@@ -517,20 +460,12 @@ mod tests {
     fn bf16_is_read() {
         let bytes = edited(|raw| {
             raw.kind = Dtype::BF16;
-            raw.data = raw
-                .data
-                .chunks_exact(4)
-                .flat_map(|b| [b[2], b[3]])
-                .collect();
+            raw.data = raw.data.chunks_exact(4).flat_map(|b| [b[2], b[3]]).collect();
             true
         });
         let read = Weights::from_bytes(&small(), &bytes).unwrap();
         let weights = Weights::random(&small(), 1);
-        for (a, b) in weights
-            .values("head.weight")
-            .iter()
-            .zip(read.values("head.weight"))
-        {
+        for (a, b) in weights.values("head.weight").iter().zip(read.values("head.weight")) {
             assert_eq!(f32::from_bits(a.to_bits() & 0xffff_0000), *b);
         }
     }
@@ -549,14 +484,8 @@ mod tests {
         let nan = |raw: &mut Raw| raw.data[8..12].copy_from_slice(&f32::NAN.to_le_bytes());
         let inf = |raw: &mut Raw| raw.data[4..8].copy_from_slice(&f32::INFINITY.to_le_bytes());
         let cases: [(Vec<u8>, &str); 8] = [
-            (
-                edited(|raw| raw.name != "cls_token"),
-                "missing \"cls_token\"; not expected none",
-            ),
-            (
-                edited(|raw| !raw.name.starts_with("blocks.1")),
-                "and 5 more; not expected none",
-            ),
+            (edited(|raw| raw.name != "cls_token"), "missing \"cls_token\"; not expected none"),
+            (edited(|raw| !raw.name.starts_with("blocks.1")), "and 5 more; not expected none"),
             (
                 only("head.weight", |raw| raw.shape.reverse()),
                 "`head.weight` has shape [8, 3]; expected [3, 8]",
@@ -565,36 +494,21 @@ mod tests {
                 only("norm.bias", |raw| raw.kind = Dtype::I32),
                 "`norm.bias` has type I32; accepted: F32, F16, BF16",
             ),
-            (
-                only("head.bias", nan),
-                "`head.bias` holds a value that is not finite, at element 2",
-            ),
-            (
-                only("cls_token", inf),
-                "`cls_token` holds a value that is not finite, at element 1",
-            ),
+            (only("head.bias", nan), "`head.bias` holds a value that is not finite, at element 2"),
+            (only("cls_token", inf), "`cls_token` holds a value that is not finite, at element 1"),
             (whole[..900].to_vec(), "not a safetensors file"),
             (Vec::new(), "not a safetensors file"),
         ];
         for (bytes, part) in cases {
-            let said = Weights::from_bytes(&small(), &bytes)
-                .unwrap_err()
-                .to_string();
+            let said = Weights::from_bytes(&small(), &bytes).unwrap_err().to_string();
             assert!(said.contains(part), "{said}");
         }
         let deeper = Arch::vit(3, 2, 8, 12, 8, 4, 3);
-        let said = Weights::from_bytes(&deeper, &whole)
-            .unwrap_err()
-            .to_string();
+        let said = Weights::from_bytes(&deeper, &whole).unwrap_err().to_string();
         assert!(said.contains("missing \"blocks.2."), "{said}");
         let shallower = Arch::vit(1, 2, 8, 12, 8, 4, 3);
-        let said = Weights::from_bytes(&shallower, &whole)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            said.contains("missing none; not expected \"blocks.1."),
-            "{said}"
-        );
+        let said = Weights::from_bytes(&shallower, &whole).unwrap_err().to_string();
+        assert!(said.contains("missing none; not expected \"blocks.1."), "{said}");
     }
 
     #[test]
@@ -602,10 +516,7 @@ mod tests {
         let mut weights = Weights::random(&small(), 1);
         weights.tensors.get_mut("head.bias").unwrap().values[1] = 70000.0;
         let said = weights.to_bytes(Precision::F16).unwrap_err().to_string();
-        assert!(
-            said.contains("`head.bias` does not fit f16, at element 1"),
-            "{said}"
-        );
+        assert!(said.contains("`head.bias` does not fit f16, at element 1"), "{said}");
         assert!(!said.contains("70000"));
         weights.to_bytes(Precision::F32).unwrap();
     }
@@ -614,9 +525,6 @@ mod tests {
     fn debug_shows_no_weight() {
         let shown = format!("{:?}", Weights::random(&small(), 1));
         let parameters = small().parameters();
-        assert_eq!(
-            shown,
-            format!("Weights {{ 30 tensors, {parameters} parameters, .. }}")
-        );
+        assert_eq!(shown, format!("Weights {{ 30 tensors, {parameters} parameters, .. }}"));
     }
 }

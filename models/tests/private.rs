@@ -53,13 +53,10 @@ fn every_kind_of_attention() {
 #[test]
 fn mixed_kinds_share_flights_and_batches_cost_no_more() {
     let mut arch = small();
-    arch.attention[0] = vec![
-        Attention::Linear,
-        Attention::Softmax,
-        Attention::Relu,
-        Attention::Softmax,
-    ];
-    arch.attention[1] = vec![Attention::Relu, Attention::Relu, Attention::Linear, Attention::Linear];
+    arch.attention[0] =
+        vec![Attention::Linear, Attention::Softmax, Attention::Relu, Attention::Softmax];
+    arch.attention[1] =
+        vec![Attention::Relu, Attention::Relu, Attention::Linear, Attention::Linear];
     arch.activation = vec![Activation::Relu, Activation::None];
     let one = check(&arch, 1, Options::default(), 1e-2);
     let three = check(&arch, 3, Options::default(), 1e-2);

@@ -93,9 +93,8 @@ impl<'a> Dealing<'a> {
     }
 
     fn expansion(&self, role: Role, draw: usize) -> Expansion {
-        let (Draw::Mask { width, .. }
-        | Draw::ClientMask { width, .. }
-        | Draw::Value { width, .. }) = self.draws[draw]
+        let (Draw::Mask { width, .. } | Draw::ClientMask { width, .. } | Draw::Value { width, .. }) =
+            self.draws[draw]
         else {
             panic!("draw {draw} of node {} is a one-hot", self.node)
         };

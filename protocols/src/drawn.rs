@@ -47,7 +47,7 @@ impl<'a> Packed<'a> {
     }
 
     /// All words.
-    pub fn to_words(&self) -> Vec<u64> {
+    pub fn to_words(self) -> Vec<u64> {
         pack::unpack_vec(self.bytes, self.width, self.count)
     }
 
@@ -134,7 +134,7 @@ pub(crate) struct View<'a> {
 
 impl View<'_> {
     /// All factors.
-    pub fn to_words(&self) -> Vec<u64> {
+    pub fn to_words(self) -> Vec<u64> {
         let mut out = vec![0; self.words.len()];
         self.load(0, &mut out);
         out
@@ -168,9 +168,8 @@ mod tests {
     fn chunks_agree_with_the_whole() {
         for width in [1, 6, 13, 33, 64] {
             let count = 2 * CHUNK + 77;
-            let bytes: Vec<u8> = (0..pack::packed_len(count, width))
-                .map(|i| (i * 37 >> 3) as u8)
-                .collect();
+            let bytes: Vec<u8> =
+                (0..pack::packed_len(count, width)).map(|i| (i * 37 >> 3) as u8).collect();
             let packed = Packed::new(&bytes, count, width);
             let mut whole = vec![0; count];
             pack::unpack(&bytes, width, &mut whole);

@@ -18,7 +18,9 @@ pub enum Error {
         remedy: String,
     },
     /// Correlated randomness does not fit the plan.
-    #[error("correlations of batch {batch} do not fit the plan: {what}; burn the batch and deal again")]
+    #[error(
+        "correlations of batch {batch} do not fit the plan: {what}; burn the batch and deal again"
+    )]
     Correlation {
         /// Which batch.
         batch: u64,

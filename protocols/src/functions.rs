@@ -67,20 +67,12 @@ pub struct Window {
 impl Window {
     /// `[-2^(bits-1-scale), 2^(bits-1-scale))`.
     pub fn signed(bits: u32, scale: u32) -> Self {
-        Self {
-            bits,
-            offset: 1 << (bits - 1),
-            scale,
-        }
+        Self { bits, offset: 1 << (bits - 1), scale }
     }
 
     /// `[0, 2^(bits-scale))`.
     pub fn positive(bits: u32, scale: u32) -> Self {
-        Self {
-            bits,
-            offset: 0,
-            scale,
-        }
+        Self { bits, offset: 0, scale }
     }
 }
 
@@ -101,7 +93,13 @@ impl Pieces {
     /// Each piece has the chord's slope over its two-piece window and the intercept that
     /// balances the error: `f'' h^2 / 4` at most for a piece of length `h`, plus half a unit of
     /// each scale.
-    pub fn fit(function: Function, window: Window, k: u32, value_scale: u32, slope_scale: u32) -> Self {
+    pub fn fit(
+        function: Function,
+        window: Window,
+        k: u32,
+        value_scale: u32,
+        slope_scale: u32,
+    ) -> Self {
         let lo = window.bits - k;
         let unit = (-f64::from(window.scale)).exp2();
         let length = (1u64 << lo) as f64 * unit;
@@ -113,9 +111,8 @@ impl Pieces {
                 let t = f64::from(t) / 16.0;
                 function.at(start + t * length) - rise * t
             };
-            let (low, high) = (-16..=16).map(error).fold((f64::MAX, f64::MIN), |(l, h), e| {
-                (l.min(e), h.max(e))
-            });
+            let (low, high) =
+                (-16..=16).map(error).fold((f64::MAX, f64::MIN), |(l, h), e| (l.min(e), h.max(e)));
             let fixed = |x: f64, scale: u32| (x * f64::from(scale).exp2()).round() as i64;
             value.push(fixed((low + high) / 2.0, value_scale));
             slope.push(fixed(rise, slope_scale));

@@ -103,10 +103,7 @@ pub struct Work {
 impl Work {
     /// The same online work at both parties.
     pub fn online(each: u64) -> Self {
-        Self {
-            online: [each, each],
-            ..Self::default()
-        }
+        Self { online: [each, each], ..Self::default() }
     }
 }
 

@@ -413,11 +413,7 @@ impl Party<'_> {
         if sent > 0 {
             link.send(level as u32, payload)?;
         }
-        let received = if expected > 0 {
-            link.recv(level as u32, expected)?
-        } else {
-            Vec::new()
-        };
+        let received = if expected > 0 { link.recv(level as u32, expected)? } else { Vec::new() };
         let (server, client) = match self.role {
             Role::Server => (sent, expected),
             Role::Client => (expected, sent),

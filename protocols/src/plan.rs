@@ -88,12 +88,7 @@ impl Plan {
     pub fn exchanges(&self, level: usize) -> impl Iterator<Item = (usize, Exchange)> + '_ {
         self.levels[level].iter().flat_map(|s| {
             let rounds = self.nodes[s.node].gate.rounds();
-            rounds
-                .into_iter()
-                .nth(s.round)
-                .unwrap_or_default()
-                .into_iter()
-                .map(|e| (s.node, e))
+            rounds.into_iter().nth(s.round).unwrap_or_default().into_iter().map(|e| (s.node, e))
         })
     }
 
@@ -143,10 +138,8 @@ impl Plan {
             let text = format!("{:?} {:?} {:?}\n", node.gate, node.inputs, node.outputs);
             hasher.update(text.as_bytes());
         }
-        let text = format!(
-            "{:?} {:?} {:?} {:?}",
-            self.wires, self.inputs, self.outputs, self.weights
-        );
+        let text =
+            format!("{:?} {:?} {:?} {:?}", self.wires, self.inputs, self.outputs, self.weights);
         hasher.update(text.as_bytes());
         *hasher.finalize().as_bytes()
     }
@@ -238,12 +231,10 @@ impl Trace {
             level.sort_by_key(|s| s.node);
         }
         plan.last_use = vec![usize::MAX; plan.wires.len()];
-        let mut time = 0;
-        for step in levels.iter().flatten() {
+        for (time, step) in levels.iter().flatten().enumerate() {
             for w in &plan.nodes[step.node].inputs {
                 plan.last_use[w.index()] = time;
             }
-            time += 1;
         }
         for w in &plan.outputs {
             plan.last_use[w.index()] = usize::MAX;

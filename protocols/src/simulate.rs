@@ -87,13 +87,7 @@ pub struct Simulation<'a> {
 impl<'a> Simulation<'a> {
     /// A view on these inputs.
     pub fn new(inputs: Vec<&'a [i64]>, coins: &'a mut Coins, weights: &'a [Matrix]) -> Self {
-        Self {
-            known: vec![None; inputs.len()],
-            inputs,
-            coins,
-            weights,
-            outputs: Vec::new(),
-        }
+        Self { known: vec![None; inputs.len()], inputs, coins, weights, outputs: Vec::new() }
     }
 
     /// The mask of the opened input `i` of this width: the batch's, or a fresh one.

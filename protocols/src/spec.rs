@@ -102,15 +102,8 @@ pub struct Spec {
 impl Spec {
     /// A shared tensor.
     pub fn share(shape: &[usize], width: u32, scale: u32) -> Self {
-        assert!(
-            (1..=64).contains(&width),
-            "ring width {width} is not in 1..=64"
-        );
-        Self {
-            shape: shape.to_vec(),
-            scale,
-            kind: Kind::Share { width },
-        }
+        assert!((1..=64).contains(&width), "ring width {width} is not in 1..=64");
+        Self { shape: shape.to_vec(), scale, kind: Kind::Share { width } }
     }
 
     /// Number of elements.
@@ -142,17 +135,8 @@ impl Spec {
 
     /// The same wire with another shape of the same size.
     pub fn reshaped(&self, shape: &[usize]) -> Self {
-        let new = Self {
-            shape: shape.to_vec(),
-            ..self.clone()
-        };
-        assert_eq!(
-            new.count(),
-            self.count(),
-            "reshape {:?} to {:?}",
-            self.shape,
-            shape
-        );
+        let new = Self { shape: shape.to_vec(), ..self.clone() };
+        assert_eq!(new.count(), self.count(), "reshape {:?} to {:?}", self.shape, shape);
         new
     }
 }

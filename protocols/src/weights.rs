@@ -35,11 +35,7 @@ impl SetupMasks {
     /// Expands the setup seed for a plan and the model with this hash.
     pub fn expand(plan: &Plan, seed: &Seed) -> Self {
         let masks = plan.weights.iter().enumerate();
-        Self(
-            masks
-                .map(|(i, w)| expand(seed, i as u64, w.outputs * w.inputs, w.width))
-                .collect(),
-        )
+        Self(masks.map(|(i, w)| expand(seed, i as u64, w.outputs * w.inputs, w.width)).collect())
     }
 
     /// The mask of matrix `id`, row-major as the matrix.

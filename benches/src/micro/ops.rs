@@ -31,14 +31,38 @@ const fn op(name: &'static str, note: &'static str, case: fn() -> Case) -> Op {
 
 /// All of them.
 pub const OPS: &[Op] = &[
-    op("less_100k", "x < 0 on 21 bits (|x| < 128, 12 fractional bits; the peers compare 64 bits), as a 32-bit share", less),
+    op(
+        "less_100k",
+        "x < 0 on 21 bits (|x| < 128, 12 fractional bits; the peers compare 64 bits), as a 32-bit share",
+        less,
+    ),
     op("relu_100k", "the same comparison, then the product; 32-bit result", relu),
-    op("exp_100k", "input in base 2 with 10 fractional bits (log2 e is folded into the weights)", exp),
+    op(
+        "exp_100k",
+        "input in base 2 with 10 fractional bits (log2 e is folded into the weights)",
+        exp,
+    ),
     op("gelu_100k", "exact erf; 2^9 pieces on +-16", gelu),
-    op("recip_100k", "one table of 2^13 pieces; models use it once a row, not once an element", recip),
-    op("rsqrt_100k", "one table of 2^13 pieces; models use it once a row, not once an element", rsqrt),
-    op("softmax_12x128x128", "scores in base 2; coarse row maximum; exp; 1 / sum once a row", softmax),
-    op("layernorm_128x768", "rows of mean zero (the mean, scale and shift are folded into the weights)", layer_norm),
+    op(
+        "recip_100k",
+        "one table of 2^13 pieces; models use it once a row, not once an element",
+        recip,
+    ),
+    op(
+        "rsqrt_100k",
+        "one table of 2^13 pieces; models use it once a row, not once an element",
+        rsqrt,
+    ),
+    op(
+        "softmax_12x128x128",
+        "scores in base 2; coarse row maximum; exp; 1 / sum once a row",
+        softmax,
+    ),
+    op(
+        "layernorm_128x768",
+        "rows of mean zero (the mean, scale and shift are folded into the weights)",
+        layer_norm,
+    ),
     op("matmul_128x768x3072", "two secrets", || matmul(128, 768, 3072)),
     Op {
         name: "linear_128x768x3072",
@@ -77,21 +101,29 @@ fn less() -> Case {
     let unit = f64::from(SCALE).exp2();
     let x = Draws::new(1).normal(N, 4.0);
     let x = x.iter().map(|x| (x * unit).round() / unit).collect();
-    each(x, |x| f64::from(x < 0.0), |t| {
-        let x = t.input(&[N], RING, SCALE);
-        let x = t.open_signed(x, 21);
-        let bit = t.negative(x);
-        t.lift(bit, RING)
-    })
+    each(
+        x,
+        |x| f64::from(x < 0.0),
+        |t| {
+            let x = t.input(&[N], RING, SCALE);
+            let x = t.open_signed(x, 21);
+            let bit = t.negative(x);
+            t.lift(bit, RING)
+        },
+    )
 }
 
 fn relu() -> Case {
     let x = Draws::new(2).normal(N, 4.0);
-    each(x, |x| x.max(0.0), |t| {
-        let x = t.input(&[N], RING, SCALE);
-        let x = t.open_signed(x, 21);
-        t.relu(x, RING)
-    })
+    each(
+        x,
+        |x| x.max(0.0),
+        |t| {
+            let x = t.input(&[N], RING, SCALE);
+            let x = t.open_signed(x, 21);
+            t.relu(x, RING)
+        },
+    )
 }
 
 fn exp() -> Case {
@@ -110,7 +142,12 @@ fn exp() -> Case {
 }
 
 /// A function by one table in a window, as a share of the ring at [`SCALE`].
-fn table(t: &mut Trace, function: Function, window: Window, precision: Precision) -> sotto_protocols::Wire {
+fn table(
+    t: &mut Trace,
+    function: Function,
+    window: Window,
+    precision: Precision,
+) -> sotto_protocols::Wire {
     let x = t.input(&[N], RING, SCALE);
     let x = t.open_window(x, window);
     let y = t.lookup(x, function, precision);
@@ -123,7 +160,11 @@ fn gelu() -> Case {
     let x = Draws::new(4).normal(N, 2.0);
     let function = Function::Gelu { stretch: 1.0 };
     let precision = Precision { k: 9, value_scale: SCALE, slope_scale: SCALE };
-    each(x, move |x| function.at(x), move |t| table(t, function, Window::signed(17, SCALE), precision))
+    each(
+        x,
+        move |x| function.at(x),
+        move |t| table(t, function, Window::signed(17, SCALE), precision),
+    )
 }
 
 /// `[low, low + 128)` for a `low` of this many units of the scale.

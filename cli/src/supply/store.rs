@@ -49,7 +49,9 @@ impl Store {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(Error::io(&self.folder))? {
             let path = entry.map_err(Error::io(&self.folder))?.path();
-            let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
+            let Some(name) = path.file_name().and_then(|n| n.to_str()) else {
+                continue;
+            };
             let id = (name.strip_prefix(&self.prefix))
                 .and_then(|rest| rest.strip_suffix(".batch"))
                 .and_then(|id| id.parse().ok());

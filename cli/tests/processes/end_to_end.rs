@@ -55,7 +55,8 @@ fn a_picture_has_one_class_in_every_format() {
     let config = parties.client_config("client", "", [server, dealer]);
     // What a JPEG decodes to is the picture; the lossless formats repeat it.
     let planes = &DEMO_IMAGES[1..RECORD];
-    let pixels: Vec<u8> = (0..1024).flat_map(|i| [planes[i], planes[1024 + i], planes[2048 + i]]).collect();
+    let pixels: Vec<u8> =
+        (0..1024).flat_map(|i| [planes[i], planes[1024 + i], planes[2048 + i]]).collect();
     let mut jpeg = Vec::new();
     JpegEncoder::new(&mut jpeg).write_image(&pixels, 32, 32, ExtendedColorType::Rgb8).unwrap();
     let picture = image::load_from_memory(&jpeg).unwrap().to_rgb8();
@@ -72,7 +73,8 @@ fn a_picture_has_one_class_in_every_format() {
     assert_eq!(results[2]["label"], 3);
     for result in &results {
         assert_eq!(result["class"], results[0]["class"]);
-        let logits = |r: &Value| -> Vec<f64> { serde_json::from_value(r["logits"].clone()).unwrap() };
+        let logits =
+            |r: &Value| -> Vec<f64> { serde_json::from_value(r["logits"].clone()).unwrap() };
         for (a, b) in logits(result).into_iter().zip(logits(&results[0])) {
             assert!((a - b).abs() < 0.05, "{a} and {b} differ by more than truncation");
         }
@@ -100,7 +102,8 @@ fn a_batch_takes_the_flights_of_one_image() {
         let costs = &result["costs"];
         assert_eq!(costs["flights"], single.results()[0]["costs"]["flights"]);
         assert_eq!(costs["flights"], plan["planned"]["flights"]);
-        let online = costs["from_server"].as_u64().unwrap() + costs["from_client"].as_u64().unwrap();
+        let online =
+            costs["from_server"].as_u64().unwrap() + costs["from_client"].as_u64().unwrap();
         assert_eq!(online, plan["planned"]["online_bytes"]);
         assert_eq!(costs["offline_bytes"], plan["planned"]["offline_bytes"]);
     }
@@ -166,7 +169,8 @@ fn the_table_names_every_picture() {
     let (_dealer, dealer) = parties.dealer("", None);
     let (_server, server) = parties.server("", dealer, None);
     let config = parties.client_config("client", "", [server, dealer]);
-    let done = parties.start_infer(&config, &["--limit", "2", &parties.text("images.bin")]).finish();
+    let done =
+        parties.start_infer(&config, &["--limit", "2", &parties.text("images.bin")]).finish();
     assert_eq!(done.code, 0, "{}", done.err);
     assert!(done.out.contains("images.bin#0") && done.out.contains("images.bin#1"), "{}", done.out);
 }

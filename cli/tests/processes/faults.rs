@@ -17,8 +17,15 @@ fn a_server_that_hangs_is_given_up_and_goes_on_when_it_wakes() {
     server_process.signal("STOP");
     let failed = client.finish();
     failed.failed(4, &["server"]);
-    assert!(failed.err.contains("it hangs") || failed.err.contains("nobody answers"), "{}", failed.err);
-    assert!(failed.took.as_secs() <= 2 * DEADLINE + 1, "one deadline to notice, one to connect again");
+    assert!(
+        failed.err.contains("it hangs") || failed.err.contains("nobody answers"),
+        "{}",
+        failed.err
+    );
+    assert!(
+        failed.took.as_secs() <= 2 * DEADLINE + 1,
+        "one deadline to notice, one to connect again"
+    );
     server_process.signal("CONT");
     parties.works(&config);
 }

@@ -103,7 +103,11 @@ impl Outcome {
         assert_eq!(self.code, code, "{}", self.err);
         for word in words {
             // A configuration's mistake is shown over several lines.
-            assert!(error.contains(word) || code == 2 && self.err.contains(word), "{word}: {}", self.err);
+            assert!(
+                error.contains(word) || code == 2 && self.err.contains(word),
+                "{word}: {}",
+                self.err
+            );
         }
         assert!(!self.err.contains("panicked"), "{}", self.err);
     }
@@ -196,7 +200,7 @@ impl Parties {
 
     /// Makes and calibrates a tiny model with random weights.
     pub fn model(&self, name: &str, seed: u64) {
-        let arch = Arch::vit(1, 2, 16, 32, 32, 8, 10);
+        let arch = tiny();
         fs::create_dir(self.path(name)).unwrap();
         self.write(&format!("{name}/arch.toml"), arch.to_toml().as_bytes());
         let weights = Weights::random(&arch, seed);
@@ -220,7 +224,8 @@ impl Parties {
 
     /// A `.bin` of `count` pictures, the embedded ones again and again.
     pub fn many(&self, count: usize) -> String {
-        let records: Vec<u8> = DEMO_IMAGES.chunks(RECORD).cycle().take(count).flatten().copied().collect();
+        let records: Vec<u8> =
+            DEMO_IMAGES.chunks(RECORD).cycle().take(count).flatten().copied().collect();
         self.write("many.bin", &records);
         self.text("many.bin")
     }
@@ -333,4 +338,14 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 /// A free port on loopback.
-pub const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+pub const LOCAL: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+/// A small architecture, whose pixels stay small for the sake of narrow rings.
+pub fn tiny() -> Arch {
+    Arch {
+        mean: [0.5; 3],
+        std: [1.0; 3],
+        ..Arch::vit(1, 2, 16, 32, 32, 8, 10)
+    }
+}

@@ -9,7 +9,9 @@ use crate::parties::{DEADLINE, Parties, wait_until};
 
 /// Files of batches in a folder.
 fn waiting(parties: &Parties, folder: &str) -> Vec<String> {
-    let Ok(all) = fs::read_dir(parties.path(folder)) else { return Vec::new() };
+    let Ok(all) = fs::read_dir(parties.path(folder)) else {
+        return Vec::new();
+    };
     let names = all.map(|e| e.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = names.filter(|n| n.ends_with(".batch")).collect();
     names.sort();
@@ -52,7 +54,8 @@ fn a_pool_on_disk_outlives_processes_and_is_never_used_twice() {
     let (mut dealer_process, dealer) = parties.dealer("", None);
     let lines = "pool = 3\npool_folder = \"pool\"\n";
     let (mut first, server) = parties.server(lines, dealer, None);
-    let config = parties.client_config("client", "pool = 3\npool_folder = \"mine\"\n", [server, dealer]);
+    let config =
+        parties.client_config("client", "pool = 3\npool_folder = \"mine\"\n", [server, dealer]);
     let full = |parties: &Parties| {
         waiting(parties, "pool/client").len() == 2 && waiting(parties, "mine").len() == 2
     };
@@ -89,7 +92,8 @@ fn a_pool_on_disk_outlives_processes_and_is_never_used_twice() {
     // Without the dealer, a new client process and the same server live on what waits.
     dealer_process.kill();
     let left = waiting(&parties, "mine").len();
-    let served = parties.infer(&config, &["--limit", &left.to_string(), &parties.text("images.bin")]);
+    let served =
+        parties.infer(&config, &["--limit", &left.to_string(), &parties.text("images.bin")]);
     assert_eq!(served.classes().len(), left);
     assert!(waiting(&parties, "mine").is_empty());
     used.extend(second.log.batches());
@@ -110,7 +114,8 @@ fn a_full_disk_is_named_and_the_server_lives() {
     let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" serve --config \"$1\"";
     let program = env!("CARGO_BIN_EXE_sotto");
     let mut command = std::process::Command::new("sh");
-    let mut server = crate::parties::Process::start("server", command.args(["-c", script, program, &config]));
+    let mut server =
+        crate::parties::Process::start("server", command.args(["-c", script, program, &config]));
     let at = server.line().trim().rsplit(' ').next().unwrap().parse().unwrap();
     let client = parties.client_config("client", "", [at, dealer]);
     for _ in 0..2 {

@@ -38,13 +38,18 @@ fn another_model_than_the_client_insists_on_is_refused() {
     let (_dealer, dealer) = parties.dealer("", None);
     let (_server, server) = parties.server("", dealer, None);
     let wrong = "0".repeat(64);
-    let config = parties.client_config("client", &format!("model = \"{wrong}\"\n"), [server, dealer]);
+    let config =
+        parties.client_config("client", &format!("model = \"{wrong}\"\n"), [server, dealer]);
     let refused = parties.infer(&config, &[&parties.text("images.bin")]);
     refused.failed(4, &["server", "refused", &wrong, "`model`"]);
     // The message names the model that is served: with it, all is well.
     let text = refused.err.split("it serves model ").nth(1).unwrap();
     let right = text.split(',').next().unwrap();
-    parties.works(&parties.client_config("client", &format!("model = \"{right}\"\n"), [server, dealer]));
+    parties.works(&parties.client_config(
+        "client",
+        &format!("model = \"{right}\"\n"),
+        [server, dealer],
+    ));
 }
 
 #[test]
@@ -101,15 +106,19 @@ fn wrong_configurations_are_explained() {
     infer("own = [[[").failed(2, &["client.toml", "TOML parse error"]);
     infer(&format!("pol = 3\n{text}")).failed(2, &["client.toml", "unknown field `pol`", "pool"]);
     infer(&text.replace("loopback", "moon")).failed(2, &["network `moon`", "loopback, lan or wan"]);
-    infer(&text.replace("name = \"dealer\"", "name = \"server\"")).failed(2, &["`server`", "two parties"]);
-    let unaddressed: String = text.lines().filter(|l| !l.starts_with("address")).fold(
-        String::new(),
-        |all, line| all + line + "\n",
-    );
+    infer(&text.replace("name = \"dealer\"", "name = \"server\""))
+        .failed(2, &["`server`", "two parties"]);
+    let unaddressed: String = text
+        .lines()
+        .filter(|l| !l.starts_with("address"))
+        .fold(String::new(), |all, line| all + line + "\n");
     infer(&unaddressed).failed(2, &["peer `server`", "address"]);
-    infer(&text.replace("server.cert", "nowhere.cert")).failed(2, &["nowhere.cert", "No such file"]);
-    infer(&text.replace("server.cert", "client.key")).failed(2, &["client.key", "not of a certificate"]);
-    infer(&text.replace("name = \"client\"", "name = \"nobody\"")).failed(2, &["nobody.key", "No such file"]);
+    infer(&text.replace("server.cert", "nowhere.cert"))
+        .failed(2, &["nowhere.cert", "No such file"]);
+    infer(&text.replace("server.cert", "client.key"))
+        .failed(2, &["client.key", "not of a certificate"]);
+    infer(&text.replace("name = \"client\"", "name = \"nobody\""))
+        .failed(2, &["nobody.key", "No such file"]);
     let key = parties.path("client.key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     infer(&text).failed(2, &["client.key", "may be read by others", "chmod 600"]);
@@ -140,5 +149,8 @@ fn nobody_at_the_address_is_an_error_within_the_deadline() {
     let config = parties.client_config("client", "", [server, nobody]);
     let failed = parties.infer(&config, &[&parties.text("images.bin")]);
     failed.failed(4, &["server", "no dealer", "nobody answers", "start it"]);
-    assert!(failed.took.as_secs() <= DEADLINE + 1, "the server answers before the client gives it up");
+    assert!(
+        failed.took.as_secs() <= DEADLINE + 1,
+        "the server answers before the client gives it up"
+    );
 }

@@ -1,6 +1,6 @@
 //! A stopped party is started again, and the others go on.
 
-use crate::parties::Parties;
+use crate::parties::{Parties, tiny};
 
 /// Enough pictures that a party dies among them.
 const PICTURES: usize = 60;
@@ -71,7 +71,8 @@ fn a_server_with_other_weights_never_meets_old_correlations() {
     // The same architecture and the same ranges: the same plan, from other weights.
     parties.model("other", 2);
     let ranges = |name: &str| {
-        let text = std::fs::read_to_string(parties.path(&format!("{name}/calibration.toml"))).unwrap();
+        let text =
+            std::fs::read_to_string(parties.path(&format!("{name}/calibration.toml"))).unwrap();
         let weights = text.lines().find(|l| l.starts_with("weights")).unwrap().to_owned();
         (text, weights)
     };
@@ -90,13 +91,18 @@ fn a_server_with_other_weights_never_meets_old_correlations() {
     let (_second, _) = parties.server(&other, dealer, Some(server));
     let private = parties.infer(&config, &["--limit", "4", &images]).results();
 
-    let arch = sotto_models::Arch::vit(1, 2, 16, 32, 32, 8, 10);
+    let arch = tiny();
     let weights = sotto_models::Weights::random(&arch, 2);
     let fit = sotto_models::images::Fit::Exact;
     let pictures = sotto_models::images::load(&parties.path("images.bin"), &arch, fit, 4).unwrap();
     for (picture, result) in pictures.iter().zip(private) {
         let image = sotto_models::images::normalise(&arch, picture);
-        let plain = sotto_models::float::forward(&arch, &weights, &image, &mut sotto_models::float::NoProbe);
+        let plain = sotto_models::float::forward(
+            &arch,
+            &weights,
+            &image,
+            &mut sotto_models::float::NoProbe,
+        );
         for (a, b) in plain.iter().zip(result["logits"].as_array().unwrap()) {
             let error = (f64::from(*a) - b.as_f64().unwrap()).abs();
             assert!(error < 0.2, "old masks under new weights give garbage: off by {error}");

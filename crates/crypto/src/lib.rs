@@ -123,12 +123,8 @@ mod tests {
     #[test]
     fn children_differ_by_purpose_and_number() {
         let seed = Seed::from_bytes([7; 32]);
-        let children = [
-            seed.derive("a", 0),
-            seed.derive("a", 1),
-            seed.derive("b", 0),
-            seed.derive("", 0),
-        ];
+        let children =
+            [seed.derive("a", 0), seed.derive("a", 1), seed.derive("b", 0), seed.derive("", 0)];
         for (i, a) in children.iter().enumerate() {
             for b in &children[i + 1..] {
                 assert!(a != b);

@@ -15,13 +15,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const BULK: usize = 16 << 20;
 const BULKS: u32 = 32;
 /// Payload bytes and rounds of each ping-pong.
-const PINGS: [(usize, u32); 5] = [
-    (64, 5000),
-    (16 << 10, 2000),
-    (64 << 10, 1000),
-    (256 << 10, 500),
-    (1 << 20, 150),
-];
+const PINGS: [(usize, u32); 5] =
+    [(64, 5000), (16 << 10, 2000), (64 << 10, 1000), (256 << 10, 500), (1 << 20, 150)];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args().skip(1);
@@ -43,10 +38,7 @@ fn profile(spin: u64) -> Profile {
 /// The other process: answers every exchange with its own message of the same size.
 fn echo(dir: &std::path::Path, spin: u64) -> Result<(), Box<dyn Error>> {
     let identity = Identity::load(dir, "server")?;
-    let peers = [(
-        "client".into(),
-        Certificate::load(&dir.join("client.cert"))?,
-    )];
+    let peers = [("client".into(), Certificate::load(&dir.join("client.cert"))?)];
     let endpoint = Endpoint::bind("127.0.0.1:0".parse()?, &identity, &peers, profile(spin))?;
     println!("{}", endpoint.local_addr());
     let mut link = endpoint.accept(DEADLINE)?;
@@ -121,11 +113,7 @@ fn measure(spin: u64) -> Result<(), Box<dyn Error>> {
     link.recv(BULKS, 0)?;
     let seconds = start.elapsed().as_secs_f64();
     let total = BULK as f64 * f64::from(BULKS);
-    println!(
-        "bulk {:.2} GB/s ({:.0} MB)",
-        total / seconds / 1e9,
-        total / 1e6
-    );
+    println!("bulk {:.2} GB/s ({:.0} MB)", total / seconds / 1e9, total / 1e6);
     let traffic = link.traffic();
     println!(
         "wire overhead sent {:.2} %",

@@ -28,10 +28,7 @@ impl ClosableCubic {
     pub fn new(initial_window: u64, endpoint_closes: Arc<AtomicBool>) -> Self {
         let mut cubic = CubicConfig::default();
         cubic.initial_window(initial_window);
-        ClosableCubic {
-            cubic: Arc::new(cubic),
-            endpoint_closes,
-        }
+        ClosableCubic { cubic: Arc::new(cubic), endpoint_closes }
     }
 }
 
@@ -53,11 +50,7 @@ struct Closable {
 
 /// Closes a connection at once, whatever is still queued on it.
 pub(crate) fn close(connection: &Connection, code: VarInt, reason: &[u8]) {
-    if let Ok(state) = connection
-        .congestion_state()
-        .into_any()
-        .downcast::<Closable>()
-    {
+    if let Ok(state) = connection.congestion_state().into_any().downcast::<Closable>() {
         // The copy that quinn hands out shares this flag with the one in use.
         state.closes.store(true, Ordering::Relaxed);
     }
@@ -97,8 +90,7 @@ impl Controller for Closable {
         is_persistent: bool,
         lost_bytes: u64,
     ) {
-        self.inner
-            .on_congestion_event(now, sent, is_persistent, lost_bytes);
+        self.inner.on_congestion_event(now, sent, is_persistent, lost_bytes);
     }
 
     fn on_mtu_update(&mut self, new_mtu: u16) {

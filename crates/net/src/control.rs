@@ -15,9 +15,7 @@ use crate::{Error, Link};
 pub const LIMIT: usize = 4 << 20;
 
 fn format() -> Configuration<LittleEndian, Fixint, Limit<LIMIT>> {
-    bincode::config::standard()
-        .with_fixed_int_encoding()
-        .with_limit::<LIMIT>()
+    bincode::config::standard().with_fixed_int_encoding().with_limit::<LIMIT>()
 }
 
 /// Queues `message` as step `step`.
@@ -27,9 +25,8 @@ fn format() -> Configuration<LittleEndian, Fixint, Limit<LIMIT>> {
 pub fn send<T: Serialize>(link: &mut dyn Link, step: u32, message: &T) -> Result<(), Error> {
     let kind = std::any::type_name::<T>();
     // The library's text may quote values.
-    let bytes = bincode::serde::encode_to_vec(message, format())
-        .ok()
-        .filter(|bytes| bytes.len() <= LIMIT);
+    let bytes =
+        bincode::serde::encode_to_vec(message, format()).ok().filter(|bytes| bytes.len() <= LIMIT);
     let bytes = bytes
         .ok_or_else(|| Error::Config(format!("a {kind} does not encode within {LIMIT} bytes")))?;
     link.send(step, bytes)
@@ -74,10 +71,7 @@ mod tests {
     #[test]
     fn messages_survive_the_trip() {
         let (mut a, mut b) = local_pair("client", "server");
-        let hello = Greeting::Hello {
-            name: "vit".into(),
-            sizes: vec![1, 2, u64::MAX],
-        };
+        let hello = Greeting::Hello { name: "vit".into(), sizes: vec![1, 2, u64::MAX] };
         send(&mut a, 1, &hello).unwrap();
         send(&mut a, 2, &Greeting::Bye(Some(3))).unwrap();
         assert_eq!(recv::<Greeting>(&mut b, 1).unwrap(), hello);
@@ -94,28 +88,15 @@ mod tests {
         huge_vec.extend((1u64 << 60).to_le_bytes());
         let mut trailing = 1u32.to_le_bytes().to_vec();
         trailing.extend([0, 0]);
-        let bad: [&[u8]; 7] = [
-            &[],
-            &[1],
-            &[9, 0, 0, 0],
-            &[1, 0, 0, 0, 7],
-            &huge_string,
-            &huge_vec,
-            &trailing,
-        ];
+        let bad: [&[u8]; 7] =
+            [&[], &[1], &[9, 0, 0, 0], &[1, 0, 0, 0, 7], &huge_string, &huge_vec, &trailing];
         for (step, bytes) in (0..).zip(bad) {
             a.send(step, bytes.to_vec()).unwrap();
             let error = recv::<Greeting>(&mut b, step).unwrap_err();
-            assert!(
-                matches!(error, Error::Garbage { .. }),
-                "case {step}: {error}"
-            );
+            assert!(matches!(error, Error::Garbage { .. }), "case {step}: {error}");
         }
         a.send(100, vec![0; LIMIT + 1]).unwrap();
-        assert!(matches!(
-            recv::<Greeting>(&mut b, 100).unwrap_err(),
-            Error::Desync { .. }
-        ));
+        assert!(matches!(recv::<Greeting>(&mut b, 100).unwrap_err(), Error::Desync { .. }));
     }
 
     #[test]
@@ -127,9 +108,8 @@ mod tests {
         for step in 0..5000 {
             let bytes: Vec<u8> = (0..step % 40)
                 .map(|_| {
-                    state = state
-                        .wrapping_mul(6364136223846793005)
-                        .wrapping_add(1442695040888963407);
+                    state =
+                        state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
                     ((state >> 56) as u8) & if step % 2 == 0 { 1 } else { 255 }
                 })
                 .collect();

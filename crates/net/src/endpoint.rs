@@ -54,10 +54,7 @@ impl Endpoint {
         let transport = profile.transport(Arc::clone(&closes))?;
         let refused = Arc::new(Refused::default());
         let key = pinning::key(identity)?;
-        let pins = peers
-            .iter()
-            .map(|(_, certificate)| certificate.clone())
-            .collect();
+        let pins = peers.iter().map(|(_, certificate)| certificate.clone()).collect();
         let tls = pinning::server(Arc::clone(&key), pins, Arc::clone(&refused))?;
         let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls));
         server
@@ -69,27 +66,17 @@ impl Endpoint {
         let socket = profile.socket(addr)?;
         let quic = {
             let _inside = runtime.enter();
-            quinn::Endpoint::new(
-                profile.endpoint()?,
-                Some(server),
-                socket,
-                Arc::new(TokioRuntime),
-            )
+            quinn::Endpoint::new(profile.endpoint()?, Some(server), socket, Arc::new(TokioRuntime))
         }
         .map_err(|error| Error::io(format!("listen at {addr}"), &error))?;
-        let local = quic
-            .local_addr()
-            .map_err(|error| Error::io("ask for the local address", &error))?;
+        let local =
+            quic.local_addr().map_err(|error| Error::io("ask for the local address", &error))?;
 
         let peers: Peers = Arc::new(peers.to_vec());
         let (links, accepted) = mpsc::channel();
         let (close, closed) = oneshot::channel();
         let handle = runtime.handle().clone();
-        let listener = Listener {
-            peers: Arc::clone(&peers),
-            profile: profile.clone(),
-            links,
-        };
+        let listener = Listener { peers: Arc::clone(&peers), profile: profile.clone(), links };
         let listening = quic.clone();
         let thread = thread::Builder::new()
             .name("sotto-net".into())
@@ -144,11 +131,7 @@ impl Endpoint {
                 Ok((link, _)) => return Ok(link),
                 Err(RecvTimeoutError::Timeout) => {
                     let peer = format!("a peer that should connect to {}", self.local);
-                    return Err(Error::Deadline {
-                        peer,
-                        step: 0,
-                        waited: start.elapsed(),
-                    });
+                    return Err(Error::Deadline { peer, step: 0, waited: start.elapsed() });
                 }
                 Err(RecvTimeoutError::Disconnected) => return Err(runtime_gone()),
             }
@@ -216,8 +199,5 @@ impl Drop for Endpoint {
 }
 
 fn runtime_gone() -> Error {
-    Error::Io {
-        what: "use the network runtime".into(),
-        why: "its thread has ended".into(),
-    }
+    Error::Io { what: "use the network runtime".into(), why: "its thread has ended".into() }
 }

@@ -121,9 +121,6 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(what: impl Into<String>, why: &std::io::Error) -> Self {
-        Error::Io {
-            what: what.into(),
-            why: why.to_string(),
-        }
+        Error::Io { what: what.into(), why: why.to_string() }
     }
 }

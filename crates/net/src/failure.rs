@@ -28,10 +28,7 @@ pub(crate) enum Failure {
 
 impl Failure {
     pub fn gone(why: impl Into<String>, remedy: &'static str) -> Self {
-        Failure::Gone {
-            why: why.into(),
-            remedy,
-        }
+        Failure::Gone { why: why.into(), remedy }
     }
 
     pub fn into_error(self, peer: &str, step: u32) -> Error {
@@ -43,12 +40,7 @@ impl Failure {
                 why: "it has finished and closed the link".into(),
                 remedy: "compare the plans of both sides",
             },
-            Failure::Gone { why, remedy } => Error::Link {
-                peer,
-                step,
-                why,
-                remedy,
-            },
+            Failure::Gone { why, remedy } => Error::Link { peer, step, why, remedy },
             Failure::Garbage(why) => Error::Garbage { peer, step, why },
             Failure::Identity(why) => Error::Identity { peer, why },
             Failure::Ours(error) => error,
@@ -79,10 +71,7 @@ pub(crate) fn write_failure(error: WriteError) -> Failure {
 /// quinn wraps its own error when it is read through tokio's trait.
 pub(crate) fn io_failure(error: std::io::Error) -> Failure {
     let text = error.to_string();
-    match error
-        .into_inner()
-        .and_then(|inner| inner.downcast::<ReadError>().ok())
-    {
+    match error.into_inner().and_then(|inner| inner.downcast::<ReadError>().ok()) {
         Some(error) => read_failure(*error),
         None => Failure::gone(text, "look at its log"),
     }
@@ -110,9 +99,7 @@ pub(crate) fn connection_failure(error: ConnectionError) -> Failure {
             let reason = &close.reason;
             if close.error_code == FINISHED {
                 match <[u8; 8]>::try_from(&reason[..]) {
-                    Ok(received) => Failure::Finished {
-                        received: u64::from_le_bytes(received),
-                    },
+                    Ok(received) => Failure::Finished { received: u64::from_le_bytes(received) },
                     Err(_) => Failure::Garbage("a finish without its count".into()),
                 }
             } else if close.error_code == STOPPED {
@@ -120,13 +107,7 @@ pub(crate) fn connection_failure(error: ConnectionError) -> Failure {
                 let why: String = String::from_utf8_lossy(reason).chars().take(200).collect();
                 let why: String = why
                     .chars()
-                    .map(|c| {
-                        if c.is_ascii_graphic() || c == ' ' {
-                            c
-                        } else {
-                            '?'
-                        }
-                    })
+                    .map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' })
                     .collect();
                 Failure::gone(
                     format!("it stopped: {why}"),
@@ -156,10 +137,9 @@ pub(crate) fn connection_failure(error: ConnectionError) -> Failure {
                 "compare the versions of both sides",
             ),
         },
-        ConnectionError::TimedOut => Failure::gone(
-            "it fell silent",
-            "see whether it runs and the network works",
-        ),
+        ConnectionError::TimedOut => {
+            Failure::gone("it fell silent", "see whether it runs and the network works")
+        }
         ConnectionError::Reset => Failure::gone("it restarted", "connect again"),
         ConnectionError::LocallyClosed => {
             Failure::gone("this side closed the link", "connect again")

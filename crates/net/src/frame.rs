@@ -36,11 +36,7 @@ pub(crate) struct Header {
 impl Header {
     /// A header for a frame without payload.
     pub fn bare(kind: Kind) -> Self {
-        Header {
-            kind,
-            step: 0,
-            len: 0,
-        }
+        Header { kind, step: 0, len: 0 }
     }
 
     pub fn encode(&self) -> [u8; HEADER] {
@@ -63,10 +59,7 @@ impl Header {
             return Err("no frame starts here (wrong magic)".into());
         }
         if bytes[2] != MAGIC[2] {
-            return Err(format!(
-                "frame version {} where {} is spoken",
-                bytes[2], MAGIC[2]
-            ));
+            return Err(format!("frame version {} where {} is spoken", bytes[2], MAGIC[2]));
         }
         let kind = match bytes[3] {
             0 => Kind::Message,
@@ -80,18 +73,12 @@ impl Header {
         };
         let len = u64::from(word(8)) | u64::from(word(12)) << 32;
         if len > max_len {
-            return Err(format!(
-                "a frame of {len} bytes where {max_len} is the limit"
-            ));
+            return Err(format!("a frame of {len} bytes where {max_len} is the limit"));
         }
         if kind != Kind::Message && len != 0 {
             return Err("a frame of this kind has no payload".into());
         }
-        Ok(Header {
-            kind,
-            step: word(4),
-            len,
-        })
+        Ok(Header { kind, step: word(4), len })
     }
 }
 
@@ -108,28 +95,15 @@ mod tests {
     #[test]
     fn header_survives_the_round_trip() {
         for kind in [Kind::Message, Kind::Fin, Kind::FinReceived, Kind::Hello] {
-            let len = if kind == Kind::Message {
-                0x1_2345_6789
-            } else {
-                0
-            };
-            let header = Header {
-                kind,
-                step: 0xfedc_ba98,
-                len,
-            };
+            let len = if kind == Kind::Message { 0x1_2345_6789 } else { 0 };
+            let header = Header { kind, step: 0xfedc_ba98, len };
             assert_eq!(Header::decode(&header.encode(), u64::MAX), Ok(header));
         }
     }
 
     #[test]
     fn bad_headers_are_refused() {
-        let good = Header {
-            kind: Kind::Message,
-            step: 7,
-            len: 100,
-        }
-        .encode();
+        let good = Header { kind: Kind::Message, step: 7, len: 100 }.encode();
         let with = |at: usize, value: u8| {
             let mut bytes = good;
             bytes[at] = value;

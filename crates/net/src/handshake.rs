@@ -78,16 +78,9 @@ impl Dial {
             hear_hello(&mut recv).await?;
             Ok((send, recv))
         };
-        let streams = tokio::time::timeout_at(deadline, hello)
-            .await
-            .map_err(|_| None)?
-            .map_err(Some)?;
-        Ok(QuicLink::start(
-            connection,
-            streams,
-            self.name.clone(),
-            &self.profile,
-        ))
+        let streams =
+            tokio::time::timeout_at(deadline, hello).await.map_err(|_| None)?.map_err(Some)?;
+        Ok(QuicLink::start(connection, streams, self.name.clone(), &self.profile))
     }
 }
 
@@ -115,11 +108,8 @@ impl Listener {
                 incoming.refuse();
                 continue;
             };
-            let (peers, profile, links) = (
-                Arc::clone(&self.peers),
-                self.profile.clone(),
-                self.links.clone(),
-            );
+            let (peers, profile, links) =
+                (Arc::clone(&self.peers), self.profile.clone(), self.links.clone());
             tokio::spawn(async move {
                 let welcomed =
                     tokio::time::timeout(HANDSHAKE, welcome(incoming, &peers, &profile)).await;
@@ -156,10 +146,5 @@ async fn welcome(
     let (mut send, mut recv) = connection.accept_bi().await.map_err(connection_failure)?;
     hear_hello(&mut recv).await?;
     say_hello(&mut send).await?;
-    Ok(QuicLink::start(
-        connection,
-        (send, recv),
-        name.clone(),
-        profile,
-    ))
+    Ok(QuicLink::start(connection, (send, recv), name.clone(), profile))
 }

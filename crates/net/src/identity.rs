@@ -75,11 +75,7 @@ impl Certificate {
     /// the colons.
     pub fn fingerprint(&self) -> String {
         let digest = ring::digest::digest(&ring::digest::SHA256, &self.0);
-        digest
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -140,8 +136,7 @@ impl Identity {
             file.sync_all()
         });
         written.map_err(|error| Error::io(format!("write {}", path.display()), &error))?;
-        self.certificate
-            .save(&dir.join(format!("{}.cert", self.name)))
+        self.certificate.save(&dir.join(format!("{}.cert", self.name)))
     }
 
     /// Reads what [`Identity::save`] wrote.
@@ -166,22 +161,13 @@ impl Identity {
         }
         let text = Zeroizing::new(fs::read_to_string(&path).map_err(io)?);
         // The parser's own error might quote the file.
-        let parsed = pem::parse(text.as_bytes())
-            .ok()
-            .filter(|parsed| parsed.tag() == KEY_TAG);
+        let parsed = pem::parse(text.as_bytes()).ok().filter(|parsed| parsed.tag() == KEY_TAG);
         let parsed = parsed.ok_or_else(|| {
-            Error::Config(format!(
-                "{} is not a private key in PEM form",
-                path.display()
-            ))
+            Error::Config(format!("{} is not a private key in PEM form", path.display()))
         })?;
         let key = Zeroizing::new(parsed.into_contents());
         let certificate = Certificate::load(&dir.join(format!("{name}.cert")))?;
-        Ok(Identity {
-            name: name.into(),
-            certificate,
-            key,
-        })
+        Ok(Identity { name: name.into(), certificate, key })
     }
 
     /// The public half, to be given to the other parties.
@@ -201,21 +187,14 @@ impl Identity {
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Identity({}, {})",
-            self.name,
-            self.certificate.fingerprint()
-        )
+        write!(f, "Identity({}, {})", self.name, self.certificate.fingerprint())
     }
 }
 
 fn check_name(name: &str) -> Result<(), Error> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
-        return Err(Error::Config(
-            "a party's name is 1 to 64 letters, digits, - and _".into(),
-        ));
+        return Err(Error::Config("a party's name is 1 to 64 letters, digits, - and _".into()));
     }
     Ok(())
 }
@@ -241,19 +220,11 @@ mod tests {
     fn the_key_file_is_private() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
-        Identity::generate("client")
-            .unwrap()
-            .save(dir.path())
-            .unwrap();
+        Identity::generate("client").unwrap().save(dir.path()).unwrap();
         let path = dir.path().join("client.key");
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let error = Identity::load(dir.path(), "client")
-            .unwrap_err()
-            .to_string();
+        let error = Identity::load(dir.path(), "client").unwrap_err().to_string();
         assert!(error.contains("chmod 600"), "{error}");
     }
 
@@ -262,19 +233,13 @@ mod tests {
         let made = Identity::generate("client").unwrap();
         let text = format!("{made:?}");
         assert!(text.contains(&made.certificate().fingerprint()));
-        assert!(
-            text.len() < 100,
-            "a name and a fingerprint, nothing more: {text}"
-        );
+        assert!(text.len() < 100, "a name and a fingerprint, nothing more: {text}");
     }
 
     #[test]
     fn bad_files_and_names_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(
-            Identity::load(dir.path(), "client"),
-            Err(Error::Io { .. })
-        ));
+        assert!(matches!(Identity::load(dir.path(), "client"), Err(Error::Io { .. })));
         assert!(Identity::generate("../x").is_err());
         assert!(Identity::generate("").is_err());
         let made = Identity::generate("client").unwrap();

@@ -57,9 +57,7 @@ impl Inbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .expect("nothing panics while it holds the inbox")
+        self.state.lock().expect("nothing panics while it holds the inbox")
     }
 
     fn wake(&self) {
@@ -173,13 +171,8 @@ impl Inbox {
             };
             if next.0 != step || !due.allows(next.1) {
                 let peer = self.peer.clone();
-                let error = Error::Desync {
-                    peer,
-                    step,
-                    due,
-                    their_step: next.0,
-                    their_len: next.1,
-                };
+                let error =
+                    Error::Desync { peer, step, due, their_step: next.0, their_len: next.1 };
                 state.failure = Some(Failure::Ours(error.clone()));
                 return Some(Err(error));
             }
@@ -242,11 +235,7 @@ impl Inbox {
             }
             let waited = start.elapsed();
             let Some(left) = deadline.checked_sub(waited).filter(|left| !left.is_zero()) else {
-                return Err(Error::Deadline {
-                    peer: self.peer.clone(),
-                    step,
-                    waited,
-                });
+                return Err(Error::Deadline { peer: self.peer.clone(), step, waited });
             };
             let woken = self.arrived.wait_timeout(state, left);
             state = woken.expect("nothing panics while it holds the inbox").0;

@@ -35,10 +35,8 @@ pub fn local_pair(a: &str, b: &str) -> (LocalLink, LocalLink) {
 
 impl LocalLink {
     fn take(&mut self, step: u32, due: Due) -> Result<Vec<u8>, Error> {
-        let payload = self
-            .ours
-            .take(step, due, self.deadline, Duration::ZERO)
-            .inspect_err(|error| {
+        let payload =
+            self.ours.take(step, due, self.deadline, Duration::ZERO).inspect_err(|error| {
                 if let Error::Desync { their_step, .. } = error {
                     self.theirs.fail(stopped_by_peer(step, *their_step));
                 }
@@ -58,14 +56,9 @@ impl Link for LocalLink {
     fn send(&mut self, step: u32, payload: Vec<u8>) -> Result<(), Error> {
         self.ours.check(step)?;
         let len = payload.len();
-        self.theirs
-            .push(Frame { step, payload }, QUEUE_LIMIT)
-            .map_err(|queued| Error::Overflow {
-                peer: self.peer().to_owned(),
-                step,
-                queued,
-                limit: QUEUE_LIMIT,
-            })?;
+        self.theirs.push(Frame { step, payload }, QUEUE_LIMIT).map_err(|queued| {
+            Error::Overflow { peer: self.peer().to_owned(), step, queued, limit: QUEUE_LIMIT }
+        })?;
         self.traffic.sent(len);
         Ok(())
     }
@@ -93,11 +86,8 @@ impl Link for LocalLink {
     fn finish(&mut self) -> Result<(), Error> {
         // What we sent lies in the peer's inbox already.
         self.finished = true;
-        self.theirs.fail(Failure::Finished {
-            received: self.ours.taken_in(),
-        });
-        self.ours
-            .fail(Failure::gone("this side closed the link", "connect again"));
+        self.theirs.fail(Failure::Finished { received: self.ours.taken_in() });
+        self.ours.fail(Failure::gone("this side closed the link", "connect again"));
         Ok(())
     }
 }
@@ -105,10 +95,7 @@ impl Link for LocalLink {
 impl Drop for LocalLink {
     fn drop(&mut self) {
         if !self.finished {
-            self.theirs.fail(Failure::gone(
-                "it went away without finishing",
-                "look at its log",
-            ));
+            self.theirs.fail(Failure::gone("it went away without finishing", "look at its log"));
         }
     }
 }
@@ -124,10 +111,7 @@ mod tests {
             a.send(step, vec![step as u8; step as usize]).unwrap();
         }
         for step in 0..100 {
-            assert_eq!(
-                b.recv(step, step as usize).unwrap(),
-                vec![step as u8; step as usize]
-            );
+            assert_eq!(b.recv(step, step as usize).unwrap(), vec![step as u8; step as usize]);
         }
         assert_eq!(a.traffic().bytes_sent, 4950);
         assert_eq!(a.traffic().messages_sent, 100);
@@ -142,23 +126,10 @@ mod tests {
         let (mut a, mut b) = local_pair("client", "server");
         a.send(5, vec![1]).unwrap();
         let error = b.recv(7, 1).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                Error::Desync {
-                    step: 7,
-                    their_step: 5,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, Error::Desync { step: 7, their_step: 5, .. }), "{error}");
         let text = a.recv(8, 1).unwrap_err().to_string();
         assert!(text.contains("step 7") && text.contains("step 5"), "{text}");
-        assert!(
-            matches!(b.recv(5, 1).unwrap_err(), Error::Desync { .. }),
-            "the link stays dead"
-        );
+        assert!(matches!(b.recv(5, 1).unwrap_err(), Error::Desync { .. }), "the link stays dead");
     }
 
     #[test]
@@ -167,14 +138,7 @@ mod tests {
         a.send(5, vec![1, 2, 3]).unwrap();
         let error = b.recv_upto(5, 2).unwrap_err();
         assert!(
-            matches!(
-                error,
-                Error::Desync {
-                    due: Due::AtMost(2),
-                    their_len: 3,
-                    ..
-                }
-            ),
+            matches!(error, Error::Desync { due: Due::AtMost(2), their_len: 3, .. }),
             "{error}"
         );
     }
@@ -184,12 +148,7 @@ mod tests {
         let (mut a, mut b) = local_pair("client", "server");
         b.set_deadline(Duration::from_millis(50));
         let error = b.recv(1, 1).unwrap_err();
-        let Error::Deadline {
-            step: 1, waited, ..
-        } = error
-        else {
-            panic!("{error}")
-        };
+        let Error::Deadline { step: 1, waited, .. } = error else { panic!("{error}") };
         assert!(waited >= Duration::from_millis(50));
         a.send(1, vec![9]).unwrap();
         assert_eq!(b.recv(1, 1).unwrap(), [9]);
@@ -207,14 +166,8 @@ mod tests {
 
         let (a, mut b) = local_pair("client", "server");
         drop(a);
-        assert!(matches!(
-            b.recv(2, 1).unwrap_err(),
-            Error::Link { step: 2, .. }
-        ));
-        assert!(matches!(
-            b.send(3, vec![]).unwrap_err(),
-            Error::Link { step: 3, .. }
-        ));
+        assert!(matches!(b.recv(2, 1).unwrap_err(), Error::Link { step: 2, .. }));
+        assert!(matches!(b.send(3, vec![]).unwrap_err(), Error::Link { step: 3, .. }));
     }
 
     #[test]

@@ -68,12 +68,7 @@ impl Pins {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 }
 
@@ -90,8 +85,7 @@ impl ServerCertVerifier for Pins {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.check(end_entity)
-            .map(|()| ServerCertVerified::assertion())
+        self.check(end_entity).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -113,9 +107,7 @@ impl ServerCertVerifier for Pins {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -130,8 +122,7 @@ impl ClientCertVerifier for Pins {
         _intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        self.check(end_entity)
-            .map(|()| ClientCertVerified::assertion())
+        self.check(end_entity).map(|()| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -153,9 +144,7 @@ impl ClientCertVerifier for Pins {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -174,10 +163,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 /// The identity as TLS uses it, on both sides of connections.
 pub(crate) fn key(identity: &Identity) -> Result<Arc<SingleCertAndKey>, Error> {
     let chain = vec![identity.certificate().der().clone()];
-    let key = provider()
-        .key_provider
-        .load_private_key(identity.key())
-        .map_err(config)?;
+    let key = provider().key_provider.load_private_key(identity.key()).map_err(config)?;
     let certified = CertifiedKey::new(chain, key);
     certified.keys_match().map_err(config)?;
     Ok(Arc::new(certified.into()))
@@ -194,11 +180,7 @@ pub(crate) fn server(
     refused: Arc<Refused>,
 ) -> Result<quinn::crypto::rustls::QuicServerConfig, Error> {
     let provider = provider();
-    let pins = Arc::new(Pins {
-        allowed: peers,
-        provider: Arc::clone(&provider),
-        refused,
-    });
+    let pins = Arc::new(Pins { allowed: peers, provider: Arc::clone(&provider), refused });
     let mut tls = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(config)?
@@ -218,11 +200,7 @@ pub(crate) fn client(
     refused: Arc<Refused>,
 ) -> Result<quinn::crypto::rustls::QuicClientConfig, Error> {
     let provider = provider();
-    let pins = Arc::new(Pins {
-        allowed: vec![peer],
-        provider: Arc::clone(&provider),
-        refused,
-    });
+    let pins = Arc::new(Pins { allowed: vec![peer], provider: Arc::clone(&provider), refused });
     let mut tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(config)?

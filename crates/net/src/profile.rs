@@ -84,11 +84,7 @@ impl Profile {
 
     /// Parties on a local network: starts below 1500 bytes and probes for larger frames.
     pub fn lan() -> Self {
-        Profile {
-            mtu: 1452,
-            discover_mtu: Some(6500),
-            ..Profile::loopback()
-        }
+        Profile { mtu: 1452, discover_mtu: Some(6500), ..Profile::loopback() }
     }
 
     /// Parties far apart: a large initial window saves round trips.
@@ -116,9 +112,7 @@ impl Profile {
         for mtu in [Some(self.mtu), self.discover_mtu].into_iter().flatten() {
             // Beyond it the first full send fails and the path counts as broken.
             if !(1200..=6550).contains(&mtu) {
-                return Err(Error::Config(format!(
-                    "an MTU of {mtu} is not within 1200 to 6550"
-                )));
+                return Err(Error::Config(format!("an MTU of {mtu} is not within 1200 to 6550")));
             }
         }
         let cubic = ClosableCubic::new(self.initial_window, endpoint_closes);

@@ -115,20 +115,11 @@ impl Link for QuicLink {
         let queued = self.queued.load(Ordering::Relaxed) + len + FRAME_COST;
         if queued > self.queue_limit {
             let (peer, limit) = (self.peer().to_owned(), self.queue_limit);
-            return Err(Error::Overflow {
-                peer,
-                step,
-                queued,
-                limit,
-            });
+            return Err(Error::Overflow { peer, step, queued, limit });
         }
         self.queued.fetch_add(len + FRAME_COST, Ordering::Relaxed);
         self.traffic.sent(payload.len());
-        let header = Header {
-            kind: Kind::Message,
-            step,
-            len,
-        };
+        let header = Header { kind: Kind::Message, step, len };
         // The writer is gone only after a failure that the next call reports.
         let _ = self.outbox.send(Outgoing::Frame(header, payload));
         Ok(())
@@ -148,11 +139,7 @@ impl Link for QuicLink {
 
     fn traffic(&self) -> Traffic {
         let stats = self.connection.stats();
-        Traffic {
-            wire_sent: stats.udp_tx.bytes,
-            wire_received: stats.udp_rx.bytes,
-            ..self.traffic
-        }
+        Traffic { wire_sent: stats.udp_tx.bytes, wire_received: stats.udp_rx.bytes, ..self.traffic }
     }
 
     fn peer(&self) -> &str {
@@ -165,14 +152,9 @@ impl Link for QuicLink {
         }
         let fin = Header::bare(Kind::Fin);
         let _ = self.outbox.send(Outgoing::Frame(fin, Vec::new()));
-        self.inbox
-            .await_fin(self.step, self.traffic.messages_sent, self.deadline)?;
+        self.inbox.await_fin(self.step, self.traffic.messages_sent, self.deadline)?;
         self.finished = true;
-        congestion::close(
-            &self.connection,
-            FINISHED,
-            &self.inbox.taken_in().to_le_bytes(),
-        );
+        congestion::close(&self.connection, FINISHED, &self.inbox.taken_in().to_le_bytes());
         Ok(())
     }
 }
@@ -194,10 +176,7 @@ mod tests {
 
     /// A victim with small budgets, a hostile but authenticated peer, and their endpoints.
     fn victim_and_attacker() -> (QuicLink, QuicLink, [Endpoint; 2]) {
-        let (s, c) = (
-            Identity::generate("server").unwrap(),
-            Identity::generate("client").unwrap(),
-        );
+        let (s, c) = (Identity::generate("server").unwrap(), Identity::generate("client").unwrap());
         let mut profile = Profile::loopback();
         (profile.max_frame, profile.prefetch) = (1 << 20, 1 << 16);
         let bind = |us: &Identity, peer: &Identity| {
@@ -205,9 +184,7 @@ mod tests {
             Endpoint::bind("127.0.0.1:0".parse().unwrap(), us, &peers, profile.clone()).unwrap()
         };
         let (server, client) = (bind(&s, &c), bind(&c, &s));
-        let attacker = client
-            .connect(server.local_addr(), "server", DEADLINE)
-            .unwrap();
+        let attacker = client.connect(server.local_addr(), "server", DEADLINE).unwrap();
         let victim = server.accept(DEADLINE).unwrap();
         (victim, attacker, [server, client])
     }
@@ -222,10 +199,7 @@ mod tests {
             "{error}"
         );
         let error = attacker.recv(4, 1).unwrap_err();
-        assert!(
-            matches!(&error, Error::Link { why, .. } if why.contains("magic")),
-            "{error}"
-        );
+        assert!(matches!(&error, Error::Link { why, .. } if why.contains("magic")), "{error}");
         assert!(
             matches!(victim.send(5, vec![]), Err(Error::Garbage { .. })),
             "the link stays dead"
@@ -234,15 +208,7 @@ mod tests {
 
     #[test]
     fn hostile_headers_are_refused_before_they_cost_memory() {
-        let message = |len| {
-            Header {
-                kind: Kind::Message,
-                step: 3,
-                len,
-            }
-            .encode()
-            .to_vec()
-        };
+        let message = |len| Header { kind: Kind::Message, step: 3, len }.encode().to_vec();
         let mut other_version = message(1);
         other_version[2] = 2;
         let cases = [
@@ -267,20 +233,9 @@ mod tests {
         let (mut victim, attacker, _endpoints) = victim_and_attacker();
         // Beyond the prefetch budget, so that it needs the receiver's grant.
         let len = 1 << 20;
-        attacker.send_raw(
-            Header {
-                kind: Kind::Message,
-                step: 3,
-                len,
-            }
-            .encode()
-            .to_vec(),
-        );
+        attacker.send_raw(Header { kind: Kind::Message, step: 3, len }.encode().to_vec());
         victim.set_deadline(Duration::from_millis(200));
-        assert!(matches!(
-            victim.recv(3, len as usize),
-            Err(Error::Deadline { .. })
-        ));
+        assert!(matches!(victim.recv(3, len as usize), Err(Error::Deadline { .. })));
         attacker.send_raw(vec![7; len as usize]);
         victim.set_deadline(DEADLINE);
         assert_eq!(victim.recv(3, len as usize).unwrap(), vec![7; len as usize]);
@@ -289,21 +244,10 @@ mod tests {
     #[test]
     fn a_peer_gone_within_a_payload_is_a_lost_link() {
         let (mut victim, attacker, _endpoints) = victim_and_attacker();
-        attacker.send_raw(
-            Header {
-                kind: Kind::Message,
-                step: 3,
-                len: 1000,
-            }
-            .encode()
-            .to_vec(),
-        );
+        attacker.send_raw(Header { kind: Kind::Message, step: 3, len: 1000 }.encode().to_vec());
         attacker.send_raw(vec![7; 999]);
         drop(attacker);
-        assert!(matches!(
-            victim.recv(3, 1000).unwrap_err(),
-            Error::Link { step: 3, .. }
-        ));
+        assert!(matches!(victim.recv(3, 1000).unwrap_err(), Error::Link { step: 3, .. }));
     }
 
     #[test]

@@ -85,22 +85,16 @@ impl Reader {
     async fn frames(&mut self) -> Result<std::convert::Infallible, Failure> {
         loop {
             let mut head = [0; HEADER];
-            self.stream
-                .read_exact(&mut head)
-                .await
-                .map_err(|error| match error {
-                    ReadExactError::FinishedEarly(_) => stream_ended(),
-                    ReadExactError::ReadError(error) => read_failure(error),
-                })?;
+            self.stream.read_exact(&mut head).await.map_err(|error| match error {
+                ReadExactError::FinishedEarly(_) => stream_ended(),
+                ReadExactError::ReadError(error) => read_failure(error),
+            })?;
             let header = Header::decode(&head, self.max_frame).map_err(Failure::Garbage)?;
             match header.kind {
                 Kind::Message => {
                     self.inbox.admit(header, self.prefetch).await;
                     let payload = self.payload(header.len).await?;
-                    self.inbox.deliver(Frame {
-                        step: header.step,
-                        payload,
-                    });
+                    self.inbox.deliver(Frame { step: header.step, payload });
                 }
                 Kind::Fin => {
                     let _ = self
@@ -142,22 +136,16 @@ impl Drop for Reader {
 
 /// The first frame each way.
 pub(crate) async fn say_hello(stream: &mut SendStream) -> Result<(), Failure> {
-    stream
-        .write_all(&Header::bare(Kind::Hello).encode())
-        .await
-        .map_err(write_failure)
+    stream.write_all(&Header::bare(Kind::Hello).encode()).await.map_err(write_failure)
 }
 
 /// Reads the other side's first frame.
 pub(crate) async fn hear_hello(stream: &mut RecvStream) -> Result<(), Failure> {
     let mut head = [0; HEADER];
-    stream
-        .read_exact(&mut head)
-        .await
-        .map_err(|error| match error {
-            ReadExactError::FinishedEarly(_) => stream_ended(),
-            ReadExactError::ReadError(error) => read_failure(error),
-        })?;
+    stream.read_exact(&mut head).await.map_err(|error| match error {
+        ReadExactError::FinishedEarly(_) => stream_ended(),
+        ReadExactError::ReadError(error) => read_failure(error),
+    })?;
     match Header::decode(&head, 0).map_err(Failure::Garbage)?.kind {
         Kind::Hello => Ok(()),
         _ => Err(Failure::Garbage("the first frame is not a hello".into())),

@@ -24,9 +24,7 @@ fn best(mut run: impl FnMut()) -> f64 {
 }
 
 fn words(count: usize) -> Vec<u64> {
-    (0..count as u64)
-        .map(|i| (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
-        .collect()
+    (0..count as u64).map(|i| (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect()
 }
 
 fn products() {
@@ -50,11 +48,7 @@ fn products() {
         let name = format!("{m}x{k}x{n}{}", if transposed { " B^T" } else { "" });
         print!("{name:>22}");
         for kernel in &kernels {
-            let b = if transposed {
-                Mat::rows(&b, k).t()
-            } else {
-                Mat::rows(&b, n)
-            };
+            let b = if transposed { Mat::rows(&b, k).t() } else { Mat::rows(&b, n) };
             let seconds = best(|| {
                 kernel.run(m, k, n, Mat::rows(&a, k), b, &mut c);
                 black_box(&mut c);
@@ -102,10 +96,8 @@ fn sums() {
         let size = 1usize << k;
         let values: Vec<i32> = (0..size as i32).map(|i| i * i - 7 * i).collect();
         let (t0, t1) = (Table::new(k, &values), Table::new(k, &values));
-        let e: Vec<u8> = words(count * size / 64)
-            .iter()
-            .flat_map(|word| word.to_le_bytes())
-            .collect();
+        let e: Vec<u8> =
+            words(count * size / 64).iter().flat_map(|word| word.to_le_bytes()).collect();
         let c = words(count);
         let (mut out0, mut out1) = (vec![0; count], vec![0; count]);
         let one = best(|| {

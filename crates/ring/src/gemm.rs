@@ -27,20 +27,12 @@ impl<'a> Mat<'a> {
 
     /// A view with explicit strides, in elements.
     pub fn strided(data: &'a [u64], row_stride: usize, col_stride: usize) -> Self {
-        Self {
-            data,
-            row_stride,
-            col_stride,
-        }
+        Self { data, row_stride, col_stride }
     }
 
     /// The transposed view of the same words.
     pub fn t(self) -> Self {
-        Self {
-            data: self.data,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-        }
+        Self { data: self.data, row_stride: self.col_stride, col_stride: self.row_stride }
     }
 
     fn check(&self, rows: usize, cols: usize, name: &str) {
@@ -186,22 +178,10 @@ mod tests {
 
     /// Every kernel, every combination of transposed views, against the definition.
     fn check(m: usize, k: usize, n: usize, seed: u64) {
-        let (a, b, c) = (
-            words(m * k, seed),
-            words(k * n, seed ^ 1),
-            words(m * n, seed ^ 2),
-        );
+        let (a, b, c) = (words(m * k, seed), words(k * n, seed ^ 1), words(m * n, seed ^ 2));
         for (a_t, b_t) in [(false, false), (true, false), (false, true), (true, true)] {
-            let a = if a_t {
-                Mat::rows(&a, m).t()
-            } else {
-                Mat::rows(&a, k)
-            };
-            let b = if b_t {
-                Mat::rows(&b, k).t()
-            } else {
-                Mat::rows(&b, n)
-            };
+            let a = if a_t { Mat::rows(&a, m).t() } else { Mat::rows(&a, k) };
+            let b = if b_t { Mat::rows(&b, k).t() } else { Mat::rows(&b, n) };
             let mut expected = c.clone();
             naive(m, k, n, a, b, &mut expected);
             for kernel in kernels() {
@@ -250,11 +230,7 @@ mod tests {
                 let mut c = vec![0; m * n];
                 kernel.run(m, k, n, Mat::rows(&a, k), Mat::rows(&b, n), &mut c);
                 let low = mask(kernel.max_width());
-                assert!(
-                    c.iter().all(|c| (c ^ expected) & low == 0),
-                    "{}",
-                    kernel.name()
-                );
+                assert!(c.iter().all(|c| (c ^ expected) & low == 0), "{}", kernel.name());
             }
         }
     }
@@ -268,10 +244,7 @@ mod tests {
         for width in 1..=64 {
             let mut c = vec![0; m * n];
             gemm(width, m, k, n, Mat::rows(&a, k), Mat::rows(&b, n), &mut c);
-            let equal = c
-                .iter()
-                .zip(&expected)
-                .all(|(x, y)| (x ^ y) & mask(width) == 0);
+            let equal = c.iter().zip(&expected).all(|(x, y)| (x ^ y) & mask(width) == 0);
             assert!(equal, "width {width}");
         }
     }
@@ -286,15 +259,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "gemm: B is 3 x 2 with strides 2 and 1, but has 5 words")]
     fn a_small_matrix_panics() {
-        gemm(
-            64,
-            1,
-            3,
-            2,
-            Mat::rows(&[1; 3], 3),
-            Mat::rows(&[1; 5], 2),
-            &mut [0; 2],
-        );
+        gemm(64, 1, 3, 2, Mat::rows(&[1; 3], 3), Mat::rows(&[1; 5], 2), &mut [0; 2]);
     }
 
     proptest! {

@@ -19,10 +19,7 @@ pub use tensor::Tensor;
 /// # Panics
 /// When `width` is not in 1..=64.
 pub const fn mask(width: u32) -> u64 {
-    assert!(
-        width >= 1 && width <= 64,
-        "mask: the width must be in 1..=64"
-    );
+    assert!(width >= 1 && width <= 64, "mask: the width must be in 1..=64");
     u64::MAX >> (64 - width)
 }
 
@@ -31,10 +28,7 @@ pub const fn mask(width: u32) -> u64 {
 /// # Panics
 /// When `width` is not in 1..=64.
 pub const fn signed(x: u64, width: u32) -> i64 {
-    assert!(
-        width >= 1 && width <= 64,
-        "signed: the width must be in 1..=64"
-    );
+    assert!(width >= 1 && width <= 64, "signed: the width must be in 1..=64");
     let spare = 64 - width;
     ((x << spare) as i64) >> spare
 }

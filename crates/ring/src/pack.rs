@@ -20,10 +20,7 @@ const WORTH_SETUP: usize = 32;
 /// # Panics
 /// When `width` is not in 1..=64 or the number of bits overflows.
 pub const fn packed_len(count: usize, width: u32) -> usize {
-    assert!(
-        width >= 1 && width <= 64,
-        "packed_len: the width must be in 1..=64"
-    );
+    assert!(width >= 1 && width <= 64, "packed_len: the width must be in 1..=64");
     match count.checked_mul(width as usize) {
         Some(bits) => bits.div_ceil(8),
         None => panic!("packed_len: the number of bits overflows"),
@@ -96,11 +93,7 @@ mod tests {
 
     fn words(count: usize, seed: u64) -> Vec<u64> {
         (1..=count as u64)
-            .map(|i| {
-                (i ^ seed)
-                    .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                    .rotate_left(i as u32 % 64)
-            })
+            .map(|i| (i ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(i as u32 % 64))
             .collect()
     }
 
@@ -122,53 +115,29 @@ mod tests {
         let mut bytes = vec![0xa5, 0x5a];
         pack(words, width, &mut bytes);
         assert_eq!(bytes[..2], [0xa5, 0x5a], "pack appends");
-        assert!(
-            bytes[2..] == expected,
-            "pack, width {width}, {} words",
-            words.len()
-        );
+        assert!(bytes[2..] == expected, "pack, width {width}, {} words", words.len());
         let mut plain = vec![0; expected.len()];
         portable::pack(words, width, &mut plain);
-        assert!(
-            plain == expected,
-            "portable pack, width {width}, {} words",
-            words.len()
-        );
+        assert!(plain == expected, "portable pack, width {width}, {} words", words.len());
         let mut back = vec![u64::MAX; words.len()];
         unpack(&expected, width, &mut back);
-        assert!(
-            back == reduced,
-            "unpack, width {width}, {} words",
-            words.len()
-        );
+        assert!(back == reduced, "unpack, width {width}, {} words", words.len());
         assert!(unpack_vec(&expected, width, words.len()) == reduced);
         back.fill(u64::MAX);
         portable::unpack(&expected, width, &mut back);
-        assert!(
-            back == reduced,
-            "portable unpack, width {width}, {} words",
-            words.len()
-        );
+        assert!(back == reduced, "portable unpack, width {width}, {} words", words.len());
         #[cfg(target_arch = "x86_64")]
         {
             // Directly, as short inputs do not reach these kernels through `pack`.
             if vbmi::takes(width) {
                 plain.fill(0xff);
                 vbmi::pack(words, width, &mut plain);
-                assert!(
-                    plain == expected,
-                    "vbmi pack, width {width}, {} words",
-                    words.len()
-                );
+                assert!(plain == expected, "vbmi pack, width {width}, {} words", words.len());
             }
             if vbmi::takes(width) {
                 back.fill(u64::MAX);
                 vbmi::unpack(&expected, width, &mut back);
-                assert!(
-                    back == reduced,
-                    "vbmi unpack, width {width}, {} words",
-                    words.len()
-                );
+                assert!(back == reduced, "vbmi unpack, width {width}, {} words", words.len());
             }
         }
     }

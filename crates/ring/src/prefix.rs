@@ -18,9 +18,7 @@ pub fn parity_below(e: &[u8], k: u32, end: usize) -> u8 {
     );
     assert!(end <= bits, "parity_below: end {end} is beyond 2^{k}");
     let (whole, rest) = e[..end / 8].as_chunks::<8>();
-    let mut folded = whole
-        .iter()
-        .fold(0u64, |sum, word| sum ^ u64::from_le_bytes(*word));
+    let mut folded = whole.iter().fold(0u64, |sum, word| sum ^ u64::from_le_bytes(*word));
     for byte in rest {
         folded ^= u64::from(*byte);
     }

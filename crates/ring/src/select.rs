@@ -93,24 +93,14 @@ pub fn masked_sums2(
     out0: &mut [u64],
     out1: &mut [u64],
 ) {
-    assert!(
-        t0.k == t1.k,
-        "masked_sums2: tables of 2^{} and 2^{} entries",
-        t0.k,
-        t1.k
-    );
+    assert!(t0.k == t1.k, "masked_sums2: tables of 2^{} and 2^{} entries", t0.k, t1.k);
     check("masked_sums2", e, t0, c, out0);
     check("masked_sums2", e, t1, c, out1);
     (best().two)(e, [t0, t1], c, [out0, out1]);
 }
 
 fn check(name: &str, e: &[u8], table: &Table, c: &[u64], out: &[u64]) {
-    assert!(
-        c.len() == out.len(),
-        "{name}: {} indices for {} outputs",
-        c.len(),
-        out.len()
-    );
+    assert!(c.len() == out.len(), "{name}: {} indices for {} outputs", c.len(), out.len());
     assert!(
         Some(e.len()) == c.len().checked_mul(table.bytes()),
         "{name}: {} bytes of one-hot bits for {} elements of 2^{} bits",
@@ -160,12 +150,7 @@ mod tests {
         for kernel in kernels() {
             let (mut y0, mut y1) = (vec![7; c.len()], vec![7; c.len()]);
             (kernel.one)(&e, [&t0], c, [&mut y0]);
-            assert!(
-                y0 == x0,
-                "{} k {k} count {} seed {seed}",
-                kernel.name,
-                c.len()
-            );
+            assert!(y0 == x0, "{} k {k} count {} seed {seed}", kernel.name, c.len());
             y0.fill(7);
             (kernel.two)(&e, [&t0, &t1], c, [&mut y0, &mut y1]);
             assert!(

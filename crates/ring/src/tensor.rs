@@ -19,9 +19,7 @@ pub struct Tensor {
 
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tensor")
-            .field("shape", &self.shape)
-            .finish_non_exhaustive()
+        f.debug_struct("Tensor").field("shape", &self.shape).finish_non_exhaustive()
     }
 }
 
@@ -93,10 +91,7 @@ impl Tensor {
             "reshape: shape {:?} does not hold the words of {shape:?}",
             self.shape
         );
-        Self {
-            shape,
-            words: self.words,
-        }
+        Self { shape, words: self.words }
     }
 
     /// A copy whose axis `i` is the axis `axes[i]` of this tensor.
@@ -181,10 +176,7 @@ pub fn permuted(words: &[u64], shape: &[usize], axes: &[usize]) -> Vec<u64> {
             "permute: axes {axes:?} do not permute shape {shape:?}"
         );
     }
-    assert!(
-        axes.len() == seen.len(),
-        "permute: axes {axes:?} do not permute shape {shape:?}"
-    );
+    assert!(axes.len() == seen.len(), "permute: axes {axes:?} do not permute shape {shape:?}");
     let mut strides = vec![1; shape.len()];
     for axis in (1..shape.len()).rev() {
         strides[axis - 1] = strides[axis] * shape[axis];
@@ -239,18 +231,12 @@ mod tests {
         let p = t.permute(&[2, 0, 1]);
         assert_eq!(p.shape(), [4, 2, 3]);
         for (i, j, k) in (0..24).map(|at| (at / 12, at / 4 % 3, at % 4)) {
-            assert_eq!(
-                p.words()[(k * 2 + i) * 3 + j],
-                t.words()[(i * 3 + j) * 4 + k]
-            );
+            assert_eq!(p.words()[(k * 2 + i) * 3 + j], t.words()[(i * 3 + j) * 4 + k]);
         }
         assert_eq!(p.permute(&[1, 2, 0]), t);
         assert_eq!(t.permute(&[1, 0, 2]).words()[4..8], [12, 13, 14, 15]);
         assert_eq!(Tensor::new([], vec![5]).permute(&[]).words(), [5]);
-        assert_eq!(
-            Tensor::zeros([2, 0, 3]).permute(&[1, 2, 0]).shape(),
-            [0, 3, 2]
-        );
+        assert_eq!(Tensor::zeros([2, 0, 3]).permute(&[1, 2, 0]).shape(), [0, 3, 2]);
     }
 
     #[test]

@@ -22,9 +22,8 @@ impl Trace {
         };
         assert!((2..=64).contains(&classes), "argmax over {classes} classes, 2 to 64 can be");
         // Pairs (a, b) with a < b, as two picks along the class axis, are differences of shares.
-        let pairs: Vec<(usize, usize)> = (0..classes)
-            .flat_map(|a| (a + 1..classes).map(move |b| (a, b)))
-            .collect();
+        let pairs: Vec<(usize, usize)> =
+            (0..classes).flat_map(|a| (a + 1..classes).map(move |b| (a, b))).collect();
         let first: Vec<usize> = pairs.iter().map(|p| p.0).collect();
         let second: Vec<usize> = pairs.iter().map(|p| p.1).collect();
         let difference = self.opened_pairs(logits, width, &first, &second);
@@ -32,9 +31,8 @@ impl Trace {
         let lower = self.negative(difference);
         let count_width = (usize::BITS - classes.leading_zeros()).max(3);
         let lower = self.lift(lower, count_width);
-        let losses: Vec<Wire> = (0..classes)
-            .map(|class| self.losses(lower, &pairs, class, images))
-            .collect();
+        let losses: Vec<Wire> =
+            (0..classes).map(|class| self.losses(lower, &pairs, class, images)).collect();
         let losses = self.concat(1, &losses);
         let losses = self.open(losses, count_width, 0);
         let lost = self.non_zero(losses);

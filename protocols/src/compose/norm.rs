@@ -49,11 +49,8 @@ impl Trace {
         let squares = self.open_window(squares, window);
         // Below two pieces the line through the pole would not be bounded.
         let piece = f64::from(1u32 << (window.bits - format.k)) / f64::from(window.scale).exp2();
-        let root = Function::InverseRoot {
-            count: d as f64,
-            epsilon,
-            floor: 2.0 * piece / d as f64,
-        };
+        let root =
+            Function::InverseRoot { count: d as f64, epsilon, floor: 2.0 * piece / d as f64 };
         let wide = width + format.factor_scale();
         let factor = self.row_lookup(squares, root, format.k, format.slope_scale, wide);
         let y = self.product(open, factor, wide);
@@ -69,12 +66,8 @@ mod tests {
     #[test]
     fn normalises_within_the_bound_in_three_flights() {
         let (rows, d) = (50, 64);
-        let format = NormFormat {
-            width: 20,
-            squares: Window::positive(18, 7),
-            k: 13,
-            slope_scale: 11,
-        };
+        let format =
+            NormFormat { width: 20, squares: Window::positive(18, 7), k: 13, slope_scale: 11 };
         let mut bench = Bench::new(40);
         let mut t = Trace::new();
         let x = t.input(&[rows, d], 20, 12);

@@ -89,9 +89,7 @@ impl Sign {
     /// `eq_i`.
     fn products(&self) -> Vec<u32> {
         let q = self.q();
-        (0..q - 1)
-            .map(|j| (j + 1..q).fold(1 << j, |set, i| set | 1 << (q - 2 + i)))
-            .collect()
+        (0..q - 1).map(|j| (j + 1..q).fold(1 << j, |set, i| set | 1 << (q - 2 + i))).collect()
     }
 
     /// Sets of two or more variables whose masks' product is dealt.
@@ -124,9 +122,8 @@ impl Gate for Sign {
 
     fn draws(&self) -> Vec<Draw> {
         let count = self.count();
-        let mut all: Vec<Draw> = (self.chunks.iter())
-            .map(|&(_, k)| Draw::OneHot { count, k: k.max(3) })
-            .collect();
+        let mut all: Vec<Draw> =
+            (self.chunks.iter()).map(|&(_, k)| Draw::OneHot { count, k: k.max(3) }).collect();
         all.push(Draw::Value { count, width: 1 });
         all.push(Draw::Mask { count, width: 1 });
         all.extend((0..self.variables()).map(|_| Draw::Mask { count, width: 1 }));
@@ -171,9 +168,8 @@ impl Gate for Sign {
         let first = top + 2;
         if round == 0 {
             let offset = self.input.opened().1;
-            let c: Vec<u64> = (run.public(0).iter())
-                .map(|c| c.wrapping_sub(offset) & mask(self.width))
-                .collect();
+            let c: Vec<u64> =
+                (run.public(0).iter()).map(|c| c.wrapping_sub(offset) & mask(self.width)).collect();
             let (mut lt, mut eq) = (Vec::new(), Vec::new());
             for (j, &(at, size)) in self.chunks.iter().enumerate() {
                 let (less, same) = self.locally(run.bits(j), &c, at, size);

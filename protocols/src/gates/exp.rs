@@ -198,9 +198,8 @@ mod tests {
         let y = t.reveal(y, 58);
         let plan = t.finish(&[y]);
         assert_eq!(plan.online().flights, 3);
-        let mut input: Vec<i64> = (0..4000)
-            .map(|_| ((-20.0 + bench.unit() * 22.0) * 1024.0) as i64)
-            .collect();
+        let mut input: Vec<i64> =
+            (0..4000).map(|_| ((-20.0 + bench.unit() * 22.0) * 1024.0) as i64).collect();
         input[0] = 2 * 1024 - 1;
         input[1] = -62 * 1024 + 1024;
         let result = bench.run_shared(&plan, Vec::new(), &[input.clone()]);

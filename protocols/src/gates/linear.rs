@@ -100,28 +100,17 @@ impl Gate for Linear {
         let (width, count) = (self.width, self.rows * self.inputs);
         vec![
             Draw::ClientMask { count, width },
-            Draw::Value {
-                count: self.rows * self.outputs,
-                width,
-            },
+            Draw::Value { count: self.rows * self.outputs, width },
         ]
     }
 
     fn rounds(&self) -> Vec<Vec<Exchange>> {
-        vec![vec![Exchange {
-            count: self.rows * self.inputs,
-            width: self.width,
-            to: To::Server,
-        }]]
+        vec![vec![Exchange { count: self.rows * self.inputs, width: self.width, to: To::Server }]]
     }
 
     fn work(&self) -> Work {
         let macs = (self.rows * self.inputs * self.outputs) as u64;
-        Work {
-            dealer: macs,
-            offline: [0, macs],
-            online: [macs, 0],
-        }
+        Work { dealer: macs, offline: [0, macs], online: [macs, 0] }
     }
 
     fn deal(&self, dealing: &mut Dealing<'_>) {
@@ -186,13 +175,8 @@ mod tests {
             let mut bench = Bench::new(width as u64);
             let mut t = Trace::new();
             let x = t.input(&[6, 5], width, 8);
-            let weight = t.weight(WeightSpec {
-                name: "w".into(),
-                outputs: 7,
-                inputs: 5,
-                width,
-                scale: 4,
-            });
+            let weight =
+                t.weight(WeightSpec { name: "w".into(), outputs: 7, inputs: 5, width, scale: 4 });
             let y = t.linear(x, weight, bias_rows);
             let y = t.reveal(y, width);
             let plan = t.finish(&[y]);

@@ -137,9 +137,9 @@ impl Trace {
 impl Local {
     fn apply(&self, inputs: &[&[u64]], constants: bool) -> Vec<u64> {
         match &self.kind {
-            Kind::Add => (inputs[0].iter().zip(inputs[1]))
-                .map(|(&a, &b)| a.wrapping_add(b))
-                .collect(),
+            Kind::Add => {
+                (inputs[0].iter().zip(inputs[1])).map(|(&a, &b)| a.wrapping_add(b)).collect()
+            }
             Kind::Reshape => inputs[0].to_vec(),
             Kind::Permute(axes) => permuted(inputs[0], &self.inputs[0], axes),
             Kind::Pick(axis, indices) => {
@@ -168,8 +168,7 @@ impl Local {
             Kind::SumLast => {
                 let last = *self.inputs[0].last().expect("sum over an axis");
                 let rows = inputs[0].chunks_exact(last);
-                rows.map(|r| r.iter().fold(0u64, |s, &x| s.wrapping_add(x)))
-                    .collect()
+                rows.map(|r| r.iter().fold(0u64, |s, &x| s.wrapping_add(x))).collect()
             }
             Kind::Shift(bits) => inputs[0].iter().map(|&x| x << bits).collect(),
             Kind::Negate => inputs[0].iter().map(|&x| x.wrapping_neg()).collect(),
@@ -214,9 +213,8 @@ impl Gate for Local {
     }
 
     fn simulate(&self, sim: &mut Simulation<'_>) {
-        let words: Vec<Vec<u64>> = (sim.inputs.iter())
-            .map(|v| v.iter().map(|&x| x as u64).collect())
-            .collect();
+        let words: Vec<Vec<u64>> =
+            (sim.inputs.iter()).map(|v| v.iter().map(|&x| x as u64).collect()).collect();
         let words: Vec<&[u64]> = words.iter().map(|v| &v[..]).collect();
         let out = self.apply(&words, true);
         sim.output(out.into_iter().map(|x| x as i64).collect());

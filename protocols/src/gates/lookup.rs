@@ -144,7 +144,7 @@ impl Gate for Lookup {
     }
 
     fn work(&self) -> Work {
-        Work::online(2 * (self.count() as u64) << self.precision.k)
+        Work::online((2 * self.count() as u64) << self.precision.k)
     }
 
     fn deal(&self, dealing: &mut Dealing<'_>) {
@@ -243,9 +243,8 @@ mod tests {
         let plan = t.finish(&[y]);
         let unit = f64::from(window.scale).exp2();
         let low = if window.offset == 0 { 0.0 } else { -range };
-        let input: Vec<i64> = (0..3000)
-            .map(|_| ((low + bench.unit() * (range - low)) * unit) as i64)
-            .collect();
+        let input: Vec<i64> =
+            (0..3000).map(|_| ((low + bench.unit() * (range - low)) * unit) as i64).collect();
         let result = bench.run_shared(&plan, Vec::new(), &[input.clone()]);
         result.check_exact();
         for (&x, &y) in input.iter().zip(&result.outputs[0]) {

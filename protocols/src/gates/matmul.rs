@@ -68,8 +68,8 @@ impl Matmul {
     /// `acc += a b` for the whole batch.
     fn product(&self, a: &[u64], b: &[u64], acc: &mut [u64]) {
         let (m, k, n) = (self.m, self.k, self.n);
-        let batches = (a.chunks_exact(m * k).zip(b.chunks_exact(k * n)))
-            .zip(acc.chunks_exact_mut(m * n));
+        let batches =
+            (a.chunks_exact(m * k).zip(b.chunks_exact(k * n))).zip(acc.chunks_exact_mut(m * n));
         for ((a, b), c) in batches {
             let b = match self.transposed {
                 false => Mat::rows(b, n),
@@ -94,17 +94,11 @@ impl Gate for Matmul {
     }
 
     fn draws(&self) -> Vec<Draw> {
-        vec![Draw::Value {
-            count: self.output.count(),
-            width: self.width,
-        }]
+        vec![Draw::Value { count: self.output.count(), width: self.width }]
     }
 
     fn work(&self) -> Work {
-        Work {
-            dealer: self.macs(),
-            ..Work::online(2 * self.macs())
-        }
+        Work { dealer: self.macs(), ..Work::online(2 * self.macs()) }
     }
 
     fn deal(&self, dealing: &mut Dealing<'_>) {

@@ -56,10 +56,7 @@ impl Trace {
             "opening {width} bits of a {}-bit share",
             spec.share_width()
         );
-        let output = Spec {
-            kind: Kind::Opened { width, offset },
-            ..spec
-        };
+        let output = Spec { kind: Kind::Opened { width, offset }, ..spec };
         self.add(Open { width, offset, output }, &[x])
     }
 
@@ -69,13 +66,7 @@ impl Trace {
     }
 
     /// Opens `x` and gives the differences `x[first] - x[second]` along its last axis, without offset.
-    pub fn opened_pairs(
-        &mut self,
-        x: Wire,
-        width: u32,
-        first: &[usize],
-        second: &[usize],
-    ) -> Wire {
+    pub fn opened_pairs(&mut self, x: Wire, width: u32, first: &[usize], second: &[usize]) -> Wire {
         assert_eq!(first.len(), second.len(), "pairs");
         let open = self.open(x, width, 0);
         let spec = self.spec(open).clone();
@@ -96,10 +87,7 @@ impl Trace {
         assert_eq!(sa.count() % sb.count(), 0, "rows of a difference");
         let row = sa.count() / sb.count();
         let (oa, ob) = (sa.opened().1, sb.opened().1);
-        let output = Spec {
-            kind: Kind::Opened { width: wa, offset },
-            ..sa
-        };
+        let output = Spec { kind: Kind::Opened { width: wa, offset }, ..sa };
         let shift = offset.wrapping_sub(oa).wrapping_add(ob);
         self.add(Difference { row, shift, output }, &[a, b])
     }
@@ -115,18 +103,11 @@ impl Gate for Open {
     }
 
     fn draws(&self) -> Vec<Draw> {
-        vec![Draw::Mask {
-            count: self.output.count(),
-            width: self.width,
-        }]
+        vec![Draw::Mask { count: self.output.count(), width: self.width }]
     }
 
     fn rounds(&self) -> Vec<Vec<Exchange>> {
-        vec![vec![Exchange {
-            count: self.output.count(),
-            width: self.width,
-            to: To::Both,
-        }]]
+        vec![vec![Exchange { count: self.output.count(), width: self.width, to: To::Both }]]
     }
 
     fn deal(&self, dealing: &mut Dealing<'_>) {
@@ -171,9 +152,8 @@ impl Gate for Difference {
 
     fn deal(&self, dealing: &mut Dealing<'_>) {
         let m = mask(self.output.opened().0);
-        let r = self.broadcast(dealing.input_mask(0), dealing.input_mask(1), |a, b| {
-            a.wrapping_sub(b) & m
-        });
+        let r = self
+            .broadcast(dealing.input_mask(0), dealing.input_mask(1), |a, b| a.wrapping_sub(b) & m);
         dealing.output(Known::Mask(r));
     }
 

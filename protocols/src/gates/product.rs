@@ -78,9 +78,7 @@ impl Gate for Product {
     fn draws(&self) -> Vec<Draw> {
         let width = self.width;
         let dealt = self.pairs().into_iter().filter(|p| p.2 > 0);
-        dealt
-            .map(|(_, _, count)| Draw::Value { count, width })
-            .collect()
+        dealt.map(|(_, _, count)| Draw::Value { count, width }).collect()
     }
 
     fn work(&self) -> Work {

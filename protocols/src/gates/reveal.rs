@@ -41,11 +41,7 @@ impl Gate for Reveal {
     }
 
     fn rounds(&self) -> Vec<Vec<Exchange>> {
-        vec![vec![Exchange {
-            count: self.output.count(),
-            width: self.width,
-            to: To::Client,
-        }]]
+        vec![vec![Exchange { count: self.output.count(), width: self.width, to: To::Client }]]
     }
 
     fn deal(&self, dealing: &mut Dealing<'_>) {

@@ -64,9 +64,7 @@ impl Trace {
         let output = Spec {
             shape: spec.shape,
             scale,
-            kind: Kind::Form {
-                terms: vec![Term::BOTH, Term::KNOWN, Term::BOTH],
-            },
+            kind: Kind::Form { terms: vec![Term::BOTH, Term::KNOWN, Term::BOTH] },
         };
         let gate = RowLookup { function, window, k, slope_scale, width, tables, output };
         self.add(gate, &[x])
@@ -104,7 +102,7 @@ impl Gate for RowLookup {
     }
 
     fn work(&self) -> Work {
-        Work::online(2 * (self.count() as u64) << self.k)
+        Work::online((2 * self.count() as u64) << self.k)
     }
 
     fn deal(&self, dealing: &mut Dealing<'_>) {
@@ -183,9 +181,8 @@ mod tests {
             let y = t.reveal(y, 50);
             let plan = t.finish(&[y]);
             assert_eq!(plan.online().flights, 3);
-            let rows: Vec<i64> = (0..200)
-                .map(|_| ((2.0 + bench.unit() * (top - 2.0)) * 4096.0) as i64)
-                .collect();
+            let rows: Vec<i64> =
+                (0..200).map(|_| ((2.0 + bench.unit() * (top - 2.0)) * 4096.0) as i64).collect();
             let inputs = [bench.signed(1000, 15), rows];
             let result = bench.run_shared(&plan, Vec::new(), &inputs);
             result.check_exact();

@@ -100,10 +100,8 @@ impl RowTable {
         let start = start as i64 - below - self.window.offset as i64;
         let unit = (-f64::from(self.window.scale)).exp2();
         let length = f64::from(lo).exp2();
-        let values: Vec<f64> = nodes
-            .iter()
-            .map(|u| self.function.at((start as f64 + u * length) * unit))
-            .collect();
+        let values: Vec<f64> =
+            nodes.iter().map(|u| self.function.at((start as f64 + u * length) * unit)).collect();
         let scale = f64::from(self.rows.value_scale).exp2();
         inverse
             .iter()
@@ -163,9 +161,10 @@ impl Gate for RowTable {
         for (table, &c) in dealt.chunks_exact(block).zip(c) {
             let start = (c >> self.lo()) as usize * self.terms();
             let a = &table[start..start + self.terms()];
-            let sum = a.iter().zip(self.powers(c & low)).fold(0u64, |s, (a, p)| {
-                s.wrapping_add(a.wrapping_mul(p as u64))
-            });
+            let sum = a
+                .iter()
+                .zip(self.powers(c & low))
+                .fold(0u64, |s, (a, p)| s.wrapping_add(a.wrapping_mul(p as u64)));
             out.push(sum);
         }
         run.output(Value::Share(out));

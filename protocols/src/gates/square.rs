@@ -53,10 +53,7 @@ impl Gate for SquareSum {
     fn draws(&self) -> Vec<Draw> {
         let (count, width) = (self.input.count(), self.width);
         let each = Draw::Value { count, width };
-        let rows = Draw::Value {
-            count: self.output.count(),
-            width,
-        };
+        let rows = Draw::Value { count: self.output.count(), width };
         vec![each, each, each, rows]
     }
 
@@ -81,10 +78,9 @@ impl Gate for SquareSum {
         each(0, &u64::wrapping_neg);
         each(1, &|r| shl(top(r), n));
         each(2, &cross);
-        let rows = r.chunks_exact(self.row).map(|row| {
-            row.iter()
-                .fold(0u64, |s, r| s.wrapping_add(r.wrapping_mul(*r)))
-        });
+        let rows = r
+            .chunks_exact(self.row)
+            .map(|row| row.iter().fold(0u64, |s, r| s.wrapping_add(r.wrapping_mul(*r))));
         dealing.give(3, &rows.collect::<Vec<_>>());
         dealing.output(Known::Nothing);
     }
@@ -124,10 +120,7 @@ impl Gate for SquareSum {
 
     fn simulate(&self, sim: &mut Simulation<'_>) {
         let rows = sim.inputs[0].chunks_exact(self.row);
-        let out = rows.map(|r| {
-            r.iter()
-                .fold(0i64, |s, &x| s.wrapping_add(x.wrapping_mul(x)))
-        });
+        let out = rows.map(|r| r.iter().fold(0i64, |s, &x| s.wrapping_add(x.wrapping_mul(x))));
         let out = out.collect();
         sim.output(out);
     }

@@ -138,7 +138,9 @@ mod tests {
 
     #[test]
     fn bits_are_exact() {
-        for (k, t) in [(6, [1, 20, 33, 34, 63]), (4, [1, 7, 8, 9, 15]), (8, [1, 100, 128, 129, 255])] {
+        for (k, t) in
+            [(6, [1, 20, 33, 34, 63]), (4, [1, 7, 8, 9, 15]), (8, [1, 100, 128, 129, 255])]
+        {
             let mut bench = Bench::new(31);
             let mut trace = Trace::new();
             let x = trace.input(&[800], 30, 10);

@@ -52,18 +52,9 @@ struct Broken {
 pub fn plan(fault: Fault, count: usize, width: u32) -> Plan {
     let mut t = Trace::new();
     let inputs: Vec<Wire> = (0..2).map(|_| t.input(&[count], width, 0)).collect();
-    let output = Spec {
-        kind: Kind::Opened { width, offset: 0 },
-        ..Spec::share(&[count], width, 0)
-    };
-    t.add(
-        Broken {
-            fault,
-            width,
-            output,
-        },
-        &inputs,
-    );
+    let output =
+        Spec { kind: Kind::Opened { width, offset: 0 }, ..Spec::share(&[count], width, 0) };
+    t.add(Broken { fault, width, output }, &inputs);
     t.finish(&[])
 }
 
@@ -77,25 +68,12 @@ impl Gate for Broken {
     }
 
     fn draws(&self) -> Vec<Draw> {
-        vec![
-            Draw::Mask {
-                count: self.output.count(),
-                width: self.width
-            };
-            2
-        ]
+        vec![Draw::Mask { count: self.output.count(), width: self.width }; 2]
     }
 
     fn rounds(&self) -> Vec<Vec<Exchange>> {
         let count = self.output.count();
-        vec![vec![
-            Exchange {
-                count,
-                width: self.width,
-                to: To::Both
-            };
-            2
-        ]]
+        vec![vec![Exchange { count, width: self.width, to: To::Both }; 2]]
     }
 
     fn deal(&self, dealing: &mut Dealing<'_>) {

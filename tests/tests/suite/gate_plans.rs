@@ -26,16 +26,8 @@ pub struct Case {
 }
 
 fn case(name: &str, plan: Plan, inputs: [Vec<Vec<i64>>; 2]) -> Case {
-    let secrets = inputs.map(|inputs| Secrets {
-        matrices: Vec::new(),
-        inputs,
-    });
-    Case {
-        name: name.into(),
-        plan: Arc::new(plan),
-        secrets,
-        runs: 64,
-    }
+    let secrets = inputs.map(|inputs| Secrets { matrices: Vec::new(), inputs });
+    Case { name: name.into(), plan: Arc::new(plan), secrets, runs: 64 }
 }
 
 /// All of them.
@@ -67,11 +59,7 @@ pub fn open() -> Case {
     let all = t.lift(all, 40);
     let outputs = [t.reveal(low, 30), t.reveal(all, 40)];
     let plan = t.finish(&outputs);
-    case(
-        "open",
-        plan,
-        [vec![vec![-32_000; 64]], vec![vec![32_000; 64]]],
-    )
+    case("open", plan, [vec![vec![-32_000; 64]], vec![vec![32_000; 64]]])
 }
 
 fn linear() -> Case {
@@ -79,13 +67,7 @@ fn linear() -> Case {
     let x = t.input(&[6, 8], 34, 8);
     let mut weight = |outputs, inputs, width| {
         let name = format!("{outputs} x {inputs}");
-        t.weight(WeightSpec {
-            name,
-            outputs,
-            inputs,
-            width,
-            scale: 4,
-        })
+        t.weight(WeightSpec { name, outputs, inputs, width, scale: 4 })
     };
     let (first, second) = (weight(7, 8, 34), weight(5, 7, 30));
     let y = t.linear(x, first, 3);
@@ -99,17 +81,9 @@ fn linear() -> Case {
             entries: vec![entry as u64; count],
             bias: vec![entry * 7; bias],
         };
-        Secrets {
-            matrices: vec![matrix(56, 21), matrix(35, 5)],
-            inputs: vec![vec![input; 48]],
-        }
+        Secrets { matrices: vec![matrix(56, 21), matrix(35, 5)], inputs: vec![vec![input; 48]] }
     });
-    Case {
-        name: "linear".into(),
-        plan: Arc::new(plan),
-        secrets,
-        runs: 64,
-    }
+    Case { name: "linear".into(), plan: Arc::new(plan), secrets, runs: 64 }
 }
 
 fn products() -> Case {
@@ -129,10 +103,7 @@ fn products() -> Case {
     let lifted = [t.lift(c, 33), t.lift(squares, 40), t.lift(square, 40)];
     let outputs = lifted.map(|w| t.reveal(w, 20));
     let plan = t.finish(&outputs);
-    let inputs = [
-        vec![vec![0; 48], vec![0; 60]],
-        vec![vec![60_000; 48], vec![-60_000; 60]],
-    ];
+    let inputs = [vec![vec![0; 48], vec![0; 60]], vec![vec![60_000; 48], vec![-60_000; 60]]];
     case("matmul, product, square sum", plan, inputs)
 }
 
@@ -140,42 +111,26 @@ fn lookup() -> Case {
     let mut t = Trace::new();
     let x = t.input(&[48], 40, 12);
     let x = t.open_window(x, Window::signed(16, 12));
-    let precision = Precision {
-        k: 9,
-        value_scale: 12,
-        slope_scale: 12,
-    };
+    let precision = Precision { k: 9, value_scale: 12, slope_scale: 12 };
     let y = t.lookup(x, Function::Gelu { stretch: 1.0 }, precision);
     let y = t.lift(y, 48);
     let y = t.reveal(y, 48);
     let plan = t.finish(&[y]);
-    case(
-        "lookup",
-        plan,
-        [vec![vec![-30_000; 48]], vec![vec![30_000; 48]]],
-    )
+    case("lookup", plan, [vec![vec![-30_000; 48]], vec![vec![30_000; 48]]])
 }
 
 fn row_table() -> Case {
     let mut t = Trace::new();
     let x = t.input(&[20], 40, 12);
     let x = t.open_window(x, Window::signed(16, 12));
-    let rows = Rows {
-        m: 4,
-        degree: 3,
-        value_scale: 14,
-    };
+    let rows = Rows { m: 4, degree: 3, value_scale: 14 };
     let y = t.row_table(x, Function::Gelu { stretch: 1.0 }, rows, 48);
     // The table's shares, opened again.
     let y = t.open_signed(y, 40);
     let y = t.lift(y, 40);
     let y = t.reveal(y, 40);
     let plan = t.finish(&[y]);
-    case(
-        "row table",
-        plan,
-        [vec![vec![-30_000; 20]], vec![vec![30_000; 20]]],
-    )
+    case("row table", plan, [vec![vec![-30_000; 20]], vec![vec![30_000; 20]]])
 }
 
 fn row_lookup() -> Case {
@@ -188,10 +143,7 @@ fn row_lookup() -> Case {
     let y = t.product(x, f, 50);
     let y = t.reveal(y, 50);
     let plan = t.finish(&[y]);
-    let inputs = [
-        vec![vec![0; 96], vec![3_000; 48]],
-        vec![vec![200_000; 96], vec![240_000; 48]],
-    ];
+    let inputs = [vec![vec![0; 96], vec![3_000; 48]], vec![vec![200_000; 96], vec![240_000; 48]]];
     case("row lookup", plan, inputs)
 }
 
@@ -203,11 +155,7 @@ fn exp() -> Case {
     let y = t.lift(y, 58);
     let y = t.reveal(y, 58);
     let plan = t.finish(&[y]);
-    case(
-        "exp",
-        plan,
-        [vec![vec![-30_000; 48]], vec![vec![2_000; 48]]],
-    )
+    case("exp", plan, [vec![vec![-30_000; 48]], vec![vec![2_000; 48]]])
 }
 
 fn compare() -> Case {
@@ -220,11 +168,7 @@ fn compare() -> Case {
         outputs.push(t.reveal(y, 30));
     }
     let plan = t.finish(&outputs);
-    let inputs = |sign: i64| {
-        [30, 1000, 30_000, 8_000_000]
-            .map(|x| vec![sign * x; 40])
-            .to_vec()
-    };
+    let inputs = |sign: i64| [30, 1000, 30_000, 8_000_000].map(|x| vec![sign * x; 40]).to_vec();
     case("compare", plan, [inputs(-1), inputs(1)])
 }
 
@@ -233,22 +177,16 @@ fn thresholds() -> Case {
     let x = t.input(&[40], 30, 10);
     let x = t.open(x, 16, 1 << 15);
     let mut outputs = Vec::new();
-    for (k, thresholds) in [
-        (6, [1, 20, 33, 34, 63]),
-        (3, [1, 2, 4, 5, 7]),
-        (9, [1, 9, 99, 300, 511]),
-    ] {
+    for (k, thresholds) in
+        [(6, [1, 20, 33, 34, 63]), (3, [1, 2, 4, 5, 7]), (9, [1, 9, 99, 300, 511])]
+    {
         let b = t.thresholds(x, k, &thresholds);
         let b = t.lift(b, 8);
         let b = t.sum_last(b);
         outputs.push(t.reveal(b, 8));
     }
     let plan = t.finish(&outputs);
-    case(
-        "thresholds",
-        plan,
-        [vec![vec![-32_000; 40]], vec![vec![32_000; 40]]],
-    )
+    case("thresholds", plan, [vec![vec![-32_000; 40]], vec![vec![32_000; 40]]])
 }
 
 fn non_zero() -> Case {
@@ -294,22 +232,14 @@ fn maximum() -> Case {
 }
 
 fn layer_norm() -> Case {
-    let format = NormFormat {
-        width: 20,
-        squares: Window::positive(18, 7),
-        k: 10,
-        slope_scale: 9,
-    };
+    let format = NormFormat { width: 20, squares: Window::positive(18, 7), k: 10, slope_scale: 9 };
     let mut t = Trace::new();
     let x = t.input(&[16, 8], 20, 12);
     let y = t.layer_norm(x, &format, 1e-5, 36);
     let y = t.reveal(y, 36);
     let plan = t.finish(&[y]);
     let waves = |x: i64| vec![(0..128).map(|i| if i % 2 == 0 { x } else { -x }).collect()];
-    Case {
-        runs: 128,
-        ..case("layer norm", plan, [waves(6_000), waves(60_000)])
-    }
+    Case { runs: 128, ..case("layer norm", plan, [waves(6_000), waves(60_000)]) }
 }
 
 fn argmax() -> Case {
@@ -318,9 +248,5 @@ fn argmax() -> Case {
     let y = t.argmax(x, 18);
     let plan = t.finish(&[y]);
     let logits = |x: [i64; 5]| vec![x.repeat(16)];
-    case(
-        "argmax",
-        plan,
-        [logits([0; 5]), logits([-60_000, 60_000, -1, 60_001, 3])],
-    )
+    case("argmax", plan, [logits([0; 5]), logits([-60_000, 60_000, -1, 60_001, 3])])
 }

@@ -80,11 +80,7 @@ fn model() -> zoo::Specimen {
 }
 
 fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 #[test]
@@ -112,11 +108,7 @@ fn a_setup_message_is_read_or_refused_by_its_length() {
 }
 
 fn batch(corrections: Option<Vec<u8>>) -> Batch {
-    Batch {
-        id: 7,
-        seed: Seed::from_bytes([3; 32]),
-        corrections,
-    }
+    Batch { id: 7, seed: Seed::from_bytes([3; 32]), corrections }
 }
 
 #[test]
@@ -142,21 +134,12 @@ fn corrections_of_random_bytes_never_panic() {
         let plan = &case.plan;
         let secrets = &case.secrets[1];
         let seed = Seed::from_bytes([4; 32]).derive("garbage", i as u64);
-        let Dealt {
-            staged: [server, _],
-            weights,
-            corrections,
-            setup,
-        } = dealt(plan, &secrets.matrices, &seed, Role::Client);
+        let Dealt { staged: [server, _], weights, corrections, setup } =
+            dealt(plan, &secrets.matrices, &seed, Role::Client);
         let garbage = seed.stream(1).bytes(plan.correction_bytes());
         let staged = batch(Some(garbage)).stage(plan, Role::Client, &weights[1]);
         let staged = [server, staged.expect("the right length")];
-        let dealt = Dealt {
-            staged,
-            weights,
-            corrections,
-            setup,
-        };
+        let dealt = Dealt { staged, weights, corrections, setup };
         let zeros: Vec<Vec<i64>> = secrets.inputs.iter().map(|v| vec![0; v.len()]).collect();
         let (a, b) = local_pair("client", "server");
         let links: [Box<dyn Link>; 2] = [Box::new(a), Box::new(b)];
@@ -192,12 +175,7 @@ struct Inner {
 #[derive(Serialize, Deserialize, Debug, PartialEq)]
 enum Control {
     Bye,
-    Offer {
-        inner: Inner,
-        maybe: Option<Box<Inner>>,
-        flags: Vec<bool>,
-        rate: f64,
-    },
+    Offer { inner: Inner, maybe: Option<Box<Inner>>, flags: Vec<bool>, rate: f64 },
     Texts(Vec<String>, u8, char),
 }
 
@@ -257,15 +235,9 @@ fn control_lengths_are_never_believed() {
             bytes.extend(vec![0; prefix]);
             bytes.extend(claimed.to_le_bytes());
             bytes.resize(control::LIMIT, 0);
-            assert!(
-                matches!(received(bytes), Err(NetError::Garbage { .. })),
-                "{claimed} {prefix}"
-            );
+            assert!(matches!(received(bytes), Err(NetError::Garbage { .. })), "{claimed} {prefix}");
         }
     }
     let beyond = received(vec![0; control::LIMIT + 1]);
-    assert!(
-        matches!(beyond, Err(NetError::Desync { .. })),
-        "longer than the limit"
-    );
+    assert!(matches!(beyond, Err(NetError::Desync { .. })), "longer than the limit");
 }

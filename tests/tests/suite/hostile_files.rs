@@ -19,11 +19,7 @@ use crate::{
 };
 
 fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 fn small() -> Arch {
@@ -137,11 +133,7 @@ fn hostile_ranges_are_plans_or_errors() {
     }
     assert!(plans > 0, "mild ranges give plans");
     let count = panicked.len();
-    assert!(
-        panicked.is_empty(),
-        "{count} ranges panic:\n{}",
-        panicked.join("\n")
-    );
+    assert!(panicked.is_empty(), "{count} ranges panic:\n{}", panicked.join("\n"));
 }
 
 #[test]
@@ -175,9 +167,7 @@ fn encoded(format: image::ImageFormat) -> Vec<u8> {
         image::Rgb([(x * 9) as u8, (y * 12) as u8, (x * y) as u8])
     });
     let mut out = Cursor::new(Vec::new());
-    picture
-        .write_to(&mut out, format)
-        .expect("a picture encodes into memory");
+    picture.write_to(&mut out, format).expect("a picture encodes into memory");
     out.into_inner()
 }
 
@@ -205,24 +195,16 @@ fn pictures_decode_or_are_refused() {
 fn claimed_picture_sizes_are_not_believed() {
     // A PNG header of any size, its checksum right, and nothing behind it.
     let valid = encoded(image::ImageFormat::Png);
-    for (width, height) in [
-        (u32::MAX, u32::MAX),
-        (1 << 31, 1),
-        (8192, 8192),
-        (8193, 1),
-        (0, 5),
-        (1, 0),
-    ] {
+    for (width, height) in
+        [(u32::MAX, u32::MAX), (1 << 31, 1), (8192, 8192), (8193, 1), (0, 5), (1, 0)]
+    {
         let mut bytes = valid.clone();
         bytes[16..20].copy_from_slice(&width.to_be_bytes());
         bytes[20..24].copy_from_slice(&height.to_be_bytes());
         let sum = crc(&bytes[12..29]);
         bytes[29..33].copy_from_slice(&sum.to_be_bytes());
         for fit in [Fit::Resize, Fit::Exact] {
-            assert!(
-                decode(&bytes, "huge", &small(), fit).is_err(),
-                "{width} x {height}"
-            );
+            assert!(decode(&bytes, "huge", &small(), fit).is_err(), "{width} x {height}");
         }
     }
 }
@@ -244,8 +226,7 @@ fn cifar_files_and_archives_are_read_or_refused() {
         let mut header = tar::Header::new_gnu();
         header.set_size(records.len() as u64);
         header.set_mode(0o644);
-        tar.append_data(&mut header, name, &records[..])
-            .expect("an archive in memory");
+        tar.append_data(&mut header, name, &records[..]).expect("an archive in memory");
     }
     let tar = tar.into_inner().expect("an archive in memory");
     let zipped = |bytes: &[u8]| {

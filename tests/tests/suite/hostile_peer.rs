@@ -81,9 +81,7 @@ impl Link for Faulty<'_> {
             }
             Fault::Dropped => Ok(()),
             Fault::Garbled => {
-                payload
-                    .iter_mut()
-                    .for_each(|b| *b = b.wrapping_mul(91).wrapping_add(17));
+                payload.iter_mut().for_each(|b| *b = b.wrapping_mul(91).wrapping_add(17));
                 self.inner.send(step, payload)
             }
             Fault::Gone => Err(NetError::Link {
@@ -125,13 +123,7 @@ fn small_plan() -> (Plan, Vec<Matrix>, Vec<Vec<i64>>) {
     let mut t = Trace::new();
     let x = t.input(&[3, 4], 40, 4);
     let mut matrix = |width| {
-        let spec = WeightSpec {
-            name: "w".into(),
-            outputs: 4,
-            inputs: 4,
-            width,
-            scale: 4,
-        };
+        let spec = WeightSpec { name: "w".into(), outputs: 4, inputs: 4, width, scale: 4 };
         t.weight(spec)
     };
     let weights = [matrix(40), matrix(30)];
@@ -141,18 +133,13 @@ fn small_plan() -> (Plan, Vec<Matrix>, Vec<Vec<i64>>) {
     let y = t.linear(y, weights[1], 1);
     let outputs = [t.reveal(y, 30)];
     let plan = t.finish(&outputs);
-    let matrix = || Matrix {
-        entries: (0..16).collect(),
-        bias: vec![1, -2, 3, -4],
-    };
+    let matrix = || Matrix { entries: (0..16).collect(), bias: vec![1, -2, 3, -4] };
     (plan, vec![matrix(), matrix()], vec![(-6..6).collect()])
 }
 
 /// Levels in which `role` sends.
 fn sending(plan: &Plan, role: Role) -> Vec<usize> {
-    (0..plan.levels.len())
-        .filter(|&level| plan.level_bytes(level, role) > 0)
-        .collect()
+    (0..plan.levels.len()).filter(|&level| plan.level_bytes(level, role) > 0).collect()
 }
 
 fn run(fault: Fault, who: Role, at: usize, seed: u64) -> [Result<Evaluation, Error>; 2] {
@@ -165,25 +152,14 @@ fn run(fault: Fault, who: Role, at: usize, seed: u64) -> [Result<Evaluation, Err
     let link = |role: Role, mut inner: LocalLink| -> Box<dyn Link + '_> {
         inner.set_deadline(DEADLINE);
         let fault = (role == who).then_some((fault, at));
-        Box::new(Faulty {
-            inner,
-            fault,
-            sent: 0,
-            struck: &struck,
-        })
+        Box::new(Faulty { inner, fault, sent: 0, struck: &struck })
     };
     let links = [link(Role::Server, server), link(Role::Client, client)];
     let start = Instant::now();
     let results = evaluate(&plan, dealt, links, [&zeros, &inputs], false);
     let took = start.elapsed();
-    assert!(
-        took < PATIENCE,
-        "{fault:?} of {who:?}'s message {at}: {took:?}"
-    );
-    assert!(
-        struck.load(Ordering::Relaxed),
-        "{who:?} has no message {at}"
-    );
+    assert!(took < PATIENCE, "{fault:?} of {who:?}'s message {at}: {took:?}");
+    assert!(struck.load(Ordering::Relaxed), "{who:?} has no message {at}");
     results
 }
 
@@ -226,16 +202,12 @@ fn strike(who: Role, fault: Fault) {
 
 #[test]
 fn whatever_the_server_spoils_both_sides_err() {
-    Fault::ERRORS
-        .into_iter()
-        .for_each(|fault| strike(Role::Server, fault));
+    Fault::ERRORS.into_iter().for_each(|fault| strike(Role::Server, fault));
 }
 
 #[test]
 fn whatever_the_client_spoils_both_sides_err() {
-    Fault::ERRORS
-        .into_iter()
-        .for_each(|fault| strike(Role::Client, fault));
+    Fault::ERRORS.into_iter().for_each(|fault| strike(Role::Client, fault));
 }
 
 #[test]

@@ -27,34 +27,17 @@ const BARRED: [(&str, &str); 3] = [
 ];
 
 /// Who may use an asynchronous runtime or QUIC.
-const ASYNCHRONOUS: [&str; 8] = [
-    "tokio",
-    "quinn",
-    "quinn-proto",
-    "rustls",
-    "socket2",
-    "async-std",
-    "smol",
-    "mio",
-];
+const ASYNCHRONOUS: [&str; 8] =
+    ["tokio", "quinn", "quinn-proto", "rustls", "socket2", "async-std", "smol", "mio"];
 const SOCKETS: [&str; 4] = ["sotto-net", "sotto-netsim", "sotto", "sotto-cli"];
 
 /// Sources of randomness.
-const RANDOM: [&str; 6] = [
-    "rand",
-    "rand_core",
-    "rand_chacha",
-    "chacha20",
-    "getrandom",
-    "fastrand",
-];
+const RANDOM: [&str; 6] = ["rand", "rand_core", "rand_chacha", "chacha20", "getrandom", "fastrand"];
 
 /// The workspace's folder.
 pub fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent()
-        .expect("the tests are a member of the workspace")
-        .to_path_buf()
+    here.parent().expect("the tests are a member of the workspace").to_path_buf()
 }
 
 struct Edge {
@@ -66,21 +49,11 @@ struct Edge {
 
 fn metadata() -> Value {
     let out = Command::new(env!("CARGO"))
-        .args([
-            "metadata",
-            "--no-deps",
-            "--offline",
-            "--format-version",
-            "1",
-        ])
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
         .current_dir(root())
         .output()
         .expect("cargo runs");
-    assert!(
-        out.status.success(),
-        "{}",
-        String::from_utf8_lossy(&out.stderr)
-    );
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     serde_json::from_slice(&out.stdout).expect("cargo writes JSON")
 }
 
@@ -90,25 +63,15 @@ fn edges() -> Vec<Edge> {
     let packages = metadata["packages"].as_array().expect("a list of packages");
     let mut all = Vec::new();
     for package in packages {
-        for dependency in package["dependencies"]
-            .as_array()
-            .expect("a list of dependencies")
-        {
+        for dependency in package["dependencies"].as_array().expect("a list of dependencies") {
             let kind = match &dependency["kind"] {
                 Value::Null => "normal".to_owned(),
                 kind => text(kind),
             };
-            all.push(Edge {
-                from: text(&package["name"]),
-                to: text(&dependency["name"]),
-                kind,
-            });
+            all.push(Edge { from: text(&package["name"]), to: text(&dependency["name"]), kind });
         }
     }
-    assert!(
-        all.iter()
-            .any(|e| e.from == "sotto-models" && e.to == "sotto-protocols")
-    );
+    assert!(all.iter().any(|e| e.from == "sotto-models" && e.to == "sotto-protocols"));
     all
 }
 
@@ -124,20 +87,10 @@ fn is_ours(package: &str) -> bool {
 #[test]
 fn dependencies_point_down() {
     for e in edges() {
-        assert!(
-            is_ours(&e.from),
-            "`{}` is not named after the project",
-            e.from
-        );
+        assert!(is_ours(&e.from), "`{}` is not named after the project", e.from);
         let from = layer(&e.from);
         if is_ours(&e.to) {
-            assert!(
-                layer(&e.to) < from,
-                "{} depends on {} ({})",
-                e.from,
-                e.to,
-                e.kind
-            );
+            assert!(layer(&e.to) < from, "{} depends on {} ({})", e.from, e.to, e.kind);
             let barred = BARRED.contains(&(&e.from, &e.to)) && e.kind != "dev";
             assert!(!barred, "{} must not depend on {}", e.from, e.to);
         }
@@ -150,18 +103,11 @@ fn the_lowest_layers_stay_small() {
     for e in edges().into_iter().filter(|e| e.kind != "dev") {
         of.entry(e.from).or_default().push(e.to);
     }
-    assert!(
-        !of.contains_key("sotto-ring"),
-        "ring depends on {:?}",
-        of["sotto-ring"]
-    );
+    assert!(!of.contains_key("sotto-ring"), "ring depends on {:?}", of["sotto-ring"]);
     for (from, to) in &of {
         for to in to {
             let asynchronous = ASYNCHRONOUS.contains(&&to[..]);
-            assert!(
-                !asynchronous || SOCKETS.contains(&&from[..]),
-                "{from} depends on {to}"
-            );
+            assert!(!asynchronous || SOCKETS.contains(&&from[..]), "{from} depends on {to}");
             let random = RANDOM.contains(&&to[..]);
             assert!(
                 !random || !["sotto-ring", "sotto-protocols"].contains(&&from[..]),
@@ -177,11 +123,9 @@ fn every_member_shares_the_workspace_s_lints_and_edition() {
     for package in metadata["packages"].as_array().expect("a list of packages") {
         let path = package["manifest_path"].as_str().expect("a path");
         let text = std::fs::read_to_string(path).expect("a manifest");
-        for line in [
-            "[lints]\nworkspace = true",
-            "edition.workspace = true",
-            "license.workspace = true",
-        ] {
+        for line in
+            ["[lints]\nworkspace = true", "edition.workspace = true", "license.workspace = true"]
+        {
             assert!(text.contains(line), "{} lacks `{line}`", package["name"]);
         }
     }

@@ -33,10 +33,7 @@ fn exactly(model: &Specimen, seed: u64) -> Vec<Vec<f64>> {
     result.check_exact();
     let planned = model.private.plan.online();
     assert_eq!(result.traffic, [planned; 2], "measured, planned");
-    assert_eq!(
-        result.correction_bytes,
-        model.private.plan.correction_bytes()
-    );
+    assert_eq!(result.correction_bytes, model.private.plan.correction_bytes());
     model.private.decode(&result.outputs[0])
 }
 
@@ -70,10 +67,7 @@ fn check_class(hot: &[f64], float: &[f64], name: &str) {
     let chosen: Vec<usize> = (0..hot.len()).filter(|&i| hot[i] != 0.0).collect();
     assert_eq!(chosen.len(), 1, "{name}: one class of {hot:?}");
     let best = float.iter().copied().fold(f64::MIN, f64::max);
-    assert!(
-        best - float[chosen[0]] <= 2.0 * FLOAT,
-        "{name}: class {chosen:?} of {float:?}"
-    );
+    assert!(best - float[chosen[0]] <= 2.0 * FLOAT, "{name}: class {chosen:?} of {float:?}");
 }
 
 /// The largest distances: private to simulated, private to float.
@@ -82,11 +76,7 @@ fn check(model: &Specimen, seed: u64) -> [f64; 2] {
     let private = exactly(model, seed);
     let simulated = simulated(model, seed);
     let float = float(model);
-    assert_eq!(
-        private.len(),
-        model.images.len(),
-        "{name}: one result an image"
-    );
+    assert_eq!(private.len(), model.images.len(), "{name}: one result an image");
     if model.private.reveal == Reveal::Class {
         for (result, float) in private.iter().chain(&simulated).zip(float.iter().cycle()) {
             check_class(result, float, &name);
@@ -95,11 +85,7 @@ fn check(model: &Specimen, seed: u64) -> [f64; 2] {
     }
     let found = [distance(&private, &simulated), distance(&private, &float)];
     assert!(found[0] <= COINS, "{name}: {} from the simulator", found[0]);
-    assert!(
-        found[1] <= FLOAT,
-        "{name}: {} from the float reference",
-        found[1]
-    );
+    assert!(found[1] <= FLOAT, "{name}: {} from the float reference", found[1]);
     found
 }
 
@@ -113,10 +99,7 @@ fn every_kind_is_exact() {
     let found = largest(kinds.map(|(i, (arch, batch, options))| {
         check(&specimen(arch, batch, options, i as u64), i as u64)
     }));
-    println!(
-        "largest distances: simulator {:.5}, float {:.5}",
-        found[0], found[1]
-    );
+    println!("largest distances: simulator {:.5}, float {:.5}", found[0], found[1]);
 }
 
 #[test]

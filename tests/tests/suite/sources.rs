@@ -18,22 +18,13 @@ struct Text {
 
 fn texts() -> Vec<Text> {
     let out = Command::new("git")
-        .args([
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ])
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .current_dir(root())
         .output();
     let names: Vec<String> = match out {
         Ok(out) if out.status.success() => {
             let list = String::from_utf8_lossy(&out.stdout).into_owned();
-            list.split('\0')
-                .filter(|n| !n.is_empty())
-                .map(str::to_owned)
-                .collect()
+            list.split('\0').filter(|n| !n.is_empty()).map(str::to_owned).collect()
         }
         // A copy without its history.
         _ => walk(&root(), ""),
@@ -44,11 +35,7 @@ fn texts() -> Vec<Text> {
         Some(Text { path, text })
     };
     let all: Vec<Text> = names.into_iter().filter_map(read).collect();
-    assert!(
-        all.len() > 40,
-        "the repository has more than {} texts",
-        all.len()
-    );
+    assert!(all.len() > 40, "the repository has more than {} texts", all.len());
     all
 }
 
@@ -57,15 +44,8 @@ fn walk(dir: &Path, prefix: &str) -> Vec<String> {
     for entry in std::fs::read_dir(dir).expect("a folder of the repository") {
         let entry = entry.expect("a file of the repository");
         let name = entry.file_name().to_string_lossy().into_owned();
-        let path = if prefix.is_empty() {
-            name.clone()
-        } else {
-            format!("{prefix}/{name}")
-        };
-        let is_dir = entry
-            .file_type()
-            .expect("a file of the repository")
-            .is_dir();
+        let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
+        let is_dir = entry.file_type().expect("a file of the repository").is_dir();
         match is_dir {
             true if name == "target" || name.starts_with('.') => {}
             true => all.extend(walk(&entry.path(), &path)),
@@ -76,17 +56,12 @@ fn walk(dir: &Path, prefix: &str) -> Vec<String> {
 }
 
 fn sources() -> Vec<Text> {
-    texts()
-        .into_iter()
-        .filter(|t| t.path.ends_with(".rs"))
-        .collect()
+    texts().into_iter().filter(|t| t.path.ends_with(".rs")).collect()
 }
 
 /// Code outside of the test folders, examples and benchmarks.
 fn is_product(path: &str) -> bool {
-    !["tests", "examples", "benches"]
-        .iter()
-        .any(|d| path.split('/').any(|part| part == *d))
+    !["tests", "examples", "benches"].iter().any(|d| path.split('/').any(|part| part == *d))
 }
 
 /// The source with comments, strings and character literals blanked out, line breaks kept.
@@ -156,9 +131,7 @@ fn raw_string(s: &[char], at: usize) -> usize {
         let end = s.get(i + 1..i + 1 + hashes);
         s[*i] == '"' && end.is_some_and(|e| e.iter().all(|&c| c == '#'))
     };
-    (body..s.len())
-        .find(closes)
-        .map_or(s.len(), |i| i + 1 + hashes)
+    (body..s.len()).find(closes).map_or(s.len(), |i| i + 1 + hashes)
 }
 
 /// Code without the items that only tests have.
@@ -167,9 +140,7 @@ fn product_code(source: &str) -> String {
     const ONLY: &str = "#[cfg(test)]";
     while let Some(start) = text.find(ONLY) {
         let body = start + ONLY.len();
-        let open = text[body..]
-            .find(['{', ';'])
-            .map_or(text.len(), |i| body + i);
+        let open = text[body..].find(['{', ';']).map_or(text.len(), |i| body + i);
         let mut depth = 0;
         let mut end = open;
         for (i, c) in text[open..].char_indices() {
@@ -183,10 +154,8 @@ fn product_code(source: &str) -> String {
                 break;
             }
         }
-        let blank: String = text[start..end]
-            .chars()
-            .map(|c| if c == '\n' { '\n' } else { ' ' })
-            .collect();
+        let blank: String =
+            text[start..end].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
         text.replace_range(start..end, &blank);
     }
     text
@@ -202,11 +171,7 @@ fn lines_with(code: &str, word: &str) -> Vec<usize> {
             !before && !after
         })
     };
-    (1..)
-        .zip(code.lines())
-        .filter(|(_, line)| holds(line))
-        .map(|(n, _)| n)
-        .collect()
+    (1..).zip(code.lines()).filter(|(_, line)| holds(line)).map(|(n, _)| n).collect()
 }
 
 fn refuse(found: Vec<String>, rule: &str) {
@@ -216,10 +181,7 @@ fn refuse(found: Vec<String>, rule: &str) {
 /// Places in product code, among the files that `concerns` picks, that hold one of the words.
 fn places(concerns: impl Fn(&str) -> bool, words: &[&str]) -> Vec<String> {
     let mut all = Vec::new();
-    for source in sources()
-        .iter()
-        .filter(|s| is_product(&s.path) && concerns(&s.path))
-    {
+    for source in sources().iter().filter(|s| is_product(&s.path) && concerns(&s.path)) {
         let code = product_code(&source.text);
         for word in words {
             let lines = lines_with(&code, word);
@@ -245,22 +207,13 @@ fn unsafe_stays_in_the_ring_s_kernels() {
             found.push(format!("{}: no SAFETY comment", source.path));
         }
     }
-    refuse(
-        found,
-        "`unsafe` stands in the ring's kernels alone, each with its reason",
-    );
+    refuse(found, "`unsafe` stands in the ring's kernels alone, each with its reason");
 }
 
 #[test]
 fn nobody_unwraps_outside_of_tests() {
-    let found = places(
-        |_| true,
-        &["unwrap", "unwrap_err", "todo", "unimplemented", "dbg"],
-    );
-    refuse(
-        found,
-        "`expect(\"why it holds\")` instead of `unwrap`, and nothing unfinished",
-    );
+    let found = places(|_| true, &["unwrap", "unwrap_err", "todo", "unimplemented", "dbg"]);
+    refuse(found, "`expect(\"why it holds\")` instead of `unwrap`, and nothing unfinished");
 }
 
 #[test]
@@ -270,37 +223,19 @@ fn sockets_and_clocks_stay_in_net() {
             .iter()
             .any(|d| path.starts_with(d))
     };
-    let words = [
-        "UdpSocket",
-        "TcpStream",
-        "TcpListener",
-        "SystemTime",
-        "Instant",
-        "tokio",
-        "quinn",
-    ];
-    refuse(
-        places(outside, &words),
-        "sockets and clocks are for net, netsim and cli",
-    );
+    let words =
+        ["UdpSocket", "TcpStream", "TcpListener", "SystemTime", "Instant", "tokio", "quinn"];
+    refuse(places(outside, &words), "sockets and clocks are for net, netsim and cli");
     let low = |path: &str| {
-        ["crates/ring/", "crates/crypto/", "protocols/"]
-            .iter()
-            .any(|d| path.starts_with(d))
+        ["crates/ring/", "crates/crypto/", "protocols/"].iter().any(|d| path.starts_with(d))
     };
-    refuse(
-        places(low, &["fs", "env", "File"]),
-        "files and environment are for higher layers",
-    );
+    refuse(places(low, &["fs", "env", "File"]), "files and environment are for higher layers");
 }
 
 #[test]
 fn layers_keep_their_ignorance() {
     let models = |path: &str| path.starts_with("models/");
-    refuse(
-        places(models, &["Role", "Link", "Party"]),
-        "models know no parties",
-    );
+    refuse(places(models, &["Role", "Link", "Party"]), "models know no parties");
     let protocols = |path: &str| path.starts_with("protocols/");
     let found = places(protocols, &["getrandom", "thread_rng", "OsRng"]);
     refuse(found, "protocols take their seeds as arguments");
@@ -308,10 +243,7 @@ fn layers_keep_their_ignorance() {
     let packs = |path: &str| {
         path.starts_with("protocols/src/gates/") || path.starts_with("protocols/src/compose/")
     };
-    refuse(
-        places(packs, &["pack", "Link", "sotto_net"]),
-        "gates send through `open` alone",
-    );
+    refuse(places(packs, &["pack", "Link", "sotto_net"]), "gates send through `open` alone");
 }
 
 #[test]

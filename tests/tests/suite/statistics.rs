@@ -30,17 +30,11 @@ pub struct Sample {
 
 impl Sample {
     pub fn new(width: u32) -> Self {
-        Self {
-            width,
-            rows: Vec::new(),
-        }
+        Self { width, rows: Vec::new() }
     }
 
     pub fn push(&mut self, row: Vec<u64>) {
-        assert!(
-            row.iter().all(|w| w & !sotto_ring::mask(self.width) == 0),
-            "bits above the width"
-        );
+        assert!(row.iter().all(|w| w & !sotto_ring::mask(self.width) == 0), "bits above the width");
         self.rows.push(row);
     }
 
@@ -65,10 +59,7 @@ impl Sample {
             let pairs = a.iter().zip(b);
             pairs.map(|(a, b)| a.wrapping_sub(*b) & mask).collect()
         });
-        Self {
-            width: self.width,
-            rows: rows.collect(),
-        }
+        Self { width: self.width, rows: rows.collect() }
     }
 
     /// Differences of neighbours.
@@ -78,10 +69,7 @@ impl Sample {
             let pairs = row.windows(2);
             pairs.map(|p| p[1].wrapping_sub(p[0]) & mask).collect()
         });
-        Self {
-            width: self.width,
-            rows: rows.collect(),
-        }
+        Self { width: self.width, rows: rows.collect() }
     }
 
     /// How far from uniform: every statistic of the sample and of its neighbours' differences.
@@ -100,17 +88,11 @@ impl Sample {
         let mut all = Vec::new();
         for bit in 0..self.width {
             let ones = self.words().filter(|w| w >> bit & 1 == 1).count() as f64;
-            all.push(Score {
-                what: format!("{what}bit {bit}"),
-                z: (2.0 * ones - n) / n.sqrt(),
-            });
+            all.push(Score { what: format!("{what}bit {bit}"), z: (2.0 * ones - n) / n.sqrt() });
         }
         for (name, cells) in self.histograms(self.len()) {
             let expected = n / cells.len() as f64;
-            let square = cells
-                .iter()
-                .map(|&c| (c as f64 - expected).powi(2) / expected)
-                .sum();
+            let square = cells.iter().map(|&c| (c as f64 - expected).powi(2) / expected).sum();
             all.push(Score {
                 what: format!("{what}{name} bits' chi-square"),
                 z: normal_deviate(square, cells.len() - 1),
@@ -128,22 +110,11 @@ impl Sample {
             let (a, b) = (ones(self), ones(other));
             let p = (a + b) / (n + m);
             let spread = (p * (1.0 - p) * (1.0 / n + 1.0 / m)).sqrt();
-            let z = if spread == 0.0 {
-                0.0
-            } else {
-                (a / n - b / m) / spread
-            };
-            all.push(Score {
-                what: format!("bit {bit} of both inputs"),
-                z,
-            });
+            let z = if spread == 0.0 { 0.0 } else { (a / n - b / m) / spread };
+            all.push(Score { what: format!("bit {bit} of both inputs"), z });
         }
         let least = self.len().min(other.len());
-        for ((name, a), (_, b)) in self
-            .histograms(least)
-            .into_iter()
-            .zip(other.histograms(least))
-        {
+        for ((name, a), (_, b)) in self.histograms(least).into_iter().zip(other.histograms(least)) {
             let (k, l) = ((m / n).sqrt(), (n / m).sqrt());
             let pairs = a.iter().zip(&b).filter(|(a, b)| **a + **b > 0);
             let (mut square, mut used) = (0.0, 0);
@@ -153,10 +124,7 @@ impl Sample {
             }
             if used > 1 {
                 let what = format!("{name} bits of both inputs");
-                all.push(Score {
-                    what,
-                    z: normal_deviate(square, used - 1),
-                });
+                all.push(Score { what, z: normal_deviate(square, used - 1) });
             }
         }
         all
@@ -164,11 +132,7 @@ impl Sample {
 
     /// Counts by the lowest and by the highest bits, as many as `size` words allow.
     fn histograms(&self, size: usize) -> Vec<(&'static str, Vec<usize>)> {
-        let bits = (size / CELL)
-            .checked_ilog2()
-            .unwrap_or(0)
-            .min(self.width)
-            .min(8);
+        let bits = (size / CELL).checked_ilog2().unwrap_or(0).min(self.width).min(8);
         if bits == 0 {
             return Vec::new();
         }
@@ -196,9 +160,7 @@ fn normal_deviate(square: f64, freedom: usize) -> f64 {
 
 /// The largest deviation.
 pub fn worst(scores: Vec<Score>) -> Score {
-    let largest = scores
-        .into_iter()
-        .max_by(|a, b| a.z.abs().total_cmp(&b.z.abs()));
+    let largest = scores.into_iter().max_by(|a, b| a.z.abs().total_cmp(&b.z.abs()));
     largest.expect("at least one statistic")
 }
 
@@ -221,20 +183,10 @@ mod tests {
     fn uniform_words_pass_at_every_width() {
         for width in 1..=64 {
             let found = worst(sample(width, |w| w).scores());
-            assert!(
-                found.z.abs() < 5.0,
-                "{width} bits, {}: {}",
-                found.what,
-                found.z
-            );
+            assert!(found.z.abs() < 5.0, "{width} bits, {}: {}", found.what, found.z);
             let other = sample(width, |w| !w.rotate_left(31));
             let found = worst(sample(width, |w| w).against(&other));
-            assert!(
-                found.z.abs() < 5.0,
-                "{width} bits, {}: {}",
-                found.what,
-                found.z
-            );
+            assert!(found.z.abs() < 5.0, "{width} bits, {}: {}", found.what, found.z);
         }
     }
 
@@ -243,10 +195,7 @@ mod tests {
         let caught = |s: &Sample| worst(s.scores()).z.abs() > LIMIT;
         for width in 1..=64 {
             assert!(caught(&sample(width, |_| 0)), "a constant, {width} bits");
-            assert!(
-                caught(&sample(width, |_| u64::MAX)),
-                "a constant, {width} bits"
-            );
+            assert!(caught(&sample(width, |_| u64::MAX)), "a constant, {width} bits");
             // A bit that is 1 in five cases of eight.
             let biased = |w: u64| w | u64::from(w >> 62 == 1);
             assert!(caught(&sample(width, biased)), "a biased bit, {width} bits");
@@ -254,15 +203,9 @@ mod tests {
         for width in 3..=64 {
             let quarter = 1u64 << (width - 2);
             let narrow = sample(width, |w| (w >> 1 & (2 * quarter - 1)) + quarter);
-            assert!(
-                caught(&narrow),
-                "a narrow mask around the middle, {width} bits"
-            );
+            assert!(caught(&narrow), "a narrow mask around the middle, {width} bits");
             let (low, high) = (sample(width, |w| w % 3), sample(width, |w| quarter + w % 3));
-            assert!(
-                worst(low.against(&high)).z.abs() > LIMIT,
-                "two inputs, {width} bits"
-            );
+            assert!(worst(low.against(&high)).z.abs() > LIMIT, "two inputs, {width} bits");
         }
     }
 
@@ -270,11 +213,7 @@ mod tests {
     fn unit_vectors_are_not_uniform_bytes() {
         let mut sample = Sample::new(8);
         for i in 0..50 {
-            sample.push(
-                (0..64)
-                    .map(|j| if j == i { 1 << (i % 8) } else { 0 })
-                    .collect(),
-            );
+            sample.push((0..64).map(|j| if j == i { 1 << (i % 8) } else { 0 }).collect());
         }
         assert!(worst(sample.scores()).z.abs() > LIMIT);
     }

@@ -32,10 +32,7 @@ fn sent_by(plan: &Plan, level: usize, from: Role) -> Vec<Exchange> {
         To::Server => from == Role::Client,
         To::Client => from == Role::Server,
     };
-    plan.exchanges(level)
-        .map(|(_, e)| e)
-        .filter(sends)
-        .collect()
+    plan.exchanges(level).map(|(_, e)| e).filter(sends).collect()
 }
 
 /// Unpacks a party's messages, one list of words for each exchange in the order of the plan, `None` for what
@@ -47,16 +44,10 @@ fn unpacked(plan: &Plan, sent: &[(u32, Vec<u8>)], from: Role) -> Vec<Option<Vec<
         let due = sent_by(plan, level, from);
         let mut rest: &[u8] = &[];
         if !due.is_empty() {
-            let (step, payload) = messages
-                .next()
-                .expect("a message for each level with exchanges");
+            let (step, payload) = messages.next().expect("a message for each level with exchanges");
             assert_eq!(*step, level as u32, "steps are levels");
             let length: usize = due.iter().map(|e| pack::packed_len(e.count, e.width)).sum();
-            assert_eq!(
-                payload.len(),
-                length,
-                "the payload is the packed words and nothing else"
-            );
+            assert_eq!(payload.len(), length, "the payload is the packed words and nothing else");
             rest = payload;
         }
         for (_, exchange) in plan.exchanges(level) {
@@ -86,9 +77,7 @@ fn share<'a>(evaluation: &'a Evaluation, wire: &Wire) -> &'a [u64] {
 
 fn sum(a: &[u64], b: &[u64], width: u32) -> Vec<u64> {
     let pairs = a.iter().zip(b);
-    pairs
-        .map(|(a, b)| a.wrapping_add(*b) & mask(width))
-        .collect()
+    pairs.map(|(a, b)| a.wrapping_add(*b) & mask(width)).collect()
 }
 
 /// Holds a revealed value against the promise: the message and the client's share make the output.
@@ -100,10 +89,7 @@ fn check_reveal(plan: &Plan, node: usize, message: &[u64], width: u32, client: &
     };
     let seen = sum(message, share(client, &gate.inputs[0]), width);
     let promised = output.iter().map(|o| o.wrapping_sub(offset) & mask(width));
-    assert!(
-        promised.eq(seen),
-        "a revealed word is the output less the client's share"
-    );
+    assert!(promised.eq(seen), "a revealed word is the output less the client's share");
 }
 
 /// The names of a plan's masked exchanges, three samples each.
@@ -112,12 +98,8 @@ fn named(plan: &Plan) -> Samples {
     for level in 0..plan.levels.len() {
         for (at, (node, e)) in plan.exchanges(level).enumerate() {
             let gate = plan.nodes[node].gate.name();
-            let name = |who| {
-                format!(
-                    "level {level}, {gate}, exchange {at} of {} bits, {who}",
-                    e.width
-                )
-            };
+            let name =
+                |who| format!("level {level}, {gate}, exchange {at} of {} bits, {who}", e.width);
             let who: &[&str] = match e.to {
                 To::Both => &["server's message", "client's message", "opened"],
                 To::Server => &["client's message", "opened to the server"],
@@ -223,10 +205,7 @@ fn scores(plan: &Plan, secrets: &[Secrets; 2], runs: usize, name: &str) -> Vec<S
         [0, 1].map(|i| observe(plan, &secrets[i], runs, &seed.derive("secrets", i as u64)));
     let mut all = Vec::new();
     let mut add = |what: &str, scores: Vec<Score>| {
-        let named = scores.into_iter().map(|s| Score {
-            what: format!("{what}: {}", s.what),
-            ..s
-        });
+        let named = scores.into_iter().map(|s| Score { what: format!("{what}: {}", s.what), ..s });
         all.extend(named);
     };
     for (low, high) in low.iter().zip(&high) {
@@ -263,27 +242,15 @@ fn judge(case: &Case) -> usize {
     let all = scores(&case.plan, &case.secrets, case.runs, &case.name);
     let count = all.len();
     let found = worst(all);
-    println!(
-        "{}: {count} statistics, worst {:.2} ({})",
-        case.name, found.z, found.what
-    );
-    assert!(
-        found.z.abs() < LIMIT,
-        "{}, {}: {} deviations",
-        case.name,
-        found.what,
-        found.z
-    );
+    println!("{}: {count} statistics, worst {:.2} ({})", case.name, found.z, found.what);
+    assert!(found.z.abs() < LIMIT, "{}, {}: {} deviations", case.name, found.what, found.z);
     count
 }
 
 #[test]
 fn every_gate_opens_uniform_words() {
     let count: usize = gate_plans::all().iter().map(judge).sum();
-    assert!(
-        count < MOST / 2,
-        "{count} statistics are too many for the limit"
-    );
+    assert!(count < MOST / 2, "{count} statistics are too many for the limit");
 }
 
 #[test]
@@ -300,46 +267,27 @@ fn whole_models_open_uniform_words() {
                 matrices: model.private.matrices(w),
                 inputs: vec![model.private.encode(images)],
             });
-        count += judge(&Case {
-            name,
-            plan: model.private.plan,
-            secrets,
-            runs: 40,
-        });
+        count += judge(&Case { name, plan: model.private.plan, secrets, runs: 40 });
     }
-    assert!(
-        count < MOST / 2,
-        "{count} statistics are too many for the limit"
-    );
+    assert!(count < MOST / 2, "{count} statistics are too many for the limit");
 }
 
 #[test]
 fn broken_openings_are_caught() {
     for width in [3, 14, 40, 64] {
         let secrets = || {
-            [0, sotto_ring::mask(width) as i64 >> 1].map(|x| Secrets {
-                matrices: Vec::new(),
-                inputs: vec![vec![x; 64]; 2],
-            })
+            [0, sotto_ring::mask(width) as i64 >> 1]
+                .map(|x| Secrets { matrices: Vec::new(), inputs: vec![vec![x; 64]; 2] })
         };
         let found = |fault| {
             let plan = broken::plan(fault, 64, width);
             worst(scores(&plan, &secrets(), 64, "broken"))
         };
         let sound = found(Fault::Sound);
-        assert!(
-            sound.z.abs() < LIMIT,
-            "{width} bits, {}: {}",
-            sound.what,
-            sound.z
-        );
+        assert!(sound.z.abs() < LIMIT, "{width} bits, {}: {}", sound.what, sound.z);
         for fault in Fault::ALL {
             let found = found(fault);
-            assert!(
-                found.z.abs() > LIMIT,
-                "{fault:?} at {width} bits: {}",
-                found.z
-            );
+            assert!(found.z.abs() > LIMIT, "{fault:?} at {width} bits: {}", found.z);
         }
     }
 }

@@ -29,10 +29,7 @@ pub struct Dealt {
 
 /// Deals one batch from `seed`, setup included, so that nothing repeats between two seeds.
 pub fn dealt(plan: &Plan, matrices: &[Matrix], seed: &Seed, corrected: Role) -> Dealt {
-    let seeds = Seeds {
-        party: [seed.derive("server", 0), seed.derive("client", 0)],
-        corrected,
-    };
+    let seeds = Seeds { party: [seed.derive("server", 0), seed.derive("client", 0)], corrected };
     let masks = SetupMasks::expand(plan, &seed.derive("setup", 0));
     let mut corrections = Vec::new();
     let done: Result<(), std::convert::Infallible> = deal(plan, &seeds, &masks, |bytes| {
@@ -51,16 +48,9 @@ pub fn dealt(plan: &Plan, matrices: &[Matrix], seed: &Seed, corrected: Role) -> 
             seed: seeds.party[role.index()].clone(),
             corrections: (role == corrected).then(|| corrections.clone()),
         };
-        batch
-            .stage(plan, role, &weights[role.index()])
-            .expect("the plan's own batch")
+        batch.stage(plan, role, &weights[role.index()]).expect("the plan's own batch")
     });
-    Dealt {
-        staged,
-        weights,
-        corrections,
-        setup,
-    }
+    Dealt { staged, weights, corrections, setup }
 }
 
 /// Runs both parties, server first, each on its link, which it drops as soon as it is done.
@@ -71,39 +61,19 @@ pub fn evaluate<'a>(
     shares: [&[Vec<i64>]; 2],
     watch: bool,
 ) -> [Result<Evaluation, Error>; 2] {
-    let Dealt {
-        staged, weights, ..
-    } = dealt;
+    let Dealt { staged, weights, .. } = dealt;
     let [server_staged, client_staged] = staged;
     let [server_link, client_link] = links;
     let [server_weights, client_weights] = &weights;
     let run = |role, mut link: Box<dyn Link + 'a>, staged, weights, share: &[Vec<i64>]| {
-        let party = Party {
-            role,
-            plan,
-            weights,
-            watch,
-        };
+        let party = Party { role, plan, weights, watch };
         party.evaluate_shared(link.as_mut(), staged, share)
     };
     thread::scope(|scope| {
         let (run, share) = (&run, shares[0]);
-        let server = scope.spawn(move || {
-            run(
-                Role::Server,
-                server_link,
-                server_staged,
-                server_weights,
-                share,
-            )
-        });
-        let client = run(
-            Role::Client,
-            client_link,
-            client_staged,
-            client_weights,
-            shares[1],
-        );
+        let server = scope
+            .spawn(move || run(Role::Server, server_link, server_staged, server_weights, share));
+        let client = run(Role::Client, client_link, client_staged, client_weights, shares[1]);
         [server.join().expect("the server does not panic"), client]
     })
 }
@@ -134,23 +104,12 @@ pub fn transcript(
     let [from_server, from_client] = &mut sent;
     let (server, client) = local_pair("client", "server");
     let links: [Box<dyn Link + '_>; 2] = [
-        Box::new(Tap {
-            inner: server,
-            sent: from_server,
-        }),
-        Box::new(Tap {
-            inner: client,
-            sent: from_client,
-        }),
+        Box::new(Tap { inner: server, sent: from_server }),
+        Box::new(Tap { inner: client, sent: from_client }),
     ];
     let results = evaluate(plan, dealt, links, [&zeros, inputs], true);
     let evaluations = results.map(|r| r.expect("local links do not fail"));
-    Transcript {
-        sent,
-        evaluations,
-        corrections,
-        setup,
-    }
+    Transcript { sent, evaluations, corrections, setup }
 }
 
 /// A link that writes down what is sent.

@@ -44,13 +44,7 @@ pub fn try_specimen(
     let calibration = Calibration::record(&arch, &weights, &images, |_| ());
     let private = Private::new(&arch, &calibration, batch, options)?;
     images.truncate(batch);
-    Ok(Specimen {
-        arch,
-        weights,
-        images,
-        calibration,
-        private,
-    })
+    Ok(Specimen { arch, weights, images, calibration, private })
 }
 
 /// A calibrated model whose ranges are known to fit.
@@ -77,14 +71,8 @@ pub fn describe(arch: &Arch) -> String {
 /// Every kind of attention and activation, both maxima, both results; batches of 1 and 3.
 pub fn every_kind() -> Vec<(Arch, usize, Options)> {
     let small = || Arch::vit(1, 2, 8, 12, 8, 4, 3);
-    let class = Options {
-        reveal: Reveal::Class,
-        ..Options::default()
-    };
-    let public = Options {
-        max: MaxKind::Public,
-        ..Options::default()
-    };
+    let class = Options { reveal: Reveal::Class, ..Options::default() };
+    let public = Options { max: MaxKind::Public, ..Options::default() };
     let mut mixed = Arch::vit(2, 3, 12, 16, 8, 4, 4);
     mixed.attention = vec![
         vec![Attention::Linear, Attention::Softmax, Attention::Relu],
@@ -94,36 +82,12 @@ pub fn every_kind() -> Vec<(Arch, usize, Options)> {
     vec![
         (small(), 1, class),
         (small(), 3, public),
-        (
-            small()
-                .with_attention(Attention::Relu)
-                .with_activation(Activation::Relu),
-            3,
-            class,
-        ),
-        (
-            small()
-                .with_attention(Attention::Linear)
-                .with_activation(Activation::None),
-            1,
-            class,
-        ),
+        (small().with_attention(Attention::Relu).with_activation(Activation::Relu), 3, class),
+        (small().with_attention(Attention::Linear).with_activation(Activation::None), 1, class),
         (mixed.clone(), 1, Options::default()),
-        (
-            mixed,
-            3,
-            Options {
-                max: MaxKind::Public,
-                reveal: Reveal::Class,
-                tables: Tables::Rows,
-            },
-        ),
+        (mixed, 3, Options { max: MaxKind::Public, reveal: Reveal::Class, tables: Tables::Rows }),
         // Head dim 16 with 5 tokens: linear attention's other order.
-        (
-            Arch::vit(1, 1, 16, 16, 8, 4, 2).with_attention(Attention::Linear),
-            3,
-            class,
-        ),
+        (Arch::vit(1, 1, 16, 16, 8, 4, 2).with_attention(Attention::Linear), 3, class),
     ]
 }
 

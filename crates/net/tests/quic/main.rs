@@ -27,10 +27,8 @@ fn bind_at(
     peers: &[&Identity],
     profile: Profile,
 ) -> Result<Endpoint, Error> {
-    let peers: Vec<_> = peers
-        .iter()
-        .map(|peer| (peer.name().to_owned(), peer.certificate().clone()))
-        .collect();
+    let peers: Vec<_> =
+        peers.iter().map(|peer| (peer.name().to_owned(), peer.certificate().clone())).collect();
     Endpoint::bind(addr, us, &peers, profile)
 }
 
@@ -50,16 +48,9 @@ fn pair_with(profile: Profile) -> Pair {
     let (s, c) = (identity("server"), identity("client"));
     let server = bind_at(any_port(), &s, &[&c], profile.clone()).unwrap();
     let client = bind_at(any_port(), &c, &[&s], profile).unwrap();
-    let at_client = client
-        .connect(server.local_addr(), "server", DEADLINE)
-        .unwrap();
+    let at_client = client.connect(server.local_addr(), "server", DEADLINE).unwrap();
     let at_server = server.accept(DEADLINE).unwrap();
-    Pair {
-        server,
-        client,
-        at_server,
-        at_client,
-    }
+    Pair { server, client, at_server, at_client }
 }
 
 fn pair() -> Pair {
@@ -68,7 +59,5 @@ fn pair() -> Pair {
 
 /// Bytes that differ by place and by message.
 fn pattern(seed: u64, len: usize) -> Vec<u8> {
-    (0..len as u64)
-        .map(|i| ((i ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
-        .collect()
+    (0..len as u64).map(|i| ((i ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
 }

@@ -8,25 +8,17 @@ fn a_wrong_client_certificate_is_refused_by_name() {
     let server = bind(&s, &[&c]);
     let client = bind(&stranger, &[&s]);
     let start = Instant::now();
-    let error = client
-        .connect(server.local_addr(), "server", DEADLINE)
-        .err()
-        .unwrap();
+    let error = client.connect(server.local_addr(), "server", DEADLINE).err().unwrap();
     assert!(
         matches!(&error, Error::Identity { why, .. } if why.contains("refused our certificate")),
         "{error}"
     );
-    assert!(
-        start.elapsed() < DEADLINE / 2,
-        "at once, not at the deadline"
-    );
+    assert!(start.elapsed() < DEADLINE / 2, "at once, not at the deadline");
     assert!(server.accept(Duration::from_millis(100)).is_err());
     assert_eq!(server.refused(), [stranger.certificate().fingerprint()]);
     // The endpoint goes on.
     let honest = bind(&c, &[&s]);
-    let _link = honest
-        .connect(server.local_addr(), "server", DEADLINE)
-        .unwrap();
+    let _link = honest.connect(server.local_addr(), "server", DEADLINE).unwrap();
     assert_eq!(server.accept(DEADLINE).unwrap().name(), "client");
 }
 
@@ -36,19 +28,9 @@ fn a_wrong_server_certificate_is_refused_with_both_fingerprints() {
     let server = bind(&impostor, &[&c]);
     let client = bind(&c, &[&s]);
     let start = Instant::now();
-    let error = client
-        .connect(server.local_addr(), "server", DEADLINE)
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(
-        start.elapsed() < DEADLINE / 2,
-        "at once, not at the deadline"
-    );
-    assert!(
-        error.contains(&impostor.certificate().fingerprint()),
-        "{error}"
-    );
+    let error = client.connect(server.local_addr(), "server", DEADLINE).err().unwrap().to_string();
+    assert!(start.elapsed() < DEADLINE / 2, "at once, not at the deadline");
+    assert!(error.contains(&impostor.certificate().fingerprint()), "{error}");
     assert!(error.contains(&s.certificate().fingerprint()), "{error}");
     assert!(server.accept(Duration::from_millis(100)).is_err());
     assert!(matches!(
@@ -100,10 +82,7 @@ fn connect_waits_for_a_late_server_and_survives_its_restart() {
     let start = Instant::now();
     let short = Duration::from_millis(300);
     let error = client.connect(addr, "server", short).err().unwrap();
-    assert!(
-        matches!(&error, Error::Link { why, .. } if why.contains("nobody answers")),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::Link { why, .. } if why.contains("nobody answers")), "{error}");
     assert!(start.elapsed() < 3 * short);
     for _ in 0..2 {
         let (link, (server, mut accepted)) = thread::scope(|scope| {
@@ -119,10 +98,7 @@ fn connect_waits_for_a_late_server_and_survives_its_restart() {
         link.send(1, vec![1]).unwrap();
         assert_eq!(accepted.recv(1, 1).unwrap(), [1]);
         drop(server);
-        assert!(matches!(
-            link.recv(2, 1).unwrap_err(),
-            Error::Link { step: 2, .. }
-        ));
+        assert!(matches!(link.recv(2, 1).unwrap_err(), Error::Link { step: 2, .. }));
     }
 }
 
@@ -139,9 +115,7 @@ fn noise_and_stalled_handshakes_hold_nobody_up() {
     // them than it takes on without an address proof.
     let relay = std::net::UdpSocket::bind(any_port()).unwrap();
     let relay_addr = relay.local_addr().unwrap();
-    relay
-        .set_read_timeout(Some(Duration::from_millis(20)))
-        .unwrap();
+    relay.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     let (stop, stopped) = mpsc::channel::<()>();
     let relaying = thread::spawn(move || {
         let (mut buffer, mut forwarded) = (vec![0; 65536], 0);
@@ -159,15 +133,9 @@ fn noise_and_stalled_handshakes_hold_nobody_up() {
     let mut hasty = Profile::loopback();
     hasty.attempt = Duration::from_millis(10);
     let staller = bind_at(any_port(), &c, &[&s], hasty).unwrap();
-    assert!(
-        staller
-            .connect(relay_addr, "server", Duration::from_millis(1500))
-            .is_err()
-    );
+    assert!(staller.connect(relay_addr, "server", Duration::from_millis(1500)).is_err());
     let client = bind(&c, &[&s]);
-    let _link = client
-        .connect(addr, "server", Duration::from_secs(5))
-        .unwrap();
+    let _link = client.connect(addr, "server", Duration::from_secs(5)).unwrap();
     assert_eq!(server.accept(DEADLINE).unwrap().name(), "client");
     drop(stop);
     assert!(relaying.join().unwrap() > 20);
@@ -179,13 +147,7 @@ fn settings_that_cannot_work_are_refused() {
     for mtu in [100, 1199, 6551, 9000] {
         let mut profile = Profile::loopback();
         profile.mtu = mtu;
-        assert!(
-            matches!(
-                bind_at(any_port(), &us, &[], profile),
-                Err(Error::Config(_))
-            ),
-            "{mtu}"
-        );
+        assert!(matches!(bind_at(any_port(), &us, &[], profile), Err(Error::Config(_))), "{mtu}");
     }
     let first = bind(&us, &[]);
     let again = bind_at(first.local_addr(), &us, &[], Profile::loopback());
@@ -197,14 +159,8 @@ fn a_short_link_may_be_over_before_it_is_accepted() {
     let (s, c) = (identity("server"), identity("client"));
     let (server, client) = (bind(&s, &[&c]), bind(&c, &[&s]));
     // One that broke, which nobody should get, and one that finished.
-    drop(
-        client
-            .connect(server.local_addr(), "server", DEADLINE)
-            .unwrap(),
-    );
-    let mut link = client
-        .connect(server.local_addr(), "server", DEADLINE)
-        .unwrap();
+    drop(client.connect(server.local_addr(), "server", DEADLINE).unwrap());
+    let mut link = client.connect(server.local_addr(), "server", DEADLINE).unwrap();
     link.send(1, vec![7; 100]).unwrap();
     link.finish().unwrap();
     let deadline = Instant::now() + DEADLINE;

@@ -71,17 +71,18 @@ impl<'a> Checked<'a> {
         assert!(tile.cols <= tile.ldc);
         assert!(tile.c.len() >= (tile.rows - 1) * tile.ldc + tile.cols);
         let tail = u8::MAX >> (vectors * 8 - tile.cols);
-        Self {
-            tile,
-            vectors,
-            tail,
-        }
+        Self { tile, vectors, tail }
     }
 }
 
 /// Writes `out[step * to_step + lane] = source[lane][step]` for as many whole eights of the first `steps` as
 /// there are; returns how many steps that is, 0 where the machine lacks AVX-512.
-pub(super) fn interleave(source: [&[u64]; 8], steps: usize, out: &mut [u64], to_step: usize) -> usize {
+pub(super) fn interleave(
+    source: [&[u64]; 8],
+    steps: usize,
+    out: &mut [u64],
+    to_step: usize,
+) -> usize {
     if !is_x86_feature_detected!("avx512f") {
         return 0;
     }
@@ -109,8 +110,10 @@ fn transpose(rows: [&[u64; 8]; 8]) -> [[u64; 8]; 8] {
             _ => _mm512_unpackhi_epi64(r[i], r[i + 1]),
         };
         let p = [pair(0), pair(2), pair(4), pair(6)];
-        let [low, low2] = [(p[0], p[1]), (p[2], p[3])].map(|(x, y)| _mm512_shuffle_i64x2::<0x88>(x, y));
-        let [high, high2] = [(p[0], p[1]), (p[2], p[3])].map(|(x, y)| _mm512_shuffle_i64x2::<0xdd>(x, y));
+        let [low, low2] =
+            [(p[0], p[1]), (p[2], p[3])].map(|(x, y)| _mm512_shuffle_i64x2::<0x88>(x, y));
+        let [high, high2] =
+            [(p[0], p[1]), (p[2], p[3])].map(|(x, y)| _mm512_shuffle_i64x2::<0xdd>(x, y));
         let whole = [
             (odd, _mm512_shuffle_i64x2::<0x88>(low, low2)),
             (odd + 2, _mm512_shuffle_i64x2::<0x88>(high, high2)),
@@ -191,17 +194,9 @@ macro_rules! tile_kernel {
     };
 }
 
-tile_kernel!(
-    dispatch_mullo,
-    mullo_rows,
-    mullo_kernel,
-    "avx512f,avx512dq",
-    |sum, a, b| _mm512_add_epi64(*sum, _mm512_mullo_epi64(a, b))
-);
-tile_kernel!(
-    dispatch_ifma,
-    ifma_rows,
-    ifma_kernel,
-    "avx512f,avx512ifma",
-    |sum, a, b| _mm512_madd52lo_epu64(*sum, a, b)
-);
+tile_kernel!(dispatch_mullo, mullo_rows, mullo_kernel, "avx512f,avx512dq", |sum, a, b| {
+    _mm512_add_epi64(*sum, _mm512_mullo_epi64(a, b))
+});
+tile_kernel!(dispatch_ifma, ifma_rows, ifma_kernel, "avx512f,avx512ifma", |sum, a, b| {
+    _mm512_madd52lo_epu64(*sum, a, b)
+});

@@ -87,7 +87,8 @@ impl Plan {
             let mut byte = start;
             while 8 * byte < (lane + 1) * w && byte < 64 {
                 let within = byte - start;
-                plan.joined[lane % 2][byte] = (if within < 8 { 8 * lane + within } else { 64 + 8 * lane }) as u8;
+                plan.joined[lane % 2][byte] =
+                    (if within < 8 { 8 * lane + within } else { 64 + 8 * lane }) as u8;
                 plan.present[lane % 2] |= 1 << byte;
                 byte += 1;
             }

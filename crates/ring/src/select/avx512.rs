@@ -119,10 +119,8 @@ fn batch<const N: usize>(e: &[u8], tables: [&Table; N], c: &[u64]) -> [[i32; 16]
     for word in 0..words {
         let next = fetch(word + 1);
         // Shifts by 32 give zero, so a lane that starts on a word takes nothing from the next one.
-        let mut bits = _mm512_or_si512(
-            _mm512_srlv_epi32(current, down),
-            _mm512_sllv_epi32(next, up),
-        );
+        let mut bits =
+            _mm512_or_si512(_mm512_srlv_epi32(current, down), _mm512_sllv_epi32(next, up));
         for four in 0..8 {
             for (sum, rows) in sums.iter_mut().zip(rows) {
                 // SAFETY: a row holds the 16 values that are read, aligned to 64 bytes.

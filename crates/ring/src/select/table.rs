@@ -34,15 +34,9 @@ impl Table {
     /// When `k` is not in 3..=20 or `values` does not hold 2^`k` values.
     pub fn new(k: u32, values: &[i32]) -> Self {
         assert!((3..=20).contains(&k), "Table::new: k is {k}, not in 3..=20");
-        assert!(
-            values.len() == 1 << k,
-            "Table::new: {} values for 2^{k} entries",
-            values.len()
-        );
+        assert!(values.len() == 1 << k, "Table::new: {} values for 2^{k} entries", values.len());
         let size = values.len();
-        let reversed: Vec<i32> = (0..2 * size)
-            .map(|i| values[(2 * size - i) % size])
-            .collect();
+        let reversed: Vec<i32> = (0..2 * size).map(|i| values[(2 * size - i) % size]).collect();
         #[cfg(target_arch = "x86_64")]
         let subset_sums = if BATCHED.contains(&k) {
             let fours = reversed[..size].as_chunks::<4>().0;

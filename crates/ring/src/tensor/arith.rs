@@ -56,11 +56,7 @@ impl Tensor {
     /// # Panics
     /// When there is no such axis.
     pub fn sum_axis(&self, axis: usize) -> Self {
-        assert!(
-            axis < self.shape.len(),
-            "sum_axis: axis {axis} of shape {:?}",
-            self.shape
-        );
+        assert!(axis < self.shape.len(), "sum_axis: axis {axis} of shape {:?}", self.shape);
         let inner = volume(&self.shape[axis + 1..]);
         let block = self.shape[axis] * inner;
         let mut shape = self.shape.clone();
@@ -87,10 +83,7 @@ impl Tensor {
     /// When the shapes do not fit.
     pub fn bmm(width: u32, a: &Tensor, b: &Tensor, transpose_b: bool) -> Self {
         let misfit = || -> ! {
-            panic!(
-                "bmm: shapes {:?} and {:?} (transpose_b: {transpose_b})",
-                a.shape, b.shape
-            )
+            panic!("bmm: shapes {:?} and {:?} (transpose_b: {transpose_b})", a.shape, b.shape)
         };
         let ([a_lead @ .., m, k], [b_lead @ .., b0, b1]) = (&a.shape[..], &b.shape[..]) else {
             misfit()
@@ -102,11 +95,8 @@ impl Tensor {
         let shape: Vec<usize> = a_lead.iter().chain([m, n]).copied().collect();
         let mut c = Self::zeros(shape);
         // A shared `b` makes one tall product of all leading axes.
-        let (batch, m) = if b_lead.is_empty() {
-            (1, volume(a_lead) * m)
-        } else {
-            (volume(a_lead), *m)
-        };
+        let (batch, m) =
+            if b_lead.is_empty() { (1, volume(a_lead) * m) } else { (volume(a_lead), *m) };
         for i in 0..batch {
             let b_view = Mat::rows(&b.words[i * k * n..(i + 1) * k * n], *b1);
             gemm(
@@ -139,11 +129,7 @@ mod tests {
 
     fn filled(shape: &[usize], seed: u64) -> Tensor {
         let count = shape.iter().product::<usize>() as u64;
-        let word = |i: u64| {
-            (i + seed)
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                .rotate_left(29)
-        };
+        let word = |i: u64| (i + seed).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
         Tensor::new(shape, (0..count).map(word).collect())
     }
 
@@ -165,15 +151,9 @@ mod tests {
     #[test]
     fn sum_axis_sums_and_drops_the_axis() {
         let t = Tensor::new([2, 3, 2], (0..12).collect());
-        assert_eq!(
-            t.sum_axis(0),
-            Tensor::new([3, 2], vec![6, 8, 10, 12, 14, 16])
-        );
+        assert_eq!(t.sum_axis(0), Tensor::new([3, 2], vec![6, 8, 10, 12, 14, 16]));
         assert_eq!(t.sum_axis(1), Tensor::new([2, 2], vec![6, 9, 24, 27]));
-        assert_eq!(
-            t.sum_axis(2),
-            Tensor::new([2, 3], vec![1, 5, 9, 13, 17, 21])
-        );
+        assert_eq!(t.sum_axis(2), Tensor::new([2, 3], vec![1, 5, 9, 13, 17, 21]));
         let wrapped = Tensor::new([2], vec![u64::MAX, 2]).sum_axis(0);
         assert_eq!(wrapped, Tensor::new([], vec![1]));
         assert_eq!(Tensor::zeros([2, 0]).sum_axis(1), Tensor::zeros([2]));
@@ -181,9 +161,7 @@ mod tests {
 
     /// The batched product by its definition, for rank 3.
     fn naive(a: &Tensor, b: &Tensor) -> Vec<u64> {
-        let (&[batch, m, k], &[_, _, n]) = (a.shape(), b.shape()) else {
-            panic!("rank 3")
-        };
+        let (&[batch, m, k], &[_, _, n]) = (a.shape(), b.shape()) else { panic!("rank 3") };
         let mut c = Vec::new();
         for (s, i, j) in (0..batch * m * n).map(|at| (at / (m * n), at / n % m, at % n)) {
             let terms = (0..k).map(|p| {
@@ -221,23 +199,13 @@ mod tests {
     #[test]
     #[should_panic(expected = "bmm: shapes [2, 3, 4] and [2, 3, 4] (transpose_b: false)")]
     fn bmm_of_other_depths_panics() {
-        Tensor::bmm(
-            64,
-            &Tensor::zeros([2, 3, 4]),
-            &Tensor::zeros([2, 3, 4]),
-            false,
-        );
+        Tensor::bmm(64, &Tensor::zeros([2, 3, 4]), &Tensor::zeros([2, 3, 4]), false);
     }
 
     #[test]
     #[should_panic(expected = "bmm: shapes [2, 3, 4] and [3, 4, 5] (transpose_b: false)")]
     fn bmm_of_other_batches_panics() {
-        Tensor::bmm(
-            64,
-            &Tensor::zeros([2, 3, 4]),
-            &Tensor::zeros([3, 4, 5]),
-            false,
-        );
+        Tensor::bmm(64, &Tensor::zeros([2, 3, 4]), &Tensor::zeros([3, 4, 5]), false);
     }
 
     #[test]
