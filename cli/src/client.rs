@@ -335,7 +335,8 @@ fn supply(
     };
     let endpoint = Arc::clone(endpoint);
     let (dealer, server): (Peer, String) = (config.dealer.clone(), config.server.name.clone());
-    let deadline = config.own.deadline();
-    let connect = move || peers::batches(&endpoint, &dealer, &server, plan_hash, deadline);
+    // A dealer that fell silent is noticed while the evaluation that waits for it can still be saved.
+    let patience = config.own.deadline() / 2;
+    let connect = move || peers::batches(&endpoint, &dealer, &server, plan_hash, patience);
     Supply::start(terms, Box::new(connect))
 }

@@ -16,6 +16,14 @@ fn refused(link: &QuicLink, why: String) -> Error {
     Error::Refused { peer: link.peer().to_owned(), why }
 }
 
+/// Connects; what is left of the deadline is for the answer.
+fn greet(endpoint: &Endpoint, dealer: &Peer, deadline: Duration) -> Result<QuicLink, Error> {
+    let start = Instant::now();
+    let mut link = endpoint.connect(dealer.address()?, &dealer.name, deadline)?;
+    link.set_deadline(deadline.saturating_sub(start.elapsed()).max(deadline / 4));
+    Ok(link)
+}
+
 /// The server announces its model; gives the dealer's epoch and the seed of the weights' masks.
 ///
 /// # Errors
@@ -27,8 +35,7 @@ pub fn announce(
     plan: [u8; 32],
     deadline: Duration,
 ) -> Result<(Epoch, Seed), Error> {
-    let mut link = endpoint.connect(dealer.address()?, &dealer.name, deadline)?;
-    link.set_deadline(deadline);
+    let mut link = greet(endpoint, dealer, deadline)?;
     let hello = DealerHello::Server { version: VERSION, card: card.clone(), plan };
     messages::send(&mut link, step::HELLO, &hello)?;
     match messages::recv(&mut link, step::WELCOME)? {
@@ -53,9 +60,7 @@ pub fn batches(
     plan: [u8; 32],
     deadline: Duration,
 ) -> Result<(QuicLink, Epoch), Error> {
-    let start = Instant::now();
-    let mut link = endpoint.connect(dealer.address()?, &dealer.name, deadline)?;
-    link.set_deadline(deadline.saturating_sub(start.elapsed()).max(Duration::from_secs(1)));
+    let mut link = greet(endpoint, dealer, deadline)?;
     let hello = DealerHello::Batches { version: VERSION, peer: peer.to_owned(), plan };
     messages::send(&mut link, step::HELLO, &hello)?;
     match messages::recv(&mut link, step::WELCOME)? {

@@ -214,8 +214,8 @@ impl Server {
         };
         let endpoint = Arc::clone(&self.endpoint);
         let (dealer, client, plan) = (self.dealer.clone(), client.to_owned(), self.plan_hash);
-        let deadline = self.deadline;
-        let connect = move || peers::batches(&endpoint, &dealer, &client, plan, deadline);
+        let patience = self.patience();
+        let connect = move || peers::batches(&endpoint, &dealer, &client, plan, patience);
         Supply::start(terms, Box::new(connect))
     }
 }

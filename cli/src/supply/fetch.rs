@@ -27,20 +27,19 @@ pub(super) fn fill(shared: &Shared, connect: &Connect) {
     let mut link: Option<QuicLink> = None;
     let mut lowest = shared.lock().waiting.back().map_or(0, |w| w.id() + 1);
     loop {
-        {
+        let from = {
             let mut state = shared.lock();
             loop {
                 if state.closed || state.stale {
                     return;
                 }
                 if state.total() < shared.terms.pool.max(state.wanted) {
-                    lowest = lowest.max(state.from);
-                    break;
+                    break lowest.max(state.from);
                 }
                 state = shared.sleep(state);
             }
-        }
-        let result = fetch(shared, connect, &mut link, lowest);
+        };
+        let result = fetch(shared, connect, &mut link, from);
         let mut state = shared.lock();
         match result {
             Ok(Fetched::New(waiting)) => {

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Arc, Condvar, Mutex, mpsc},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -29,14 +29,14 @@ pub const RECORD: usize = 3073;
 pub struct Log(Arc<(Mutex<String>, Condvar)>);
 
 impl Log {
-    fn follow(&self, from: impl Read + Send + 'static) {
+    fn follow(&self, from: impl Read + Send + 'static) -> JoinHandle<()> {
         let log = self.clone();
         thread::spawn(move || {
             for line in BufReader::new(from).lines().map_while(Result::ok) {
                 *log.0.0.lock().unwrap() += &format!("{line}\n");
                 log.0.1.notify_all();
             }
-        });
+        })
     }
 
     /// Everything until now.
@@ -70,6 +70,7 @@ pub struct Process {
     /// Its messages.
     pub log: Log,
     pid: String,
+    follower: Option<JoinHandle<()>>,
 }
 
 /// How a process ended.
@@ -118,9 +119,9 @@ impl Process {
         command.stderr(Stdio::piped()).env("SOTTO_LOG", "info");
         let mut running = Running::spawn(name, command).unwrap();
         let log = Log::default();
-        log.follow(running.child().stderr.take().unwrap());
+        let follower = Some(log.follow(running.child().stderr.take().unwrap()));
         let pid = running.child().id().to_string();
-        Self { running: Some(running), log, pid }
+        Self { running: Some(running), log, pid, follower }
     }
 
     fn running(&mut self) -> &mut Running {
@@ -160,6 +161,8 @@ impl Process {
         });
         match ended.recv_timeout(LIMIT) {
             Ok((code, out)) => {
+                // All that it wrote is in the pipe; the follower reads to its end.
+                self.follower.take().unwrap().join().unwrap();
                 let err = self.log.text();
                 Outcome { code: code.unwrap(), out, err, took: start.elapsed() }
             }
@@ -173,6 +176,10 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        drop(self.running.take());
+        if let Some(follower) = self.follower.take() {
+            drop(follower.join());
+        }
         if !thread::panicking() {
             let text = self.log.text();
             assert!(!text.contains("panicked"), "{text}");

@@ -1,0 +1,260 @@
+//! A run's settings: defaults, command line, and the part that a checkpoint must agree with.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::blend::Strength;
+use crate::optim::Rule;
+use crate::vit::Precision;
+
+/// How `sotto-nas train` is called.
+pub const USAGE: &str = "\
+usage: sotto-nas train --data PATH --arch PRESET|FILE.toml --out DIR [options]
+  --data PATH       cifar-10-binary.tar.gz, or the folder with its .bin files
+  --arch A          vit_7_4_32 | vit_7_4_128 | vit_6_5_160 | an arch.toml
+  --out DIR         receives arch.toml, weights.safetensors, checkpoint, metrics.jsonl
+  --teacher DIR     imitate the trained model in DIR (logits, and features where sizes agree)
+  --epochs N        passes over the training set (20)
+  --minutes M       also end after M minutes of wall clock; the learning rate follows the clock
+  --seed S          (1)
+  --device D        cpu | libtorch (cpu)
+  --precision P     f32 | bf16, of the matrix products (f32)
+  --optimiser O     muon | adamw (muon)
+  --lr X --decay X --smoothing X --z X   peak learning rate (0.002), weight decay (0.05),
+                    label smoothing (0.1), z-loss (0.0001)
+  --mixup P --cutmix P --erase P         shares of changed pictures (0), beyond crop and flip;
+                    not in the last 15 % of the run
+  --batch N --micro N --workers N        images per step (128), per micro-batch (32), threads (2)
+  --limit N         use only the first N training images (0: all)
+  --resume          go on from the checkpoint in DIR (--micro, --minutes and --mixup, --cutmix,
+                    --erase may differ from before)
+
+       sotto-nas eval --data PATH --out DIR [--device D] [--precision P]
+  accuracy of DIR's exported model on the test images";
+
+/// The settings that decide the result; a checkpoint holds them and must agree.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// Passes over the training set.
+    pub epochs: usize,
+    /// Seed of weights, order and views.
+    pub seed: u64,
+    /// Peak learning rate.
+    pub lr: f32,
+    /// Weight decay.
+    pub decay: f32,
+    /// Label smoothing.
+    pub smoothing: f32,
+    /// Weight of the z-loss.
+    pub z: f32,
+    /// Images of a step.
+    pub batch: usize,
+    /// Images of a micro-batch (it orders the additions).
+    pub micro: usize,
+    /// Training images in use; 0 for all.
+    pub limit: usize,
+    /// How much training pictures are changed beyond crop and flip.
+    #[serde(default)]
+    pub strength: Strength,
+    /// Whether there is a teacher.
+    #[serde(default)]
+    pub distilled: bool,
+    /// Whether matrices follow Muon.
+    pub muon: bool,
+    /// Whether products are bfloat16.
+    pub bf16: bool,
+}
+
+impl Recipe {
+    /// The optimiser's rule for matrices.
+    pub fn rule(&self) -> Rule {
+        if self.muon { Rule::Muon } else { Rule::AdamW }
+    }
+
+    /// The number type of products.
+    pub fn precision(&self) -> Precision {
+        if self.bf16 { Precision::Bf16 } else { Precision::F32 }
+    }
+
+    /// How much pictures are changed where the share `progress` of the run is over: not at all in
+    /// the last 15 %, so that the weights settle on pictures as they are.
+    pub fn strength(&self, progress: f64) -> Strength {
+        if progress < 0.85 { self.strength } else { Strength::default() }
+    }
+
+    /// The learning rate at `step` of `total`, where the share `progress` of the run is over: a
+    /// warm-up of 200 steps (a tenth of a short run), a constant part, and from 30 % on a line to
+    /// zero.
+    pub fn rate(&self, step: usize, total: usize, progress: f64) -> f32 {
+        let warm = (step + 1) as f64 / (total as f64 / 10.0).clamp(1.0, 200.0);
+        let fall = ((1.0 - progress) / 0.7).max(0.0);
+        self.lr * warm.min(fall).min(1.0) as f32
+    }
+}
+
+/// Everything that the command line says.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The data set.
+    pub data: PathBuf,
+    /// A preset's name or an architecture file.
+    pub arch: String,
+    /// Output folder.
+    pub out: PathBuf,
+    /// Folder of a trained model to imitate.
+    pub teacher: Option<PathBuf>,
+    /// Wall-clock budget.
+    pub minutes: Option<f64>,
+    /// `cpu` or `libtorch`.
+    pub device: String,
+    /// Threads.
+    pub workers: usize,
+    /// Whether to go on from a checkpoint.
+    pub resume: bool,
+    /// The rest.
+    pub recipe: Recipe,
+}
+
+impl Config {
+    /// Reads the words after `sotto-nas train`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for an unknown or malformed option, or a missing one.
+    pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Self, Error> {
+        let mut config = Self {
+            data: PathBuf::new(),
+            arch: String::new(),
+            out: PathBuf::new(),
+            teacher: None,
+            minutes: None,
+            device: "cpu".into(),
+            workers: 2,
+            resume: false,
+            recipe: Recipe {
+                epochs: 20,
+                seed: 1,
+                lr: 2e-3,
+                decay: 0.05,
+                smoothing: 0.1,
+                z: 1e-4,
+                batch: 128,
+                micro: 32,
+                limit: 0,
+                strength: Strength::default(),
+                distilled: false,
+                muon: true,
+                bf16: false,
+            },
+        };
+        let mut words = words.into_iter();
+        while let Some(name) = words.next() {
+            if name == "--resume" {
+                config.resume = true;
+                continue;
+            }
+            let value = words
+                .next()
+                .ok_or_else(|| Error::Usage(format!("{name} wants a value\n{USAGE}")))?;
+            config.set(&name, &value)?;
+        }
+        let wanted = [
+            ("--data", config.data.as_os_str().is_empty()),
+            ("--out", config.out.as_os_str().is_empty()),
+        ];
+        if let Some((name, _)) = wanted.iter().find(|w| w.1) {
+            return Err(Error::Usage(format!("{name} is missing\n{USAGE}")));
+        }
+        Ok(config)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        let recipe = &mut self.recipe;
+        match name {
+            "--data" => self.data = value.into(),
+            "--arch" => self.arch = value.into(),
+            "--out" => self.out = value.into(),
+            "--teacher" => (self.teacher, recipe.distilled) = (Some(value.into()), true),
+            "--minutes" => self.minutes = Some(number(name, value, 0.01, 1e5)?),
+            "--device" => self.device = one_of(name, value, &["cpu", "libtorch"])?,
+            "--workers" => self.workers = number(name, value, 1, 256)?,
+            "--epochs" => recipe.epochs = number(name, value, 1, 100_000)?,
+            "--seed" => recipe.seed = number(name, value, 0, u64::MAX)?,
+            "--lr" => recipe.lr = number(name, value, 1e-7, 1.0)?,
+            "--decay" => recipe.decay = number(name, value, 0.0, 10.0)?,
+            "--smoothing" => recipe.smoothing = number(name, value, 0.0, 0.9)?,
+            "--z" => recipe.z = number(name, value, 0.0, 1.0)?,
+            "--mixup" => recipe.strength.mixup = number(name, value, 0.0, 1.0)?,
+            "--cutmix" => recipe.strength.cutmix = number(name, value, 0.0, 1.0)?,
+            "--erase" => recipe.strength.erase = number(name, value, 0.0, 1.0)?,
+            "--batch" => recipe.batch = number(name, value, 1, 65_536)?,
+            "--micro" => recipe.micro = number(name, value, 1, 65_536)?,
+            "--limit" => recipe.limit = number(name, value, 0, 50_000)?,
+            "--optimiser" => recipe.muon = one_of(name, value, &["muon", "adamw"])? == "muon",
+            "--precision" => recipe.bf16 = one_of(name, value, &["f32", "bf16"])? == "bf16",
+            _ => return Err(Error::Usage(format!("unknown option {name}\n{USAGE}"))),
+        }
+        Ok(())
+    }
+}
+
+fn number<T>(name: &str, value: &str, low: T, high: T) -> Result<T, Error>
+where
+    T: std::str::FromStr + PartialOrd + std::fmt::Display,
+{
+    let parsed = value.parse::<T>().ok().filter(|v| *v >= low && *v <= high);
+    parsed
+        .ok_or_else(|| Error::Usage(format!("{name} {value}: wants a number from {low} to {high}")))
+}
+
+fn one_of(name: &str, value: &str, accepted: &[&str]) -> Result<String, Error> {
+    if accepted.contains(&value) {
+        return Ok(value.to_owned());
+    }
+    Err(Error::Usage(format!("{name} {value}: wants one of {}", accepted.join(", "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Config, Error> {
+        Config::parse(line.split_whitespace().map(String::from))
+    }
+
+    #[test]
+    fn options_are_read_and_bad_ones_named() {
+        let config =
+            parse("--data d --arch a --out o --epochs 3 --minutes 1.5 --resume --optimiser adamw")
+                .unwrap();
+        assert_eq!(
+            (config.recipe.epochs, config.minutes, config.resume, config.recipe.muon),
+            (3, Some(1.5), true, false)
+        );
+        for (line, part) in [
+            ("--data d --arch a", "--out is missing"),
+            ("--data d --arch a --out o --epochs x", "--epochs x"),
+            ("--data d --arch a --out o --batch 0", "from 1 to 65536"),
+            ("--data d --arch a --out o --device tpu", "cpu, libtorch"),
+            ("--data d --arch a --out o --mixup 2", "from 0 to 1"),
+            ("--data d --arch a --out o --fast 1", "unknown option --fast"),
+            ("--data", "--data wants a value"),
+        ] {
+            let error = parse(line).unwrap_err().to_string();
+            assert!(error.contains(part), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_rate_warms_up_holds_and_falls_to_zero() {
+        let recipe = parse("--data d --arch a --out o").unwrap().recipe;
+        assert_eq!(recipe.rate(0, 9000, 0.0), 2e-3 / 200.0);
+        assert_eq!(recipe.rate(0, 100, 0.0), 2e-3 / 10.0);
+        assert_eq!(recipe.rate(200, 9000, 0.29), 2e-3);
+        assert!((recipe.rate(5000, 9000, 0.65) - 1e-3).abs() < 1e-6);
+        assert_eq!(recipe.rate(9000, 9000, 1.0), 0.0);
+        let strong = parse("--data d --out o --cutmix 0.5").unwrap().recipe;
+        assert_eq!((strong.strength(0.84).cutmix, strong.strength(0.85).cutmix), (0.5, 0.0));
+    }
+}

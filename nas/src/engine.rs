@@ -1,0 +1,230 @@
+//! Gradients and predictions of whole batches, on several threads.
+//!
+//! A batch is cut into micro-batches that workers take one after the other, so that a core which
+//! somebody else uses delays nobody. Gradients are added in the order of the micro-batches: the
+//! result does not depend on the number of workers or on who was faster.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use burn::tensor::{DType, Device, Tensor, activation};
+use sotto_models::Arch;
+
+use crate::augment::{Patcher, View};
+use crate::blend::{Samples, Source};
+use crate::data::{IMAGE_BYTES, Split};
+use crate::distil::Teacher;
+use crate::vit::{Precision, Reach, forward, run};
+use crate::weights::matrix;
+
+/// What computes a model's gradients and predictions.
+#[derive(Debug)]
+pub struct Engine {
+    /// The model.
+    pub arch: Arch,
+    /// Number type of the products.
+    pub precision: Precision,
+    /// The model that it imitates.
+    pub teacher: Option<Teacher>,
+    /// Where tensors live (without automatic differentiation).
+    pub device: Device,
+    /// Images of one micro-batch.
+    pub micro: usize,
+    /// Threads.
+    pub workers: usize,
+}
+
+/// The loss function's parameters.
+#[derive(Debug, Clone, Copy)]
+pub struct Loss {
+    /// Probability that is spread over all classes.
+    pub smoothing: f32,
+    /// Weight of the squared log partition sum, which keeps logits small.
+    pub z: f32,
+}
+
+/// What one batch gave.
+#[derive(Debug)]
+pub struct Gradients {
+    /// One gradient for each weight.
+    pub gradients: Vec<Tensor<2>>,
+    /// Mean loss.
+    pub loss: f32,
+    /// Images whose highest logit is their class.
+    pub correct: usize,
+}
+
+impl Engine {
+    /// The mean loss and its gradients over the samples of images `indices`.
+    pub fn gradients(
+        &self,
+        weights: &[Tensor<2>],
+        source: Source<'_>,
+        indices: &[u32],
+        loss: Loss,
+    ) -> Gradients {
+        let patcher = Patcher::new(&self.arch);
+        let micro: Vec<&[u32]> = indices.chunks(self.micro).collect();
+        let parts = self.each(micro.len(), |i| {
+            let samples = source.samples(&patcher, micro[i], self.arch.classes);
+            let (mut part, guesses) = self.micro_batch(weights, samples, indices.len(), loss);
+            let right = guesses
+                .iter()
+                .zip(micro[i])
+                .filter(|(g, i)| **g == source.split.label(**i as usize));
+            part.correct = right.count();
+            part
+        });
+        let mut total: Option<Gradients> = None;
+        for part in parts {
+            total = Some(match total {
+                None => part,
+                Some(sum) => Gradients {
+                    gradients: sum
+                        .gradients
+                        .into_iter()
+                        .zip(part.gradients)
+                        .map(|(a, b)| a + b)
+                        .collect(),
+                    loss: sum.loss + part.loss,
+                    correct: sum.correct + part.correct,
+                },
+            });
+        }
+        total.expect("a batch holds at least one image")
+    }
+
+    /// The part of a batch of `of` images that `samples` make, and each one's most likely class.
+    fn micro_batch(
+        &self,
+        weights: &[Tensor<2>],
+        samples: Samples,
+        of: usize,
+        loss: Loss,
+    ) -> (Gradients, Vec<usize>) {
+        let device = self.device.clone().autodiff();
+        let leaves: Vec<Tensor<2>> =
+            weights.iter().map(|w| Tensor::from_inner(w.clone()).require_grad()).collect();
+        let (width, classes) = (self.arch.patch_dim(), self.arch.classes);
+        let rows = samples.patches.len() / width;
+        let input = matrix(samples.patches, [rows, width], &device);
+        let reach = if self.teacher.is_some() { Reach::AllTokens } else { Reach::ClassToken };
+        let output = run(&self.arch, &leaves, input.clone(), self.precision, reach);
+        let logits = output.logits.clone();
+
+        let floor = loss.smoothing / classes as f32;
+        let soft: Vec<f32> =
+            samples.targets.iter().map(|t| floor + (1.0 - loss.smoothing) * t).collect();
+        let targets = matrix(soft, logits.dims(), &device);
+        let log = activation::log_softmax(logits.clone(), 1);
+        let mut value = (targets * log.clone()).sum().neg();
+        if loss.z > 0.0 {
+            let partition = logits.clone().narrow(1, 0, 1) - log.narrow(1, 0, 1);
+            value = value + partition.square().sum().mul_scalar(loss.z);
+        }
+        if let Some(teacher) = &self.teacher {
+            value = value + teacher.loss(&self.arch, &output, input, self.precision);
+        }
+        let value = value.div_scalar(of as f64);
+        let mut gradients = value.backward();
+        let gradients = leaves
+            .iter()
+            .map(|leaf| {
+                leaf.grad_remove(&mut gradients).expect("every weight takes part in the loss")
+            })
+            .collect();
+        let guesses = guesses(&logits.inner(), classes);
+        (Gradients { gradients, loss: value.inner().into_scalar::<f32>(), correct: 0 }, guesses)
+    }
+
+    /// The share of `split` whose highest logit is the right class.
+    pub fn accuracy(&self, weights: &[Tensor<2>], split: &Split) -> f64 {
+        let patcher = Patcher::new(&self.arch);
+        let all: Vec<u32> = (0..split.len() as u32).collect();
+        let chunks: Vec<&[u32]> = all.chunks(100).collect();
+        let right = self.each(chunks.len(), |i| {
+            let mut patches = Vec::with_capacity(chunks[i].len() * IMAGE_BYTES);
+            for &image in chunks[i] {
+                patcher.push(
+                    &patcher.planes(split.image(image as usize), View::default()),
+                    &mut patches,
+                );
+            }
+            let width = self.arch.patch_dim();
+            let rows = patches.len() / width;
+            let input = matrix(patches, [rows, width], &self.device);
+            let logits = forward(&self.arch, weights, input, self.precision);
+            let guesses = guesses(&logits, self.arch.classes);
+            guesses.iter().zip(chunks[i]).filter(|(g, i)| **g == split.label(**i as usize)).count()
+        });
+        right.iter().sum::<usize>() as f64 / split.len().max(1) as f64
+    }
+
+    /// Runs `work` for 0..n on the workers; results in order.
+    fn each<T: Send>(&self, n: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+        let next = AtomicUsize::new(0);
+        let results: Mutex<Vec<Option<T>>> = Mutex::new((0..n).map(|_| None).collect());
+        let work_off = || {
+            loop {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                if i >= n {
+                    return;
+                }
+                let result = work(i);
+                results.lock().expect("a worker that panics ends the program")[i] = Some(result);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.workers.min(n) {
+                scope.spawn(work_off);
+            }
+            work_off();
+        });
+        let results = results.into_inner().expect("all workers have ended well");
+        results.into_iter().map(|r| r.expect("every index was taken by a worker")).collect()
+    }
+}
+
+fn guesses(logits: &Tensor<2>, classes: usize) -> Vec<usize> {
+    let data = logits.clone().cast(DType::F32).to_data();
+    let values = data.as_slice::<f32>().expect("just cast to float32");
+    let best = |row: &[f32]| (0..classes).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0);
+    values.chunks_exact(classes).map(best).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blend::Strength;
+    use crate::weights::{download, initial, upload};
+
+    #[test]
+    fn gradients_do_not_depend_on_the_number_of_workers() {
+        let arch = Arch::vit(2, 2, 8, 16, 32, 8, 10);
+        let weights = upload(&arch, &initial(&arch, 1), &Device::flex());
+        let split = Split::synthetic(20);
+        let indices: Vec<u32> = (0..20).collect();
+        let with = |workers, micro| {
+            let engine = Engine {
+                arch: arch.clone(),
+                precision: Precision::F32,
+                teacher: None,
+                device: Device::flex(),
+                micro,
+                workers,
+            };
+            let loss = Loss { smoothing: 0.1, z: 1e-4 };
+            let source = Source { split: &split, seed: 1, epoch: 0, strength: Strength::default() };
+            let got = engine.gradients(&weights, source, &indices, loss);
+            let gradients: Vec<Vec<f32>> = got.gradients.iter().map(download).collect();
+            (gradients, got.loss, got.correct)
+        };
+        let one = with(1, 6);
+        assert_eq!(one, with(3, 6));
+        let whole = with(1, 20);
+        assert!((one.1 - whole.1).abs() < 1e-5, "{} and {}", one.1, whole.1);
+        for (a, b) in one.0.iter().flatten().zip(whole.0.iter().flatten()) {
+            assert!((a - b).abs() < 1e-4, "{a} and {b}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The crate's one error type: every variant says what the caller can do about it.
+
+use std::path::PathBuf;
+
+/// What can go wrong between a data file, an architecture, a checkpoint and the disk.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The data set is not what the CIFAR-10 binary format says.
+    #[error("data set: {0}")]
+    Data(String),
+    /// The architecture cannot be built.
+    #[error("architecture: {0}")]
+    Arch(String),
+    /// The checkpoint is damaged or belongs to another run.
+    #[error("checkpoint: {0}")]
+    Checkpoint(String),
+    /// The command line asks for something that does not exist.
+    #[error("{0}")]
+    Usage(String),
+    /// The loss stopped being a number.
+    #[error(
+        "training diverged at step {step}: loss is {loss}; lower --lr and resume from an earlier checkpoint"
+    )]
+    Diverged {
+        /// The step whose loss was not finite.
+        step: usize,
+        /// The loss.
+        loss: f32,
+    },
+}
+
+impl Error {
+    /// Wraps an I/O error with the path it is about.
+    pub fn file(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::File { path: path.into(), source }
+    }
+}

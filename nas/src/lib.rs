@@ -1,0 +1,26 @@
+//! Training of sottovoce's vision transformers: real CIFAR-10 in, `arch.toml` and
+//! `weights.safetensors` out, which the private inference runs as they are.
+
+// burn marks its libtorch backend deprecated in favour of CubeCL's; on a CPU it is the fastest by far.
+#![cfg_attr(feature = "libtorch", expect(deprecated))]
+
+pub mod augment;
+pub mod average;
+pub mod blend;
+pub mod checkpoint;
+pub mod config;
+pub mod curve;
+pub mod data;
+pub mod device;
+pub mod distil;
+pub mod engine;
+pub mod error;
+pub mod fused;
+pub mod metrics;
+pub mod optim;
+pub mod presets;
+pub mod train;
+pub mod vit;
+pub mod weights;
+
+pub use error::Error;

@@ -1,0 +1,66 @@
+//! `sotto-nas`: the training program.
+
+use std::process::ExitCode;
+
+use sotto_nas::config::{Config, USAGE};
+use sotto_nas::data::Cifar;
+use sotto_nas::engine::Engine;
+use sotto_nas::train::Trainer;
+use sotto_nas::weights::upload;
+use sotto_nas::{Error, checkpoint, device, presets};
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    let result = match words.next().as_deref() {
+        Some("train") => Config::parse(words).and_then(train),
+        Some("eval") => Config::parse(words).and_then(eval),
+        Some("--help" | "help") => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(Error::Usage(USAGE.to_owned())),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sotto-nas: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn train(config: Config) -> Result<(), Error> {
+    let arch = presets::find(&config.arch)?;
+    let device = device::find(&config.device)?;
+    std::fs::create_dir_all(&config.out).map_err(|e| Error::file(&config.out, e))?;
+    let pid = config.out.join("pid");
+    std::fs::write(&pid, std::process::id().to_string()).map_err(|e| Error::file(&pid, e))?;
+    let data = Cifar::read(&config.data)?;
+    eprintln!(
+        "{}: {} parameters, {} training and {} test images",
+        arch.name,
+        arch.parameters(),
+        data.train.len(),
+        data.test.len()
+    );
+    Trainer::new(config, arch, device)?.run(&data, None)
+}
+
+/// Measures the exported model in `--out` on the test images, in float32.
+fn eval(config: Config) -> Result<(), Error> {
+    let (arch, values) = checkpoint::import(&config.out)?;
+    let device = device::find(&config.device)?;
+    let data = Cifar::read(&config.data)?;
+    let weights = upload(&arch, &values, &device);
+    let engine = Engine {
+        teacher: None,
+        arch,
+        precision: config.recipe.precision(),
+        device,
+        micro: config.recipe.micro,
+        workers: config.workers,
+    };
+    let accuracy = engine.accuracy(&weights, &data.test);
+    println!("{:.2} % of {} test images ({})", 100.0 * accuracy, data.test.len(), engine.arch.name);
+    Ok(())
+}
