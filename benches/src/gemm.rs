@@ -33,7 +33,7 @@ pub fn measure(records: &mut Records) -> Vec<Speed> {
             all.push(Speed { shape: (m, k, n), width, kernel: kernel(width), gmac_s });
         }
     }
-    let headline = all.iter().filter(|s| s.width == WIDTHS[0]).next_back();
+    let headline = all.iter().rfind(|s| s.width == WIDTHS[0]);
     records.add("gemm_gmac_s", headline.map_or(0.0, |s| s.gmac_s), "GMAC/s");
     all
 }

@@ -102,7 +102,7 @@ impl Measured {
     }
 
     fn row(&self) -> Vec<String> {
-        let pair = |s: Spread| format!("{:.3} / {:.3}", s.min, s.median);
+        let pair = |s: Spread| format!("{:.1} / {:.1}", s.min * 1e3, s.median * 1e3);
         let mut row = vec![
             self.op.name.to_owned(),
             pair(self.offline),
@@ -116,7 +116,7 @@ impl Measured {
         row.extend(match best(self.op.peer) {
             Some(peer) => [
                 peer.name.to_owned(),
-                format!("{}", peer.seconds),
+                format!("{:.0}", peer.seconds * 1e3),
                 bytes((peer.megabytes * 1e6).round() as u64),
                 peer.sends.to_string(),
                 peer.error.map_or("?".into(), |e| format!("{e:.0e}")),
@@ -132,15 +132,15 @@ impl Measured {
 pub fn text(all: &[Measured]) -> String {
     let header = [
         "function",
-        "offline s",
-        "online s",
-        "total s",
+        "offline ms",
+        "online ms",
+        "total ms",
         "offline",
         "sent",
         "flights",
         "error",
         "best peer",
-        "peer s",
+        "peer ms",
         "sent ",
         "sends",
         "error ",
@@ -153,8 +153,8 @@ pub fn text(all: &[Measured]) -> String {
     let mut out = format!(
         "Gates, in one process: dealer on one thread, then two parties on two threads joined by a local link (no QUIC).\n\
          {t}\n\
-         Seconds are min / median; offline is dealing and staging. `sent` is the busiest party's online bytes, `offline` \
-         the dealer's.\nInputs and results are shared; results stay so. Errors are against float of the unrounded input.\n\
+         Milliseconds are min / median; offline is dealing and staging. `sent` is the busiest party's online bytes, `offline` \
+         the dealer's.\nInputs and results are shared; results stay so. Errors are against float of the unrounded input (less_100k: of the rounded one).\n\
          Peers: the fastest of all in shared/design/PEERS.md, its min, on another machine of the same class unless rerun; \
          every\nparty its own process there; `faster` is its min over our min of offline and online together.\n"
     );

@@ -3,6 +3,8 @@
 //! Its images leave it only as masked shares. It checks that the plan that it traces from the server's card is the
 //! server's, and that what it measures is what the plan says.
 
+mod connect;
+
 use std::{
     path::Path,
     sync::Arc,
@@ -18,18 +20,16 @@ use sotto_net::{Endpoint, Link, QuicLink};
 use sotto_protocols::{
     Role,
     party::Party,
-    plan::{Plan, Traffic},
+    plan::Traffic,
     weights::{Weights, read_setup},
 };
 
 use crate::{
-    card::{Card, short},
-    config::{ClientConfig, Peer},
+    config::ClientConfig,
     error::Error,
-    messages::{self, ClientHello, Epoch, Reply, Request, ServerWelcome, VERSION, step},
-    peers,
+    messages::{self, ClientHello, Reply, Request, ServerWelcome, VERSION, step},
     report::Counts,
-    supply::{Supply, Terms},
+    supply::Supply,
 };
 
 /// How often a failed evaluation is tried again, each time with a fresh batch.
@@ -110,11 +110,12 @@ impl Client {
                 return Err(Error::Refused { peer: link.peer().to_owned(), why });
             }
         };
-        let private = trace(&card, theirs, link.peer())?;
-        let message = receive_setup(&mut link, &private.plan, setup, progress)?;
+        let private = connect::trace(&card, theirs, link.peer())?;
+        let message = connect::receive_setup(&mut link, &private.plan, setup, progress)?;
         let weights = Arc::new(read_setup(&private.plan, &message, link.peer())?);
         let setup_s = start.elapsed().as_secs_f64();
-        let supply = supply(config, base, &endpoint, &private.plan, theirs, &weights, epoch);
+        let supply =
+            connect::supply(config, base, &endpoint, &private.plan, theirs, &weights, epoch);
         Ok(Self {
             endpoint,
             link,
@@ -242,7 +243,7 @@ impl Client {
 /// Classifies all pictures, reconnecting where a party was restarted; `done` gets each evaluation's results.
 ///
 /// # Errors
-/// The last failure when an evaluation fails [`TRIES`] times in a row; errors that no retry can mend at once.
+/// The last failure when an evaluation fails three times in a row; errors that no retry can mend at once.
 pub fn run(
     config: &ClientConfig,
     base: &Path,
@@ -279,64 +280,4 @@ impl Error {
     fn is_final(&self) -> bool {
         !matches!(self, Error::Net(_) | Error::Protocol(_) | Error::Refused { .. })
     }
-}
-
-fn trace(card: &Card, theirs: [u8; 32], peer: &str) -> Result<Private, Error> {
-    let private = card.trace()?;
-    let ours = private.plan.hash();
-    if ours != theirs {
-        return Err(Error::Check(format!(
-            "{peer} runs plan {}, its own description gives {} here: run the same version of sotto",
-            short(&theirs),
-            short(&ours)
-        )));
-    }
-    Ok(private)
-}
-
-fn receive_setup(
-    link: &mut QuicLink,
-    plan: &Plan,
-    announced: u64,
-    progress: &dyn Fn(u64, u64),
-) -> Result<Vec<u8>, Error> {
-    let expected = plan.setup_bytes() as u64;
-    if announced != expected {
-        return Err(Error::Check(format!(
-            "{} announces {announced} bytes of masked weights, the plan says {expected}",
-            link.peer()
-        )));
-    }
-    let mut message = Vec::with_capacity(expected as usize);
-    while message.len() < expected as usize {
-        let piece = (expected as usize - message.len()).min(messages::CHUNK);
-        message.extend(link.recv(step::SETUP, piece)?);
-        progress(message.len() as u64, expected);
-    }
-    Ok(message)
-}
-
-fn supply(
-    config: &ClientConfig,
-    base: &Path,
-    endpoint: &Arc<Endpoint>,
-    plan: &Arc<Plan>,
-    plan_hash: [u8; 32],
-    weights: &Arc<Weights>,
-    epoch: Epoch,
-) -> Supply {
-    let terms = Terms {
-        role: Role::Client,
-        plan: Arc::clone(plan),
-        weights: Arc::clone(weights),
-        epoch,
-        pool: config.pool,
-        folder: config.pool_folder.as_ref().map(|f| base.join(f)),
-    };
-    let endpoint = Arc::clone(endpoint);
-    let (dealer, server): (Peer, String) = (config.dealer.clone(), config.server.name.clone());
-    // A dealer that fell silent is noticed while the evaluation that waits for it can still be saved.
-    let patience = config.own.deadline() / 2;
-    let connect = move || peers::batches(&endpoint, &dealer, &server, plan_hash, patience);
-    Supply::start(terms, Box::new(connect))
 }

@@ -23,7 +23,7 @@ use sotto_protocols::{
 };
 
 use crate::{
-    card::short,
+    card::{Card, short},
     config::{CorrectionsConfig, DealerConfig, Peer},
     error::Error,
     messages::{
@@ -184,11 +184,10 @@ impl Dealer {
     fn register(
         &self,
         server: &str,
-        card: &crate::card::Card,
+        card: &Card,
         plan: PlanHash,
     ) -> Result<Arc<Registered>, String> {
-        let private =
-            card.trace().map_err(|e| format!("the announced model is not usable: {e}"))?;
+        let private = card.trace().map_err(|e| format!("its model is not usable: {e}"))?;
         let own = private.plan.hash();
         if own != plan {
             return Err(format!(

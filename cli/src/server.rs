@@ -178,13 +178,14 @@ impl Server {
 
     /// The dealer's epoch and the masked weights in it; those of before while the dealer cannot be reached.
     fn setup(&self) -> Result<(Epoch, Arc<Vec<u8>>), Error> {
+        use sotto_net::Error::{Deadline, Link};
         let known = self.masked.lock().unwrap_or_else(|e| e.into_inner()).clone();
         let patience = self.patience().min(known.as_ref().map_or(Duration::MAX, |_| KNOWN));
         let answer =
             peers::announce(&self.endpoint, &self.dealer, &self.card, self.plan_hash, patience);
         let (epoch, seed) = match (answer, known) {
             (Ok(both), _) => both,
-            (Err(Error::Net(e)), Some(known)) => {
+            (Err(Error::Net(e @ (Link { .. } | Deadline { .. }))), Some(known)) => {
                 tracing::warn!("{e}; what waits here is used up first");
                 return Ok(known);
             }

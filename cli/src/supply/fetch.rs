@@ -12,8 +12,11 @@ use crate::{
     messages::{self, Dealt, Next, step},
 };
 
-/// Pause after a failure.
+/// Pause after a first failure; it doubles with each.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// Longest pause.
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// What became of an attempt.
 enum Fetched {
@@ -25,6 +28,7 @@ enum Fetched {
 /// Fetches until the supply is closed or stale.
 pub(super) fn fill(shared: &Shared, connect: &Connect) {
     let mut link: Option<QuicLink> = None;
+    let mut pause = PAUSE;
     let mut lowest = shared.lock().waiting.back().map_or(0, |w| w.id() + 1);
     loop {
         let from = {
@@ -47,6 +51,7 @@ pub(super) fn fill(shared: &Shared, connect: &Connect) {
                 lowest = id + 1;
                 state.waiting.push_back(waiting);
                 state.failure = None;
+                pause = PAUSE;
                 tracing::info!("batch {id} from the dealer, {} ready", state.total());
             }
             Ok(Fetched::Stale(why)) => {
@@ -56,8 +61,9 @@ pub(super) fn fill(shared: &Shared, connect: &Connect) {
             Err(e) => {
                 link = None;
                 shared.failed(&mut state, &e);
-                let pause = shared.changed.wait_timeout_while(state, PAUSE, |s| !s.closed);
-                drop(pause);
+                drop(shared.changed.wait_timeout_while(state, pause, |s| !s.closed));
+                // What fails after the dealer has dealt, such as a full disk, burns a batch each time.
+                pause = LONGEST.min(2 * pause);
                 continue;
             }
         }
@@ -78,7 +84,9 @@ fn fetch(
         None => match connect() {
             Ok((fresh, epoch)) if epoch == terms.epoch => link.insert(fresh),
             Ok(_) => return Ok(Fetched::Stale("the dealer was restarted".into())),
-            Err(e @ Error::Refused { .. }) => return Ok(Fetched::Stale(e.to_string())),
+            Err(e @ (Error::Refused { .. } | Error::Net(sotto_net::Error::Identity { .. }))) => {
+                return Ok(Fetched::Stale(e.to_string()));
+            }
             Err(e) => return Err(e),
         },
     };

@@ -120,3 +120,50 @@ impl Store {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(folder: &Path) -> Store {
+        Store { folder: folder.to_owned(), prefix: "client-epoch-plan-".into() }
+    }
+
+    fn batch(id: u64, corrections: Option<Vec<u8>>) -> Batch {
+        Batch { id, seed: Seed::from_bytes([id as u8; 32]), corrections }
+    }
+
+    #[test]
+    fn a_batch_is_taken_once_by_whoever_comes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, theirs) = (store(folder.path()), store(folder.path()));
+        ours.put(&batch(10, Some(vec![1, 2, 3]))).unwrap();
+        ours.put(&batch(9, None)).unwrap();
+        assert_eq!(ours.recover().unwrap(), [9, 10]);
+        assert_eq!(theirs.recover().unwrap(), [9, 10]);
+        let taken = ours.take(10).unwrap();
+        assert_eq!((taken.id, taken.corrections), (10, Some(vec![1, 2, 3])));
+        assert_eq!(taken.seed.expose(), &[10; 32]);
+        let gone = theirs.take(10).err().unwrap().to_string();
+        assert!(gone.contains("10.batch") && gone.contains("No such file"), "{gone}");
+        assert_eq!(theirs.take(9).unwrap().corrections, None);
+        assert!(ours.recover().unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_another_epoch_or_a_crash_left_is_burnt() {
+        let folder = tempfile::tempdir().unwrap();
+        let ours = store(folder.path());
+        let names =
+            ["client-old-plan-3.batch", "client-epoch-plan-4.part", "client-epoch-plan-x.batch"];
+        for name in names {
+            fs::write(folder.path().join(name), [0; 40]).unwrap();
+        }
+        fs::write(folder.path().join("notes.txt"), "not ours").unwrap();
+        fs::write(folder.path().join("client-epoch-plan-5.batch"), [0; 20]).unwrap();
+        assert_eq!(ours.recover().unwrap(), [5]);
+        assert!(names.iter().all(|n| !folder.path().join(n).exists()));
+        assert!(folder.path().join("notes.txt").exists());
+        assert!(ours.take(5).is_err(), "it is too short to hold a seed");
+    }
+}

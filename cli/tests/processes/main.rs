@@ -8,3 +8,4 @@ mod parties;
 mod pools;
 mod refusals;
 mod restarts;
+mod spawned;

@@ -2,190 +2,24 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::{Arc, Condvar, Mutex, mpsc},
-    thread::{self, JoinHandle},
+    process::Command,
+    thread,
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
-use sotto::{config, model::DEMO_IMAGES, processes::Running};
+use sotto::{config, model::DEMO_IMAGES};
 use sotto_models::{Arch, Weights, weights::Precision};
 use sotto_net::Identity;
 use tempfile::TempDir;
 
+use crate::spawned::{LIMIT, Outcome, Process};
+
 /// Seconds after which a party gives a silent peer up.
 pub const DEADLINE: u64 = 4;
-/// No process may take longer: some deadlines in a row, on a busy machine.
-pub const LIMIT: Duration = Duration::from_secs(40);
 /// Bytes of a CIFAR record.
 pub const RECORD: usize = 3073;
-
-/// What a process has written to its standard error so far.
-#[derive(Clone, Default)]
-pub struct Log(Arc<(Mutex<String>, Condvar)>);
-
-impl Log {
-    fn follow(&self, from: impl Read + Send + 'static) -> JoinHandle<()> {
-        let log = self.clone();
-        thread::spawn(move || {
-            for line in BufReader::new(from).lines().map_while(Result::ok) {
-                *log.0.0.lock().unwrap() += &format!("{line}\n");
-                log.0.1.notify_all();
-            }
-        })
-    }
-
-    /// Everything until now.
-    pub fn text(&self) -> String {
-        self.0.0.lock().unwrap().clone()
-    }
-
-    /// Waits until `what` has been written `times` times.
-    pub fn wait_for(&self, what: &str, times: usize) {
-        let text = self.0.0.lock().unwrap();
-        let missing = |t: &mut String| t.matches(what).count() < times;
-        let (text, out) = self.0.1.wait_timeout_while(text, LIMIT, missing).unwrap();
-        assert!(!out.timed_out(), "`{what}` was not written {times} times:\n{text}");
-    }
-
-    /// Numbers of the batches that a server's or client's log says were used, in order.
-    pub fn batches(&self) -> Vec<u64> {
-        let text = self.text();
-        let used = text.lines().filter(|l| l.contains(" flights") || l.ends_with(" used"));
-        used.filter_map(|l| {
-            let number = l.split("batch ").nth(1)?;
-            number.split([',', ' ']).next()?.parse().ok()
-        })
-        .collect()
-    }
-}
-
-/// A running process; when it goes, it must not have panicked.
-pub struct Process {
-    running: Option<Running>,
-    /// Its messages.
-    pub log: Log,
-    pid: String,
-    follower: Option<JoinHandle<()>>,
-}
-
-/// How a process ended.
-pub struct Outcome {
-    /// Exit code.
-    pub code: i32,
-    /// Standard output.
-    pub out: String,
-    /// Standard error.
-    pub err: String,
-    /// From the call until the end.
-    pub took: Duration,
-}
-
-impl Outcome {
-    /// The results in the output of `infer --json`.
-    pub fn results(&self) -> Vec<Value> {
-        assert_eq!(self.code, 0, "{}", self.err);
-        let all: Value = serde_json::from_str(&self.out).unwrap();
-        all["results"].as_array().unwrap().clone()
-    }
-
-    /// The classes in the output of `infer --json`.
-    pub fn classes(&self) -> Vec<u64> {
-        self.results().iter().map(|r| r["class"].as_u64().unwrap()).collect()
-    }
-
-    /// Asserts that it failed with `code` and one message that says all of `words`.
-    pub fn failed(&self, code: i32, words: &[&str]) {
-        let error = self.err.lines().rfind(|l| l.starts_with("error: ")).unwrap_or_default();
-        assert_eq!(self.code, code, "{}", self.err);
-        for word in words {
-            // A configuration's mistake is shown over several lines.
-            assert!(
-                error.contains(word) || code == 2 && self.err.contains(word),
-                "{word}: {}",
-                self.err
-            );
-        }
-        assert!(!self.err.contains("panicked"), "{}", self.err);
-    }
-}
-
-impl Process {
-    pub fn start(name: &'static str, command: &mut Command) -> Self {
-        command.stderr(Stdio::piped()).env("SOTTO_LOG", "info");
-        let mut running = Running::spawn(name, command).unwrap();
-        let log = Log::default();
-        let follower = Some(log.follow(running.child().stderr.take().unwrap()));
-        let pid = running.child().id().to_string();
-        Self { running: Some(running), log, pid, follower }
-    }
-
-    fn running(&mut self) -> &mut Running {
-        self.running.as_mut().unwrap()
-    }
-
-    /// The next line of its output.
-    pub fn line(&mut self) -> String {
-        self.running().line().unwrap()
-    }
-
-    fn address(&mut self) -> SocketAddr {
-        let address = self.running().address();
-        address.unwrap_or_else(|e| panic!("{e}: {}", self.log.text()))
-    }
-
-    /// Ends it as a crash would.
-    pub fn kill(&mut self) {
-        self.running().kill();
-    }
-
-    /// Sends it a signal by name.
-    pub fn signal(&self, name: &str) {
-        let done = Command::new("kill").args([&format!("-{name}"), &self.pid]).status();
-        assert!(done.unwrap().success());
-    }
-
-    /// Waits for its end.
-    pub fn finish(mut self) -> Outcome {
-        let start = Instant::now();
-        let mut running = self.running.take().unwrap();
-        let (answer, ended) = mpsc::channel();
-        thread::spawn(move || {
-            let mut out = String::new();
-            let read = running.output.read_to_string(&mut out);
-            drop(answer.send((read.and_then(|_| Ok(running.wait().unwrap())), out)));
-        });
-        match ended.recv_timeout(LIMIT) {
-            Ok((code, out)) => {
-                // All that it wrote is in the pipe; the follower reads to its end.
-                self.follower.take().unwrap().join().unwrap();
-                let err = self.log.text();
-                Outcome { code: code.unwrap(), out, err, took: start.elapsed() }
-            }
-            Err(_) => {
-                self.signal("KILL");
-                panic!("it hangs: {}", self.log.text());
-            }
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        drop(self.running.take());
-        if let Some(follower) = self.follower.take() {
-            drop(follower.join());
-        }
-        if !thread::panicking() {
-            let text = self.log.text();
-            assert!(!text.contains("panicked"), "{text}");
-        }
-    }
-}
 
 /// Keys, a tiny model and images in one folder.
 pub struct Parties {
@@ -350,9 +184,5 @@ pub const LOCAL: SocketAddr =
 
 /// A small architecture, whose pixels stay small for the sake of narrow rings.
 pub fn tiny() -> Arch {
-    Arch {
-        mean: [0.5; 3],
-        std: [1.0; 3],
-        ..Arch::vit(1, 2, 16, 32, 32, 8, 10)
-    }
+    Arch { mean: [0.5; 3], std: [1.0; 3], ..Arch::vit(1, 2, 16, 32, 32, 8, 10) }
 }

@@ -5,7 +5,10 @@ use std::{fs, os::unix::fs::PermissionsExt, time::Instant};
 use sotto::error::Error;
 use sotto_models::images::{Fit, Picture, load};
 
-use crate::parties::{DEADLINE, Parties, wait_until};
+use crate::{
+    parties::{DEADLINE, Parties, wait_until},
+    spawned::Process,
+};
 
 /// Files of batches in a folder.
 fn waiting(parties: &Parties, folder: &str) -> Vec<String> {
@@ -114,8 +117,7 @@ fn a_full_disk_is_named_and_the_server_lives() {
     let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" serve --config \"$1\"";
     let program = env!("CARGO_BIN_EXE_sotto");
     let mut command = std::process::Command::new("sh");
-    let mut server =
-        crate::parties::Process::start("server", command.args(["-c", script, program, &config]));
+    let mut server = Process::start("server", command.args(["-c", script, program, &config]));
     let at = server.line().trim().rsplit(' ').next().unwrap().parse().unwrap();
     let client = parties.client_config("client", "", [at, dealer]);
     for _ in 0..2 {

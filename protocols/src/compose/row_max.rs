@@ -62,12 +62,8 @@ impl Trace {
         let bits = self.thresholds(scores, format.k, &format.thresholds);
         let count_width = (usize::BITS - row.leading_zeros()).max(3);
         let ones = self.lift(bits, count_width);
-        // (.., row, K) to (.., K, row), to sum over the row.
-        let axes = spec.shape.len();
-        let mut order: Vec<usize> = (0..axes - 1).collect();
-        order.extend([axes, axes - 1]);
-        let ones = self.permute(ones, &order);
-        let counts = self.sum_last(ones);
+        // (.., row, K): a sum over the row for each threshold.
+        let counts = self.sum_axis(ones, spec.shape.len() - 1);
         let counts = self.open(counts, count_width, 0);
         // The number is below 2^k, and shifted up by the unit: k bits are all that matter.
         let reached = if count_width <= TABLE_WIDTH {

@@ -19,7 +19,7 @@ enum Kind {
     Permute(Vec<usize>),
     Pick(usize, Vec<usize>),
     Concat(usize),
-    SumLast,
+    SumAxis(usize),
     Shift(u32),
     Negate,
     Constant(i64),
@@ -104,9 +104,15 @@ impl Trace {
 
     /// Sums over the last axis.
     pub fn sum_last(&mut self, x: Wire) -> Wire {
+        let axes = self.spec(x).shape.len();
+        self.sum_axis(x, axes - 1)
+    }
+
+    /// Sums over `axis`, which disappears from the shape.
+    pub fn sum_axis(&mut self, x: Wire, axis: usize) -> Wire {
         let mut output = self.spec(x).clone();
-        output.shape.pop();
-        self.local(Kind::SumLast, &[x], output)
+        output.shape.remove(axis);
+        self.local(Kind::SumAxis(axis), &[x], output)
     }
 
     /// `x 2^bits`: an integer multiple, at the same scale, in a ring as many bits wider.
@@ -165,10 +171,19 @@ impl Local {
                 }
                 out
             }
-            Kind::SumLast => {
-                let last = *self.inputs[0].last().expect("sum over an axis");
-                let rows = inputs[0].chunks_exact(last);
-                rows.map(|r| r.iter().fold(0u64, |s, &x| s.wrapping_add(x))).collect()
+            Kind::SumAxis(axis) => {
+                let inner: usize = self.inputs[0][axis + 1..].iter().product();
+                let blocks = inputs[0].chunks_exact(self.inputs[0][*axis] * inner);
+                if inner == 1 {
+                    return blocks.map(sum).collect();
+                }
+                let mut out = vec![0u64; self.output.count()];
+                for (out, block) in out.chunks_exact_mut(inner).zip(blocks) {
+                    for row in block.chunks_exact(inner) {
+                        out.iter_mut().zip(row).for_each(|(o, x)| *o = o.wrapping_add(*x));
+                    }
+                }
+                out
             }
             Kind::Shift(bits) => inputs[0].iter().map(|&x| x << bits).collect(),
             Kind::Negate => inputs[0].iter().map(|&x| x.wrapping_neg()).collect(),
@@ -180,6 +195,10 @@ impl Local {
     }
 }
 
+fn sum(words: &[u64]) -> u64 {
+    words.iter().fold(0, |s, &x| s.wrapping_add(x))
+}
+
 impl Gate for Local {
     fn name(&self) -> &'static str {
         match self.kind {
@@ -188,7 +207,7 @@ impl Gate for Local {
             Kind::Permute(_) => "permute",
             Kind::Pick(..) => "pick",
             Kind::Concat(_) => "concat",
-            Kind::SumLast => "row sum",
+            Kind::SumAxis(_) => "row sum",
             Kind::Shift(_) => "shift",
             Kind::Negate => "negate",
             Kind::Constant(_) => "constant",
@@ -231,6 +250,7 @@ mod tests {
         let mut t = Trace::new();
         let x = t.input(&[2, 3, 4], 30, 8);
         let p = t.permute(x, &[2, 0, 1]);
+        let m = t.sum_axis(x, 1);
         let q = t.pick(p, 0, &[3, 1]);
         let q2 = t.pick(p, 0, &[0, 2]);
         let q = t.concat(0, &[q, q2]);
@@ -242,10 +262,15 @@ mod tests {
         let s = t.reshape(s, &[4, 6]);
         let s = t.sum_last(s);
         let y = t.reveal(s, 29);
-        let plan = t.finish(&[y]);
+        let m = t.reveal(m, 30);
+        let plan = t.finish(&[y, m]);
         let input = bench.signed(24, 15);
-        let result = bench.run_shared(&plan, Vec::new(), &[input]);
+        let result = bench.run_shared(&plan, Vec::new(), std::slice::from_ref(&input));
         result.check_exact();
+        for (i, &sum) in result.outputs[1].iter().enumerate() {
+            let column = (0..3).map(|j| input[i / 4 * 12 + j * 4 + i % 4]);
+            assert_eq!(sum, column.sum::<i64>());
+        }
         assert_eq!(plan.online().flights, 1);
     }
 }

@@ -97,9 +97,9 @@ impl Gate for Thresholds {
             if let Ok(word) = e.try_into() {
                 // k = 6: bit i of the rotated word is the one-hot's bit at r = ch - i, set where h = i.
                 let by_h = u64::from_le_bytes(word).reverse_bits().rotate_left(high as u32 + 1);
-                for t in &self.thresholds {
-                    bits.push(u64::from((by_h >> t).count_ones() & 1));
-                }
+                // Bit t becomes the parity of the bits from t on.
+                let parity = [1, 2, 4, 8, 16, 32].iter().fold(by_h, |p, s| p ^ (p >> s));
+                bits.extend(self.thresholds.iter().map(|t| (parity >> t) & 1));
                 continue;
             }
             // h >= t where r is in the cyclic range (ch, ch - t].
