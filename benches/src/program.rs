@@ -50,6 +50,9 @@ fn arguments(folder: &Path) -> Option<Vec<String>> {
         "build",
         "-p",
         "sotto",
+        // Selected too, so that dependencies keep the features with which they are already built.
+        "-p",
+        "sotto-bench",
         "--bin",
         "sotto",
         "--profile",

@@ -169,7 +169,7 @@ mod tests {
         for width in [1, 6, 13, 33, 64] {
             let count = 2 * CHUNK + 77;
             let bytes: Vec<u8> =
-                (0..pack::packed_len(count, width)).map(|i| (i * 37 >> 3) as u8).collect();
+                (0..pack::packed_len(count, width)).map(|i| ((i * 37) >> 3) as u8).collect();
             let packed = Packed::new(&bytes, count, width);
             let mut whole = vec![0; count];
             pack::unpack(&bytes, width, &mut whole);

@@ -92,7 +92,7 @@ mod tests {
             let mut input = bench.signed(images * classes, 17);
             input[0] = 9;
             input[1] = 9;
-            let result = bench.run_shared(&plan, Vec::new(), &[input.clone()]);
+            let result = bench.run_shared(&plan, Vec::new(), std::slice::from_ref(&input));
             result.check_exact();
             for (x, y) in input.chunks(classes).zip(result.outputs[0].chunks(classes)) {
                 let best = (0..classes).rev().max_by_key(|&i| x[i]).expect("classes");

@@ -111,7 +111,7 @@ mod tests {
                 let centre = bench.unit() * 10.0 - 4.0;
                 input.extend((0..n).map(|_| ((centre - bench.unit() * 9.0) * 1024.0) as i64));
             }
-            let result = bench.run_shared(&plan, Vec::new(), &[input.clone()]);
+            let result = bench.run_shared(&plan, Vec::new(), std::slice::from_ref(&input));
             result.check_exact();
             for (row, &m) in input.chunks(n).zip(&result.outputs[0]) {
                 let max = *row.iter().max().expect("a row");

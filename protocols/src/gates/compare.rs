@@ -279,7 +279,7 @@ mod tests {
             let bound = 1i64 << (width - 2);
             let mut input = bench.signed(700, width - 1);
             input[..4].copy_from_slice(&[0, -1, bound - 1, -bound]);
-            let result = bench.run_shared(&plan, Vec::new(), &[input.clone()]);
+            let result = bench.run_shared(&plan, Vec::new(), std::slice::from_ref(&input));
             result.check_exact();
             for ((&x, &y), &b) in input.iter().zip(&result.outputs[0]).zip(&result.outputs[1]) {
                 assert_eq!((y, b), (x.max(0), i64::from(x < 0)), "width {width}");
@@ -299,7 +299,7 @@ mod tests {
         let b = t.reveal(b, 9);
         let plan = t.finish(&[b]);
         let input: Vec<i64> = (-128..128).collect();
-        let result = bench.run_shared(&plan, Vec::new(), &[input.clone()]);
+        let result = bench.run_shared(&plan, Vec::new(), std::slice::from_ref(&input));
         result.check_exact();
         for (x, b) in input.iter().zip(&result.outputs[0]) {
             assert_eq!(*b, i64::from(*x >= 0));

@@ -202,7 +202,7 @@ mod tests {
             (0..4000).map(|_| ((-20.0 + bench.unit() * 22.0) * 1024.0) as i64).collect();
         input[0] = 2 * 1024 - 1;
         input[1] = -62 * 1024 + 1024;
-        let result = bench.run_shared(&plan, Vec::new(), &[input.clone()]);
+        let result = bench.run_shared(&plan, Vec::new(), std::slice::from_ref(&input));
         result.check_exact();
         for (&x, &y) in input.iter().zip(&result.outputs[0]) {
             let (truth, y) = ((x as f64 / 1024.0).exp2(), y as f64 / 38f64.exp2());

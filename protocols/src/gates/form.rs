@@ -188,7 +188,7 @@ mod tests {
             let bound = 1i64 << (n - 2);
             let mut input = bench.signed(500, n - 1);
             input[..3].copy_from_slice(&[-bound, bound - 1, 0]);
-            let result = bench.run_shared(&plan, Vec::new(), &[input.clone()]);
+            let result = bench.run_shared(&plan, Vec::new(), std::slice::from_ref(&input));
             result.check_exact();
             assert_eq!(result.outputs[0], input);
         }

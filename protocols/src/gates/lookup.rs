@@ -245,7 +245,7 @@ mod tests {
         let low = if window.offset == 0 { 0.0 } else { -range };
         let input: Vec<i64> =
             (0..3000).map(|_| ((low + bench.unit() * (range - low)) * unit) as i64).collect();
-        let result = bench.run_shared(&plan, Vec::new(), &[input.clone()]);
+        let result = bench.run_shared(&plan, Vec::new(), std::slice::from_ref(&input));
         result.check_exact();
         for (&x, &y) in input.iter().zip(&result.outputs[0]) {
             let (x, y) = (x as f64 / unit, y as f64 / f64::from(scale).exp2());

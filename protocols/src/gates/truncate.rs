@@ -83,7 +83,7 @@ mod tests {
         let y = t.reveal(y, width - shift);
         let plan = t.finish(&[y]);
         let input = bench.signed(count, width - 2);
-        let result = bench.run_shared(&plan, Vec::new(), &[input.clone()]);
+        let result = bench.run_shared(&plan, Vec::new(), std::slice::from_ref(&input));
         result.check_exact();
         let bias: f64 = (result.outputs[0].iter().zip(&input))
             .map(|(&y, &x)| y as f64 - x as f64 / f64::from(1 << shift))
