@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ffi::OsStr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -30,12 +31,24 @@ fn build(cargo: &Path, folder: &Path) -> Result<(), Error> {
     let Some(args) = arguments(folder) else {
         return Err(Error::Program(format!("{} is not a folder of cargo's", folder.display())));
     };
-    let status = Command::new(cargo).args(args).stdin(Stdio::null()).stdout(Stdio::null()).status();
-    match status {
+    let mut command = Command::new(cargo);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::null());
+    // What cargo told us of our own package would make build scripts that watch it run anew each time.
+    let ours = env::vars_os().map(|(name, _)| name).filter(|name| is_of_a_package(name));
+    ours.for_each(|name| {
+        command.env_remove(name);
+    });
+    match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Error::Program(format!("building sotto failed: {status}"))),
         Err(e) => Err(Error::Program(format!("building sotto failed: {e}"))),
     }
+}
+
+/// Whether cargo sets this variable for one package.
+fn is_of_a_package(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Cargo's arguments for the target folder and profile whose programs lie in `folder`.
@@ -50,9 +63,6 @@ fn arguments(folder: &Path) -> Option<Vec<String>> {
         "build",
         "-p",
         "sotto",
-        // Selected too, so that dependencies keep the features with which they are already built.
-        "-p",
-        "sotto-bench",
         "--bin",
         "sotto",
         "--profile",
@@ -76,5 +86,13 @@ mod tests {
         let args = arguments(Path::new("/t/debug")).expect("a folder of cargo's").join(" ");
         assert!(args.contains("--profile dev --target-dir /t "), "{args}");
         assert_eq!(arguments(Path::new("/")), None);
+    }
+
+    #[test]
+    fn settings_of_the_user_stay() {
+        assert!(is_of_a_package(OsStr::new("CARGO_PKG_NAME")));
+        assert!(is_of_a_package(OsStr::new("CARGO_MANIFEST_DIR")));
+        assert!(!is_of_a_package(OsStr::new("CARGO_HOME")));
+        assert!(!is_of_a_package(OsStr::new("CARGO_BUILD_JOBS")));
     }
 }

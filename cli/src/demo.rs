@@ -218,7 +218,13 @@ pub fn run(demo: &Demo, program: &Path) -> Result<Summary, Error> {
     };
     let (_dealer, dealer_at) = deployment.dealer(settings.deadline, None)?;
     let (_server, server_at) = deployment.server(&settings, dealer_at, None)?;
-    let mut client = deployment.client(&settings, server_at, dealer_at, &absolute(&file)?)?;
+    let mut client = deployment.client_limited(
+        &settings,
+        server_at,
+        dealer_at,
+        &absolute(&file)?,
+        demo.limit,
+    )?;
     let setup: SetupLine = parse(&client.line()?)?;
     let progress = bar(pictures.len(), "private inference");
     let mut lines = Vec::with_capacity(pictures.len());

@@ -211,6 +211,21 @@ impl Deployment {
         dealer: SocketAddr,
         images: &Path,
     ) -> Result<Running, Error> {
+        self.client_limited(settings, server, dealer, images, usize::MAX)
+    }
+
+    /// Like [`Deployment::client`], on the first `limit` pictures.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it does not start.
+    pub fn client_limited(
+        &self,
+        settings: &Settings,
+        server: SocketAddr,
+        dealer: SocketAddr,
+        images: &Path,
+        limit: usize,
+    ) -> Result<Running, Error> {
         let text = format!(
             "pool = {}\n{}\
              [server]\nname = \"server\"\ncertificate = \"server.cert\"\naddress = \"{server}\"\n\
@@ -219,12 +234,9 @@ impl Deployment {
             self.own("client", "", settings.deadline)
         );
         let config = self.write("client.toml", &text)?;
-        let images = images.display().to_string();
-        Running::start(
-            &self.program,
-            "client",
-            &["infer", "--config", &config, "--json-lines", &images],
-        )
+        let (images, limit) = (images.display().to_string(), limit.to_string());
+        let args = ["infer", "--config", &config, "--json-lines", "--limit", &limit, &images];
+        Running::start(&self.program, "client", &args)
     }
 }
 
