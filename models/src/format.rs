@@ -1,7 +1,7 @@
 //! The number format: ring widths and scales of every tensor, from the calibrated ranges.
 //!
-//! Activations have [`ACTIVATION`] fractional bits and weights [`WEIGHT`], 12 and 15: a bit more for the weights,
-//! whose rounding dominates at 14, costs one bit on the linear inputs alone. Every width leaves
+//! Activations have [`ACTIVATION`] fractional bits and weights [`WEIGHT`], 12 and 16: more for the weights,
+//! whose rounding dominates at 14, costs bits on the linear inputs alone. Every width leaves
 //! [`MARGIN`] bits above the calibrated range. Widths follow backwards from where a value is opened: a linear layer's
 //! ring is its result's opened width plus the bits that truncation drops on the way.
 
@@ -24,7 +24,7 @@ use crate::{
 /// Fractional bits of activations.
 pub const ACTIVATION: u32 = 12;
 /// Fractional bits of weights.
-pub const WEIGHT: u32 = 15;
+pub const WEIGHT: u32 = 16;
 /// Bits above the calibrated range.
 pub const MARGIN: u32 = 2;
 /// Fractional bits of scores.
