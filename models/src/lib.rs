@@ -1,6 +1,6 @@
 //! Models: what a vision transformer is ([`arch`]), its parameters ([`weights`]), its plaintext
 //! float reference ([`float`]), its inputs ([`images`]), the ranges of its tensors
-//! ([`calibration`]), the number format that follows from them ([`format`]), and its private form: the
+//! ([`calibration`]), the number format that follows from them ([`mod@format`]), and its private form: the
 //! traced plan ([`private`]) and the folded fixed-point weights ([`fold`]).
 
 pub mod arch;
