@@ -162,7 +162,7 @@ pub fn text(records: &Records) -> String {
         out += &format!(
             "Seconds are medians of {cifar} (CIFAR) and {} (Tiny) images with random weights of the peers' scale, one an\n\
              evaluation, nothing made ahead of time; the first image, a warm-up, is apart. Logit errors: {} images of\n\
-             standard normal pixels against float32, in process. The peers' figures (shared/design/PEERS.md) are minima\n\
+             standard normal pixels against float32, in process. The peers' figures are minima\n\
              from another machine of the same class unless rerun; their bytes are both parties'.\n",
             images("vit_tiny_images"),
             images("vit_cifar_error_images"),
