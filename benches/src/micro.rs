@@ -155,7 +155,7 @@ pub fn text(all: &[Measured]) -> String {
          {t}\n\
          Milliseconds are min / median; offline is dealing and staging. `sent` is the busiest party's online bytes, `offline` \
          the dealer's.\nInputs and results are shared; results stay so. Errors are against float of the unrounded input (less_100k: of the rounded one).\n\
-         Peers: the fastest of all in shared/design/PEERS.md, its min, on another machine of the same class unless rerun; \
+         Peers: the fastest of all measured, its min, on another machine of the same class unless rerun; \
          every\nparty its own process there; `faster` is its min over our min of offline and online together.\n"
     );
     for measured in all {

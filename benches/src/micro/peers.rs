@@ -1,5 +1,5 @@
 //! What the peers need for the same functions, as measured on a machine of this class (2 cores of an AMD EPYC Zen 4,
-//! loopback, every party its own process, 23 Nov 2026; default settings): shared/design/PEERS.md.
+//! loopback, every party its own process, 23 Nov 2026; default settings).
 //!
 //! Seconds are the smaller of its two figures. Bytes and sends are the busiest party's. SPU's and CrypTen's
 //! two-party dealers run inside the time, but their bytes are not counted.

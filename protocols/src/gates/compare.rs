@@ -164,7 +164,7 @@ impl Gate for Sign {
     }
 
     fn run(&self, round: usize, run: &mut Run<'_>) {
-        let (q, top, variables) = (self.q(), self.draw_top(), self.variables());
+        let (top, variables) = (self.draw_top(), self.variables());
         let first = top + 2;
         if round == 0 {
             let offset = self.input.opened().1;
@@ -200,7 +200,6 @@ impl Gate for Sign {
             }
             return run.open(share, top + 1);
         }
-        debug_assert!(q > 0);
         let opened = run.opened(0);
         run.output(bit_value(opened));
     }
