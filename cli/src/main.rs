@@ -130,6 +130,12 @@ enum Command {
         #[arg(long, default_value_t = 512)]
         count: usize,
     },
+    /// Measures this machine: seconds of every gate and message, for `sotto simulate --machine`. About a minute.
+    CalibrateMachine {
+        /// Where to write the profile.
+        #[arg(long, default_value = "machine.json")]
+        out: PathBuf,
+    },
     /// Prints a completion script for a shell.
     Completions {
         /// bash, zsh, fish, elvish or powershell.
@@ -236,6 +242,18 @@ fn run(command: Command) -> Result<(), Error> {
             bar.finish_and_clear();
             let path = model.join("calibration.toml");
             println!("{}: ranges of {} images", path.display(), calibration.images);
+            Ok(())
+        }
+        Command::CalibrateMachine { out } => {
+            let bar = ProgressBar::new(0).with_message("measuring messages and gates");
+            bar.enable_steady_tick(std::time::Duration::from_millis(200));
+            let machine = sotto_netsim::calibrate(|done, all| {
+                bar.set_length(all as u64);
+                bar.set_position(done as u64);
+            })?;
+            bar.finish_and_clear();
+            std::fs::write(&out, machine.to_json()).map_err(Error::io(&out))?;
+            println!("{}: {}, {} gates", out.display(), machine.processor, machine.gates.len());
             Ok(())
         }
         Command::Completions { shell } => {

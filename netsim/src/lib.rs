@@ -4,9 +4,16 @@
 //! dealer) has two readers: the simulator, which predicts when every message of a plan arrives, and
 //! the emulator, which makes real UDP packets behave so on this machine.
 
+mod calibrate;
 mod error;
+mod fit;
+mod machine;
 mod network;
+mod price;
 mod quantity;
 
+pub use calibrate::calibrate;
 pub use error::Error;
+pub use machine::{Machine, Messages, Phase, Rate};
 pub use network::{Direction, Host, Network, PRESETS, Path};
+pub use price::{Machines, Prepared, Priced, Step};
