@@ -9,11 +9,20 @@ mod error;
 mod fit;
 mod machine;
 mod network;
+mod offline;
+mod online;
+mod predict;
 mod price;
 mod quantity;
+#[cfg(test)]
+mod testing;
+mod wire;
 
 pub use calibrate::calibrate;
 pub use error::Error;
 pub use machine::{Machine, Messages, Phase, Rate};
 pub use network::{Direction, Host, Network, PRESETS, Path};
+pub use offline::{Offline, offline, setup};
+pub use online::{LevelTimes, Spent, online};
+pub use predict::{Part, Prediction, Throughput, predict};
 pub use price::{Machines, Prepared, Priced, Step};

@@ -1,5 +1,6 @@
 //! The models whose gates are measured: random weights, all kinds, several sizes.
 
+use sotto_crypto::Seed;
 use sotto_models::{
     Arch, Calibration, Private, Weights,
     arch::{Activation, Attention},
@@ -45,10 +46,11 @@ pub(super) fn small() -> Model {
 }
 
 impl Model {
-    /// An image whose entries look normal.
+    /// An image of about normal noise: a regular one would have attention of a single direction.
     pub(super) fn image(&self) -> Vec<f32> {
         let pixels = self.arch.channels * self.arch.image * self.arch.image;
-        (0..pixels).map(|i| ((i * 7919 % 1009) as f32 / 1009.0 - 0.5) * 3.4).collect()
+        let mut stream = Seed::from_bytes([1; 32]).stream(0);
+        (0..pixels).map(|_| (0..12).map(|_| stream.unit()).sum::<f64>() as f32 - 6.0).collect()
     }
 
     /// The traced model.
@@ -56,5 +58,17 @@ impl Model {
         let weights = Weights::random(&self.arch, 7);
         let calibration = Calibration::record(&self.arch, &weights, &[self.image()], |_| ());
         Private::new(&self.arch, &calibration, 1, self.options).expect("these models have a format")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_model_has_a_format() {
+        for model in all() {
+            assert!(model.private().plan.online().flights > 0);
+        }
     }
 }
