@@ -60,8 +60,8 @@ pub fn calibrate(mut progress: impl FnMut(usize, usize)) -> Result<Machine, Erro
             let mut seconds: Vec<f64> = runs.iter().map(|r| r.steps[i].2).collect();
             seconds.sort_by(f64::total_cmp);
             let node = &plan.nodes[node];
-            let [work, elements] = size(plan, node, phase);
-            let sample = ([1.0, work, elements], seconds[seconds.len() / 2]);
+            let [work, elements, bytes] = size(plan, node, phase);
+            let sample = ([1.0, work, elements, bytes], seconds[seconds.len() / 2]);
             samples.entry((node.gate.name(), phase.to_string())).or_default().push(sample);
         }
         progress(done + 2, parts);
@@ -70,9 +70,9 @@ pub fn calibrate(mut progress: impl FnMut(usize, usize)) -> Result<Machine, Erro
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut machine = Machine::new(processor(), cores, messages);
     for ((gate, phase), samples) in samples {
-        let [call, work, element] = fit(&samples);
+        let [call, work, element, byte] = fit(&samples);
         let phases = machine.gates.entry(gate.to_owned()).or_default();
-        phases.insert(phase, Rate { call, work, element });
+        phases.insert(phase, Rate { call, work, element, byte });
     }
     Ok(machine)
 }

@@ -11,11 +11,13 @@ mod machine;
 mod network;
 mod offline;
 mod online;
+mod oracle;
 mod predict;
 mod price;
 mod quantity;
 #[cfg(test)]
 mod testing;
+mod timeline;
 mod wire;
 
 pub use calibrate::calibrate;
@@ -24,5 +26,7 @@ pub use machine::{Machine, Messages, Phase, Rate};
 pub use network::{Direction, Host, Network, PRESETS, Path};
 pub use offline::{Offline, offline, setup};
 pub use online::{LevelTimes, Spent, online};
+pub use oracle::{Objective, Oracle, calibration_of_all_kinds};
 pub use predict::{Part, Prediction, Throughput, predict};
 pub use price::{Machines, Prepared, Priced, Step};
+pub use timeline::timeline;

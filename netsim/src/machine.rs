@@ -5,9 +5,12 @@ use std::{collections::BTreeMap, fmt, path::Path};
 use serde::{Deserialize, Serialize};
 use sotto_protocols::{
     Role,
+    gate::Draw,
     plan::{Node, Plan},
     spec::{Kind, Spec},
 };
+
+use sotto_ring::pack::packed_len;
 
 use crate::Error;
 
@@ -35,7 +38,8 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Seconds of a step as a sum: for each call, each multiply-add, each element read or written.
+/// Seconds of a step as a sum: for each call, each multiply-add, each element read or written, each
+/// byte of correlations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
@@ -48,6 +52,9 @@ pub struct Rate {
     /// Seconds an element.
     #[serde(default)]
     pub element: f64,
+    /// Seconds a byte of masks, shares and one-hots.
+    #[serde(default)]
+    pub byte: f64,
 }
 
 /// Seconds of messages over QUIC on this machine, where the network adds nothing.
@@ -80,8 +87,8 @@ pub struct Machine {
     pub gates: BTreeMap<String, BTreeMap<String, Rate>>,
 }
 
-/// Multiply-adds and elements of a step.
-pub(crate) fn size(plan: &Plan, node: &Node, phase: Phase) -> [f64; 2] {
+/// Multiply-adds, elements and bytes of correlations of a step.
+pub(crate) fn size(plan: &Plan, node: &Node, phase: Phase) -> [f64; 3] {
     let work = node.gate.work();
     let work = match phase {
         Phase::Deal => work.dealer,
@@ -97,7 +104,12 @@ pub(crate) fn size(plan: &Plan, node: &Node, phase: Phase) -> [f64; 2] {
     };
     let wires = node.inputs.iter().chain(&node.outputs);
     let elements: usize = wires.map(|w| elements(&plan.wires[w.index()])).sum();
-    [work as f64, elements as f64]
+    let drawn = |draw: &Draw| match *draw {
+        Draw::Mask { count, width } | Draw::ClientMask { count, width } => packed_len(count, width),
+        Draw::Value { .. } | Draw::OneHot { .. } => draw.correction_bytes(),
+    };
+    let bytes: usize = node.gate.draws().iter().map(drawn).sum();
+    [work as f64, elements as f64, bytes as f64]
 }
 
 impl Machine {
@@ -127,7 +139,7 @@ impl Machine {
         }
         let Messages { fixed, byte, stream_byte, element } = machine.messages;
         let rates = machine.gates.values().flat_map(BTreeMap::values);
-        let mut seconds = rates.flat_map(|r| [r.call, r.work, r.element]).chain([
+        let mut seconds = rates.flat_map(|r| [r.call, r.work, r.element, r.byte]).chain([
             fixed,
             byte,
             stream_byte,
@@ -168,8 +180,8 @@ impl Machine {
                 self.processor
             ))
         })?;
-        let [work, elements] = size(plan, node, phase);
-        Ok(rate.call + rate.work * work + rate.element * elements)
+        let [work, elements, bytes] = size(plan, node, phase);
+        Ok(rate.call + rate.work * work + rate.element * elements + rate.byte * bytes)
     }
 }
 

@@ -149,7 +149,7 @@ mod tests {
     }
 
     fn node(deal: f64, bytes: u64, stage: [f64; 2]) -> Prepared {
-        Prepared { deal, bytes, stage }
+        Prepared { section: 0, deal, bytes, stage }
     }
 
     fn priced(offline: Vec<Prepared>) -> Priced {

@@ -61,6 +61,8 @@ pub struct Step {
 /// The dealer's and the parties' preparation of one gate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prepared {
+    /// Index of the layer's name in [`Priced::sections`].
+    pub section: usize,
     /// The dealer's seconds.
     pub deal: f64,
     /// Bytes of corrections.
@@ -93,6 +95,7 @@ impl Priced {
         for (index, node) in plan.nodes.iter().enumerate() {
             let stage = |role: Role| machines.of(role).seconds(plan, node, Phase::Stage(role));
             offline.push(Prepared {
+                section: node.section,
                 deal: machines.dealer.seconds(plan, node, Phase::Deal)?,
                 bytes: plan.node_correction_bytes(index) as u64,
                 stage: [stage(roles[0])?, stage(roles[1])?],

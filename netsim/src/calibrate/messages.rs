@@ -59,8 +59,8 @@ pub(super) fn measure() -> Result<Messages, Error> {
     .map_err(failed)
     .map(|(medians, stream)| {
         let samples: Vec<_> =
-            medians.iter().map(|&(bytes, t)| ([1.0, bytes as f64, 0.0], t)).collect();
-        let [fixed, byte, _] = crate::fit::fit(&samples);
+            medians.iter().map(|&(bytes, t)| ([1.0, 0.0, 0.0, bytes as f64], t)).collect();
+        let [fixed, _, _, byte] = crate::fit::fit(&samples);
         let stream_byte = stream / (STREAM.0 as f64 * f64::from(STREAM.1));
         Messages { fixed, byte, stream_byte, element: 0.0 }
     })
