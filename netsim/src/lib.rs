@@ -4,6 +4,8 @@
 //! dealer) has two readers: the simulator, which predicts when every message of a plan arrives, and
 //! the emulator, which makes real UDP packets behave so on this machine.
 
+#[cfg(target_os = "linux")]
+pub mod emulate;
 mod error;
 mod network;
 mod quantity;
