@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sotto::{
     calibrate, client, config, dealer,
     demo::{self, Demo},
+    emulate,
     error::Error,
     model::Model,
     report, server,
@@ -54,7 +55,21 @@ enum Command {
         /// Images in one evaluation: no more flights than one image.
         #[arg(long, default_value_t = 1)]
         batch: usize,
+        /// What lies between the parties, emulated: loopback, lan, lan-cheetah, wan-cheetah, wan, mobile,
+        /// intercontinental, or a TOML file (README, "Networks").
+        #[arg(long, default_value = "loopback")]
+        net: String,
         /// One JSON object instead of tables.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Emulates the network between parties that you start yourself: delay, bandwidth, loss, cuts.
+    #[command(after_help = EMULATE)]
+    Emulate {
+        /// emulate.toml
+        #[arg(long)]
+        config: PathBuf,
+        /// What went over each path as JSON at the end.
         #[arg(long)]
         json: bool,
     },
@@ -143,6 +158,28 @@ enum Command {
     },
 }
 
+/// An example of `emulate.toml`.
+const EMULATE: &str = "\
+Each party keeps its configuration; who connects uses the address on which the emulator listens. Example:
+
+    network = \"wan\"                  # a preset (see `sotto demo --help`) or a network file beside this one
+    seed = 1                         # losses and jitter follow from it
+    [client_server]
+    listen = \"127.0.0.1:7101\"        # the server's address in client.toml
+    target = \"127.0.0.1:7001\"        # where the server listens
+    [client_dealer]
+    listen = \"127.0.0.1:7102\"        # the dealer's address in client.toml
+    target = \"127.0.0.1:7002\"
+    [server_dealer]
+    listen = \"127.0.0.1:7103\"        # the dealer's address in server.toml
+    target = \"127.0.0.1:7002\"
+    [[partition]]                    # as many as you like, or none
+    path = \"client_server\"
+    after = 10.0                     # seconds
+    lasts = 2.0
+
+Ctrl-C ends it.";
+
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("SOTTO_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
@@ -178,9 +215,10 @@ fn json<T: serde::Serialize>(value: &T) -> Result<(), Error> {
 
 fn run(command: Command) -> Result<(), Error> {
     match command {
-        Command::Demo { model, images, limit, batch, json: as_json } => {
+        Command::Demo { model, images, limit, batch, net, json: as_json } => {
             let program = std::env::current_exe().map_err(Error::io(Path::new("sotto")))?;
-            let demo = Demo { model, images, limit, batch };
+            let network = Some(emulate::network(&net, Path::new(""))?);
+            let demo = Demo { model, images, limit, batch, network };
             let summary = demo::run(&demo, &program)?;
             if as_json {
                 json(&summary)?;
@@ -189,6 +227,32 @@ fn run(command: Command) -> Result<(), Error> {
                 summary.print(&|class| arch.label(class));
             }
             summary.check()
+        }
+        Command::Emulate { config, json: as_json } => {
+            let (stop, stopped) = std::sync::mpsc::channel();
+            let handler = move || {
+                // Whoever receives it may have ended meanwhile.
+                let _ = stop.send(());
+            };
+            ctrlc::set_handler(handler)
+                .map_err(|e| Error::Config(format!("Ctrl-C cannot be caught: {e}")))?;
+            let bar = ProgressBar::new_spinner();
+            let lines = emulate::run(&config, &stopped, &mut |line| {
+                if line.contains(" is ") {
+                    println!("{line}");
+                    // A parent process may read it; if it has gone, there is nobody to tell.
+                    drop(std::io::stdout().flush());
+                } else {
+                    bar.set_message(line);
+                    bar.tick();
+                }
+            })?;
+            bar.finish_and_clear();
+            if as_json {
+                return json(&lines);
+            }
+            println!("{}", emulate::summary(&lines).replace(" | ", "\n"));
+            Ok(())
         }
         Command::Keygen { name, out } => {
             std::fs::create_dir_all(&out).map_err(Error::io(&out))?;
