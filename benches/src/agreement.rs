@@ -151,6 +151,8 @@ mod tests {
             offline_s: 0.2,
             online_s: 0.3,
             total_s: 0.5,
+            median_offline_s: 0.4,
+            median_online_s: 0.1,
             median_total_s: 0.5,
             min_total_s: 0.5,
             planned: Counts { setup_bytes: 1, offline_bytes: 2, online_bytes: 3, flights: 4 },

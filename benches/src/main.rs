@@ -8,6 +8,7 @@ mod gemm;
 mod local;
 mod machine;
 mod micro;
+mod networks;
 mod pictures;
 mod program;
 mod record;
@@ -71,6 +72,8 @@ Examples:
       everything, with all numbers in bench.json
   cargo run --release -p sotto-bench -- --quick --only models
       the table of bars from a few images
+  cargo run --release -p sotto-bench -- --only networks
+      predicted against measured seconds on six networks, through the emulator; takes about ten minutes
   cargo run --release -p sotto-bench -- --only micro --repeats 11
       gates alone, more often
   cargo run --release -p sotto-bench -- --only agreement --agreement 1000 --data cifar-10-binary.tar.gz
@@ -85,6 +88,8 @@ enum Part {
     Micro,
     /// Matrix kernels.
     Gemm,
+    /// Predicted against measured seconds through the network emulator; takes minutes.
+    Networks,
     /// Private against plaintext classes; needs --agreement and --data.
     Agreement,
 }
@@ -93,6 +98,7 @@ impl Cli {
     fn has(&self, part: Part) -> bool {
         match part {
             Part::Agreement => self.agreement.is_some(),
+            Part::Networks => self.only.contains(&part),
             _ => self.only.is_empty() || self.only.contains(&part),
         }
     }
@@ -138,7 +144,8 @@ fn run(cli: &Cli) -> Result<(), Error> {
         eprintln!("warning: not optimised, so the times mean nothing: use cargo run --release");
     }
     let mut records = Records::default();
-    let program = match cli.has(Part::Models) || agreement.is_some() {
+    let processes = cli.has(Part::Models) || cli.has(Part::Networks) || agreement.is_some();
+    let program = match processes {
         true => Some(program::find()?),
         false => None,
     };
@@ -149,8 +156,15 @@ fn run(cli: &Cli) -> Result<(), Error> {
         agreement.run(program, &mut records)?;
         println!();
     }
-    if program.is_some() {
+    if cli.has(Part::Models) || agreement.is_some() {
         println!("{}", bars::text(&records));
+    }
+    if let (Some(program), true) = (&program, cli.has(Part::Networks)) {
+        let bar = bar(networks::count(), "networks");
+        let images = if cli.quick { 1 } else { 5 };
+        let compared = networks::measure(program, images, &bar, &mut records)?;
+        bar.finish_and_clear();
+        println!("{}", networks::text(&compared));
     }
     if cli.has(Part::Micro) {
         let repeats = if cli.quick { cli.repeats.min(2) } else { cli.repeats };

@@ -115,7 +115,7 @@ pub struct DealerConfig {
 }
 
 /// Who receives corrections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum CorrectionsConfig {
     /// The server.

@@ -128,6 +128,10 @@ pub struct Summary {
     pub online_s: f64,
     /// Their sum.
     pub total_s: f64,
+    /// Median offline seconds of the images after the first, which also connects to the dealer.
+    pub median_offline_s: f64,
+    /// Median online seconds of the images after the first.
+    pub median_online_s: f64,
     /// Median online and offline seconds of the images.
     pub median_total_s: f64,
     /// Smallest.
@@ -306,6 +310,12 @@ fn summarise(
     let mean = |f: &dyn Fn(&CostLine) -> f64| -> f64 {
         lines.iter().map(|l| f(&l.costs)).sum::<f64>() / n / batch as f64
     };
+    let median = |f: &dyn Fn(&CostLine) -> f64| -> f64 {
+        let later = if lines.len() > 1 { &lines[1..] } else { lines };
+        let mut all: Vec<f64> = later.iter().map(|l| f(&l.costs) / batch as f64).collect();
+        all.sort_by(f64::total_cmp);
+        all.get(all.len() / 2).copied().unwrap_or(0.0)
+    };
     let mut totals: Vec<f64> =
         (lines.iter()).map(|l| (l.costs.offline_s + l.costs.online_s) / batch as f64).collect();
     totals.sort_by(f64::total_cmp);
@@ -327,6 +337,8 @@ fn summarise(
         offline_s: mean(&|c| c.offline_s),
         online_s: mean(&|c| c.online_s),
         total_s: mean(&|c| c.offline_s + c.online_s),
+        median_offline_s: median(&|c| c.offline_s),
+        median_online_s: median(&|c| c.online_s),
         median_total_s: totals.get(totals.len() / 2).copied().unwrap_or(0.0),
         min_total_s: totals.first().copied().unwrap_or(0.0),
         planned,

@@ -16,6 +16,7 @@ pub mod peers;
 pub mod processes;
 pub mod report;
 pub mod server;
+pub mod simulate;
 pub mod supply;
 
 pub use error::Error;

@@ -15,6 +15,7 @@ use sotto::{
     error::Error,
     model::Model,
     report, server,
+    simulate::Simulate,
 };
 use sotto_models::{
     Private,
@@ -145,6 +146,9 @@ enum Command {
         #[arg(long, default_value_t = 512)]
         count: usize,
     },
+    /// Predicts setup, offline, online and total time of a model on a network, and where the time goes.
+    #[command(after_help = SIMULATE)]
+    Simulate(Simulate),
     /// Measures this machine: seconds of every gate and message, for `sotto simulate --machine`. About a minute.
     CalibrateMachine {
         /// Where to write the profile.
@@ -157,6 +161,27 @@ enum Command {
         shell: clap_complete::Shell,
     },
 }
+
+/// Examples of `sotto simulate`.
+const SIMULATE: &str = "\
+Examples:
+  sotto simulate vit_cifar --net wan --svg timeline.svg
+  sotto simulate demo --rtt 30ms --up 20Mbps --down 100Mbps --json
+  sotto simulate MODEL --net office.toml --machine server.json --client-machine laptop.json
+
+A network file; what is left out is unlimited, lossless and instant:
+  name = \"office\"
+  [client_server]            # up: from the first named to the other
+  rtt = \"30ms\"             # or delay = \"15ms\", one way
+  up = \"20Mbps\"
+  down = \"100Mbps\"
+  jitter = \"2ms\"
+  loss = \"0.1%\"
+  [client_dealer]            # as client_server where it is left out
+  rtt = \"10ms\"
+  [server_dealer]
+  rate = \"1Gbps\"           # both ways
+";
 
 /// An example of `emulate.toml`.
 const EMULATE: &str = "\
@@ -308,6 +333,7 @@ fn run(command: Command) -> Result<(), Error> {
             println!("{}: ranges of {} images", path.display(), calibration.images);
             Ok(())
         }
+        Command::Simulate(simulate) => simulate.run(),
         Command::CalibrateMachine { out } => {
             let bar = ProgressBar::new(0).with_message("measuring messages and gates");
             bar.enable_steady_tick(std::time::Duration::from_millis(200));

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use sotto_models::{Arch, Calibration, Weights};
+use sotto_models::{Arch, Calibration, Weights, arch::Attention};
 
 use crate::error::Error;
 
@@ -12,6 +12,21 @@ const DEMO_WEIGHTS: &[u8] = include_bytes!("../../models/demo/weights.safetensor
 const DEMO_CALIBRATION: &str = include_str!("../../models/demo/calibration.toml");
 /// CIFAR-10 test images in the official binary format.
 pub const DEMO_IMAGES: &[u8] = include_bytes!("../../models/demo/images.bin");
+
+/// The architecture of a preset's name.
+fn preset(name: &Path) -> Option<Arch> {
+    let name = name.to_str()?;
+    let (base, kind) = Attention::ALL
+        .into_iter()
+        .find_map(|kind| Some((name.strip_suffix(kind.name())?.strip_suffix('_')?, kind)))
+        .unwrap_or((name, Attention::Softmax));
+    let arch = match base {
+        "vit_cifar" => Arch::vit_cifar(),
+        "vit_tiny" => Arch::vit_tiny(),
+        _ => return None,
+    };
+    Some(arch.with_attention(kind))
+}
 
 /// A model with its weights. No `Debug`: the weights are the server's secret.
 pub struct Model {
@@ -35,24 +50,31 @@ impl Model {
         Self { arch, weights, calibration }.checked()
     }
 
-    /// A model by name: `demo`, a preset with random weights (`vit_cifar`, `vit_tiny`), or a folder.
+    /// A model by name: `demo`, a preset with random weights, or a folder.
+    ///
+    /// Presets are `vit_cifar` and `vit_tiny`, with softmax attention everywhere, or `_relu` or `_linear` behind the name.
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Model`] for a folder that is not a calibrated model.
     pub fn find(name: &Path) -> Result<Self, Error> {
-        match name.to_str() {
-            Some("demo") if !name.exists() => Self::demo(),
-            Some("vit_cifar") if !name.exists() => Ok(Self::random(Arch::vit_cifar())),
-            Some("vit_tiny") if !name.exists() => Ok(Self::random(Arch::vit_tiny())),
+        match (name.to_str(), preset(name)) {
+            _ if name.exists() => Self::load(name),
+            (Some("demo"), _) => Self::demo(),
+            (_, Some(arch)) => Ok(Self::random(arch)),
             _ => Self::load(name),
         }
+    }
+
+    /// Whether `name` is one of a model that needs no folder.
+    pub fn is_named(name: &Path) -> bool {
+        name.to_str() == Some("demo") || preset(name).is_some()
     }
 
     fn load(folder: &Path) -> Result<Self, Error> {
         let path = folder.join("arch.toml");
         if !path.exists() {
             return Err(Error::Config(format!(
-                "no model `{}`: demo, vit_cifar, vit_tiny, or a folder with arch.toml, \
+                "no model `{}`: demo, vit_cifar, vit_tiny (also with _relu or _linear), or a folder with arch.toml, \
                  weights.safetensors and calibration.toml",
                 folder.display()
             )));

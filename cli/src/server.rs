@@ -56,8 +56,7 @@ pub fn run(
     base: &Path,
     ready: impl FnOnce(std::net::SocketAddr),
 ) -> Result<(), Error> {
-    let named =
-        config.model.to_str().is_some_and(|n| ["demo", "vit_cifar", "vit_tiny"].contains(&n));
+    let named = Model::is_named(&config.model);
     let model = Model::find(&if named { config.model.clone() } else { base.join(&config.model) })?;
     let card = Card {
         arch: model.arch.to_toml(),

@@ -25,7 +25,7 @@ mod wire;
 pub use calibrate::calibrate;
 pub use error::Error;
 pub use machine::{Machine, Messages, Phase, Rate};
-pub use network::{Direction, Host, Network, PRESETS, Path};
+pub use network::{Direction, Host, Network, PRESETS, Path, PathFile};
 pub use offline::{Offline, offline, setup};
 pub use online::{LevelTimes, Spent, online};
 pub use oracle::{Objective, Oracle, calibration_of_all_kinds};

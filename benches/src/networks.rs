@@ -1,0 +1,182 @@
+//! Predicted against measured: the CIFAR model in every kind of attention, through the emulator.
+//!
+//! This machine is calibrated first, then each model runs as three processes with each network between them,
+//! and the simulator says from the plan alone what that should have taken.
+
+use std::path::Path;
+
+use indicatif::ProgressBar;
+use sotto::{
+    demo::{self, Demo},
+    emulate,
+    model::Model,
+    report::table,
+};
+use sotto_models::{Private, private::Options};
+use sotto_netsim::{Machines, Priced, predict};
+use sotto_protocols::Role;
+
+use crate::{error::Error, record::Records};
+
+/// Models: the paper's CIFAR model with softmax, ReLU-softmax and linear attention.
+const MODELS: [&str; 3] = ["vit_cifar", "vit_cifar_relu", "vit_cifar_linear"];
+
+/// Networks, each with the largest deviation allowed. On loopback the parties compute on shared cores.
+const NETWORKS: [(&str, f64); 6] = [
+    ("loopback", 0.15),
+    ("lan", 0.10),
+    ("lan-cheetah", 0.10),
+    ("wan-cheetah", 0.10),
+    ("wan", 0.10),
+    ("mobile", 0.10),
+];
+
+/// One model on one network.
+#[derive(Clone, Debug)]
+pub struct Compared {
+    model: &'static str,
+    network: &'static str,
+    /// Predicted and measured seconds.
+    online: [f64; 2],
+    offline: [f64; 2],
+    allowed: f64,
+}
+
+impl Compared {
+    fn total(&self) -> [f64; 2] {
+        [0, 1].map(|i| self.online[i] + self.offline[i])
+    }
+
+    /// Whether online and total are as close as they should be.
+    fn holds(&self) -> bool {
+        [self.online, self.total()].iter().all(|&both| deviation(both).abs() <= self.allowed)
+    }
+}
+
+fn deviation([predicted, measured]: [f64; 2]) -> f64 {
+    predicted / measured - 1.0
+}
+
+/// How many runs there are, with the calibration.
+pub fn count() -> usize {
+    1 + MODELS.len() * NETWORKS.len()
+}
+
+/// Calibrates, then runs and predicts everything; `images` images each, after the first.
+///
+/// # Errors
+/// Those of the processes.
+pub fn measure(
+    program: &Path,
+    images: usize,
+    bar: &ProgressBar,
+    records: &mut Records,
+) -> Result<Vec<Compared>, Error> {
+    bar.set_message("calibrating this machine");
+    let machine = sotto_netsim::calibrate(|_, _| ()).map_err(sotto::Error::from)?;
+    let machines = Machines::one(&machine);
+    bar.inc(1);
+    let mut all = Vec::new();
+    for (network, allowed) in NETWORKS {
+        for model in MODELS {
+            bar.set_message(format!("{model}, {network}"));
+            all.push(one(program, model, network, allowed, images, &machines)?);
+            bar.inc(1);
+        }
+    }
+    for c in &all {
+        let mut add = |what: &str, [predicted, measured]: [f64; 2]| {
+            records.add(format!("{}_{}_{what}_predicted_s", c.model, c.network), predicted, "s");
+            records.add(format!("{}_{}_{what}_measured_s", c.model, c.network), measured, "s");
+        };
+        add("online", c.online);
+        add("offline", c.offline);
+        add("total", c.total());
+    }
+    Ok(all)
+}
+
+fn one(
+    program: &Path,
+    model: &'static str,
+    network: &'static str,
+    allowed: f64,
+    images: usize,
+    machines: &Machines,
+) -> Result<Compared, Error> {
+    let between = emulate::network(network, Path::new(""))?;
+    let demo = Demo {
+        model: model.into(),
+        images: None,
+        limit: images + 1,
+        batch: 1,
+        network: Some(between.clone()),
+    };
+    let measured = demo::run(&demo, program)?;
+    measured.check()?;
+    let found = Model::find(Path::new(model))?;
+    let private = Private::new(&found.arch, &found.calibration, 1, Options::default());
+    let private = private.map_err(sotto::Error::from)?;
+    let priced = Priced::new(&private.plan, machines).map_err(sotto::Error::from)?;
+    let predicted = predict(&priced, machines, &between, Role::Server, 0);
+    Ok(Compared {
+        model,
+        network,
+        online: [predicted.online_s, measured.median_online_s],
+        offline: [predicted.offline_s, measured.median_offline_s],
+        allowed,
+    })
+}
+
+/// The table, and how many rows are as close as they should be.
+pub fn text(all: &[Compared]) -> String {
+    let header = [
+        "model",
+        "network",
+        "online predicted",
+        "measured",
+        "",
+        "total predicted",
+        "measured ",
+        " ",
+        "allowed",
+    ];
+    let mut t = table(&header, 2);
+    let s = |x: f64| format!("{x:.3} s");
+    let percent = |both: [f64; 2]| format!("{:+.1} %", 100.0 * deviation(both));
+    for c in all {
+        let total = c.total();
+        t.add_row(vec![
+            c.model.to_owned(),
+            c.network.to_owned(),
+            s(c.online[0]),
+            s(c.online[1]),
+            percent(c.online),
+            s(total[0]),
+            s(total[1]),
+            percent(total),
+            format!("{:.0} %{}", 100.0 * c.allowed, if c.holds() { "" } else { ", missed" }),
+        ]);
+    }
+    let close = all.iter().filter(|c| c.holds()).count();
+    format!(
+        "Predicted from the plan, measured through the emulator (three processes, one machine).\n{t}\n\
+         {close} of {} are as close as they should be, online and in all.",
+        all.len()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_holds_when_online_and_total_do() {
+        let row =
+            |online, offline| Compared { model: "m", network: "n", online, offline, allowed: 0.1 };
+        assert!(row([1.05, 1.0], [2.0, 2.0]).holds());
+        assert!(!row([1.2, 1.0], [20.0, 20.0]).holds(), "online is off");
+        assert!(!row([1.0, 1.0], [2.0, 3.0]).holds(), "the total is off");
+        assert!(text(&[row([1.2, 1.0], [2.0, 2.0])]).contains("missed"));
+    }
+}

@@ -1,0 +1,250 @@
+//! `sotto simulate`: what a model costs on a network, from its plan alone.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use serde::Serialize;
+use sotto_models::{
+    Private,
+    format::MaxKind,
+    private::{Options, Reveal, Tables},
+};
+use sotto_netsim::{
+    Machine, Machines, Network, Part, PathFile, Prediction, Priced, predict, timeline,
+};
+use sotto_protocols::Role;
+
+use crate::{
+    config::CorrectionsConfig,
+    emulate,
+    error::Error,
+    model::Model,
+    report::{bytes, table},
+};
+
+/// What `sotto simulate` is told.
+#[derive(Args)]
+pub struct Simulate {
+    /// `demo`, a preset (`vit_cifar`, `vit_tiny`, with `_relu` or `_linear` for other attention), or a model folder.
+    model: PathBuf,
+    /// loopback, lan, lan-cheetah, wan-cheetah, wan, mobile, intercontinental, or a TOML file with a path for each
+    /// pair of parties.
+    #[arg(long, default_value = "lan")]
+    net: String,
+    /// A network of your own instead of --net: round trip, such as 30ms.
+    #[arg(long)]
+    rtt: Option<String>,
+    /// Rate from the client to the server (and dealer), such as 20Mbps or 44MB/s.
+    #[arg(long)]
+    up: Option<String>,
+    /// Rate to the client.
+    #[arg(long)]
+    down: Option<String>,
+    /// Largest extra delay of a packet, such as 2ms.
+    #[arg(long)]
+    jitter: Option<String>,
+    /// Share of packets that are lost, such as 0.1%.
+    #[arg(long)]
+    loss: Option<String>,
+    /// Machine of the server, and of the others unless they are given (`sotto calibrate-machine`); the project's
+    /// own two-core machine if left out.
+    #[arg(long)]
+    machine: Option<PathBuf>,
+    /// Machine of the client.
+    #[arg(long)]
+    client_machine: Option<PathBuf>,
+    /// Machine of the dealer.
+    #[arg(long)]
+    dealer_machine: Option<PathBuf>,
+    /// All three parties share one machine and its cores, as in `sotto demo`; so it is with --net loopback.
+    #[arg(long)]
+    shared: bool,
+    /// Who receives the dealer's corrections.
+    #[arg(long, value_enum, default_value = "server")]
+    corrections: CorrectionsConfig,
+    /// Images in one evaluation.
+    #[arg(long, default_value_t = 1)]
+    batch: usize,
+    /// Batches of correlations that wait when a stream of requests begins.
+    #[arg(long, default_value_t = 2)]
+    pool: usize,
+    /// The client learns the class alone.
+    #[arg(long)]
+    class_only: bool,
+    /// Softmax with a calibrated public maximum where possible.
+    #[arg(long)]
+    public_max: bool,
+    /// Look activations up by row tables: fewer flights, many more offline bytes.
+    #[arg(long)]
+    row_tables: bool,
+    /// One JSON object instead of tables.
+    #[arg(long)]
+    json: bool,
+    /// Draws the timeline of parties and wire into this file.
+    #[arg(long)]
+    svg: Option<PathBuf>,
+}
+
+/// The JSON object.
+#[derive(Serialize)]
+struct Report<'a> {
+    model: &'a str,
+    batch: usize,
+    machines: Processors<'a>,
+    prediction: &'a Prediction,
+}
+
+#[derive(Serialize)]
+struct Processors<'a> {
+    server: &'a str,
+    client: &'a str,
+    dealer: &'a str,
+    shared: bool,
+}
+
+impl Simulate {
+    fn network(&self) -> Result<Network, Error> {
+        let own = [&self.rtt, &self.up, &self.down, &self.jitter, &self.loss];
+        if own.iter().all(|given| given.is_none()) {
+            return emulate::network(&self.net, Path::new(""));
+        }
+        let path = PathFile {
+            rtt: self.rtt.clone(),
+            up: self.up.clone(),
+            down: self.down.clone(),
+            jitter: self.jitter.clone(),
+            loss: self.loss.clone(),
+            ..PathFile::default()
+        };
+        Ok(Network::uniform("custom", path.path()?))
+    }
+
+    fn machines(&self) -> Result<Machines, Error> {
+        let load = |path: &Option<PathBuf>| path.as_deref().map(Machine::load).transpose();
+        let server = load(&self.machine)?.unwrap_or_else(Machine::reference);
+        Ok(Machines {
+            client: load(&self.client_machine)?.unwrap_or_else(|| server.clone()),
+            dealer: load(&self.dealer_machine)?.unwrap_or_else(|| server.clone()),
+            shared: self.shared || self.net == "loopback",
+            server,
+        })
+    }
+
+    /// Predicts, prints, draws.
+    ///
+    /// # Errors
+    /// [`Error::Config`], [`Error::Network`] and [`Error::Model`] for what is not usable; [`Error::Io`] for the picture.
+    pub fn run(&self) -> Result<(), Error> {
+        let (network, machines) = (self.network()?, self.machines()?);
+        let model = Model::find(&self.model)?;
+        let options = Options {
+            max: if self.public_max { MaxKind::Public } else { MaxKind::Coarse },
+            reveal: if self.class_only { Reveal::Class } else { Reveal::Logits },
+            tables: if self.row_tables { Tables::Rows } else { Tables::Pieces },
+        };
+        let private = Private::new(&model.arch, &model.calibration, self.batch, options)?;
+        let priced = Priced::new(&private.plan, &machines)?;
+        let corrected = match self.corrections {
+            CorrectionsConfig::Server => Role::Server,
+            CorrectionsConfig::Client => Role::Client,
+        };
+        let prediction = predict(&priced, &machines, &network, corrected, self.pool);
+        let name = &model.arch.name;
+        if let Some(path) = &self.svg {
+            let title = format!("{name} on {}", network.name);
+            fs::write(path, timeline(&priced, &prediction, &title)).map_err(Error::io(path))?;
+        }
+        if self.json {
+            let machines = Processors {
+                server: &machines.server.processor,
+                client: &machines.client.processor,
+                dealer: &machines.dealer.processor,
+                shared: machines.shared,
+            };
+            let prediction = &prediction;
+            let report = Report { model: name, batch: self.batch, machines, prediction };
+            let text = serde_json::to_string_pretty(&report);
+            println!("{}", text.map_err(|e| Error::Check(e.to_string()))?);
+            return Ok(());
+        }
+        let place =
+            if machines.shared { "one machine for all" } else { "a machine for each party" };
+        println!("{name} on {}; {place}: {}\n", network.name, machines.server.processor);
+        print(&prediction, self.batch, self.pool);
+        if let Some(path) = &self.svg {
+            println!("timeline: {}", path.display());
+        }
+        Ok(())
+    }
+}
+
+fn seconds(t: f64) -> String {
+    if t < 0.0995 { format!("{:.2} ms", 1e3 * t) } else { format!("{t:.3} s") }
+}
+
+fn print(p: &Prediction, batch: usize, pool: usize) {
+    let mut t = table(&["predicted cost", "time", "bytes", "flights"], 1);
+    let none = String::new;
+    t.add_row(vec!["model setup, once".into(), seconds(p.setup_s), bytes(p.setup_bytes), none()]);
+    t.add_row(vec!["offline".into(), seconds(p.offline_s), bytes(p.offline_bytes), none()]);
+    let flights = p.flights.to_string();
+    t.add_row(vec!["online".into(), seconds(p.online_s), bytes(p.online_bytes), flights.clone()]);
+    let all = bytes(p.offline_bytes + p.online_bytes);
+    t.add_row(vec!["total".into(), seconds(p.total_s), all, flights]);
+    println!("{t}");
+    println!(
+        "for one evaluation of {batch} image(s); offline as if nothing had been made ahead of time\n"
+    );
+    println!(
+        "online time on the critical path, by layer\n{}\n",
+        parts("layer", &p.layers, p.online_s)
+    );
+    println!("and by kind of gate\n{}\n", parts("gate", &p.gates, p.online_s));
+    let s = &p.throughput;
+    println!(
+        "stream of requests, one after the other: {:.2} evaluations a second while the pool lasts, {:.2} supplied, \
+         {:.2} sustained",
+        s.online, s.supply, s.sustained
+    );
+    match s.pool_lasts {
+        Some(count) => println!(
+            "the supply of correlations is the bottleneck: a pool of {pool} lasts {count:.1} evaluations; at most one \
+             every {} lasts for ever\n",
+            seconds(1.0 / s.supply)
+        ),
+        None => println!("the supply of correlations keeps up\n"),
+    }
+}
+
+fn parts(what: &str, parts: &[Part], whole: f64) -> comfy_table::Table {
+    let header = [
+        what,
+        "time",
+        "share",
+        "server",
+        "client",
+        "transmission",
+        "propagation",
+        "flights",
+        "bytes",
+    ];
+    let mut t = table(&header, 1);
+    for part in parts.iter().filter(|p| p.seconds > 0.0 || p.bytes > 0) {
+        let s = &part.spent;
+        t.add_row(vec![
+            part.name.clone(),
+            seconds(part.seconds),
+            format!("{:.1} %", 100.0 * part.seconds / whole),
+            seconds(s.compute[0]),
+            seconds(s.compute[1]),
+            seconds(s.transmission),
+            seconds(s.propagation),
+            format!("{:.1}", part.flights),
+            bytes(part.bytes),
+        ]);
+    }
+    t
+}
