@@ -13,7 +13,7 @@ use sotto::{
     report::table,
 };
 use sotto_models::{Private, private::Options};
-use sotto_netsim::{Machines, Priced, predict};
+use sotto_netsim::{Machines, Priced, Through, predict};
 use sotto_protocols::Role;
 
 use crate::{error::Error, record::Records};
@@ -73,14 +73,19 @@ pub fn measure(
     records: &mut Records,
 ) -> Result<Vec<Compared>, Error> {
     bar.set_message("calibrating this machine");
-    let machine = sotto_netsim::calibrate(|_, _| ()).map_err(sotto::Error::from)?;
-    let machines = Machines::one(&machine);
+    // Through the emulator, every message costs its work, too, on the same cores.
+    let calibrate = |through| -> Result<Machines, Error> {
+        let machine = sotto_netsim::calibrate(through, |_, _| ()).map_err(sotto::Error::from)?;
+        Ok(Machines::one(&machine))
+    };
+    let (direct, emulated) = (calibrate(Through::Loopback)?, calibrate(Through::Emulator)?);
     bar.inc(1);
     let mut all = Vec::new();
     for (network, allowed) in NETWORKS {
         for model in MODELS {
             bar.set_message(format!("{model}, {network}"));
-            all.push(one(program, model, network, allowed, images, &machines)?);
+            let machines = if network == "loopback" { &direct } else { &emulated };
+            all.push(one(program, model, network, allowed, images, machines)?);
             bar.inc(1);
         }
     }

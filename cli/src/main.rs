@@ -337,7 +337,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::CalibrateMachine { out } => {
             let bar = ProgressBar::new(0).with_message("measuring messages and gates");
             bar.enable_steady_tick(std::time::Duration::from_millis(200));
-            let machine = sotto_netsim::calibrate(|done, all| {
+            let machine = sotto_netsim::calibrate(sotto_netsim::Through::Loopback, |done, all| {
                 bar.set_length(all as u64);
                 bar.set_position(done as u64);
             })?;

@@ -22,9 +22,9 @@ mod testing;
 mod timeline;
 mod wire;
 
-pub use calibrate::calibrate;
+pub use calibrate::{Through, calibrate};
 pub use error::Error;
-pub use machine::{Machine, Messages, Phase, Rate};
+pub use machine::{Machine, Messages, Phase, Rate, SetupRates};
 pub use network::{Direction, Host, Network, PRESETS, Path, PathFile};
 pub use offline::{Offline, offline, setup};
 pub use online::{LevelTimes, Spent, online};

@@ -71,6 +71,18 @@ pub struct Messages {
     pub element: f64,
 }
 
+/// Seconds a byte of masked weights, once for each client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetupRates {
+    /// Drawing the masks, at dealer and server.
+    pub expand: f64,
+    /// Masking the weights, at the server.
+    pub mask: f64,
+    /// Reading them, at the client.
+    pub read: f64,
+}
+
 /// A machine's profile.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,6 +95,8 @@ pub struct Machine {
     pub cores: usize,
     /// Messages.
     pub messages: Messages,
+    /// Setup.
+    pub setup: SetupRates,
     /// Gate, phase, seconds.
     pub gates: BTreeMap<String, BTreeMap<String, Rate>>,
 }
@@ -114,8 +128,9 @@ pub(crate) fn size(plan: &Plan, node: &Node, phase: Phase) -> [f64; 3] {
 
 impl Machine {
     /// A profile of this program's version.
-    pub(crate) fn new(processor: String, cores: usize, messages: Messages) -> Self {
-        Self { version: VERSION, processor, cores, messages, gates: BTreeMap::new() }
+    pub(crate) fn new(processor: String, messages: Messages, setup: SetupRates) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { version: VERSION, processor, cores, messages, setup, gates: BTreeMap::new() }
     }
 
     /// The machine that the project's measurements were made on: 2 cores of an Intel Xeon (Sapphire Rapids).
@@ -138,12 +153,16 @@ impl Machine {
             return Err(refused(format!("its version is {}, not {VERSION}", machine.version)));
         }
         let Messages { fixed, byte, stream_byte, element } = machine.messages;
+        let SetupRates { expand, mask, read } = machine.setup;
         let rates = machine.gates.values().flat_map(BTreeMap::values);
         let mut seconds = rates.flat_map(|r| [r.call, r.work, r.element, r.byte]).chain([
             fixed,
             byte,
             stream_byte,
             element,
+            expand,
+            mask,
+            read,
         ]);
         if machine.cores == 0 || !seconds.all(|s| (0.0..1e3).contains(&s)) {
             return Err(refused("a number in it is negative or absurd".into()));

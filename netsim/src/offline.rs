@@ -133,8 +133,12 @@ pub fn setup(priced: &Priced, machines: &Machines, network: &Network) -> f64 {
         .map(|(from, to)| network.direction(from, to).delay + messages.fixed)
         .iter()
         .sum();
+    let bytes = priced.setup_bytes as f64;
+    let masks =
+        machines.dealer.setup.expand + machines.server.setup.expand + machines.server.setup.mask;
     let mut wire = Wire::stream(back, there, messages);
-    wire.carry(greeting + 2.0 * dealer, priced.setup_bytes).0
+    let arrived = wire.carry(greeting + 2.0 * dealer + masks * bytes, priced.setup_bytes).0;
+    arrived + machines.client.setup.read * bytes
 }
 
 #[cfg(test)]
