@@ -61,6 +61,9 @@ struct Cli {
     /// Images in one evaluation of the agreement.
     #[arg(long, default_value_t = 1)]
     batch: usize,
+    /// Of the networks these alone.
+    #[arg(long, value_delimiter = ',')]
+    networks: Vec<String>,
     /// Model of the agreement: `demo` or a folder.
     #[arg(long, default_value = "demo")]
     model: PathBuf,
@@ -160,9 +163,10 @@ fn run(cli: &Cli) -> Result<(), Error> {
         println!("{}", bars::text(&records));
     }
     if let (Some(program), true) = (&program, cli.has(Part::Networks)) {
-        let bar = bar(networks::count(), "networks");
+        let chosen = networks::choose(&cli.networks)?;
+        let bar = bar(networks::count(&chosen), "networks");
         let images = if cli.quick { 1 } else { 5 };
-        let compared = networks::measure(program, images, &bar, &mut records)?;
+        let compared = networks::measure(program, &chosen, images, &bar, &mut records)?;
         bar.finish_and_clear();
         println!("{}", networks::text(&compared));
     }

@@ -57,9 +57,29 @@ fn deviation([predicted, measured]: [f64; 2]) -> f64 {
     predicted / measured - 1.0
 }
 
+/// A network, and the largest deviation allowed.
+type Allowed = (&'static str, f64);
+
+/// The networks of these names; all where none is named.
+///
+/// # Errors
+/// [`Error::Usage`] that lists the names.
+pub fn choose(names: &[String]) -> Result<Vec<Allowed>, Error> {
+    if names.is_empty() {
+        return Ok(NETWORKS.to_vec());
+    }
+    let find = |name: &String| {
+        NETWORKS.into_iter().find(|n| n.0 == name).ok_or_else(|| {
+            let known: Vec<&str> = NETWORKS.iter().map(|n| n.0).collect();
+            Error::Usage(format!("`{name}` is not measured; there are {}", known.join(", ")))
+        })
+    };
+    names.iter().map(find).collect()
+}
+
 /// How many runs there are, with the calibration.
-pub fn count() -> usize {
-    1 + MODELS.len() * NETWORKS.len()
+pub fn count(networks: &[Allowed]) -> usize {
+    1 + MODELS.len() * networks.len()
 }
 
 /// Calibrates, then runs and predicts everything; `images` images each, after the first.
@@ -68,6 +88,7 @@ pub fn count() -> usize {
 /// Those of the processes.
 pub fn measure(
     program: &Path,
+    networks: &[Allowed],
     images: usize,
     bar: &ProgressBar,
     records: &mut Records,
@@ -75,13 +96,14 @@ pub fn measure(
     bar.set_message("calibrating this machine");
     // Through the emulator, every message costs its work, too, on the same cores.
     let calibrate = |through| -> Result<Machines, Error> {
-        let machine = sotto_netsim::calibrate(through, |_, _| ()).map_err(sotto::Error::from)?;
+        let (machine, _) =
+            sotto_netsim::calibrate(through, |_, _| ()).map_err(sotto::Error::from)?;
         Ok(Machines::one(&machine))
     };
     let (direct, emulated) = (calibrate(Through::Loopback)?, calibrate(Through::Emulator)?);
     bar.inc(1);
     let mut all = Vec::new();
-    for (network, allowed) in NETWORKS {
+    for &(network, allowed) in networks {
         for model in MODELS {
             bar.set_message(format!("{model}, {network}"));
             let machines = if network == "loopback" { &direct } else { &emulated };
@@ -174,6 +196,13 @@ pub fn text(all: &[Compared]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn networks_are_chosen_by_name() {
+        assert_eq!(choose(&[]).unwrap().len(), NETWORKS.len());
+        assert_eq!(choose(&["wan".into()]).unwrap(), [("wan", 0.10)]);
+        assert!(choose(&["wlan".into()]).unwrap_err().to_string().contains("wan-cheetah"));
+    }
 
     #[test]
     fn a_row_holds_when_online_and_total_do() {

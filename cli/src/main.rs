@@ -337,13 +337,20 @@ fn run(command: Command) -> Result<(), Error> {
         Command::CalibrateMachine { out } => {
             let bar = ProgressBar::new(0).with_message("measuring messages and gates");
             bar.enable_steady_tick(std::time::Duration::from_millis(200));
-            let machine = sotto_netsim::calibrate(sotto_netsim::Through::Loopback, |done, all| {
-                bar.set_length(all as u64);
-                bar.set_position(done as u64);
-            })?;
+            let (machine, checks) =
+                sotto_netsim::calibrate(sotto_netsim::Through::Loopback, |done, all| {
+                    bar.set_length(all as u64);
+                    bar.set_position(done as u64);
+                })?;
             bar.finish_and_clear();
             std::fs::write(&out, machine.to_json()).map_err(Error::io(&out))?;
             println!("{}: {}, {} gates", out.display(), machine.processor, machine.gates.len());
+            let off = checks.iter().map(|c| (c.predicted / c.measured - 1.0).abs());
+            println!(
+                "the {} measured models come out within {:.0} %",
+                checks.len(),
+                100.0 * off.fold(0.0, f64::max)
+            );
             Ok(())
         }
         Command::Completions { shell } => {

@@ -18,9 +18,10 @@ use sotto_protocols::{
 };
 
 use crate::{
-    Error,
+    Error, Machines, Network, Priced,
     fit::{Sample, fit},
     machine::{Machine, Messages, Phase, Rate, SetupRates, size},
+    online::online,
 };
 use messages::Pair;
 
@@ -44,18 +45,32 @@ struct Seconds {
     steps: Vec<(usize, Phase, f64)>,
     /// Elements unpacked and the seconds for it.
     unpacked: (f64, f64),
-    /// For each level and receiver: bytes, and seconds on the way where the receiver was waiting.
-    messages: Vec<(usize, Option<f64>)>,
+    /// From both parties' start to the client's result.
+    online: f64,
+}
+
+/// How well the profile gives back what it was made from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// The model.
+    pub model: String,
+    /// Seconds of its online part, measured and as the profile has them.
+    pub measured: f64,
+    /// See `measured`.
+    pub predicted: f64,
 }
 
 /// Measures this machine; `progress` is told what is done, of how much.
+///
+/// Gates are fitted one by one; messages so that whole evaluations come out as they were measured, with
+/// whatever threads cost each other on this machine's cores.
 ///
 /// # Errors
 /// [`Error::Io`] when loopback does not work.
 pub fn calibrate(
     through: Through,
     mut progress: impl FnMut(usize, usize),
-) -> Result<Machine, Error> {
+) -> Result<(Machine, Vec<Check>), Error> {
     let models = models::all();
     let parts = models.len() + 1;
     progress(0, parts);
@@ -65,7 +80,7 @@ pub fn calibrate(
     let mut samples: BTreeMap<(&'static str, String), Vec<Sample>> = BTreeMap::new();
     // That of the largest model.
     let mut setup = SetupRates::default();
-    let (mut unpacked, mut carried) = ((0.0, 0.0), Vec::new());
+    let (mut unpacked, mut wholes) = ((0.0, 0.0), Vec::new());
     for (done, model) in models.into_iter().enumerate() {
         let private = model.private();
         let plan = &*private.plan;
@@ -86,24 +101,64 @@ pub fn calibrate(
             let sample = ([1.0, work, elements, bytes], seconds);
             samples.entry((node.gate.name(), phase.to_string())).or_default().push(sample);
         }
-        for (i, &(bytes, _)) in runs[0].messages.iter().enumerate() {
-            let waited = || runs.iter().filter_map(|r| r.messages[i].1);
-            if 2 * waited().count() > runs.len() {
-                let seconds = median(waited()).expect("some waited");
-                carried.push(([1.0, 0.0, 0.0, bytes as f64], seconds));
-            }
-        }
+        let whole = median(runs.iter().map(|r| r.online)).expect("there are runs");
+        wholes.push((model.arch.name.clone(), std::sync::Arc::clone(&private.plan), whole));
         progress(done + 2, parts);
     }
     messages.element = unpacked.1 / f64::max(unpacked.0, 1.0);
-    [messages.fixed, _, _, messages.byte] = fit(&carried);
     let mut machine = Machine::new(processor(), messages, setup);
     for ((gate, phase), samples) in samples {
         let [call, work, element, byte] = fit(&samples);
         let phases = machine.gates.entry(gate.to_owned()).or_default();
         phases.insert(phase, Rate { call, work, element, byte });
     }
-    Ok(machine)
+    let priced = wholes
+        .into_iter()
+        .map(|(name, plan, whole)| Ok((name, Priced::new(&plan, &Machines::one(&machine))?, whole)))
+        .collect::<Result<Vec<_>, Error>>()?;
+    machine.messages = fit_messages(&machine, &Pair::network(through), &priced);
+    let machines = Machines::one(&machine);
+    let checks = priced.iter().map(|(name, priced, whole)| Check {
+        model: name.clone(),
+        measured: *whole,
+        predicted: online(priced, &machines, &Pair::network(through)),
+    });
+    let checks = checks.collect();
+    Ok((machine, checks))
+}
+
+/// The seconds of a message and of its byte with which whole evaluations come out best, relative to
+/// what they took: a search in ever smaller steps.
+fn fit_messages(
+    machine: &Machine,
+    network: &Network,
+    priced: &[(String, Priced, f64)],
+) -> Messages {
+    let mut machines = Machines::one(machine);
+    let mut error = |fixed: f64, byte: f64| -> f64 {
+        for m in [&mut machines.server, &mut machines.client] {
+            (m.messages.fixed, m.messages.byte) = (fixed, byte);
+        }
+        let off = |(_, priced, whole): &(String, Priced, f64)| {
+            (online(priced, &machines, network) / whole).ln().powi(2)
+        };
+        priced.iter().map(off).sum()
+    };
+    let mut best = (3e-5, 1e-9);
+    let mut least = error(best.0, best.1);
+    let mut step = 2.0;
+    while step > 1.005 {
+        let (f, b) = best;
+        let around = [(f * step, b), (f / step, b), (f, b * step), (f, b / step)];
+        let next = around.map(|(f, b)| (error(f, b), (f, b)));
+        let next = next.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)).expect("four");
+        if next.0 < least {
+            (least, best) = next;
+        } else {
+            step = step.sqrt();
+        }
+    }
+    Messages { fixed: best.0, byte: best.1, ..machine.messages }
 }
 
 fn median(seconds: impl Iterator<Item = f64>) -> Option<f64> {
@@ -209,48 +264,12 @@ impl<'a> Local<'a> {
                 }
             }
         }
-        seconds.messages = messages(plan, ran.map(|(_, events)| events));
+        let ended = |(begin, events): &(Instant, Vec<(Event, Instant)>)| {
+            events.last().map_or(0.0, |(_, at)| (*at - *begin).as_secs_f64())
+        };
+        seconds.online = ran.iter().map(ended).fold(0.0, f64::max);
         seconds
     }
-}
-
-/// Seconds below which a receiver did not wait: the message had been there.
-const WAIT: f64 = 5e-6;
-
-/// Each level's messages: bytes, and seconds from the sender's being ready to the receiver's having them.
-fn messages(plan: &Plan, events: [Vec<(Event, Instant)>; 2]) -> Vec<(usize, Option<f64>)> {
-    let times = |role: Role| {
-        let events = &events[role.index()];
-        let mut levels = vec![[None; 3]; plan.levels.len()];
-        let mut level = 0;
-        for &(event, at) in events {
-            match event {
-                Event::Ran(_) => levels[level][0] = Some(at),
-                Event::Sent(l) => levels[l][1] = Some(at),
-                Event::Received(l) => levels[l][2] = Some(at),
-                Event::Opened(l) => level = l + 1,
-            }
-        }
-        levels
-    };
-    let (server, client) = (times(Role::Server), times(Role::Client));
-    let mut all = Vec::new();
-    for level in 0..plan.levels.len() {
-        for (from, sender, receiver) in
-            [(Role::Server, &server, &client), (Role::Client, &client, &server)]
-        {
-            let bytes = plan.level_bytes(level, from);
-            let ([ready, ..], [_, sent, received]) = (sender[level], receiver[level]);
-            if let (true, Some(ready), Some(sent), Some(received)) =
-                (bytes > 0, ready, sent, received)
-            {
-                let waited = (received - sent).as_secs_f64() > WAIT;
-                let way = received.saturating_duration_since(ready).as_secs_f64();
-                all.push((bytes, waited.then_some(way)));
-            }
-        }
-    }
-    all
 }
 
 /// A stopwatch.
@@ -285,12 +304,27 @@ mod tests {
         assert_eq!(seconds.steps.len(), 3 * nodes + 2 * steps);
         assert!(seconds.steps.iter().map(|s| s.2).sum::<f64>() > 0.0);
         assert!(seconds.unpacked.0 > 0.0);
-        let levels = 0..private.plan.levels.len();
-        let messages = levels.flat_map(|level| {
-            [Role::Server, Role::Client].map(|from| private.plan.level_bytes(level, from))
+        assert!(seconds.online > 0.0);
+    }
+
+    #[test]
+    fn messages_are_found_from_whole_evaluations() {
+        let mut machine = Machine::reference();
+        (machine.messages.fixed, machine.messages.byte) = (8e-5, 3e-9);
+        let machines = Machines::one(&machine);
+        let network = Network::preset("loopback").unwrap();
+        let plans = [crate::testing::mixed().plan, models::small().private().plan];
+        let priced = plans.map(|plan| {
+            let priced = Priced::new(&plan, &machines).unwrap();
+            let whole = online(&priced, &machines, &network);
+            (String::new(), priced, whole)
         });
-        let measured: Vec<usize> = seconds.messages.iter().map(|m| m.0).collect();
-        assert_eq!(measured, messages.filter(|&bytes| bytes > 0).collect::<Vec<_>>());
-        assert!(seconds.messages.iter().any(|m| m.1.is_some()), "somebody always waits");
+        let found = fit_messages(&Machine::reference(), &network, &priced);
+        machine.messages = found;
+        let again = Machines::one(&machine);
+        for (_, priced, whole) in &priced {
+            let off = online(priced, &again, &network) / whole - 1.0;
+            assert!(off.abs() < 0.01, "{off} with {found:?}");
+        }
     }
 }

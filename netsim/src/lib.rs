@@ -22,7 +22,7 @@ mod testing;
 mod timeline;
 mod wire;
 
-pub use calibrate::{Through, calibrate};
+pub use calibrate::{Check, Through, calibrate};
 pub use error::Error;
 pub use machine::{Machine, Messages, Phase, Rate, SetupRates};
 pub use network::{Direction, Host, Network, PRESETS, Path, PathFile};

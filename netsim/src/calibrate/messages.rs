@@ -9,12 +9,16 @@ use std::{
 use sotto_net::{Endpoint, Identity, Link, Profile, QuicLink};
 
 use super::Through;
-use crate::Error;
+use crate::{Direction, Error, Network, Path};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Bytes of a message of the stream, and how many.
 const STREAM: (usize, u32) = (8 << 20, 24);
+
+/// The emulated path's rate in bytes a second and delay in seconds: packets come one by one, as fast as
+/// this machine may be asked to carry them.
+const EMULATED: (f64, f64) = (300e6, 1e-4);
 
 /// Two links that talk to each other, with what keeps them alive.
 pub(super) struct Pair {
@@ -32,6 +36,15 @@ fn failed(e: sotto_net::Error) -> Error {
 }
 
 impl Pair {
+    /// The network between them.
+    pub(super) fn network(through: Through) -> Network {
+        let direction = match through {
+            Through::Loopback => Direction::FREE,
+            Through::Emulator => Direction::new(EMULATED.0, EMULATED.1),
+        };
+        Network::uniform("calibration", Path::symmetric(direction))
+    }
+
     pub(super) fn new(through: Through) -> Result<Self, Error> {
         let local = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
         let [a, b] = ["a", "b"].map(Identity::generate);
@@ -84,15 +97,12 @@ fn relay(
     through: Through,
     target: SocketAddr,
 ) -> Result<(SocketAddr, Option<Box<dyn Send>>), Error> {
-    use crate::{
-        Direction, Path,
-        emulate::{Emulator, LinkPlan},
-    };
+    use crate::emulate::{Emulator, LinkPlan};
     if through == Through::Loopback {
         return Ok((target, None));
     }
     let mut emulator = Emulator::start(1)?;
-    let path = Path::symmetric(Direction { mtu: 1500, ..Direction::FREE });
+    let path = Pair::network(through).client_server;
     let listen = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
     let link = emulator.add(&LinkPlan { listen, target, path })?;
     Ok((link.address(), Some(Box::new(emulator))))
