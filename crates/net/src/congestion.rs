@@ -58,9 +58,7 @@ impl ControllerFactory for ClosableCubic {
             inner: Arc::clone(&self.cubic).build(now, current_mtu),
             closes: Arc::default(),
             endpoint_closes: Arc::clone(&self.endpoint_closes),
-            queued: false,
-            acknowledged: 0,
-            lost: 0,
+            judge: Judge::default(),
         })
     }
 }
@@ -69,11 +67,36 @@ struct Closable {
     inner: Box<dyn Controller>,
     closes: Arc<AtomicBool>,
     endpoint_closes: Arc<AtomicBool>,
+    judge: Judge,
+}
+
+/// Tells a full path from a noisy one.
+#[derive(Clone, Copy, Default)]
+struct Judge {
     /// Whether round trips take longer than the path does.
     queued: bool,
     /// Bytes acknowledged and lost lately: both are halved once for each window.
     acknowledged: u64,
     lost: u64,
+}
+
+impl Judge {
+    /// Takes note of acknowledged bytes; gives how many of them the window may grow by.
+    fn growth(&mut self, bytes: u64, window: u64, rtt: Duration, shortest: Duration) -> u64 {
+        self.queued = rtt > shortest + (shortest / 4).max(NOISE);
+        self.acknowledged += bytes;
+        if self.acknowledged > window {
+            self.acknowledged /= 2;
+            self.lost /= 2;
+        }
+        if self.queued { bytes / SLOWLY } else { bytes }
+    }
+
+    /// Takes note of lost bytes (none: a mark of the network); says whether that is congestion.
+    fn congested(&mut self, lost: u64) -> bool {
+        self.lost += lost;
+        lost == 0 || self.queued || self.lost > self.acknowledged / SPARSE + STRAY
+    }
 }
 
 /// Closes a connection at once, whatever is still queued on it.
@@ -98,13 +121,7 @@ impl Controller for Closable {
         app_limited: bool,
         rtt: &RttEstimator,
     ) {
-        self.queued = rtt.get() > rtt.min() + (rtt.min() / 4).max(NOISE);
-        self.acknowledged += bytes;
-        if self.acknowledged > self.inner.window() {
-            self.acknowledged /= 2;
-            self.lost /= 2;
-        }
-        let bytes = if self.queued { bytes / SLOWLY } else { bytes };
+        let bytes = self.judge.growth(bytes, self.inner.window(), rtt.get(), rtt.min());
         self.inner.on_ack(now, sent, bytes, app_limited, rtt);
     }
 
@@ -125,9 +142,9 @@ impl Controller for Closable {
         is_persistent: bool,
         lost_bytes: u64,
     ) {
-        self.lost += lost_bytes;
-        let sparse = lost_bytes > 0 && self.lost <= self.acknowledged / SPARSE + STRAY;
-        if is_persistent || self.queued || !sparse {
+        // Noted in any case.
+        let congested = self.judge.congested(lost_bytes);
+        if is_persistent || congested {
             self.inner.on_congestion_event(now, sent, is_persistent, lost_bytes);
         }
     }
@@ -151,7 +168,7 @@ impl Controller for Closable {
             inner: self.inner.clone_box(),
             closes: Arc::clone(&self.closes),
             endpoint_closes: Arc::clone(&self.endpoint_closes),
-            ..*self
+            judge: self.judge,
         })
     }
 
@@ -171,44 +188,45 @@ mod tests {
     const MTU: u64 = 1452;
     const WINDOW: u64 = 1 << 20;
 
-    fn controller() -> Box<dyn Controller> {
-        Arc::new(ClosableCubic::new(WINDOW, Arc::default())).build(Instant::now(), MTU as u16)
-    }
+    const PATH: Duration = Duration::from_millis(40);
 
-    /// Acknowledges `bytes` in full packets at this round trip time.
-    fn acknowledge(controller: &mut dyn Controller, bytes: u64, rtt: &RttEstimator) {
-        let now = Instant::now();
-        for _ in 0..bytes / MTU {
-            controller.on_ack(now, now, MTU, false, rtt);
-        }
+    #[test]
+    fn growth_slows_down_at_a_queue() {
+        let mut judge = Judge::default();
+        assert_eq!(judge.growth(MTU, WINDOW, PATH + NOISE, PATH), MTU);
+        let queued = judge.growth(MTU, WINDOW, PATH * 3 / 2, PATH);
+        assert!(queued > 0 && queued < MTU / 20);
+        let (busy, near) = (Duration::from_millis(1), Duration::from_micros(80));
+        assert_eq!(judge.growth(MTU, WINDOW, busy, near), MTU, "a busy machine is no queue");
     }
 
     #[test]
-    fn a_window_doubles_in_a_round_trip_without_a_queue() {
-        let mut controller = controller();
-        acknowledge(&mut *controller, WINDOW, &RttEstimator::new(Duration::from_millis(40)));
-        assert!(controller.window() > 2 * WINDOW - 2 * MTU);
-    }
-
-    #[test]
-    fn sparse_loss_leaves_the_window_and_heavy_loss_does_not() {
-        let mut controller = controller();
-        let rtt = RttEstimator::new(Duration::from_millis(40));
-        for _ in 0..20 {
-            acknowledge(&mut *controller, 100 * MTU, &rtt);
-            let before = controller.window();
-            controller.on_congestion_event(Instant::now(), Instant::now(), false, MTU);
-            assert_eq!(controller.window(), before, "1 %");
+    fn sparse_loss_is_noise_and_heavy_loss_is_not() {
+        let mut judge = Judge::default();
+        for _ in 0..100 {
+            judge.growth(100 * MTU, WINDOW, PATH, PATH);
+            assert!(!judge.congested(MTU), "1 %");
         }
-        let before = controller.window();
-        controller.on_congestion_event(Instant::now(), Instant::now(), false, WINDOW / 10);
-        assert!(controller.window() < before);
+        assert!(judge.congested(WINDOW / 10));
+        let mut judge = Judge::default();
+        let mut answered = 0;
+        for _ in 0..100 {
+            judge.growth(100 * MTU, WINDOW, PATH, PATH);
+            answered += u32::from(judge.congested(4 * MTU));
+        }
+        assert!(answered > 90, "4 %: {answered}");
+        let mut judge = Judge::default();
+        judge.growth(100 * MTU, WINDOW, 2 * PATH, PATH);
+        assert!(judge.congested(MTU), "a queue and a loss");
     }
 
     #[test]
     fn marks_and_persistent_congestion_count_always() {
         for (persistent, lost) in [(false, 0), (true, MTU)] {
-            let mut controller = controller();
+            let cubic = Arc::new(ClosableCubic::new(WINDOW, Arc::default()));
+            let mut controller = cubic.build(Instant::now(), MTU as u16);
+            controller.on_congestion_event(Instant::now(), Instant::now(), false, MTU);
+            assert_eq!(controller.window(), WINDOW, "one stray packet");
             controller.on_congestion_event(Instant::now(), Instant::now(), persistent, lost);
             assert!(controller.window() < WINDOW);
         }
