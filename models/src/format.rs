@@ -236,7 +236,7 @@ impl Format {
 const LEAST_WEIGHT: u32 = 12;
 
 /// Fractional bits of an exponential before it is truncated.
-const EXP_SCALE: u32 = 38;
+const EXP_SCALE: u32 = 26;
 
 fn at_most(what: &str, width: u32, limit: u32) -> Result<(), Error> {
     if width <= limit {
@@ -326,26 +326,27 @@ fn softmax(
         // Powers lie in (2^-(high - low), 1].
         (Shift::Public((high.ceil() as i64) << SCORE), 1.0)
     } else {
-        // In powers of two, as indices of the window [-2^(n-1), 2^(n-1)).
-        let k = format.score.0 - SCORE;
+        // Every threshold costs bits a score: with many tokens half as many do, in units of two powers.
+        let span = if arch.tokens() > 127 { 2 } else { 1 };
+        // In units, as indices of the window [-2^(n-1), 2^(n-1)).
+        let k = format.score.0 - SCORE - (span - 1);
         if k > 10 {
             return Err(Error::Calibration(format!(
-                "layer {layer}: scores up to {scores:.0} powers of two; up to 128 are possible \
-                 (train with a z-loss)"
+                "layer {layer}: scores up to {scores:.0} powers of two; up to {} are possible (train with a \
+                 z-loss)",
+                span << 7
             )));
         }
         let half = f64::from(1u32 << (k - 1));
-        let index = |x: f64| (x.floor() + half).clamp(1.0, 2.0 * half - 1.0) as u32;
-        // Every threshold costs a bit a score: with many tokens half as many do.
-        let step = if arch.tokens() > 127 { 2 } else { 1 };
-        let thresholds = MaxFormat::covering(k, index(low - 1.0), index(high + 4.0), step);
-        (Shift::Coarse(thresholds), 2.0)
+        let unit = f64::from(span);
+        let index = |x: f64| ((x / unit).floor() + half).clamp(1.0, 2.0 * half - 1.0) as u32;
+        let thresholds = MaxFormat::covering(k, index(low - 1.0), index(high + 4.0), 1);
+        (Shift::Coarse(thresholds), unit.exp2())
     };
     let smallest = match public {
         true => f64::from(sums.min) * (low - high.ceil()).exp2(),
-        // The largest power of a row is at least 2^-step.
-        false if arch.tokens() > 127 => 0.25,
-        false => 0.5,
+        // The largest power of a row is at least one unit below 1.
+        false => 1.0 / scale_up,
     };
     let largest = (scale_up * f64::from(sums.max) * 4.0).min(scale_up * arch.tokens() as f64 + 1.0);
     let unnormalised = cal.range(layer, "softmax.unnormalised")?.size() * scale_up;

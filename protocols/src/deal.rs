@@ -129,6 +129,18 @@ impl<'a> Dealing<'a> {
         sum
     }
 
+    /// The mask of a [`Draw::Mask`] of bits, packed as the parties open it with `Run::open_bits`.
+    pub fn mask_bits(&self, draw: usize) -> Vec<u8> {
+        let Draw::Mask { count, width: 1 } = self.draws[draw] else {
+            panic!("draw {draw} of node {} is not a mask of bits", self.node)
+        };
+        let id = stream_id(self.node, draw);
+        let [mut bits, other] = [Role::Server, Role::Client]
+            .map(|role| self.seed(role).stream(id).bytes(count.div_ceil(8)));
+        bits.iter_mut().zip(other).for_each(|(b, o)| *b ^= o);
+        bits
+    }
+
     /// Deals additive shares of `values` into a [`Draw::Value`].
     pub fn give(&mut self, draw: usize, values: &[u64]) {
         if let Draw::Value { count, .. } = self.draws[draw] {

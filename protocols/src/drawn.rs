@@ -38,6 +38,11 @@ impl<'a> Packed<'a> {
         Self { bytes, count, width }
     }
 
+    /// The bytes as they lie; the last one may hold bits that are no word's.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Words `at..at + out.len()`; `at` is a multiple of 8.
     pub fn unpack(&self, at: usize, out: &mut [u64]) {
         assert!(at.is_multiple_of(8) && at + out.len() <= self.count, "words from {at}");

@@ -1,259 +1,21 @@
 //! A party: walks the plan's levels with its share of everything.
 
-use std::sync::Arc;
+mod run;
 
 use sotto_net::Link;
-use sotto_ring::{mask, pack};
+use sotto_ring::mask;
 
 use crate::{
     batch::Staged,
-    drawn::{Drawn, Draws, Map, Packed, View},
+    drawn::Packed,
     error::Error,
-    gate::{Draw, Exchange, To},
+    gate::{Exchange, To},
     plan::{Plan, Step, Traffic},
     spec::{Role, Spec, Wire},
     weights::Weights,
 };
-
-/// What a party holds of a wire. No `Debug`: shares are secret.
-#[derive(Clone)]
-pub enum Value {
-    /// Its additive part.
-    Share(Vec<u64>),
-    /// The opened words `c`, and this party's part of the mask, packed (empty for a derived opening).
-    Opened(Vec<u64>, Vec<u8>),
-    /// The public factors of a form; `None` is the constant 1.
-    Form(Vec<Option<Factor>>),
-}
-
-/// A public factor: words that several factors of a form may share, and how it follows from them.
-#[derive(Clone)]
-pub struct Factor {
-    words: Arc<Vec<u64>>,
-    map: Map,
-}
-
-impl Factor {
-    pub(crate) fn new(words: &Arc<Vec<u64>>, map: Map) -> Self {
-        Self { words: Arc::clone(words), map }
-    }
-
-    pub(crate) fn view(&self) -> View<'_> {
-        View { words: &self.words, map: self.map }
-    }
-
-    /// The factor of every element.
-    pub fn to_words(&self) -> Vec<u64> {
-        self.view().to_words()
-    }
-}
-
-/// A party's view of a gate before the input is known.
-pub struct Prepare<'a> {
-    /// Which party.
-    pub role: Role,
-    /// Its weights.
-    pub weights: &'a Weights,
-    pub(crate) draws: Draws<'a>,
-    pub(crate) prepared: Vec<(usize, Vec<u64>)>,
-}
-
-impl Prepare<'_> {
-    /// This party's words of draw `draw`.
-    pub fn words(&self, draw: usize) -> Vec<u64> {
-        self.draws.words(draw)
-    }
-
-    /// Puts `words` in the place of draw `draw`.
-    pub fn replace(&mut self, draw: usize, words: Vec<u64>) {
-        self.prepared.push((draw, words));
-    }
-}
-
-struct Outgoing {
-    exchange: Exchange,
-    words: Vec<u64>,
-}
-
-enum Output {
-    New(Value),
-    /// The words of an input, which stay as they are.
-    Input(usize),
-}
-
-/// A party's view of one call of a gate.
-pub struct Run<'a> {
-    role: Role,
-    inputs: Vec<&'a Value>,
-    drawn: &'a mut [Drawn],
-    corrections: &'a [u8],
-    draws: &'a [Draw],
-    opened: Vec<Vec<u64>>,
-    kept: Vec<Vec<u64>>,
-    queue: Vec<Outgoing>,
-    payload: &'a mut Vec<u8>,
-    outputs: Vec<Output>,
-    weights: &'a Weights,
-}
-
-impl<'a> Run<'a> {
-    /// Which party this is.
-    pub fn role(&self) -> Role {
-        self.role
-    }
-
-    /// True at the party that adds public constants to shares.
-    pub fn is_server(&self) -> bool {
-        self.role == Role::Server
-    }
-
-    /// This party's part of the shared input `i`.
-    pub fn share(&self, i: usize) -> &'a [u64] {
-        match self.inputs[i] {
-            Value::Share(w) => w,
-            _ => panic!("input {i} is not a share"),
-        }
-    }
-
-    /// The opened words of input `i`.
-    pub fn public(&self, i: usize) -> &'a [u64] {
-        match self.inputs[i] {
-            Value::Opened(w, _) => w,
-            _ => panic!("input {i} is not opened"),
-        }
-    }
-
-    /// This party's part of the mask of the opened input `i`, which has `width` bits.
-    pub fn own_mask(&self, i: usize, width: u32) -> Packed<'a> {
-        match self.inputs[i] {
-            Value::Opened(c, r) => Packed::new(r, c.len(), width),
-            _ => panic!("input {i} is not opened"),
-        }
-    }
-
-    /// What this party holds of input `i`.
-    pub fn value(&self, i: usize) -> &'a Value {
-        self.inputs[i]
-    }
-
-    fn all_draws(&self) -> Draws<'_> {
-        Draws { drawn: self.drawn, corrections: self.corrections, draws: self.draws }
-    }
-
-    /// This party's words of draw `draw`, still packed.
-    pub fn packed(&self, draw: usize) -> Packed<'_> {
-        self.all_draws().packed(draw)
-    }
-
-    /// This party's words of draw `draw`.
-    pub fn words(&self, draw: usize) -> Vec<u64> {
-        self.all_draws().words(draw)
-    }
-
-    /// This party's one-hot bits of draw `draw`.
-    pub fn bits(&self, draw: usize) -> &[u8] {
-        self.all_draws().bits(draw)
-    }
-
-    /// Takes this party's words of draw `draw`, which is not needed again.
-    pub fn take_words(&mut self, draw: usize) -> Vec<u64> {
-        match std::mem::replace(&mut self.drawn[draw], Drawn::Absent) {
-            Drawn::Words(words) => words,
-            packed => {
-                self.drawn[draw] = packed;
-                self.words(draw)
-            }
-        }
-    }
-
-    /// Takes the packed words of a mask that this party drew, which is not opened under again.
-    pub fn take_mask(&mut self, draw: usize) -> Vec<u8> {
-        match std::mem::replace(&mut self.drawn[draw], Drawn::Absent) {
-            Drawn::Seeded(bytes) => bytes,
-            _ => panic!("draw {draw} is not a mask"),
-        }
-    }
-
-    /// The party's weights.
-    pub fn weights(&self) -> &'a Weights {
-        self.weights
-    }
-
-    /// Opens `words` to both under the mask `draw`: adds this party's part of the mask and
-    /// reduces to the opened width. The only way in which words derived from a share leave a party.
-    pub fn open(&mut self, mut words: Vec<u64>, draw: usize) {
-        let Draw::Mask { count, width } = self.draws[draw] else {
-            panic!("draw {draw} is not a mask of both parties")
-        };
-        assert_eq!(words.len(), count, "opening {} of {count}", words.len());
-        let m = mask(width);
-        let all = Draws { drawn: self.drawn, corrections: self.corrections, draws: self.draws };
-        all.packed(draw).zip(&mut words, |words, masks| {
-            for (w, r) in words.iter_mut().zip(masks) {
-                *w = w.wrapping_add(*r) & m;
-            }
-            pack::pack(words, width, self.payload);
-        });
-        let exchange = Exchange { count, width, to: To::Both };
-        self.queue.push(Outgoing { exchange, words });
-    }
-
-    /// Opens `words` to the server alone, under the client's mask `draw`: the server receives
-    /// `x - A`.
-    pub fn open_to_server(&mut self, mut words: Vec<u64>, draw: usize) {
-        let Draw::ClientMask { count, width } = self.draws[draw] else {
-            panic!("draw {draw} is not a mask of the client")
-        };
-        assert_eq!(words.len(), count, "opening {} of {count}", words.len());
-        let m = mask(width);
-        if self.role == Role::Client {
-            let all = Draws { drawn: self.drawn, corrections: self.corrections, draws: self.draws };
-            all.packed(draw).zip(&mut words, |words, masks| {
-                for (w, r) in words.iter_mut().zip(masks) {
-                    *w = w.wrapping_sub(*r) & m;
-                }
-                pack::pack(words, width, self.payload);
-            });
-        }
-        let exchange = Exchange { count, width, to: To::Server };
-        self.queue.push(Outgoing { exchange, words });
-    }
-
-    /// Reveals a shared value to the client: the promised result, nothing else.
-    pub fn reveal_to_client(&mut self, words: Vec<u64>, width: u32) {
-        if self.role == Role::Server {
-            pack::pack(&words, width, self.payload);
-        }
-        let exchange = Exchange { count: words.len(), width, to: To::Client };
-        self.queue.push(Outgoing { exchange, words });
-    }
-
-    /// What the previous round opened, in the order in which it was queued; empty at a party that
-    /// does not learn it.
-    pub fn opened(&mut self, i: usize) -> Vec<u64> {
-        std::mem::take(&mut self.opened[i])
-    }
-
-    /// Keeps words for the gate's next call.
-    pub fn keep(&mut self, words: Vec<u64>) {
-        self.kept.push(words);
-    }
-
-    /// Words kept by the previous call.
-    pub fn kept(&mut self, i: usize) -> Vec<u64> {
-        std::mem::take(&mut self.kept[i])
-    }
-
-    /// Writes the next output.
-    pub fn output(&mut self, value: Value) {
-        self.outputs.push(Output::New(value));
-    }
-
-    /// Writes input `i`, as it is, as the next output: moved where nobody reads the input again.
-    pub fn output_input(&mut self, i: usize) {
-        self.outputs.push(Output::Input(i));
-    }
-}
+use run::{Content, Outgoing, Output};
+pub use run::{Factor, Prepare, Run, Value};
 
 /// How far an evaluation is, for an observer with a clock; says nothing that the plan does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -454,21 +216,13 @@ impl Party<'_> {
         traffic.from_client += client as u64;
         traffic.flights += u64::from(sent + expected > 0);
         let mut rest = &received[..];
-        for (node, mut o) in queue {
-            if sends(self.role.peer(), o.exchange.to) {
+        for (node, o) in queue {
+            let theirs = sends(self.role.peer(), o.exchange.to).then(|| {
                 let (head, tail) = rest.split_at(o.exchange.bytes());
                 rest = tail;
-                let Exchange { count, width, .. } = o.exchange;
-                let m = mask(width);
-                Packed::new(head, count, width).zip(&mut o.words, |words, theirs| {
-                    for (w, t) in words.iter_mut().zip(theirs) {
-                        *w = w.wrapping_add(*t) & m;
-                    }
-                });
-            } else {
-                o.words = Vec::new();
-            }
-            pending[node].get_or_insert_default().opened.push(o.words);
+                head
+            });
+            pending[node].get_or_insert_default().opened.push(joined(o, theirs));
         }
         observe(Event::Opened(level));
         Ok(())
@@ -477,8 +231,28 @@ impl Party<'_> {
 
 #[derive(Default)]
 struct Pending {
-    opened: Vec<Vec<u64>>,
+    opened: Vec<Content>,
     kept: Vec<Vec<u64>>,
+}
+
+/// What is open once the peer's packed part has arrived; nothing where it sends none.
+fn joined(own: Outgoing, theirs: Option<&[u8]>) -> Content {
+    let Outgoing { exchange: Exchange { count, width, .. }, mut content } = own;
+    match (&mut content, theirs) {
+        (Content::Words(words), Some(theirs)) => {
+            let m = mask(width);
+            Packed::new(theirs, count, width).zip(words, |words, theirs| {
+                for (w, t) in words.iter_mut().zip(theirs) {
+                    *w = w.wrapping_add(*t) & m;
+                }
+            });
+        }
+        (Content::Bits(bits), Some(theirs)) => {
+            bits.iter_mut().zip(theirs).for_each(|(b, t)| *b ^= t);
+        }
+        (_, None) => content = Content::Words(Vec::new()),
+    }
+    content
 }
 
 fn signed_output(spec: &Spec, value: Option<&Value>) -> Vec<i64> {

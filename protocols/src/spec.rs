@@ -77,15 +77,22 @@ pub struct Term {
     pub public: bool,
     /// Has a dealer-known factor other than 1.
     pub known: bool,
+    /// The dealer-known factor is a multiple of `2^shift`: its shares need as many bits less.
+    pub shift: u32,
 }
 
 impl Term {
     /// A public value.
-    pub const PUBLIC: Term = Term { public: true, known: false };
+    pub const PUBLIC: Term = Term { public: true, known: false, shift: 0 };
     /// A dealer-known value.
-    pub const KNOWN: Term = Term { public: false, known: true };
+    pub const KNOWN: Term = Term { public: false, known: true, shift: 0 };
     /// Their product.
-    pub const BOTH: Term = Term { public: true, known: true };
+    pub const BOTH: Term = Term { public: true, known: true, shift: 0 };
+
+    /// The same with a dealer-known factor that is a multiple of `2^shift`.
+    pub const fn multiple_of(self, shift: u32) -> Term {
+        Term { shift, ..self }
+    }
 }
 
 /// Shape, scale and kind of a wire; all public.

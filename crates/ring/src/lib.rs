@@ -6,6 +6,7 @@
 //!
 //! Kernels are chosen at run time; every one has a portable twin and gives the same result.
 
+pub mod digest;
 pub mod gemm;
 pub mod pack;
 pub mod prefix;

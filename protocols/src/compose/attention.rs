@@ -16,12 +16,13 @@
 use crate::{
     compose::row_max::MaxFormat,
     functions::{Function, Window},
+    gates::exp::ExpFormat,
     plan::Trace,
     spec::Wire,
 };
 
 /// Top of the exponent's window.
-const TOP_POWERS: u64 = 2;
+const TOP_POWERS: u32 = 2;
 
 /// How the row maximum of a softmax is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,22 +93,23 @@ impl Trace {
     ) -> Wire {
         let s = self.scores(q, k, scores);
         let (n, f) = scores.score;
-        // The window of the exponent is [2 - 2^(n - f), 2): the coarse maximum leaves
-        // at most 2^1 below it.
-        let window = (1u64 << n) - (TOP_POWERS << f);
-        let t = match shift {
+        // The window of the exponent is [2 - 2^(n - f), 2).
+        let window = (1u64 << n) - (u64::from(TOP_POWERS) << f);
+        let (t, exp) = match shift {
             Shift::Public(m) => {
                 let s = self.add_constant(s, -m);
-                self.open(s, n, window)
+                (self.open(s, n, window), ExpFormat { span: 1, top: TOP_POWERS, head: 14 })
             }
             Shift::Coarse(format) => {
                 let s = self.open(s, n, 1 << (n - 1));
                 let m = self.coarse_max(s, format);
                 let m = self.open(m, n, 0);
-                self.opened_difference(s, m, window)
+                let top = format.unit_powers(n, f);
+                let exp = ExpFormat { span: top, top, head: 15 - top };
+                (self.opened_difference(s, m, window), exp)
             }
         };
-        let e = self.exp2(t);
+        let e = self.exp2_below(t, exp);
         let lifted = divide.product_width + self.spec(e).scale - divide.weight_scale;
         let e = self.lift(e, lifted);
         let e = self.truncate_to(e, divide.weight_scale);

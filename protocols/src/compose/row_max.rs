@@ -1,22 +1,23 @@
 //! Coarse row maximum by counting thresholds, three or four flights and independent of the row's length.
 //!
 //! Softmax is shift invariant, so the maximum is needed only to within a unit. Of the opened scores the
-//! parties have XOR shares of `[v >= t_k]` for public thresholds (flight 1 makes them arithmetic, mod the
-//! row's length), sum them over the row, open the counts (flight 2) and test them for zero. The number of non-zero
-//! counts is the index of the highest threshold reached; it is opened masked as part of the score's
-//! difference (flight 3). Counts of up to 7 bits are tested through a dealt table, wider ones at the
-//! price of one more flight through a one-hot.
+//! parties have XOR shares of `[v >= t_k]` for public thresholds. Flight 1 opens them masked. In short rows they are
+//! made arithmetic, mod the row's length, and summed over the row; flight 2 opens the counts, which a dealt table
+//! tests for zero. In long rows flights 2 and 3 open which parts of a digest of the row's bits are not zero, and
+//! how many ([`crate::gates::row_digest`]); again a dealt table tests the latter. The number of
+//! thresholds that something reaches is the index of the highest one; it is opened masked as part of the score's
+//! difference (the last flight).
 //!
 //! With thresholds `t_1, t_1 + s, ..` in units of `2^(n-k)` of the opened score, the result `m` satisfies
 //! `-s <= max - m < 1` units as long as the maximum lies in `[t_1, t_K + s)`; below, `m` is the lowest
-//! threshold less one; above, `max - m` grows. Source: PROTOCOLS 1.10 (our assembly: the counts replace a
-//! tree of comparisons).
+//! threshold less one; above, `max - m` grows. Source: PROTOCOLS 1.10 (our assembly: counts or digests replace
+//! a tree of comparisons).
 //!
-//! Cost beside the flights: `K` bits an element, `K` counts and one word a row, each way.
+//! Cost beside the flights: `K` bits an element, `K` counts, or 15 `K` bits and `K` words, and one word a row, each way.
 
-use crate::{plan::Trace, spec::Wire};
+use crate::{gates::row_digest::PARTS, plan::Trace, spec::Wire};
 
-/// Widest count that is tested through a dealt table.
+/// Bits of the longest row whose count is tested through a dealt table.
 const TABLE_WIDTH: u32 = 7;
 
 /// Thresholds of a coarse maximum, in units of the opened score's top bits.
@@ -43,6 +44,12 @@ impl MaxFormat {
         Self { k, thresholds }
     }
 
+    /// Powers of two of one unit of scores opened at `width` bits of which `scale` are fractional: the maximum
+    /// is above the result by less.
+    pub fn unit_powers(&self, width: u32, scale: u32) -> u32 {
+        1 << (width - self.k - scale)
+    }
+
     /// Distance of two thresholds.
     pub fn step(&self) -> u32 {
         match self.thresholds[..] {
@@ -59,19 +66,22 @@ impl Trace {
         let (width, offset) = spec.opened();
         let row = *spec.shape.last().expect("a maximum over an axis");
         let unit = width - format.k;
-        let bits = self.thresholds(scores, format.k, &format.thresholds);
         let count_width = (usize::BITS - row.leading_zeros()).max(3);
-        let ones = self.lift(bits, count_width);
-        // (.., row, K): a sum over the row for each threshold.
-        let counts = self.sum_axis(ones, spec.shape.len() - 1);
-        let counts = self.open(counts, count_width, 0);
-        // The number is below 2^k, and shifted up by the unit: k bits are all that matter.
-        let reached = if count_width <= TABLE_WIDTH {
-            self.non_zero_share(counts, format.k)
+        let counts = if count_width <= TABLE_WIDTH {
+            let bits = self.thresholds(scores, format.k, &format.thresholds);
+            let ones = self.lift(bits, count_width);
+            // (.., row, K): a sum over the row for each threshold.
+            let counts = self.sum_axis(ones, spec.shape.len() - 1);
+            self.open(counts, count_width, 0)
         } else {
-            let bits = self.non_zero(counts);
-            self.lift(bits, format.k)
+            let parts = self.row_digest(scores, format.k, &format.thresholds);
+            let width = PARTS.ilog2() + 1;
+            let ones = self.lift(parts, width);
+            let counts = self.sum_last(ones);
+            self.open(counts, width, 0)
         };
+        // The number is below 2^k, and shifted up by the unit: k bits are all that matter.
+        let reached = self.non_zero_share(counts, format.k);
         let number = self.sum_last(reached);
         let number = self.rescale(number, spec.scale);
         // m = t_1 + (number - 1) s + s - 1, in units, less the window's offset.
@@ -95,8 +105,8 @@ mod tests {
 
     #[test]
     fn within_the_window_in_its_flights() {
-        for step in [1, 2] {
-            let (rows, n) = (120, if step == 1 { 33 } else { 140 });
+        for (step, n) in [(1, 33), (2, 33), (1, 140)] {
+            let rows = 120;
             let mut bench = Bench::new(50 + u64::from(step));
             let mut t = Trace::new();
             let x = t.input(&[rows, n], 30, 10);

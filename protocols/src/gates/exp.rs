@@ -1,21 +1,25 @@
 //! Exponential in base 2 of an opened value, one flight after the opening.
 //!
-//! Shapes: the input's. Scale of the result: `HEAD + 2 FRACTION` bits. Error: relative `2^-11.5` at most
-//! from the two fraction factors, absolute `2^-HEAD-1` from the table; arguments far below the
-//! window's top give 0.
+//! Shapes: the input's. Scale of the result: `head + FRACTION + span - 1` bits. Error: relative `2^-11.5` at most from the
+//! two fraction factors, absolute `2^-head + 2^(span - head - 1)` from the opened word and the table; arguments
+//! far below the window's top give 0. The lowest piece of the window must not be reached.
 //!
-//! `c = t + r` is open (10 fractional bits, the rest integer). `2^t = 2^cl 2^-rl 2^(ch - rh)`: exponents
-//! add, so no borrow needs a correction. The integer part is looked up through a one-hot on the high
-//! bits as in [`super::lookup`]; the parties open `s T[h] + a`. With `rho = 2^-rl`, known to the
-//! dealer, `2^t = 2^cl (s rho) (v^ - a)` is a form of three terms. `log2 e` is folded into the
-//! query's weights by their owner.
+//! `c = t + r` is open and cut into `k` high and the low bits, which span `span` powers: 1, or 2 where a shorter one-hot
+//! is worth it. `2^t = 2^cl 2^-rl 2^(ch - rh)`: exponents add, so no borrow needs a correction. The high
+//! part is looked up through a one-hot as in [`super::lookup`], times the public `2^cl`; the parties open
+//! `A = s T[h] 2^cl` under a mask `a`. With `rho = 2^-rl`, known to the dealer, `2^t = s rho (A^ - a)` is a
+//! form of three terms. `log2 e` is folded into the query's weights by their owner.
 //!
-//! Cost: one flight, `width` bits each way; `2^k` bits of correction an element, three words
-//! more when lifted. Security: as [`super::lookup`]. Source: PROTOCOLS 1.9.
+//! Cost: one flight, `width` bits each way; `2^k` bits of correction an element, three words, one of them
+//! shorter, more when lifted. Security: as [`super::lookup`]. Source: PROTOCOLS 1.9; there `2^cl` is
+//! multiplied after the opening, whose ring would have to hold its bits, too.
 
-use std::sync::Arc;
+use std::{f64::consts, sync::Arc};
 
-use sotto_ring::select::{Table, masked_sums};
+use sotto_ring::{
+    mask,
+    select::{Table, masked_sums},
+};
 
 use crate::{
     deal::{Dealing, Known},
@@ -28,13 +32,23 @@ use crate::{
     spec::{Kind, Spec, Term, Wire},
 };
 
-/// Fractional bits of the table of integer powers.
-const HEAD: u32 = 14;
-/// Fractional bits of each of the two fraction factors.
+/// Fractional bits of the two fraction factors: of `rho` for a span of 1, one more for 2.
 const FRACTION: u32 = 12;
 
+/// Precision of an exponential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpFormat {
+    /// Powers of two that the low bits span: 1 or 2.
+    pub span: u32,
+    /// Arguments are below this: a result of `2^top` does not fit.
+    pub top: u32,
+    /// Fractional bits of the opened power.
+    pub head: u32,
+}
+
 struct Exp {
-    lo: u32,
+    format: ExpFormat,
+    scale: u32,
     k: u32,
     offset: u64,
     /// Opened width of the looked-up power.
@@ -47,8 +61,8 @@ impl std::fmt::Debug for Exp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "Exp {{ lo: {}, k: {}, offset: {}, width: {}, output: {:?} }}",
-            self.lo, self.k, self.offset, self.width, self.output
+            "Exp {{ {:?}, scale: {}, k: {}, offset: {}, width: {}, output: {:?} }}",
+            self.format, self.scale, self.k, self.offset, self.width, self.output
         )
     }
 }
@@ -56,29 +70,45 @@ impl std::fmt::Debug for Exp {
 impl Trace {
     /// `2^x` of an opened value, as a form; the window's top bounds the result.
     pub fn exp2(&mut self, x: Wire) -> Wire {
+        let spec = self.spec(x);
+        let (bits, offset) = spec.opened();
+        let top = (((1u64 << bits) - offset) >> spec.scale) as u32;
+        self.exp2_below(x, ExpFormat { span: 1, top, head: 14 })
+    }
+
+    /// `2^x` of an opened value below `format.top`, as a form.
+    pub fn exp2_below(&mut self, x: Wire, format: ExpFormat) -> Wire {
         let spec = self.spec(x).clone();
         let (bits, offset) = spec.opened();
-        let lo = spec.scale;
+        let ExpFormat { span, top, head } = format;
+        assert!(span == 1 || span == 2, "the low bits span 1 or 2 powers, not {span}");
+        let lo = spec.scale + span - 1;
         let k = bits - lo;
-        assert!((3..=10).contains(&k), "exp2 needs 3 to 10 integer bits, has {k}");
-        assert_eq!(offset & sotto_ring::mask(lo), 0, "the window starts at an integer");
-        let first = -((offset >> lo) as i64);
+        assert!((3..=10).contains(&k), "exp2 needs 3 to 10 high bits, has {k}");
+        assert_eq!(offset & mask(lo), 0, "the window starts at a piece");
+        let first = -((offset >> spec.scale) as i64);
+        let width = signed_width((1 << (top + span + head)) + 1);
+        assert!(width <= 32 - FRACTION, "powers below 2^{top} to {head} bits do not fit the table");
+        // The table has the bits that the ring of 32 bits leaves after the truncation.
+        let table_scale = i64::from(head + 32 - width - FRACTION);
         let powers: Vec<i32> = (0..1i64 << k)
             .map(|h| {
                 // A borrow of the last piece wraps to index 0; its true power is the top's.
-                let e = if h == 0 { first + (1 << k) } else { first + h };
-                let power = ((e + i64::from(HEAD)) as f64).exp2().round();
-                power as i32
+                let h = if h == 0 { 1 << k } else { h };
+                // Beyond the top only what is garbage anyhow.
+                let e = (first + h * i64::from(span)).min(i64::from(top + span) - 1);
+                ((e + table_scale) as f64).exp2().round() as i32
             })
             .collect();
-        let width = signed_width(powers.iter().map(|&p| p as u64).max().unwrap_or(0));
         let output = Spec {
             shape: spec.shape,
-            scale: HEAD + 2 * FRACTION,
-            kind: Kind::Form { terms: vec![Term::BOTH; 3] },
+            scale: head + FRACTION + span - 1,
+            kind: Kind::Form {
+                terms: vec![Term::BOTH, Term::KNOWN, Term::BOTH.multiple_of(width)],
+            },
         };
         let table = Table::new(k, &powers);
-        self.add(Exp { lo, k, offset, width, table, output }, &[x])
+        self.add(Exp { format, scale: spec.scale, k, offset, width, table, output }, &[x])
     }
 }
 
@@ -87,14 +117,36 @@ impl Exp {
         self.output.count()
     }
 
-    /// `2^(+-low / 2^lo)` in fixed point.
-    fn fraction(&self, low: u64, sign: f64) -> u64 {
-        let exponent = sign * low as f64 / f64::from(self.lo).exp2();
-        (exponent.exp2() * f64::from(FRACTION).exp2()).round() as u64
+    fn lo(&self) -> u32 {
+        self.scale + self.format.span - 1
     }
 
-    fn fractions(&self, sign: f64) -> Vec<u64> {
-        (0..1 << self.lo).map(|low| self.fraction(low, sign)).collect()
+    /// Bits that are dropped before the opening, in the ring of 32 bits.
+    fn shift(&self) -> u32 {
+        32 - self.width
+    }
+
+    /// `2^(sign low / 2^scale)` to `bits` fractional bits. The same on every machine, and without a table: the
+    /// dealer's masks must not address memory.
+    fn fraction(&self, low: u64, sign: f64, bits: u32) -> u64 {
+        let unit = f64::from(self.lo()).exp2();
+        let x = sign * (low as f64 / unit - 0.5) * consts::LN_2;
+        // Around the middle: the eighth term is below 2^-25.
+        let series = (1..=7).rev().fold(1.0, |sum, i| 1.0 + sum * x / f64::from(i));
+        let root = if sign > 0.0 { consts::SQRT_2 } else { consts::FRAC_1_SQRT_2 };
+        let y = series * root;
+        let power = if self.format.span == 2 { y * y } else { y };
+        (power * (1u64 << bits) as f64 + 0.5) as u64
+    }
+
+    /// `2^cl` for every low part.
+    fn ups(&self) -> Vec<u64> {
+        (0..1 << self.lo()).map(|low| self.fraction(low, 1.0, FRACTION)).collect()
+    }
+
+    /// `2^-rl`.
+    fn down(&self, low: u64) -> u64 {
+        self.fraction(low, -1.0, FRACTION + self.format.span - 1)
     }
 }
 
@@ -122,62 +174,62 @@ impl Gate for Exp {
     }
 
     fn deal(&self, dealing: &mut Dealing<'_>) {
-        let (lo, n) = (self.lo, self.width);
+        let (lo, n) = (self.lo(), self.width);
         let r = dealing.input_mask(0);
         let high: Vec<u64> = r.iter().map(|r| r >> lo).collect();
         let signs = dealing.give_one_hot(0, &high);
         let alpha = dealing.mask(1);
-        let low = sotto_ring::mask(lo);
-        let mut terms: [Vec<u64>; 3] = Default::default();
-        for ((&s, &r), &a) in signs.iter().zip(r).zip(&alpha) {
-            // Computed, not tabulated: the mask must not address memory.
-            let rho = s.wrapping_mul(self.fraction(r & low, -1.0));
-            terms[0].push(rho);
-            terms[1].push(rho.wrapping_mul(a).wrapping_neg());
-            terms[2].push(rho.wrapping_mul((a >> (n - 1)) << n));
-        }
-        dealing.output(Known::Form(terms.map(Some).to_vec()));
+        let low = mask(lo);
+        let rho: Vec<u64> =
+            (signs.iter().zip(r)).map(|(s, r)| s.wrapping_mul(self.down(r & low))).collect();
+        let by_mask = rho.iter().zip(&alpha).map(|(p, &a)| p.wrapping_mul(a).wrapping_neg());
+        let by_mask = by_mask.collect();
+        let by_top = rho.iter().zip(&alpha).map(|(p, &a)| p.wrapping_mul((a >> (n - 1)) << n));
+        let by_top = by_top.collect();
+        dealing.output(Known::Form([rho, by_mask, by_top].map(Some).to_vec()));
     }
 
     fn run(&self, round: usize, run: &mut Run<'_>) {
-        let (lo, n) = (self.lo, self.width);
+        let (lo, n, shift) = (self.lo(), self.width, self.shift());
         let half = 1u64 << (n - 2);
-        let c = run.public(0);
         if round == 0 {
+            let c = run.public(0);
             let high: Vec<u64> = c.iter().map(|c| c >> lo).collect();
             let mut v = vec![0; c.len()];
             masked_sums(run.bits(0), &self.table, &high, &mut v);
-            let server = run.is_server();
-            for v in &mut v {
-                *v = if server { v.wrapping_add(half) } else { v.wrapping_neg() };
+            let (low, ups) = (mask(lo), self.ups());
+            // The server adds the truncation's 2^shift and the opening's offset.
+            let (sign, up, offset) = match run.is_server() {
+                true => (1, 1u64 << shift, half),
+                false => (u64::MAX, 0, 0),
+            };
+            for (v, c) in v.iter_mut().zip(c) {
+                let power = v.wrapping_mul(sign).wrapping_mul(ups[(c & low) as usize]);
+                *v = ((power.wrapping_add(up) & mask(32)) >> shift).wrapping_add(offset);
             }
             return run.open(v, 1);
         }
-        let v = run.opened(0);
-        let (low, fractions) = (sotto_ring::mask(lo), self.fractions(1.0));
-        let fraction: Vec<u64> = c.iter().map(|c| fractions[(c & low) as usize]).collect();
-        let times = |f: &dyn Fn(u64) -> u64| -> Vec<u64> {
-            let products = fraction.iter().zip(&v).map(|(p, &v)| p.wrapping_mul(f(v)));
-            products.collect()
-        };
-        let moved = times(&|v| v.wrapping_sub(half));
-        let wrap = times(&|v| 1 ^ (v >> (n - 1)));
-        let factor = |words| Some(Factor::new(&Arc::new(words), Map::Same));
-        run.output(Value::Form([moved, fraction, wrap].map(factor).to_vec()));
+        let v = Arc::new(run.opened(0));
+        run.output(Value::Form(vec![
+            Some(Factor::new(&v, Map::Minus(half))),
+            None,
+            Some(Factor::new(&v, Map::Wrap(n))),
+        ]));
     }
 
     fn simulate(&self, sim: &mut Simulation<'_>) {
-        let (lo, bits) = (self.lo, self.lo + self.k);
+        let (lo, bits, shift) = (self.lo(), self.lo() + self.k, self.shift());
         let r = sim.input_mask(0, bits);
-        let low = sotto_ring::mask(lo);
-        let values = sim.inputs[0].iter().zip(r).map(|(&x, r)| {
-            let c = (x as u64).wrapping_add(self.offset).wrapping_add(r) & sotto_ring::mask(bits);
-            let h = ((c >> lo).wrapping_sub(r >> lo) & sotto_ring::mask(self.k)) as usize;
-            let (up, down) = (self.fraction(c & low, 1.0), self.fraction(r & low, -1.0));
-            i64::from(self.table.value(h)) * (up * down) as i64
-        });
-        let values = values.collect();
-        sim.output(values);
+        let (low, ups) = (mask(lo), self.ups());
+        let mut out = Vec::with_capacity(r.len());
+        for (&x, r) in sim.inputs[0].iter().zip(r) {
+            let c = (x as u64).wrapping_add(self.offset).wrapping_add(r) & mask(bits);
+            let h = ((c >> lo).wrapping_sub(r >> lo) & mask(self.k)) as usize;
+            let power = i64::from(self.table.value(h)) * ups[(c & low) as usize] as i64;
+            let s = sim.coins.sign();
+            out.push(s * sim.coins.round(s * power, shift) * self.down(r & low) as i64);
+        }
+        sim.output(out);
     }
 }
 
@@ -188,26 +240,60 @@ mod tests {
 
     #[test]
     fn powers_of_two_within_the_bound() {
-        let mut bench = Bench::new(6);
-        let mut t = Trace::new();
-        let x = t.input(&[4000], 30, 10);
-        // The window is [-62, 2).
-        let c = t.open(x, 16, 62 << 10);
-        let y = t.exp2(c);
-        let y = t.lift(y, 58);
-        let y = t.reveal(y, 58);
-        let plan = t.finish(&[y]);
-        assert_eq!(plan.online().flights, 3);
-        let mut input: Vec<i64> =
-            (0..4000).map(|_| ((-20.0 + bench.unit() * 22.0) * 1024.0) as i64).collect();
-        input[0] = 2 * 1024 - 1;
-        input[1] = -62 * 1024 + 1024;
-        let result = bench.run_shared(&plan, Vec::new(), std::slice::from_ref(&input));
-        result.check_exact();
-        for (&x, &y) in input.iter().zip(&result.outputs[0]) {
-            let (truth, y) = ((x as f64 / 1024.0).exp2(), y as f64 / 38f64.exp2());
-            let error = (y - truth).abs();
-            assert!(error <= 3.5e-4 * truth + 6.2e-5, "2^{}: {error}", x as f64 / 1024.0);
+        let formats = [
+            ExpFormat { span: 1, top: 2, head: 14 },
+            ExpFormat { span: 1, top: 1, head: 14 },
+            ExpFormat { span: 2, top: 2, head: 13 },
+        ];
+        for (i, format) in formats.into_iter().enumerate() {
+            let mut bench = Bench::new(6 + i as u64);
+            let mut t = Trace::new();
+            let x = t.input(&[4000], 30, 10);
+            // The window is [-62, 2).
+            let c = t.open(x, 16, 62 << 10);
+            let y = t.exp2_below(c, format);
+            let scale = t.spec(y).scale;
+            let y = t.lift(y, 58);
+            let y = t.reveal(y, 58);
+            let plan = t.finish(&[y]);
+            assert_eq!(plan.online().flights, 3);
+            let top = f64::from(format.top);
+            let mut input: Vec<i64> =
+                (0..4000).map(|_| ((top - bench.unit() * 22.0) * 1024.0) as i64 - 1).collect();
+            input[0] = i64::from(format.top) * 1024 - 1;
+            // Above the lowest piece, whose index is the top's after a borrow.
+            input[1] = (i64::from(format.span) - 62) * 1024;
+            let result = bench.run_shared(&plan, Vec::new(), std::slice::from_ref(&input));
+            result.check_exact();
+            let head = f64::from(format.head);
+            let bound = (-head).exp2() + (f64::from(format.span) - head - 1.0).exp2();
+            for (&x, &y) in input.iter().zip(&result.outputs[0]) {
+                let x = x as f64 / 1024.0;
+                let error = (y as f64 / f64::from(scale).exp2() - x.exp2()).abs();
+                assert!(error <= 3.5e-4 * x.exp2() + bound, "{format:?}, 2^{x}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn fractions_are_those_of_the_definition() {
+        for span in [1, 2] {
+            let gate = Exp {
+                format: ExpFormat { span, top: 2, head: 13 },
+                scale: 10,
+                k: 6,
+                offset: 0,
+                width: 20,
+                table: Table::new(3, &[0; 8]),
+                output: Spec::share(&[1], 16, 26),
+            };
+            for low in 0..1u64 << gate.lo() {
+                for sign in [1.0, -1.0] {
+                    let truth = (sign * low as f64 / 1024.0).exp2() * 8192.0;
+                    let error = (gate.fraction(low, sign, 13) as f64 - truth).abs();
+                    assert!(error <= 0.51, "2^({sign} {low} / 1024): {error} units");
+                }
+            }
         }
     }
 }

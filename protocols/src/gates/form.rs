@@ -6,8 +6,12 @@
 //! deals shares of the dealer's factors and thereby turns a form into a share in any ring, with no
 //! flight; [`super::product`] does the same for products of forms.
 //!
-//! Cost of lifting: `width` bits of correction for each element and each dealer-known term.
-//! Security: nothing is sent; the shares that the dealer deals are uniform halves.
+//! A dealer-known factor that is a multiple of `2^s`, as that of every wrap is, is dealt as shares of its quotient
+//! mod `2^(width - s)`, which the parties shift up.
+//!
+//! Cost of lifting: `width - s` bits of correction for each element and each dealer-known term.
+//! Security: nothing is sent; the shares that the dealer deals are uniform halves, and so are their multiples
+//! among the multiples of `2^s`.
 
 use crate::{
     deal::{Dealing, Known},
@@ -19,11 +23,14 @@ use crate::{
     spec::{Kind, Spec, Term, Wire},
 };
 
-/// The terms of an opened value or form, seen in a ring of `width` bits.
+/// The terms of an opened value or form, seen in a ring of `width` bits. A term whose shift reaches `width`
+/// is zero there.
 pub(super) fn terms(spec: &Spec, width: u32) -> Vec<Term> {
     match &spec.kind {
         Kind::Opened { width: n, .. } if width <= *n => vec![Term::PUBLIC, Term::KNOWN],
-        Kind::Opened { .. } => vec![Term::PUBLIC, Term::KNOWN, Term::BOTH],
+        Kind::Opened { width: n, .. } => {
+            vec![Term::PUBLIC, Term::KNOWN, Term::BOTH.multiple_of(*n)]
+        }
         Kind::Form { terms } => terms.clone(),
         Kind::Share { .. } => panic!("a share has no public part: open it first"),
     }
@@ -86,6 +93,11 @@ impl Lift {
     fn terms(&self) -> Vec<Term> {
         terms(&self.input, self.width)
     }
+
+    /// Shares are dealt of this term's factor.
+    fn is_dealt(&self, term: &Term) -> bool {
+        term.known && term.shift < self.width
+    }
 }
 
 impl Gate for Lift {
@@ -99,8 +111,8 @@ impl Gate for Lift {
 
     fn draws(&self) -> Vec<Draw> {
         let (count, width) = (self.output.count(), self.width);
-        let known = self.terms().into_iter().filter(|t| t.known);
-        known.map(|_| Draw::Value { count, width }).collect()
+        let dealt = self.terms().into_iter().filter(|t| self.is_dealt(t));
+        dealt.map(|t| Draw::Value { count, width: width - t.shift }).collect()
     }
 
     fn work(&self) -> Work {
@@ -109,8 +121,13 @@ impl Gate for Lift {
 
     fn deal(&self, dealing: &mut Dealing<'_>) {
         let knowns = knowns(&self.input, self.width, dealing.input(0));
-        for (draw, values) in knowns.into_iter().flatten().enumerate() {
-            dealing.give_with(draw, |at, out| values.load(at, out));
+        let dealt = self.terms().into_iter().zip(knowns).filter(|(t, _)| self.is_dealt(t));
+        for (draw, (term, known)) in dealt.enumerate() {
+            let known = known.expect("a known term has a factor");
+            dealing.give_with(draw, |at, out| {
+                known.load(at, out);
+                divide(out, term.shift);
+            });
         }
         dealing.output(Known::Nothing);
     }
@@ -119,9 +136,10 @@ impl Gate for Lift {
         let publics = publics(&self.input, self.width, run.value(0));
         let mut draw = 0;
         let terms: Vec<_> = (self.terms().into_iter().zip(publics))
+            .filter(|(term, _)| !term.known || self.is_dealt(term))
             .map(|(term, public)| {
                 draw += usize::from(term.known);
-                (public, term.known.then(|| run.packed(draw - 1)))
+                (public, term.known.then(|| run.packed(draw - 1)), term.shift)
             })
             .collect();
         let count = self.output.count();
@@ -131,7 +149,7 @@ impl Gate for Lift {
             let len = CHUNK.min(count - at);
             let (public, dealt, sum) = (&mut public[..len], &mut dealt[..len], &mut sum[..len]);
             sum.fill(0);
-            for (factor, packed) in &terms {
+            for (factor, packed, shift) in &terms {
                 if let Some(packed) = packed {
                     packed.unpack(at, dealt);
                 }
@@ -139,9 +157,9 @@ impl Gate for Lift {
                     factor.load(at, public);
                 }
                 match (factor, packed) {
-                    (Some(_), Some(_)) => add_product(sum, public, dealt),
-                    (None, Some(_)) => add(sum, dealt),
-                    (Some(_), None) if run.is_server() => add(sum, public),
+                    (Some(_), Some(_)) => add_product(sum, public, dealt, *shift),
+                    (None, Some(_)) => add(sum, dealt, *shift),
+                    (Some(_), None) if run.is_server() => add(sum, public, 0),
                     _ => {}
                 }
             }
@@ -155,17 +173,24 @@ impl Gate for Lift {
     }
 }
 
-/// `out += a`.
-pub(super) fn add(out: &mut [u64], a: &[u64]) {
+/// `out += 2^shift a`.
+pub(super) fn add(out: &mut [u64], a: &[u64], shift: u32) {
     for (o, a) in out.iter_mut().zip(a) {
-        *o = o.wrapping_add(*a);
+        *o = o.wrapping_add(a << shift);
     }
 }
 
-/// `out += a b`, element by element.
-pub(super) fn add_product(out: &mut [u64], a: &[u64], b: &[u64]) {
+/// `out += 2^shift a b`, element by element.
+pub(super) fn add_product(out: &mut [u64], a: &[u64], b: &[u64], shift: u32) {
     for ((o, a), b) in out.iter_mut().zip(a).zip(b) {
-        *o = o.wrapping_add(a.wrapping_mul(*b));
+        *o = o.wrapping_add(a.wrapping_mul(*b) << shift);
+    }
+}
+
+/// `out /= 2^shift`, of multiples of it.
+pub(super) fn divide(out: &mut [u64], shift: u32) {
+    if shift > 0 {
+        out.iter_mut().for_each(|o| *o >>= shift);
     }
 }
 

@@ -12,7 +12,7 @@
 //! `B = s T1` under masks `a`, `b`; then `y = s (A^ - a) - s rl (B^ - b)` is a form in dealer-known factors.
 //!
 //! Cost: one flight, `width(A) + width(B)` bits each way; `2^k` bits of correction an element, and
-//! five words more when the form is lifted; `2 2^k` masked adds at each party.
+//! up to five words more when the form is lifted; `2 2^k` masked adds at each party.
 //!
 //! Security: `A` and `B` are opened under fresh uniform masks of exactly their widths. The scan reads
 //! every table entry that the public `c` selects, in an order that depends on `c` alone; the one-hot
@@ -95,13 +95,15 @@ impl Trace {
             let v: Vec<i32> = v.iter().map(|&x| x as i32).collect();
             Table::new(k, &v)
         };
-        let output = Spec {
-            shape: spec.shape,
-            scale: slope_scale + lo,
-            kind: Kind::Form {
-                terms: vec![Term::BOTH, Term::KNOWN, Term::BOTH, Term::BOTH, Term::BOTH],
-            },
-        };
+        let terms = vec![
+            Term::BOTH.multiple_of(shift),
+            Term::KNOWN,
+            Term::BOTH.multiple_of(shift + widths[0]),
+            Term::BOTH,
+            Term::BOTH.multiple_of(widths[1]),
+        ];
+        let kind = Kind::Form { terms };
+        let output = Spec { shape: spec.shape, scale: slope_scale + lo, kind };
         let tables = [table(&pieces.value), table(&pieces.slope)];
         let gate = Lookup { function, window, precision, lo, widths, tables, output };
         self.add(gate, &[x])

@@ -12,6 +12,7 @@ pub mod nonzero;
 pub mod open;
 pub mod product;
 pub mod reveal;
+pub mod row_digest;
 pub mod row_lookup;
 pub mod row_table;
 pub mod square;

@@ -5,9 +5,9 @@
 //!
 //! Every pair of terms `P_i D_i` of `x` and `Q_j E_j` of `y` contributes `P_i Q_j [D_i E_j]`: the dealer
 //! knows `D_i E_j` and deals shares of it. Uses: normalising a row (layer norm, softmax),
-//! selecting by a bit (ReLU). Cost: no flight; `width` bits of correction for each element and pair with
-//! a dealer-known factor of `x`, for each row and pair with one of `y` alone. Security: nothing
-//! is sent. Source: the products of masks are Beaver triples whose factors are reused across the
+//! selecting by a bit (ReLU). Cost: no flight; `width` bits of correction, less those by which a wrap's factor
+//! is shifted ([`super::form`]), for each element and pair with a dealer-known factor of `x`, for each row
+//! and pair with one of `y` alone. Security: nothing is sent. Source: the products of masks are Beaver triples whose factors are reused across the
 //! public factors; PROTOCOLS 1.11.
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     spec::{Spec, Term, Wire},
 };
 
-use super::form::{add, add_product, knowns, publics, terms};
+use super::form::{add, add_product, divide, knowns, publics, terms};
 
 #[derive(Debug)]
 struct Product {
@@ -48,21 +48,35 @@ impl Trace {
     }
 }
 
+/// A pair of terms, one of `x` and one of `y`.
+#[derive(Clone, Copy)]
+struct Pair {
+    x: usize,
+    y: usize,
+    /// Dealt elements; 0 where nothing is dealt.
+    count: usize,
+    /// The dealt product is a multiple of `2^shift`.
+    shift: u32,
+}
+
 impl Product {
-    /// Pairs of terms, with the number of dealt elements (0: nothing is dealt).
-    fn pairs(&self) -> Vec<(usize, usize, usize)> {
+    /// The pairs that are not zero mod `2^width`.
+    fn pairs(&self) -> Vec<Pair> {
         let (tx, ty) = (terms(&self.x, self.width), terms(&self.y, self.width));
-        let count = |x: Term, y: Term| match (x.known, y.known) {
-            (true, _) => self.x.count(),
-            (false, true) => self.y.count(),
-            (false, false) => 0,
+        let pair = |(x, dx): (usize, &Term), (y, dy): (usize, &Term)| Pair {
+            x,
+            y,
+            count: match (dx.known, dy.known) {
+                (true, _) => self.x.count(),
+                (false, true) => self.y.count(),
+                (false, false) => 0,
+            },
+            shift: dx.shift + dy.shift,
         };
-        (tx.iter().enumerate())
-            .flat_map(|(i, &x)| {
-                let pair = move |(j, &y): (usize, &Term)| (i, j, count(x, y));
-                ty.iter().enumerate().map(pair).collect::<Vec<_>>()
-            })
-            .collect()
+        let all = (tx.iter().enumerate())
+            .flat_map(|x| ty.iter().enumerate().map(move |y| (x, y)))
+            .map(|(x, y)| pair(x, y));
+        all.filter(|p| p.shift < self.width).collect()
     }
 }
 
@@ -77,8 +91,8 @@ impl Gate for Product {
 
     fn draws(&self) -> Vec<Draw> {
         let width = self.width;
-        let dealt = self.pairs().into_iter().filter(|p| p.2 > 0);
-        dealt.map(|(_, _, count)| Draw::Value { count, width }).collect()
+        let dealt = self.pairs().into_iter().filter(|p| p.count > 0);
+        dealt.map(|p| Draw::Value { count: p.count, width: width - p.shift }).collect()
     }
 
     fn work(&self) -> Work {
@@ -88,20 +102,23 @@ impl Gate for Product {
     fn deal(&self, dealing: &mut Dealing<'_>) {
         let kx = knowns(&self.x, self.width, dealing.input(0));
         let ky = knowns(&self.y, self.width, dealing.input(1));
-        let dealt = self.pairs().into_iter().filter(|p| p.2 > 0);
+        let dealt = self.pairs().into_iter().filter(|p| p.count > 0);
         let mut buffer = [0; CHUNK];
-        for (draw, (i, j, _)) in dealt.enumerate() {
-            match (kx[i], ky[j]) {
-                (Some(d), None) => dealing.give_with(draw, |at, out| d.load(at, out)),
-                (None, Some(e)) => dealing.give_with(draw, |at, out| e.load(at, out)),
-                (Some(d), Some(e)) => dealing.give_with(draw, |at, out| {
-                    let e_words = &mut buffer[..out.len()];
-                    broadcast(e, self.row, at, e_words);
-                    d.load(at, out);
-                    multiply(out, e_words);
-                }),
-                (None, None) => unreachable!("such pairs deal nothing"),
-            }
+        for (draw, pair) in dealt.enumerate() {
+            dealing.give_with(draw, |at, out| {
+                match (kx[pair.x], ky[pair.y]) {
+                    (Some(d), None) => d.load(at, out),
+                    (None, Some(e)) => e.load(at, out),
+                    (Some(d), Some(e)) => {
+                        let e_words = &mut buffer[..out.len()];
+                        broadcast(e, self.row, at, e_words);
+                        d.load(at, out);
+                        multiply(out, e_words);
+                    }
+                    (None, None) => unreachable!("such pairs deal nothing"),
+                }
+                divide(out, pair.shift);
+            });
         }
         dealing.output(Known::Nothing);
     }
@@ -115,19 +132,19 @@ impl Gate for Product {
         let mut draw = 0;
         let tx = terms(&self.x, self.width);
         let mut by_row: Vec<Option<Vec<u64>>> = vec![None; px.len()];
-        let mut by_element: Vec<Vec<Packed<'_>>> = vec![Vec::new(); px.len()];
-        for (i, j, dealt) in self.pairs() {
-            let words = (dealt > 0).then(|| run.packed(draw));
-            draw += usize::from(dealt > 0);
+        let mut by_element: Vec<Vec<(Packed<'_>, Pair)>> = vec![Vec::new(); px.len()];
+        for pair in self.pairs() {
+            let words = (pair.count > 0).then(|| run.packed(draw));
+            draw += usize::from(pair.count > 0);
             match words {
-                Some(words) if tx[i].known => by_element[i].push(words),
+                Some(words) if tx[pair.x].known => by_element[pair.x].push((words, pair)),
                 words => {
-                    let sum = by_row[i].get_or_insert_with(|| vec![0; rows]);
+                    let sum = by_row[pair.x].get_or_insert_with(|| vec![0; rows]);
                     let one = u64::from(run.is_server());
                     let words = words.map_or_else(|| vec![one; rows], |w| w.to_words());
-                    match py[j] {
-                        Some(q) => add_product(sum, &q.to_words(), &words),
-                        None => add(sum, &words),
+                    match py[pair.y] {
+                        Some(q) => add_product(sum, &q.to_words(), &words, pair.shift),
+                        None => add(sum, &words, pair.shift),
                     }
                 }
             }
@@ -149,19 +166,19 @@ impl Gate for Product {
                 if let Some(words) = by_row {
                     broadcast(View { words, map: Map::Same }, row, at, inner);
                 }
-                for ((words, factor), q) in by_element.iter().zip(&factors).zip(&py) {
+                for (words, pair) in by_element {
                     words.unpack(at, buffer);
-                    match q {
-                        Some(_) => add_product(inner, factor, buffer),
-                        None => add(inner, buffer),
+                    match py[pair.y] {
+                        Some(_) => add_product(inner, &factors[pair.y], buffer, pair.shift),
+                        None => add(inner, buffer, pair.shift),
                     }
                 }
                 match p {
                     Some(p) => {
                         p.load(at, buffer);
-                        add_product(total, buffer, inner);
+                        add_product(total, buffer, inner, 0);
                     }
-                    None => add(total, inner),
+                    None => add(total, inner, 0),
                 }
             }
             out.extend_from_slice(total);

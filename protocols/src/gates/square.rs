@@ -4,8 +4,9 @@
 //!
 //! With `x = c' - r + w 2^n m` (see [`super::form`]; `w` public, `m` the mask's top bit):
 //! `x^2 = c'^2 + r^2 - 2 c' r + w (2 c' 2^n m + 2^2n m - 2^(n+1) r m)`. The dealer deals `-r`, `2^n m`,
-//! `2^2n m - 2^(n+1) r m` an element and the row sum of `r^2`.
-//! Cost: no flight; three words of correction an element and one a row. Security: nothing is sent.
+//! `2^2n m - 2^(n+1) r m` an element, the latter two as shares of their quotients by `2^n` and `2^(n+1)`, and the row
+//! sum of `r^2`.
+//! Cost: no flight; `3 width - 2 n - 1` bits of correction an element and one word a row. Security: nothing is sent.
 //! PROTOCOLS 1.11.
 
 use crate::{
@@ -41,6 +42,14 @@ impl Trace {
     }
 }
 
+impl SquareSum {
+    /// The dealt factors are multiples of these powers of two: shares of the quotients are dealt.
+    fn shifts(&self) -> [u32; 3] {
+        let (n, _) = self.input.opened();
+        [0, n, n + 1].map(|s| s.min(self.width - 1))
+    }
+}
+
 impl Gate for SquareSum {
     fn name(&self) -> &'static str {
         "square sum"
@@ -51,10 +60,10 @@ impl Gate for SquareSum {
     }
 
     fn draws(&self) -> Vec<Draw> {
-        let (count, width) = (self.input.count(), self.width);
-        let each = Draw::Value { count, width };
-        let rows = Draw::Value { count: self.output.count(), width };
-        vec![each, each, each, rows]
+        let each = |shift| Draw::Value { count: self.input.count(), width: self.width - shift };
+        let rows = Draw::Value { count: self.output.count(), width: self.width };
+        let [minus_r, top, cross] = self.shifts().map(each);
+        vec![minus_r, top, cross, rows]
     }
 
     fn work(&self) -> Work {
@@ -65,10 +74,10 @@ impl Gate for SquareSum {
         let (n, _) = self.input.opened();
         let r = dealing.input_mask(0);
         let top = |r: u64| r >> (n - 1);
-        let shl = |x: u64, bits: u32| x.checked_shl(bits).unwrap_or(0);
+        let [_, by_top, by_cross] = self.shifts();
         let cross = |r: u64| {
             let m = top(r);
-            shl(m, 2 * n).wrapping_sub(shl(r.wrapping_mul(m), n + 1))
+            (m << (n - 1)).wrapping_sub(r.wrapping_mul(m)) << (n + 1 - by_cross)
         };
         let mut each = |draw: usize, f: &dyn Fn(u64) -> u64| {
             dealing.give_with(draw, |at, out| {
@@ -76,7 +85,7 @@ impl Gate for SquareSum {
             });
         };
         each(0, &u64::wrapping_neg);
-        each(1, &|r| shl(top(r), n));
+        each(1, &|r| top(r) << (n - by_top));
         each(2, &cross);
         let rows = r
             .chunks_exact(self.row)
@@ -90,6 +99,7 @@ impl Gate for SquareSum {
         let mut out = run.take_words(3);
         let server = u64::from(run.is_server());
         let dealt = [0, 1, 2].map(|draw| run.packed(draw));
+        let [_, up_top, up_cross] = self.shifts();
         let mut buffers = [[0; CHUNK]; 3];
         for (i, public) in run.public(0).chunks(CHUNK).enumerate() {
             let [minus_r, top, cross] = &mut buffers;
@@ -101,10 +111,10 @@ impl Gate for SquareSum {
             for (((minus_r, top), cross), &c) in dealt.zip(public) {
                 let moved = c.wrapping_sub(offset);
                 let wrap = 1 ^ (c >> (n - 1));
-                let linear = minus_r.wrapping_add(wrap.wrapping_mul(*top));
+                let linear = minus_r.wrapping_add(wrap.wrapping_mul(*top) << up_top);
                 *minus_r = (moved.wrapping_mul(moved).wrapping_mul(server))
                     .wrapping_add(moved.wrapping_mul(2).wrapping_mul(linear))
-                    .wrapping_add(wrap.wrapping_mul(*cross));
+                    .wrapping_add(wrap.wrapping_mul(*cross) << up_cross);
             }
             let (mut at, end) = (i * CHUNK, i * CHUNK + public.len());
             while at < end {
@@ -132,7 +142,7 @@ mod tests {
 
     #[test]
     fn exact_with_and_without_wraps() {
-        for (n, width) in [(20, 48), (33, 64), (18, 40)] {
+        for (n, width) in [(20, 48), (33, 64), (18, 40), (22, 20)] {
             let mut bench = Bench::new(4);
             let mut t = Trace::new();
             let x = t.input(&[30, 16], 44, 12);

@@ -10,7 +10,7 @@
 //! Security: the opened bits are masked by uniform bits used once; ranges depend on public `c`
 //! alone. Source: PROTOCOLS 1.6, 1.10.
 
-use sotto_ring::prefix::parity_below;
+use sotto_ring::{mask, prefix::parity_below};
 
 use crate::{
     deal::{Dealing, Known},
@@ -49,6 +49,63 @@ impl Thresholds {
 
     fn bits(&self) -> usize {
         self.input.count() * self.thresholds.len()
+    }
+}
+
+/// XOR shares of `[h >= t]` for every `t`, of one element whose public index has the top bits `high`.
+///
+/// They are the parity of the one-hot's bits at `r = high - h` for `h >= t`.
+pub(super) enum Above<'a> {
+    /// Up to 64 bits at once: bit `last - t`.
+    Word { parities: u64, last: u32 },
+    /// More: one threshold at a time.
+    Bytes { e: &'a [u8], k: u32, high: usize },
+}
+
+impl<'a> Above<'a> {
+    /// Of the one-hot `e` of `2^k` bits.
+    #[inline]
+    pub fn new(e: &'a [u8], k: u32, high: usize) -> Self {
+        let size = 1u32 << k;
+        if size > 64 {
+            return Above::Bytes { e, k, high };
+        }
+        let mut bytes = [0; 8];
+        bytes[..e.len()].copy_from_slice(e);
+        let (e, from) = (u64::from_le_bytes(bytes), (high as u32 + 1) % size);
+        // Bit i of the rotated word is the one-hot's bit at r = high + 1 + i, set where h = size - 1 - i.
+        let rotated = e >> from | (e << (size - 1 - from)) << 1;
+        // Bit i becomes the parity of the bits up to i; what is above the size does not reach down.
+        let parities = [1, 2, 4, 8, 16, 32].iter().fold(rotated, |p, s| p ^ (p << s));
+        Above::Word { parities, last: size - 1 }
+    }
+
+    /// The share for the threshold `t` in `1..2^k`.
+    #[inline]
+    pub fn bit(&self, t: u32) -> u64 {
+        match *self {
+            Above::Word { parities, last } => parities >> (last - t) & 1,
+            Above::Bytes { e, k, high } => {
+                // h >= t where r is in the cyclic range (high, high - t].
+                let (size, from) = (1usize << k, high + 1);
+                let end = from + size - t as usize;
+                let parity = parity_below(e, k, from)
+                    ^ match end.checked_sub(size) {
+                        Some(wrapped) => parity_below(e, k, size) ^ parity_below(e, k, wrapped),
+                        None => parity_below(e, k, end),
+                    };
+                u64::from(parity)
+            }
+        }
+    }
+
+    /// The shares for the `count` consecutive thresholds whose largest is `highest`, that one lowest.
+    #[inline]
+    pub fn word(&self, highest: u32, count: u32) -> u64 {
+        match *self {
+            Above::Word { parities, last } => parities >> (last - highest) & mask(count),
+            Above::Bytes { .. } => (0..count).map(|i| self.bit(highest - i) << i).sum(),
+        }
     }
 }
 
@@ -91,29 +148,9 @@ impl Gate for Thresholds {
         }
         let lo = self.lo();
         let mut bits = Vec::with_capacity(self.bits());
-        let size = (1usize << self.k) / 8;
-        for (e, &c) in run.bits(0).chunks_exact(size).zip(run.public(0)) {
-            let high = (c >> lo) as usize;
-            if let Ok(word) = e.try_into() {
-                // k = 6: bit i of the rotated word is the one-hot's bit at r = ch - i, set where h = i.
-                let by_h = u64::from_le_bytes(word).reverse_bits().rotate_left(high as u32 + 1);
-                // Bit t becomes the parity of the bits from t on.
-                let parity = [1, 2, 4, 8, 16, 32].iter().fold(by_h, |p, s| p ^ (p >> s));
-                bits.extend(self.thresholds.iter().map(|t| (parity >> t) & 1));
-                continue;
-            }
-            // h >= t where r is in the cyclic range (ch, ch - t].
-            let from = high + 1;
-            let before = parity_below(e, self.k, from);
-            let all = parity_below(e, self.k, 8 * size);
-            for &t in &self.thresholds {
-                let end = from + 8 * size - t as usize;
-                let parity = match end.checked_sub(8 * size) {
-                    Some(wrapped) => all ^ before ^ parity_below(e, self.k, wrapped),
-                    None => parity_below(e, self.k, end) ^ before,
-                };
-                bits.push(u64::from(parity));
-            }
+        for (e, &c) in run.bits(0).chunks_exact((1 << self.k) / 8).zip(run.public(0)) {
+            let above = Above::new(e, self.k, (c >> lo) as usize);
+            bits.extend(self.thresholds.iter().map(|&t| above.bit(t)));
         }
         run.open(bits, 1);
     }
@@ -124,8 +161,8 @@ impl Gate for Thresholds {
         let r = sim.input_mask(0, width);
         let mut out = Vec::with_capacity(self.bits());
         for (&x, r) in sim.inputs[0].iter().zip(r) {
-            let c = (x as u64).wrapping_add(offset).wrapping_add(r) & sotto_ring::mask(width);
-            let h = (c >> lo).wrapping_sub(r >> lo) & sotto_ring::mask(self.k);
+            let c = (x as u64).wrapping_add(offset).wrapping_add(r) & mask(width);
+            let h = (c >> lo).wrapping_sub(r >> lo) & mask(self.k);
             out.extend(self.thresholds.iter().map(|&t| i64::from(h >= u64::from(t))));
         }
         sim.output(out);

@@ -1,0 +1,233 @@
+//! Which thresholds any element of a row reaches: tests of a digest of the row's threshold bits.
+//!
+//! Shapes: `(.., n)` to `(.., thresholds, PARTS)`: bit forms, of which one of a threshold's is 1 where an element of the row
+//! reaches it, and none where none does. Error: a threshold that is reached is missed with
+//! probability `2^-60` (`PARTS` times `PART` bits); otherwise as [`super::threshold`].
+//!
+//! The threshold bits `b` are opened masked as there: `o = b ^ rho`. The digest `H`, the XOR of the keys of a row's set
+//! bits, is linear, so `H(b) = H(o) ^ H(rho)` of which the parties compute the first and the dealer the second
+//! summand. It is 0 where all bits are, and else a fixed random function of them that is 0 by chance
+//! alone. With a one-hot of each part of `H(rho)`, its bit at the part of `H(o)` is an XOR share of the parts' being
+//! equal. Compared with a count ([`super::form`], `lift` and a row sum), nothing is dealt for an element
+//! beyond its one-hot, and nothing is done but the XOR of a key.
+//!
+//! Cost: two flights, one bit an element and threshold, then `PARTS` bits a row and threshold, each way;
+//! `2^k` bits of correction an element, `PARTS 2^PART` a row and threshold. Security: the opened bits are masked by
+//! uniform bits used once; the one-hots are read at the public digests. The keys are public. Our own.
+
+use sotto_ring::{digest::digests, mask, pack};
+
+use crate::{
+    deal::{Dealing, Known},
+    gate::{Draw, Exchange, Gate, To, Work},
+    party::Run,
+    plan::Trace,
+    simulate::Simulation,
+    spec::{Spec, Wire},
+};
+
+use super::{
+    bits::{bit_known, bit_spec, bit_value},
+    threshold::Above,
+};
+
+/// Bits of a digest that one one-hot tests.
+const PART: u32 = 4;
+/// Parts of a digest.
+pub const PARTS: usize = 15;
+
+#[derive(Debug)]
+struct RowDigest {
+    /// Bits of the compared integer part.
+    k: u32,
+    /// The largest threshold; the others follow it downwards.
+    highest: u32,
+    thresholds: u32,
+    input: Spec,
+}
+
+impl Trace {
+    /// For each row of an opened value, for the top `k` bits `h` of its elements and each of the consecutive
+    /// `thresholds` (ascending): digest parts of `[h >= t]` over the row.
+    pub fn row_digest(&mut self, x: Wire, k: u32, thresholds: &[u32]) -> Wire {
+        let input = self.spec(x).clone();
+        assert!((3..=10).contains(&k) && input.opened().0 >= k, "thresholds on {k} bits");
+        assert!(thresholds.iter().all(|t| (1..1 << k).contains(t)), "{thresholds:?}");
+        assert!(thresholds.windows(2).all(|t| t[0] + 1 == t[1]), "consecutive, not {thresholds:?}");
+        let highest = *thresholds.last().expect("at least one threshold");
+        let thresholds = thresholds.len() as u32;
+        self.add(RowDigest { k, highest, thresholds, input }, &[x])
+    }
+}
+
+impl RowDigest {
+    fn lo(&self) -> u32 {
+        self.input.opened().0 - self.k
+    }
+
+    /// Threshold bits of the whole tensor.
+    fn bits(&self) -> usize {
+        self.input.count() * self.thresholds as usize
+    }
+
+    fn output(&self) -> Spec {
+        let (_, rows) = self.input.shape.split_last().expect("a digest over an axis");
+        bit_spec(&[rows, &[self.thresholds as usize, PARTS]].concat())
+    }
+
+    /// A key for each element of a row: public random constants.
+    fn keys(&self) -> Vec<u64> {
+        let row = *self.input.shape.last().expect("a digest over an axis");
+        let mut xof = blake3::Hasher::new_derive_key("sottovoce row digest 1").finalize_xof();
+        let mut key = || {
+            let mut bytes = [0; 8];
+            xof.fill(&mut bytes);
+            u64::from_le_bytes(bytes) & mask(PART * PARTS as u32)
+        };
+        (0..row).map(|_| key()).collect()
+    }
+
+    /// The parts of the digests of packed threshold bits, thresholds ascending.
+    fn parts(&self, bits: &[u8]) -> Vec<u64> {
+        self.parts_of_words(&pack::unpack_vec(bits, self.thresholds, self.input.count()))
+    }
+
+    fn parts_of_words(&self, words: &[u64]) -> Vec<u64> {
+        let digests = digests(words, self.thresholds, &self.keys());
+        // The highest threshold is the lowest bit.
+        let ascending = digests.chunks_exact(self.thresholds as usize).flat_map(|d| d.iter().rev());
+        let parts = ascending.flat_map(|d| (0..PARTS as u32).map(move |i| d >> (PART * i)));
+        parts.map(|part| part & mask(PART)).collect()
+    }
+}
+
+impl Gate for RowDigest {
+    fn name(&self) -> &'static str {
+        "row digest"
+    }
+
+    fn outputs(&self) -> Vec<Spec> {
+        vec![self.output()]
+    }
+
+    fn draws(&self) -> Vec<Draw> {
+        let count = self.output().count();
+        vec![
+            Draw::OneHot { count: self.input.count(), k: self.k },
+            Draw::Mask { count: self.bits(), width: 1 },
+            Draw::OneHot { count, k: PART },
+            Draw::Mask { count, width: 1 },
+        ]
+    }
+
+    fn rounds(&self) -> Vec<Vec<Exchange>> {
+        let open = |count| vec![Exchange { count, width: 1, to: To::Both }];
+        vec![open(self.bits()), open(self.output().count())]
+    }
+
+    fn work(&self) -> Work {
+        Work { dealer: self.bits() as u64, ..Work::online(2 * self.bits() as u64) }
+    }
+
+    fn deal(&self, dealing: &mut Dealing<'_>) {
+        let lo = self.lo();
+        let high: Vec<u64> = dealing.input_mask(0).iter().map(|r| r >> lo).collect();
+        dealing.give_one_hot(0, &high);
+        let parts = self.parts(&dealing.mask_bits(1));
+        dealing.give_one_hot(2, &parts);
+        let known: Known = bit_known(dealing.mask(3));
+        dealing.output(known);
+    }
+
+    fn run(&self, round: usize, run: &mut Run<'_>) {
+        match round {
+            0 => {
+                let lo = self.lo();
+                let hot = run.bits(0).chunks_exact((1 << self.k) / 8);
+                let words: Vec<u64> = (hot.zip(run.public(0)))
+                    .map(|(e, &c)| {
+                        let above = Above::new(e, self.k, (c >> lo) as usize);
+                        above.word(self.highest, self.thresholds)
+                    })
+                    .collect();
+                let mut bits = Vec::with_capacity(self.bits().div_ceil(8));
+                pack::pack(&words, self.thresholds, &mut bits);
+                run.open_bits(bits, 1);
+            }
+            1 => {
+                let parts = self.parts(&run.opened_bits(0));
+                let server = u64::from(run.is_server());
+                let hot = run.bits(2).as_chunks::<{ (1 << PART) / 8 }>().0;
+                let differ = |(e, part): (&[u8; 2], u64)| {
+                    u64::from(u16::from_le_bytes(*e)) >> part & 1 ^ server
+                };
+                let words = hot.iter().zip(parts).map(differ).collect();
+                run.open(words, 3);
+            }
+            _ => {
+                let opened = run.opened(0);
+                run.output(bit_value(opened));
+            }
+        }
+    }
+
+    fn simulate(&self, sim: &mut Simulation<'_>) {
+        let (width, offset) = self.input.opened();
+        let lo = self.lo();
+        let r = sim.input_mask(0, width);
+        let words: Vec<u64> = (sim.inputs[0].iter().zip(r))
+            .map(|(&x, r)| {
+                let c = (x as u64).wrapping_add(offset).wrapping_add(r) & mask(width);
+                let h = (c >> lo).wrapping_sub(r >> lo) & mask(self.k);
+                let reached = |i: &u32| h >= u64::from(self.highest - i);
+                (0..self.thresholds).filter(reached).map(|i| 1 << i).sum()
+            })
+            .collect();
+        let parts = self.parts_of_words(&words);
+        sim.output(parts.into_iter().map(|part| i64::from(part != 0)).collect());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Bench;
+
+    #[test]
+    fn what_is_reached_shows_in_some_part() {
+        for (k, thresholds, row) in [(6, 20..27, 130), (4, 6..11, 33), (8, 100..121, 5)] {
+            let thresholds: Vec<u32> = thresholds.collect();
+            let mut bench = Bench::new(u64::from(k));
+            let mut trace = Trace::new();
+            let x = trace.input(&[12, row], 30, 10);
+            let c = trace.open(x, 16, 1 << 15);
+            let parts = trace.row_digest(c, k, &thresholds);
+            let parts = trace.lift(parts, 4);
+            let parts = trace.sum_last(parts);
+            let parts = trace.reveal(parts, 4);
+            let plan = trace.finish(&[parts]);
+            // Rows whose largest element is in the middle of a unit, above and below the thresholds.
+            let unit = 1i64 << (16 - k);
+            let mut input = bench.signed(12 * row, 10);
+            for (i, row) in input.chunks_mut(row).enumerate() {
+                let top = (i64::from(thresholds[0]) + i as i64 - 4) * unit + unit / 2 - (1 << 15);
+                row.iter_mut().for_each(|x| *x = (top - x.abs() * unit / 100).max(-1 << 15));
+                row[i % row.len()] = top;
+            }
+            let result = bench.run_shared(&plan, Vec::new(), std::slice::from_ref(&input));
+            result.check_exact();
+            let found = result.outputs[0].chunks(thresholds.len());
+            for (i, (row, found)) in input.chunks(row).zip(found).enumerate() {
+                let top = (row.iter().max().expect("a row") + (1 << 15)) / unit;
+                for (&t, &parts) in thresholds.iter().zip(found) {
+                    // A borrow may add one unit.
+                    match i64::from(t) - top {
+                        ..=0 => assert!(parts != 0, "row {i} reaches {t}"),
+                        2.. => assert_eq!(parts, 0, "row {i} does not reach {t}"),
+                        1 => {}
+                    }
+                }
+            }
+        }
+    }
+}

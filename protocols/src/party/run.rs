@@ -1,0 +1,291 @@
+//! A party's view of one gate: its inputs, its draws, what it sends and what it got.
+
+use std::sync::Arc;
+
+use sotto_ring::{mask, pack};
+
+use crate::{
+    drawn::{Drawn, Draws, Map, Packed, View},
+    gate::{Draw, Exchange, To},
+    spec::Role,
+    weights::Weights,
+};
+
+/// What a party holds of a wire. No `Debug`: shares are secret.
+#[derive(Clone)]
+pub enum Value {
+    /// Its additive part.
+    Share(Vec<u64>),
+    /// The opened words `c`, and this party's part of the mask, packed (empty for a derived opening).
+    Opened(Vec<u64>, Vec<u8>),
+    /// The public factors of a form; `None` is the constant 1.
+    Form(Vec<Option<Factor>>),
+}
+
+/// A public factor: words that several factors of a form may share, and how it follows from them.
+#[derive(Clone)]
+pub struct Factor {
+    words: Arc<Vec<u64>>,
+    map: Map,
+}
+
+impl Factor {
+    pub(crate) fn new(words: &Arc<Vec<u64>>, map: Map) -> Self {
+        Self { words: Arc::clone(words), map }
+    }
+
+    pub(crate) fn view(&self) -> View<'_> {
+        View { words: &self.words, map: self.map }
+    }
+
+    /// The factor of every element.
+    pub fn to_words(&self) -> Vec<u64> {
+        self.view().to_words()
+    }
+}
+
+/// A party's view of a gate before the input is known.
+pub struct Prepare<'a> {
+    /// Which party.
+    pub role: Role,
+    /// Its weights.
+    pub weights: &'a Weights,
+    pub(crate) draws: Draws<'a>,
+    pub(crate) prepared: Vec<(usize, Vec<u64>)>,
+}
+
+impl Prepare<'_> {
+    /// This party's words of draw `draw`.
+    pub fn words(&self, draw: usize) -> Vec<u64> {
+        self.draws.words(draw)
+    }
+
+    /// Puts `words` in the place of draw `draw`.
+    pub fn replace(&mut self, draw: usize, words: Vec<u64>) {
+        self.prepared.push((draw, words));
+    }
+}
+
+/// What an exchange carries, as a party holds it.
+pub(super) enum Content {
+    /// A word an element.
+    Words(Vec<u64>),
+    /// A bit an element, packed.
+    Bits(Vec<u8>),
+}
+
+/// A tensor of this party's that is exchanged in the level.
+pub(super) struct Outgoing {
+    pub exchange: Exchange,
+    pub content: Content,
+}
+
+/// What a gate wrote.
+pub(super) enum Output {
+    New(Value),
+    /// The words of an input, which stay as they are.
+    Input(usize),
+}
+
+/// A party's view of one call of a gate.
+pub struct Run<'a> {
+    pub(super) role: Role,
+    pub(super) inputs: Vec<&'a Value>,
+    pub(super) drawn: &'a mut [Drawn],
+    pub(super) corrections: &'a [u8],
+    pub(super) draws: &'a [Draw],
+    pub(super) opened: Vec<Content>,
+    pub(super) kept: Vec<Vec<u64>>,
+    pub(super) queue: Vec<Outgoing>,
+    pub(super) payload: &'a mut Vec<u8>,
+    pub(super) outputs: Vec<Output>,
+    pub(super) weights: &'a Weights,
+}
+
+impl<'a> Run<'a> {
+    /// Which party this is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// True at the party that adds public constants to shares.
+    pub fn is_server(&self) -> bool {
+        self.role == Role::Server
+    }
+
+    /// This party's part of the shared input `i`.
+    pub fn share(&self, i: usize) -> &'a [u64] {
+        match self.inputs[i] {
+            Value::Share(w) => w,
+            _ => panic!("input {i} is not a share"),
+        }
+    }
+
+    /// The opened words of input `i`.
+    pub fn public(&self, i: usize) -> &'a [u64] {
+        match self.inputs[i] {
+            Value::Opened(w, _) => w,
+            _ => panic!("input {i} is not opened"),
+        }
+    }
+
+    /// This party's part of the mask of the opened input `i`, which has `width` bits.
+    pub fn own_mask(&self, i: usize, width: u32) -> Packed<'a> {
+        match self.inputs[i] {
+            Value::Opened(c, r) => Packed::new(r, c.len(), width),
+            _ => panic!("input {i} is not opened"),
+        }
+    }
+
+    /// What this party holds of input `i`.
+    pub fn value(&self, i: usize) -> &'a Value {
+        self.inputs[i]
+    }
+
+    fn all_draws(&self) -> Draws<'_> {
+        Draws { drawn: self.drawn, corrections: self.corrections, draws: self.draws }
+    }
+
+    /// This party's words of draw `draw`, still packed.
+    pub fn packed(&self, draw: usize) -> Packed<'_> {
+        self.all_draws().packed(draw)
+    }
+
+    /// This party's words of draw `draw`.
+    pub fn words(&self, draw: usize) -> Vec<u64> {
+        self.all_draws().words(draw)
+    }
+
+    /// This party's one-hot bits of draw `draw`.
+    pub fn bits(&self, draw: usize) -> &[u8] {
+        self.all_draws().bits(draw)
+    }
+
+    /// Takes this party's words of draw `draw`, which is not needed again.
+    pub fn take_words(&mut self, draw: usize) -> Vec<u64> {
+        match std::mem::replace(&mut self.drawn[draw], Drawn::Absent) {
+            Drawn::Words(words) => words,
+            packed => {
+                self.drawn[draw] = packed;
+                self.words(draw)
+            }
+        }
+    }
+
+    /// Takes the packed words of a mask that this party drew, which is not opened under again.
+    pub fn take_mask(&mut self, draw: usize) -> Vec<u8> {
+        match std::mem::replace(&mut self.drawn[draw], Drawn::Absent) {
+            Drawn::Seeded(bytes) => bytes,
+            _ => panic!("draw {draw} is not a mask"),
+        }
+    }
+
+    /// The party's weights.
+    pub fn weights(&self) -> &'a Weights {
+        self.weights
+    }
+
+    /// Opens `words` to both under the mask `draw`: adds this party's part of the mask and
+    /// reduces to the opened width. The only way in which words derived from a share leave a party.
+    pub fn open(&mut self, mut words: Vec<u64>, draw: usize) {
+        let Draw::Mask { count, width } = self.draws[draw] else {
+            panic!("draw {draw} is not a mask of both parties")
+        };
+        assert_eq!(words.len(), count, "opening {} of {count}", words.len());
+        let m = mask(width);
+        let all = Draws { drawn: self.drawn, corrections: self.corrections, draws: self.draws };
+        all.packed(draw).zip(&mut words, |words, masks| {
+            for (w, r) in words.iter_mut().zip(masks) {
+                *w = w.wrapping_add(*r) & m;
+            }
+            pack::pack(words, width, self.payload);
+        });
+        self.enqueue(Exchange { count, width, to: To::Both }, Content::Words(words));
+    }
+
+    /// [`Run::open`] of bits that lie packed, 8 in a byte, lowest first.
+    pub fn open_bits(&mut self, mut bits: Vec<u8>, draw: usize) {
+        let Draw::Mask { count, width: 1 } = self.draws[draw] else {
+            panic!("draw {draw} is not a mask of bits of both parties")
+        };
+        assert_eq!(bits.len(), count.div_ceil(8), "opening {} bytes of {count} bits", bits.len());
+        // Mod 2, adding the mask is XOR.
+        let masks = self.all_draws().packed(draw);
+        bits.iter_mut().zip(masks.bytes()).for_each(|(b, r)| *b ^= r);
+        if let (Some(last), tail @ 1..) = (bits.last_mut(), count % 8) {
+            *last &= (1 << tail) - 1;
+        }
+        self.payload.extend_from_slice(&bits);
+        self.enqueue(Exchange { count, width: 1, to: To::Both }, Content::Bits(bits));
+    }
+
+    fn enqueue(&mut self, exchange: Exchange, content: Content) {
+        self.queue.push(Outgoing { exchange, content });
+    }
+
+    /// Opens `words` to the server alone, under the client's mask `draw`: the server receives
+    /// `x - A`.
+    pub fn open_to_server(&mut self, mut words: Vec<u64>, draw: usize) {
+        let Draw::ClientMask { count, width } = self.draws[draw] else {
+            panic!("draw {draw} is not a mask of the client")
+        };
+        assert_eq!(words.len(), count, "opening {} of {count}", words.len());
+        let m = mask(width);
+        if self.role == Role::Client {
+            let all = Draws { drawn: self.drawn, corrections: self.corrections, draws: self.draws };
+            all.packed(draw).zip(&mut words, |words, masks| {
+                for (w, r) in words.iter_mut().zip(masks) {
+                    *w = w.wrapping_sub(*r) & m;
+                }
+                pack::pack(words, width, self.payload);
+            });
+        }
+        self.enqueue(Exchange { count, width, to: To::Server }, Content::Words(words));
+    }
+
+    /// Reveals a shared value to the client: the promised result, nothing else.
+    pub fn reveal_to_client(&mut self, words: Vec<u64>, width: u32) {
+        if self.role == Role::Server {
+            pack::pack(&words, width, self.payload);
+        }
+        let exchange = Exchange { count: words.len(), width, to: To::Client };
+        self.enqueue(exchange, Content::Words(words));
+    }
+
+    /// What the previous round opened, in the order in which it was queued; empty at a party that
+    /// does not learn it.
+    pub fn opened(&mut self, i: usize) -> Vec<u64> {
+        match std::mem::replace(&mut self.opened[i], Content::Words(Vec::new())) {
+            Content::Words(words) => words,
+            Content::Bits(_) => panic!("exchange {i} opened packed bits"),
+        }
+    }
+
+    /// [`Run::opened`] of [`Run::open_bits`].
+    pub fn opened_bits(&mut self, i: usize) -> Vec<u8> {
+        match std::mem::replace(&mut self.opened[i], Content::Bits(Vec::new())) {
+            Content::Bits(bits) => bits,
+            Content::Words(_) => panic!("exchange {i} opened words"),
+        }
+    }
+
+    /// Keeps words for the gate's next call.
+    pub fn keep(&mut self, words: Vec<u64>) {
+        self.kept.push(words);
+    }
+
+    /// Words kept by the previous call.
+    pub fn kept(&mut self, i: usize) -> Vec<u64> {
+        std::mem::take(&mut self.kept[i])
+    }
+
+    /// Writes the next output.
+    pub fn output(&mut self, value: Value) {
+        self.outputs.push(Output::New(value));
+    }
+
+    /// Writes input `i`, as it is, as the next output: moved where nobody reads the input again.
+    pub fn output_input(&mut self, i: usize) {
+        self.outputs.push(Output::Input(i));
+    }
+}
