@@ -14,7 +14,10 @@ use crate::{Direction, Error, Network, Path};
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Bytes of a message of the stream, and how many.
-const STREAM: (usize, u32) = (8 << 20, 24);
+const STREAM: (usize, u32) = (8 << 20, 8);
+
+/// Streams: the fastest one counts, as only another program can make one slower.
+const STREAMS: u32 = 4;
 
 /// The emulated path's rate in bytes a second and delay in seconds: packets come one by one, as fast as
 /// this machine may be asked to carry them.
@@ -70,6 +73,14 @@ impl Pair {
 
     /// Seconds a byte of a long one-way stream.
     pub(super) fn stream_byte(&mut self) -> Result<f64, Error> {
+        let mut least = f64::INFINITY;
+        for _ in 0..STREAMS {
+            least = least.min(self.stream()?);
+        }
+        Ok(least)
+    }
+
+    fn stream(&mut self) -> Result<f64, Error> {
         let Self { left, right, .. } = self;
         let seconds = thread::scope(|scope| {
             let other = scope.spawn(|| {

@@ -1,0 +1,89 @@
+//! `sotto simulate`.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::{Ran, sotto};
+
+fn json(args: &[&str]) -> Value {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Ran { code, output, errors } = sotto(folder.path(), args);
+    assert_eq!(code, 0, "{errors}");
+    serde_json::from_str(&output).expect("one JSON object")
+}
+
+#[test]
+fn counts_are_the_plans_and_parts_sum_up() {
+    let plan = json(&["plan", "demo", "--json"]);
+    let simulated = json(&["simulate", "demo", "--net", "wan-cheetah", "--json"]);
+    let (planned, p) = (&plan["planned"], &simulated["prediction"]);
+    for count in ["setup_bytes", "offline_bytes", "online_bytes", "flights"] {
+        assert_eq!(p[count], planned[count], "{count}");
+    }
+    let seconds = |v: &Value| v.as_f64().expect("a number");
+    let layers = p["layers"].as_array().expect("layers");
+    let sum: f64 = layers.iter().map(|l| seconds(&l["seconds"])).sum();
+    assert!((sum / seconds(&p["online_s"]) - 1.0).abs() < 0.02, "{sum}");
+    // 146 flights of at most 20 ms each, most of them waited for.
+    assert!((2.0..4.0).contains(&seconds(&p["online_s"])), "{}", p["online_s"]);
+    assert!(seconds(&p["total_s"]) > seconds(&p["online_s"]));
+}
+
+#[test]
+fn a_network_of_ones_own_and_the_picture() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let office = "[client_server]\nrtt = \"30ms\"\nup = \"20Mbps\"\ndown = \"100Mbps\"\n\
+                  [server_dealer]\nrate = \"1Gbps\"\ndelay = \"1ms\"\n";
+    fs::write(folder.path().join("office.toml"), office).expect("written");
+    let args = ["simulate", "demo", "--net", "office.toml", "--svg", "t.svg"];
+    let ran = sotto(folder.path(), &args);
+    assert_eq!(ran.code, 0, "{}", ran.errors);
+    for part in
+        ["model setup", "offline", "online", "total", "by layer", "by kind of gate", "sustained"]
+    {
+        assert!(ran.output.contains(part), "{part}: {}", ran.output);
+    }
+    let picture = fs::read_to_string(folder.path().join("t.svg")).expect("drawn");
+    assert!(picture.starts_with("<svg") && picture.contains("layer 6"));
+    let flags = ["--rtt", "30ms", "--up", "20Mbps", "--down", "100Mbps", "--jitter", "2ms"];
+    let ran = sotto(folder.path(), &[&["simulate", "demo"], &flags[..]].concat());
+    assert_eq!(ran.code, 0, "{}", ran.errors);
+    assert!(ran.output.contains("custom"));
+}
+
+#[test]
+fn what_is_not_usable_is_refused_with_what_is_accepted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("machine.json"), "{\"version\": 1}").expect("written");
+    for (args, hint) in [
+        (&["--net", "wlan"][..], "wan-cheetah"),
+        (&["--up=-3Mbps"], "100Mbps"),
+        (&["--rtt", "fast"], "20ms"),
+        (&["--loss", "200%"], "less than 100%"),
+        (&["--machine", "machine.json"], "calibrate-machine"),
+        (&["--net", "missing.toml"], "missing.toml"),
+    ] {
+        let ran = sotto(folder.path(), &[&["simulate", "demo"], args].concat());
+        assert_eq!(ran.code, 2, "{args:?}: {}", ran.errors);
+        assert!(ran.errors.contains(hint), "{args:?}: {}", ran.errors);
+    }
+    let ran = sotto(folder.path(), &["simulate", "nothing"]);
+    assert!(ran.code == 2 && ran.errors.contains("vit_cifar"), "{}", ran.errors);
+}
+
+#[test]
+fn a_profile_of_another_version_names_the_gate_it_lacks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut machine: Value =
+        serde_json::from_str(include_str!("../../../netsim/src/reference.json")).expect("JSON");
+    machine["gates"].as_object_mut().expect("gates").remove("exp");
+    fs::write(folder.path().join("old.json"), machine.to_string()).expect("written");
+    let ran = sotto(folder.path(), &["simulate", "demo", "--machine", "old.json"]);
+    assert_eq!(ran.code, 2);
+    assert!(
+        ran.errors.contains("`exp`") && ran.errors.contains("calibrate-machine"),
+        "{}",
+        ran.errors
+    );
+}
