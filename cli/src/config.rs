@@ -1,7 +1,7 @@
 //! Configuration files: one small TOML a party.
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, ToSocketAddrs},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,8 +19,8 @@ pub struct Peer {
     pub name: String,
     /// Its pinned certificate.
     pub certificate: PathBuf,
-    /// Where it listens; not needed for those that connect to us.
-    pub address: Option<SocketAddr>,
+    /// Where it listens, `HOST:port`, looked up at every connection; not needed for those that connect to us.
+    pub address: Option<String>,
 }
 
 /// What all parties have.
@@ -186,7 +186,10 @@ impl Own {
         let pinned = (peers.iter())
             .map(|p| Ok((p.name.clone(), Certificate::load(&base.join(&p.certificate))?)))
             .collect::<Result<Vec<_>, Error>>()?;
-        let any = match peers.iter().filter_map(|p| p.address).next() {
+        peers.iter().try_for_each(|p| p.check())?;
+        // A name that cannot be looked up yet may be known once we connect.
+        let first = peers.iter().filter(|p| p.address.is_some()).find_map(|p| p.address().ok());
+        let any = match first {
             Some(a) if a.is_ipv6() => SocketAddr::from(([0u16; 8], 0)),
             _ => SocketAddr::from(([0u8; 4], 0)),
         };
@@ -195,13 +198,65 @@ impl Own {
 }
 
 impl Peer {
-    /// Where it listens.
+    /// Where it listens; of a name's addresses an IPv4 one where there is one.
     ///
     /// # Errors
-    /// [`Error::Config`] when the configuration does not say.
+    /// [`Error::Config`] when the configuration does not say, or the name is unknown.
     pub fn address(&self) -> Result<SocketAddr, Error> {
-        self.address.ok_or_else(|| {
-            Error::Config(format!("peer `{}` needs an `address = \"IP:port\"`", self.name))
-        })
+        let address = self.address.as_ref().ok_or_else(|| {
+            Error::Config(format!("peer `{}` needs an `address = \"HOST:port\"`", self.name))
+        })?;
+        self.check()?;
+        let unusable = |why: String| self.unusable(address, &why);
+        let found = address.to_socket_addrs().map_err(|e| unusable(e.to_string()))?;
+        let found: Vec<SocketAddr> = found.collect();
+        let v4 = found.iter().find(|a| a.is_ipv4()).or(found.first());
+        v4.copied().ok_or_else(|| unusable("the name has no address".into()))
+    }
+
+    /// Refuses an address that no look-up can mend.
+    fn check(&self) -> Result<(), Error> {
+        let Some(address) = &self.address else { return Ok(()) };
+        match address.rsplit_once(':') {
+            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(()),
+            _ => Err(self.unusable(address, "it has no host and port")),
+        }
+    }
+
+    fn unusable(&self, address: &str, why: &str) -> Error {
+        Error::Config(format!(
+            "the address `{address}` of peer `{}` cannot be used: {why}; a HOST:port is accepted, such as \
+             dealer.example.org:7100, 192.0.2.10:7100 or [2001:db8::1]:7100",
+            self.name
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(address: Option<&str>) -> Peer {
+        let address = address.map(str::to_owned);
+        Peer { name: "dealer".into(), certificate: "dealer.cert".into(), address }
+    }
+
+    #[test]
+    fn addresses_are_numbers_or_names() {
+        let numbers = peer(Some("192.0.2.10:7100")).address().unwrap();
+        assert_eq!(numbers, "192.0.2.10:7100".parse().unwrap());
+        assert!(peer(Some("[2001:db8::1]:7100")).address().unwrap().is_ipv6());
+        let name = peer(Some("localhost:7100")).address().unwrap();
+        assert!(name.ip().is_loopback() && name.port() == 7100);
+    }
+
+    #[test]
+    fn other_addresses_are_refused_with_what_is_accepted() {
+        for address in [None, Some("192.0.2.10"), Some("192.0.2.10:port"), Some("")] {
+            let error = peer(address).address().unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains("HOST:port") && text.contains("dealer"), "{text}");
+            assert_eq!(error.exit_code(), 2);
+        }
     }
 }

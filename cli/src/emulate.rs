@@ -89,14 +89,22 @@ pub struct PathLine {
 /// What happened to the packets of one direction.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct CountLine {
-    packets: u64,
-    bytes: u64,
-    dropped_by_queue: u64,
-    lost: u64,
-    too_large: u64,
-    cut: u64,
-    overtaken: u64,
-    overrun: u64,
+    /// Packets that passed, or are on their way.
+    pub packets: u64,
+    /// Their bytes, headers included.
+    pub bytes: u64,
+    /// Dropped because the queue was full.
+    pub dropped_by_queue: u64,
+    /// Lost on the way.
+    pub lost: u64,
+    /// Dropped because they are larger than the path takes.
+    pub too_large: u64,
+    /// Dropped by a cut.
+    pub cut: u64,
+    /// Passed, but others overtook them.
+    pub overtaken: u64,
+    /// Dropped because this machine could not keep up.
+    pub overrun: u64,
 }
 
 impl From<Counts> for CountLine {
@@ -160,19 +168,17 @@ pub fn deadline(network: &Network, least: u64) -> u64 {
 
 /// Running paths between parties.
 pub struct Paths {
-    emulator: Emulator,
+    /// Started with the first path.
+    emulator: Option<Emulator>,
+    seed: u64,
     network: Network,
     links: Vec<(&'static str, Link)>,
 }
 
 impl Paths {
-    /// Starts without a path.
-    ///
-    /// # Errors
-    /// [`Error::Config`] when the system refuses a thread.
-    pub fn start(network: Network, seed: u64) -> Result<Self, Error> {
-        let emulator = Emulator::start(seed).map_err(refused)?;
-        Ok(Self { emulator, network, links: Vec::new() })
+    /// None yet.
+    pub fn new(network: Network, seed: u64) -> Self {
+        Self { emulator: None, seed, network, links: Vec::new() }
     }
 
     /// Adds the path of a pair named as in [`PAIRS`]; gives the address that its first party must connect to.
@@ -187,7 +193,11 @@ impl Paths {
             down: self.network.direction(to, from).clone(),
         };
         let plan = LinkPlan { listen: between.listen, target: between.target, path };
-        let link = self.emulator.add(&plan).map_err(refused)?;
+        let emulator = match &mut self.emulator {
+            Some(emulator) => emulator,
+            none => none.insert(Emulator::start(self.seed).map_err(refused)?),
+        };
+        let link = emulator.add(&plan).map_err(refused)?;
         let address = link.address();
         self.links.push((name, link));
         Ok(address)
@@ -236,7 +246,7 @@ pub fn run(
     let base = config.parent().map_or_else(PathBuf::new, File::to_path_buf);
     let config: EmulateConfig = crate::config::load(config)?;
     let network = network(&config.network, &base)?;
-    let mut paths = Paths::start(network, config.seed)?;
+    let mut paths = Paths::new(network, config.seed);
     let betweens = [config.client_server, config.client_dealer, config.server_dealer];
     for ((name, ..), between) in PAIRS.into_iter().zip(betweens) {
         let Some(between) = between else { continue };

@@ -5,7 +5,6 @@
 //! the emulator, which makes real UDP packets behave so on this machine.
 
 mod calibrate;
-#[cfg(target_os = "linux")]
 pub mod emulate;
 mod error;
 mod fit;

@@ -1,9 +1,11 @@
 //! Server, client and dealer as processes of the operating system, over real QUIC on loopback: what they do
 //! together, and what each does when another fails.
 
+mod emulated;
 mod end_to_end;
 mod faults;
 mod hostile;
+mod killed;
 mod parties;
 mod pools;
 mod refusals;

@@ -24,6 +24,10 @@ pub const RECORD: usize = 3073;
 /// Keys, a tiny model and images in one folder.
 pub struct Parties {
     folder: TempDir,
+    /// Transport profile.
+    pub profile: &'static str,
+    /// Seconds after which a party gives a silent peer up.
+    pub deadline: u64,
 }
 
 impl Parties {
@@ -33,7 +37,7 @@ impl Parties {
         for name in ["dealer", "server", "client", "second"] {
             Identity::generate(name).unwrap().save(folder.path()).unwrap();
         }
-        let parties = Self { folder };
+        let parties = Self { folder, profile: "loopback", deadline: DEADLINE };
         parties.write("images.bin", DEMO_IMAGES);
         parties.model("model", 1);
         parties
@@ -77,10 +81,11 @@ impl Parties {
     }
 
     /// `[own]` of a party.
-    pub fn own(name: &str, at: Option<SocketAddr>) -> String {
+    fn own(&self, name: &str, at: Option<SocketAddr>) -> String {
         let listen = at.map_or(String::new(), |a| format!("listen = \"{a}\"\n"));
+        let Self { profile, deadline, .. } = self;
         format!(
-            "[own]\nname = \"{name}\"\nkeys = \".\"\n{listen}network = \"loopback\"\ndeadline = {DEADLINE}\n"
+            "[own]\nname = \"{name}\"\nkeys = \".\"\n{listen}network = \"{profile}\"\ndeadline = {deadline}\n"
         )
     }
 
@@ -93,7 +98,7 @@ impl Parties {
     /// Starts the dealer with more `lines` in its configuration, at a free port or again where it was.
     pub fn dealer(&self, lines: &str, at: Option<SocketAddr>) -> (Process, SocketAddr) {
         let text = lines.to_owned()
-            + &Self::own("dealer", Some(at.unwrap_or(LOCAL)))
+            + &self.own("dealer", Some(at.unwrap_or(LOCAL)))
             + &Self::peer("[[servers]]", "server", None)
             + &Self::peer("[[clients]]", "client", None)
             + &Self::peer("[[clients]]", "second", None);
@@ -109,7 +114,7 @@ impl Parties {
         let model = if lines.contains("model =") { "" } else { "model = \"model\"\n" };
         let text = model.to_owned()
             + lines
-            + &Self::own("server", Some(at.unwrap_or(LOCAL)))
+            + &self.own("server", Some(at.unwrap_or(LOCAL)))
             + &Self::peer("[dealer]", "dealer", Some(dealer))
             + &Self::peer("[[clients]]", "client", None)
             + &Self::peer("[[clients]]", "second", None);
@@ -133,7 +138,7 @@ impl Parties {
     /// Writes a client's configuration.
     pub fn client_config(&self, name: &str, lines: &str, at: [SocketAddr; 2]) -> String {
         let text = lines.to_owned()
-            + &Self::own(name, None)
+            + &self.own(name, None)
             + &Self::peer("[server]", "server", Some(at[0]))
             + &Self::peer("[dealer]", "dealer", Some(at[1]));
         let file = format!("{name}.toml");

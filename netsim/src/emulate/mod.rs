@@ -3,25 +3,33 @@
 //! A client connects to the link's address instead of the target's. Each client gets a socket of
 //! its own towards the target, as behind a router that translates addresses. One thread carries
 //! all links. Arrival times follow from the kernel's receive timestamps and the model alone, so a
-//! late wake-up delays what is late and nothing after it.
+//! late wake-up delays what is late and nothing after it. It needs Linux.
 
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+#[cfg(target_os = "linux")]
+mod emulator;
+#[cfg(target_os = "linux")]
 mod lane;
+#[cfg(target_os = "linux")]
 mod link;
+#[cfg(target_os = "linux")]
 pub mod probe;
+#[cfg(target_os = "linux")]
 mod relay;
+#[cfg(target_os = "linux")]
 mod way;
+#[cfg(target_os = "linux")]
 mod wire;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use nix::sys::eventfd::{EfdFlags, EventFd};
+#[cfg(not(target_os = "linux"))]
+pub use elsewhere::{Emulator, Link};
+#[cfg(target_os = "linux")]
+pub use emulator::{Emulator, Link};
 
-use crate::{Error, Path};
-use link::{LinkState, Meters};
-use relay::{Order, Relay};
+use crate::Path;
 
 /// A link to be emulated.
 #[derive(Clone, Debug)]
@@ -63,96 +71,4 @@ pub struct Statistics {
     pub up: Counts,
     /// From it.
     pub down: Counts,
-}
-
-/// A running link.
-#[derive(Clone)]
-pub struct Link {
-    number: usize,
-    address: SocketAddr,
-    meters: Arc<Meters>,
-    control: Arc<Control>,
-}
-
-struct Control {
-    orders: Mutex<mpsc::Sender<Order>>,
-    wake: Arc<EventFd>,
-}
-
-impl Control {
-    fn give(&self, order: Order) {
-        // A relay that has ended takes no orders, and needs none.
-        let _ = self.orders.lock().unwrap_or_else(PoisonError::into_inner).send(order);
-        let _ = self.wake.write(1);
-    }
-}
-
-/// Carries packets until it is dropped.
-pub struct Emulator {
-    control: Arc<Control>,
-    seed: u64,
-    links: usize,
-    relay: Option<JoinHandle<()>>,
-}
-
-impl Emulator {
-    /// Starts without a link. Losses and jitter follow from `seed` and the packets alone.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the system refuses a thread.
-    pub fn start(seed: u64) -> Result<Self, Error> {
-        let io = |error: std::io::Error| Error::Io { what: "start the emulator".into(), error };
-        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        let wake = Arc::new(EventFd::from_flags(flags).map_err(|errno| io(errno.into()))?);
-        let (orders, taken) = mpsc::channel();
-        let relay = Relay::new(taken, Arc::clone(&wake));
-        let thread = thread::Builder::new().name("sotto-emulator".into());
-        let relay = thread.spawn(move || relay.run()).map_err(io)?;
-        let control = Arc::new(Control { orders: Mutex::new(orders), wake });
-        Ok(Self { control, seed, links: 0, relay: Some(relay) })
-    }
-
-    /// Adds a link.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when its address cannot be had.
-    pub fn add(&mut self, plan: &LinkPlan) -> Result<Link, Error> {
-        let io = |error| Error::Io { what: format!("listen at {}", plan.listen), error };
-        let number = self.links;
-        let seed = self.seed.wrapping_add(2 * number as u64);
-        let state = LinkState::new(plan, seed).map_err(io)?;
-        let (address, meters) = (state.address().map_err(io)?, Arc::clone(&state.meters));
-        self.control.give(Order::Add(Box::new(state)));
-        self.links += 1;
-        Ok(Link { number, address, meters, control: Arc::clone(&self.control) })
-    }
-}
-
-impl Drop for Emulator {
-    fn drop(&mut self) {
-        self.control.give(Order::Stop);
-        if let Some(relay) = self.relay.take() {
-            // A panic in there was printed by its own thread.
-            let _ = relay.join();
-        }
-    }
-}
-
-impl Link {
-    /// Where clients connect to.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Cuts the link now, both ways, for so long; what is on its way still arrives. A duration of
-    /// zero mends it.
-    pub fn partition(&self, duration: Duration) {
-        self.control.give(Order::Cut { link: self.number, duration });
-    }
-
-    /// What happened so far.
-    pub fn statistics(&self) -> Statistics {
-        let [up, down] = self.meters.read();
-        Statistics { up, down }
-    }
 }

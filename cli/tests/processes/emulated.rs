@@ -1,0 +1,139 @@
+//! Parties over an emulated network: loss, reordering, cuts.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use sotto::emulate::{Between, CountLine, Paths};
+use sotto_netsim::{Direction, Network, Path};
+
+use crate::{
+    parties::{LOCAL, Parties, wait_until},
+    spawned::Process,
+};
+
+/// Both ends of a path of this kind: far enough that the parties need the profile for long paths.
+pub fn distant(rate: f64) -> Direction {
+    Direction::new(rate, 0.004)
+}
+
+/// Dealer and server, with an emulated path between each two parties.
+pub struct Deployed {
+    pub parties: Parties,
+    pub paths: Paths,
+    pub dealer: Process,
+    pub server: Process,
+    /// Where each listens itself.
+    pub dealer_at: SocketAddr,
+    pub server_at: SocketAddr,
+    /// Where the server finds the dealer.
+    pub servers_dealer: SocketAddr,
+    /// The client's configuration.
+    pub config: String,
+}
+
+impl Deployed {
+    /// Starts dealer and server, which fetch each batch when it is asked for.
+    pub fn new(direction: Direction, deadline: u64) -> Self {
+        let mut parties = Parties::new();
+        (parties.profile, parties.deadline) = ("wan", deadline);
+        let network = Network::uniform("test", Path::symmetric(direction));
+        let mut paths = Paths::new(network, 5);
+        let mut between =
+            |pair, target| paths.add(pair, Between { listen: LOCAL, target }).unwrap();
+        let (dealer, dealer_at) = parties.dealer("", None);
+        let servers_dealer = between("server_dealer", dealer_at);
+        let (server, server_at) = parties.server("pool = 0\n", servers_dealer, None);
+        let at = [between("client_server", server_at), between("client_dealer", dealer_at)];
+        let config = parties.client_config("client", "pool = 0\n", at);
+        Self { parties, paths, dealer, server, dealer_at, server_at, servers_dealer, config }
+    }
+
+    /// Starts a client on so many pictures.
+    pub fn client(&self, pictures: usize) -> Process {
+        self.parties.start_infer(&self.config, &["--json-lines", &self.parties.many(pictures)])
+    }
+
+    /// Classifies one picture, which must work.
+    pub fn works(&self) {
+        self.parties.works(&self.config);
+    }
+
+    /// Cuts every path.
+    pub fn cut(&self, duration: Duration) {
+        for line in self.paths.lines() {
+            self.paths.partition(line.path, duration).unwrap();
+        }
+    }
+
+    /// Sum over all paths and both directions.
+    pub fn sum(&self, of: impl Fn(&CountLine) -> u64) -> u64 {
+        self.paths.lines().iter().map(|l| of(&l.up) + of(&l.down)).sum()
+    }
+
+    /// Bytes that have come from and to the first party of a pair.
+    pub fn bytes(&self, pair: &str) -> [u64; 2] {
+        let lines = self.paths.lines();
+        let line = lines.iter().find(|l| l.path == pair).unwrap();
+        [line.up.bytes, line.down.bytes]
+    }
+}
+
+#[test]
+fn one_percent_loss_costs_time_alone() {
+    let deployed = Deployed::new(Direction { loss: 0.01, ..distant(12.5e6) }, 10);
+    let done = deployed.client(3).finish();
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert_eq!(done.out.lines().count(), 1 + 3);
+    assert!(deployed.sum(|c| c.lost) > 5, "nothing was lost");
+}
+
+#[test]
+fn reordering_and_jitter_cost_time_alone() {
+    let direction = Direction { reorder: 0.02, jitter: 0.002, ..distant(12.5e6) };
+    let deployed = Deployed::new(direction, 10);
+    let done = deployed.client(3).finish();
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert_eq!(done.out.lines().count(), 1 + 3);
+    assert!(deployed.sum(|c| c.overtaken) > 10, "nothing was overtaken");
+}
+
+#[test]
+fn a_cut_of_two_seconds_is_waited_out() {
+    let deployed = Deployed::new(distant(12.5e6), 10);
+    let mut client = deployed.client(4);
+    // The setup, and the first picture.
+    client.line();
+    client.line();
+    let start = Instant::now();
+    deployed.cut(Duration::from_secs(2));
+    let done = client.finish();
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert_eq!(done.out.lines().count(), 3);
+    assert!(deployed.sum(|c| c.cut) > 0 && start.elapsed() >= Duration::from_secs(2));
+}
+
+#[test]
+fn a_cut_beyond_the_deadline_is_an_error_everywhere_and_burns_the_batch() {
+    let deployed = Deployed::new(distant(1.25e6), 3);
+    let client = deployed.client(4);
+    // In the middle of the first evaluation: the client sends nothing large before.
+    wait_until("the evaluation", || deployed.bytes("client_server")[0] > 40_000);
+    deployed.cut(Duration::from_secs(3600));
+    let failed = client.finish();
+    failed.failed(4, &["server"]);
+    assert!(
+        ["no answer", "nobody answers", "it hangs"].iter().any(|why| failed.err.contains(why)),
+        "{}",
+        failed.err
+    );
+    deployed.server.log.wait_for("client", 1);
+    let text = deployed.server.log.text();
+    assert!(text.contains("WARN"), "{text}");
+    deployed.cut(Duration::ZERO);
+    deployed.works();
+    let used = deployed.server.log.batches();
+    assert_eq!(used.len(), 1, "{used:?}");
+    assert!(used[0] > 0, "batch 0 was burnt: {used:?}");
+}
