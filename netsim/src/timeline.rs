@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::{predict::Prediction, price::Priced};
+use crate::{offline::Offline, predict::Prediction, price::Priced};
 
 const WIDTH: f64 = 1600.0;
-const LEFT: f64 = 90.0;
+const LEFT: f64 = 130.0;
 const RIGHT: f64 = 20.0;
 /// Tops of the lanes: the layers' names, the client, the server, and the axis.
 const BANDS: f64 = 64.0;
@@ -27,7 +27,8 @@ pub fn timeline(priced: &Priced, prediction: &Prediction, title: &str) -> String
     let total = prediction.online_s.max(1e-9);
     let x = |t: f64| LEFT + (WIDTH - LEFT - RIGHT) * t / total;
     let layers = layers(priced, prediction);
-    let height = TABLE + 24.0 * (layers.len() as f64 + 1.0) + 40.0;
+    let below = TABLE + 24.0 * layers.len() as f64 + 60.0;
+    let height = below + 24.0 * 4.0 + 30.0;
     let mut svg = String::new();
     // Writing to a string cannot fail.
     let mut put = |text: std::fmt::Arguments<'_>| svg.write_fmt(text).expect("a string takes all");
@@ -118,6 +119,7 @@ pub fn timeline(priced: &Priced, prediction: &Prediction, title: &str) -> String
         AXIS + 40.0
     ));
     shares(&mut put, &layers);
+    offline(&mut put, &prediction.offline, below);
     svg.push_str("</svg>\n");
     svg
 }
@@ -125,7 +127,7 @@ pub fn timeline(priced: &Priced, prediction: &Prediction, title: &str) -> String
 /// The lower picture: a bar for each layer.
 fn shares(put: &mut impl FnMut(std::fmt::Arguments<'_>), layers: &[Layer]) {
     let longest = layers.iter().map(|l| l.to - l.from).fold(1e-9, f64::max);
-    let width = WIDTH - LEFT - RIGHT - 260.0;
+    let width = WIDTH - LEFT - RIGHT - 400.0;
     for (i, layer) in layers.iter().enumerate() {
         let y = TABLE + 24.0 * i as f64;
         put(format_args!(
@@ -144,7 +146,7 @@ fn shares(put: &mut impl FnMut(std::fmt::Arguments<'_>), layers: &[Layer]) {
         }
         let [work, sent, way] = layer.parts;
         put(format_args!(
-            "<text x=\"{:.1}\" y=\"{}\">{} ({} + {} + {}), {:.1} flights</text>\n",
+            "<text x=\"{:.1}\" y=\"{}\">{} ({} + {} + {}), {:.0} flights</text>\n",
             at + 8.0,
             y + 14.0,
             seconds(layer.to - layer.from),
@@ -159,6 +161,38 @@ fn shares(put: &mut impl FnMut(std::fmt::Arguments<'_>), layers: &[Layer]) {
          + <tspan fill=\"#8f979f\">■ propagation</tspan> on the critical path</text>\n",
         TABLE + 24.0 * layers.len() as f64 + 18.0
     ));
+}
+
+/// The offline part: who is busy from when to when.
+fn offline(put: &mut impl FnMut(std::fmt::Arguments<'_>), o: &Offline, top: f64) {
+    let x = |t: f64| LEFT + (WIDTH - LEFT - RIGHT - 400.0) * t / o.total.max(1e-9);
+    put(format_args!(
+        "<text x=\"{LEFT}\" y=\"{}\" font-weight=\"bold\">offline, {} in all</text>\n",
+        top - 8.0,
+        seconds(o.total)
+    ));
+    let rows = [
+        ("dealer deals", o.deal, WORK),
+        ("corrections", [o.deal[0], o.received], TO_SERVER),
+        ("client stages", [o.stage[1], o.ready[1]], WORK),
+        ("server stages", [o.stage[0], o.ready[0]], WORK),
+    ];
+    for (i, (name, [from, to], colour)) in rows.into_iter().enumerate() {
+        let y = top + 24.0 * i as f64;
+        put(format_args!(
+            "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{name}</text>\n\
+             <rect x=\"{:.1}\" y=\"{y}\" width=\"{:.1}\" height=\"18\" fill=\"{colour}\"/>\n\
+             <text x=\"{:.1}\" y=\"{}\">{} to {}</text>\n",
+            LEFT - 10.0,
+            y + 14.0,
+            x(from),
+            (x(to) - x(from)).max(0.5),
+            x(to) + 8.0,
+            y + 14.0,
+            seconds(from),
+            seconds(to)
+        ));
+    }
 }
 
 /// A layer of the model: its parts together.
@@ -234,6 +268,9 @@ mod tests {
         }
         let messages = prediction.times.iter().flat_map(|t| t.arrival).flatten().count();
         assert_eq!(svg.matches("stroke-opacity").count(), messages);
+        for name in ["dealer deals", "corrections", "client stages", "server stages"] {
+            assert!(svg.contains(name), "{name}");
+        }
         assert!(svg.ends_with("</svg>\n") && !svg.contains("NaN") && !svg.contains("inf"));
     }
 }
