@@ -9,7 +9,7 @@ use sotto::emulate::{Between, CountLine, Paths};
 use sotto_netsim::{Direction, Network, Path};
 
 use crate::{
-    parties::{LOCAL, Parties, wait_until},
+    parties::{LOCAL, Parties, program, wait_until},
     spawned::Process,
 };
 
@@ -136,4 +136,43 @@ fn a_cut_beyond_the_deadline_is_an_error_everywhere_and_burns_the_batch() {
     let used = deployed.server.log.batches();
     assert_eq!(used.len(), 1, "{used:?}");
     assert!(used[0] > 0, "batch 0 was burnt: {used:?}");
+}
+
+#[test]
+fn the_command_carries_parties_until_it_is_interrupted() {
+    let parties = Parties::new();
+    let (_dealer, dealer) = parties.dealer("", None);
+    let (_server, server) = parties.server("", dealer, None);
+    parties.write("net.toml", b"[client_server]\nrtt = \"2ms\"\nmtu = 65535\n");
+    let path = |name, target| format!("[{name}]\nlisten = \"{LOCAL}\"\ntarget = \"{target}\"\n");
+    let text = "network = \"net.toml\"\n".to_owned()
+        + &path("client_server", server)
+        + &path("client_dealer", dealer);
+    parties.write("emulate.toml", text.as_bytes());
+    let config = parties.text("emulate.toml");
+    let mut emulator =
+        Process::start("emulator", program().args(["emulate", "--json", "--config", &config]));
+    let at = [emulator.address(), emulator.address()];
+    parties.works(&parties.client_config("client", "", at));
+    emulator.signal("INT");
+    let done = emulator.finish();
+    assert_eq!(done.code, 0, "{}", done.err);
+    let lines: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+    for (line, pair) in lines.as_array().unwrap().iter().zip(["client_server", "client_dealer"]) {
+        assert_eq!(line["path"], pair);
+        assert!(line["up"]["bytes"].as_u64().unwrap() > 1000, "{line}");
+        assert_eq!(line["down"]["lost"], 0);
+    }
+}
+
+#[test]
+fn networks_that_make_no_sense_are_refused() {
+    let parties = Parties::new();
+    let unknown = parties.sotto(&["demo", "--net", "wlan"]);
+    unknown.failed(2, &["wlan", "loopback", "intercontinental"]);
+    parties.write("net.toml", b"[client_server]\nrate = \"-5Mbps\"\n");
+    parties.sotto(&["demo", "--net", &parties.text("net.toml")]).failed(2, &["-5Mbps", "100Mbps"]);
+    parties.write("emulate.toml", b"network = \"wan\"\n");
+    let nothing = parties.sotto(&["emulate", "--config", &parties.text("emulate.toml")]);
+    nothing.failed(2, &["nothing to emulate", "listen and target"]);
 }
