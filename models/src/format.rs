@@ -146,8 +146,9 @@ impl Format {
         let mut layers = Vec::new();
         for i in 0..arch.layers {
             let proj_width = open2(i)? + WEIGHT;
-            let (softmax, relu, linear) =
-                (softmax(arch, cal, i, max)?, relu(arch, cal, i)?, linear(arch, cal, i)?);
+            let softmax = softmax(arch, cal, i, max, proj_width)?;
+            let relu = relu(arch, cal, i, proj_width)?;
+            let linear = linear(arch, cal, i)?;
             let needs = (softmax.iter())
                 .flat_map(|(s, _, d)| [s.product_width, d.product_width])
                 .chain(relu.iter().flat_map(|(s, d)| [s.product_width, d.product_width]))
@@ -284,14 +285,16 @@ fn score_format(score_bits: u32, scale: u32) -> ScoreFormat {
 
 fn divide_format(
     unnormalised: f64,
-    largest_sum: f64,
-    smallest_sum: f64,
+    (smallest_sum, largest_sum): (f64, f64),
     weight_scale: u32,
+    result_width: u32,
 ) -> DivideFormat {
     let scale = weight_scale.min(ACTIVATION);
     let window = Window::positive(bits(largest_sum) + scale, scale);
     let k = 13.min(window.bits - 2);
     let lo = window.bits - k;
+    // Slopes are small where sums are large: as many bits as the quotient's ring leaves.
+    let room = 64u32.saturating_sub(result_width + lo);
     // The row sum lives in the product's ring, which must hold its window.
     let output = ACTIVATION + bits(unnormalised) + MARGIN + 2;
     let piece = f64::from(1u32 << lo) / f64::from(1u32 << scale);
@@ -300,10 +303,20 @@ fn divide_format(
         product_width: (output + weight_scale).max(window.bits + weight_scale - scale),
         sum: window,
         k,
-        slope_scale: 12,
+        slope_scale: room.clamp(12, 18),
         floor: (smallest_sum / 2.0).max(2.0 * piece),
         output: (output, ACTIVATION),
     }
+}
+
+/// Largest sum of a row's powers against its coarse maximum in units of `span` powers of two; 0 where it is exact.
+///
+/// A power exceeds 1 where its score lies a fraction `f` of a unit above the maximum, by `2^(span f) - 1`. A
+/// score is rounded up a unit with probability `f`, and none of these was, or the maximum would be higher.
+/// As `2^(span f) - 1 <= -1.46 ln(1 - f)` for a span of 2 and `-0.7 ln(1 - f)` for 1, all of them together exceed 1 by
+/// more than `32 span` with probability `2^-60` at most.
+fn largest_sum(arch: &Arch, span: f64) -> f64 {
+    arch.tokens() as f64 + 1.0 + 32.0 * span
 }
 
 fn softmax(
@@ -311,6 +324,7 @@ fn softmax(
     cal: &Calibration,
     layer: usize,
     kind: MaxKind,
+    result_width: u32,
 ) -> Result<Option<(ScoreFormat, Shift, DivideFormat)>, Error> {
     if !arch.attention[layer].contains(&Attention::Softmax) {
         return Ok(None);
@@ -348,14 +362,15 @@ fn softmax(
         // The largest power of a row is at least one unit below 1.
         false => 1.0 / scale_up,
     };
-    let largest = (scale_up * f64::from(sums.max) * 4.0).min(scale_up * arch.tokens() as f64 + 1.0);
+    let largest = (scale_up * f64::from(sums.max) * 4.0).min(largest_sum(arch, scale_up.log2()));
+    let sums = (smallest, largest);
     let unnormalised = cal.range(layer, "softmax.unnormalised")?.size() * scale_up;
     // As many fractional bits of the powers as the norm before the projection leaves room for.
-    let mut divide = divide_format(unnormalised, largest, smallest, 14);
+    let mut divide = divide_format(unnormalised, sums, 14, result_width);
     let limit = 64 - WEIGHT - 14;
     if divide.product_width > limit {
         let less = (divide.product_width - limit).min(4);
-        divide = divide_format(unnormalised, largest, smallest, 14 - less);
+        divide = divide_format(unnormalised, sums, 14 - less, result_width);
     }
     Ok(Some((format, shift, divide)))
 }
@@ -364,6 +379,7 @@ fn relu(
     arch: &Arch,
     cal: &Calibration,
     layer: usize,
+    result_width: u32,
 ) -> Result<Option<(ScoreFormat, DivideFormat)>, Error> {
     if !arch.attention[layer].contains(&Attention::Relu) {
         return Ok(None);
@@ -376,8 +392,8 @@ fn relu(
     // The comparison's opening must also be liftable: one bit more.
     format.score.0 += 1;
     format.product_width += 1;
-    let largest = f64::from(sums.max) * 4.0;
-    let divide = divide_format(unnormalised, largest, f64::from(sums.min), ACTIVATION);
+    let sums = (f64::from(sums.min), f64::from(sums.max) * 4.0);
+    let divide = divide_format(unnormalised, sums, ACTIVATION, result_width);
     Ok(Some((format, divide)))
 }
 
