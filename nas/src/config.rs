@@ -16,6 +16,7 @@ usage: sotto-nas train --data PATH --arch PRESET|FILE.toml --out DIR [options]
   --arch A          vit_7_4_32 | vit_7_4_128 | vit_6_5_160 | an arch.toml
   --out DIR         receives arch.toml, weights.safetensors, checkpoint, metrics.jsonl
   --teacher DIR     imitate the trained model in DIR (logits, and features where sizes agree)
+  --init DIR        start from the weights of the trained model in DIR, whatever its kinds
   --epochs N        passes over the training set (20)
   --minutes M       also end after M minutes of wall clock; the learning rate follows the clock
   --seed S          (1)
@@ -61,6 +62,13 @@ pub struct Recipe {
     /// Whether there is a teacher.
     #[serde(default)]
     pub distilled: bool,
+    /// Whether the first weights are another model's.
+    #[serde(default)]
+    pub inherited: bool,
+    /// Whether every micro-batch runs kinds and activations of its own, drawn from all: the
+    /// supernet, whose weights serve every architecture.
+    #[serde(default)]
+    pub drawn: bool,
     /// Whether matrices follow Muon.
     pub muon: bool,
     /// Whether products are bfloat16.
@@ -105,6 +113,8 @@ pub struct Config {
     pub out: PathBuf,
     /// Folder of a trained model to imitate.
     pub teacher: Option<PathBuf>,
+    /// Folder of a trained model whose weights are the first.
+    pub init: Option<PathBuf>,
     /// Wall-clock budget.
     pub minutes: Option<f64>,
     /// `cpu` or `libtorch`.
@@ -128,6 +138,7 @@ impl Config {
             arch: String::new(),
             out: PathBuf::new(),
             teacher: None,
+            init: None,
             minutes: None,
             device: "cpu".into(),
             workers: 2,
@@ -144,6 +155,8 @@ impl Config {
                 limit: 0,
                 strength: Strength::default(),
                 distilled: false,
+                inherited: false,
+                drawn: false,
                 muon: true,
                 bf16: false,
             },
@@ -176,6 +189,7 @@ impl Config {
             "--arch" => self.arch = value.into(),
             "--out" => self.out = value.into(),
             "--teacher" => (self.teacher, recipe.distilled) = (Some(value.into()), true),
+            "--init" => (self.init, recipe.inherited) = (Some(value.into()), true),
             "--minutes" => self.minutes = Some(number(name, value, 0.01, 1e5)?),
             "--device" => self.device = one_of(name, value, &["cpu", "libtorch"])?,
             "--workers" => self.workers = number(name, value, 1, 256)?,
