@@ -43,6 +43,7 @@ impl Agreement {
             images: Some(file),
             limit: pictures.len(),
             batch: self.batch,
+            network: None,
         };
         let summary = demo::run(&demo, program)?;
         print!("{}", text(&summary, self.batch, &|class| arch.label(class)));
@@ -134,6 +135,8 @@ mod tests {
 
     fn summary() -> Summary {
         Summary {
+            network: "loopback".into(),
+            paths: Vec::new(),
             images: 2,
             correct: 1,
             agree_plaintext: 1,

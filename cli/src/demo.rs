@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -13,6 +14,7 @@ use sotto_models::{
     float::{NoProbe, forward},
     images::{Fit, Picture, load, normalise},
 };
+use sotto_netsim::Network;
 use sotto_protocols::{
     simulate::{Coins, simulate},
     weights::Matrix,
@@ -20,9 +22,10 @@ use sotto_protocols::{
 
 use crate::{
     card::Card,
+    emulate::{self, Between, PathLine, Paths},
     error::Error,
     model::{DEMO_IMAGES, Model},
-    processes::{Deployment, Settings},
+    processes::{Deployment, LOCAL, Settings},
     report::{Counts, bytes, table},
 };
 
@@ -36,6 +39,8 @@ pub struct Demo {
     pub limit: usize,
     /// Images in one evaluation.
     pub batch: usize,
+    /// What lies between the parties; nothing without.
+    pub network: Option<Network>,
 }
 
 /// The first line that the client process prints.
@@ -91,6 +96,10 @@ pub struct Compared {
 /// What the demo found. Bytes, flights and seconds are per image.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
+    /// Name of the network between the parties.
+    pub network: String,
+    /// What went over its paths where it was emulated.
+    pub paths: Vec<PathLine>,
     /// Images classified.
     pub images: usize,
     /// How many have the true class.
@@ -195,7 +204,11 @@ pub fn run(demo: &Demo, program: &Path) -> Result<Summary, Error> {
     };
     let private = card.trace()?;
     let matrices = private.matrices(&model.weights);
-    let deployment = Deployment::new(program.to_owned())?;
+    let network = match &demo.network {
+        Some(network) => network.clone(),
+        None => emulate::network("loopback", Path::new(""))?,
+    };
+    let deployment = Deployment::new(program.to_owned())?.with_profile(emulate::profile(&network));
     let file = match &demo.images {
         Some(path) => path.clone(),
         None => {
@@ -213,11 +226,19 @@ pub fn run(demo: &Demo, program: &Path) -> Result<Summary, Error> {
         model: folder.display().to_string(),
         batch: demo.batch,
         pool: 0,
-        deadline: 30,
+        deadline: emulate::deadline(&network, 30),
         server_lines: String::new(),
     };
+    let mut paths = Paths::start(network.clone(), 1)?;
+    let mut between = |pair: &str, target: SocketAddr| match emulate::is_free(&network) {
+        true => Ok(target),
+        false => paths.add(pair, Between { listen: LOCAL, target }),
+    };
     let (_dealer, dealer_at) = deployment.dealer(settings.deadline, None)?;
-    let (_server, server_at) = deployment.server(&settings, dealer_at, None)?;
+    let servers_dealer = between("server_dealer", dealer_at)?;
+    let (_server, server_at) = deployment.server(&settings, servers_dealer, None)?;
+    let dealer_at = between("client_dealer", dealer_at)?;
+    let server_at = between("client_server", server_at)?;
     let mut client = deployment.client_limited(
         &settings,
         server_at,
@@ -236,6 +257,11 @@ pub fn run(demo: &Demo, program: &Path) -> Result<Summary, Error> {
     if client.wait()? != 0 {
         return Err(Error::Check("the client process failed; its messages are above".into()));
     }
+    let overrun = paths.overrun();
+    if overrun > 0 {
+        tracing::warn!(overrun, "this machine is too busy for the network: packets were dropped");
+    }
+    let (name, paths) = (network.name, paths.lines());
     let progress = bar(pictures.len(), "float and integer references");
     let mut results = Vec::new();
     for (picture, line) in pictures.iter().zip(&lines) {
@@ -243,7 +269,8 @@ pub fn run(demo: &Demo, program: &Path) -> Result<Summary, Error> {
         progress.inc(1);
     }
     progress.finish_and_clear();
-    summarise(&references.private, &setup, &lines, results)
+    let summary = summarise(&references.private, &setup, &lines, results)?;
+    Ok(Summary { network: name, paths, ..summary })
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Error> {
@@ -284,6 +311,8 @@ fn summarise(
     totals.sort_by(f64::total_cmp);
     let count = |f: &dyn Fn(&Compared) -> bool| results.iter().filter(|r| f(r)).count();
     let summary = Summary {
+        network: String::new(),
+        paths: Vec::new(),
         images: results.len(),
         correct: count(&|r| r.label.is_some_and(|l| usize::from(l) == r.private)),
         agree_plaintext: count(&|r| r.private == r.plaintext),
@@ -346,6 +375,10 @@ impl Summary {
             self.agree_simulator,
             self.max_logit_error
         );
+        println!("network: {}", self.network);
+        if !self.paths.is_empty() {
+            println!("{}", emulate::summary(&self.paths).replace(" | ", "\n"));
+        }
         let p = &self.planned;
         let mut t = table(&["cost", "measured", "planned", "flights", "planned ", "seconds"], 1);
         let s = |x: f64| format!("{x:.3}");

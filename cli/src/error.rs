@@ -23,6 +23,9 @@ pub enum Error {
     /// A connection failed.
     #[error(transparent)]
     Net(#[from] sotto_net::Error),
+    /// A network, a rate or a machine profile is not usable.
+    #[error(transparent)]
+    Network(#[from] sotto_netsim::Error),
     /// An evaluation failed.
     #[error(transparent)]
     Protocol(#[from] sotto_protocols::Error),
@@ -58,7 +61,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Check(_) | Error::Crypto(_) => 1,
-            Error::Config(_) | Error::Io { .. } => 2,
+            Error::Config(_) | Error::Io { .. } | Error::Network(_) => 2,
             Error::Net(sotto_net::Error::Config(_) | sotto_net::Error::Io { .. }) => 2,
             Error::Model(_) => 3,
             Error::Net(_) | Error::Protocol(_) | Error::Refused { .. } => 4,

@@ -8,6 +8,7 @@ pub mod client;
 pub mod config;
 pub mod dealer;
 pub mod demo;
+pub mod emulate;
 pub mod error;
 pub mod messages;
 pub mod model;

@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sotto::{
     calibrate, client, config, dealer,
     demo::{self, Demo},
+    emulate,
     error::Error,
     model::Model,
     report, server,
@@ -54,7 +55,21 @@ enum Command {
         /// Images in one evaluation: no more flights than one image.
         #[arg(long, default_value_t = 1)]
         batch: usize,
+        /// What lies between the parties, emulated: loopback, lan, lan-cheetah, wan-cheetah, wan, mobile,
+        /// intercontinental, or a TOML file (README, "Networks").
+        #[arg(long, default_value = "loopback")]
+        net: String,
         /// One JSON object instead of tables.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Emulates the network between parties that you start yourself: delay, bandwidth, loss, cuts.
+    #[command(after_help = EMULATE)]
+    Emulate {
+        /// emulate.toml
+        #[arg(long)]
+        config: PathBuf,
+        /// What went over each path as JSON at the end.
         #[arg(long)]
         json: bool,
     },
@@ -130,12 +145,40 @@ enum Command {
         #[arg(long, default_value_t = 512)]
         count: usize,
     },
+    /// Measures this machine: seconds of every gate and message, for `sotto simulate --machine`. About a minute.
+    CalibrateMachine {
+        /// Where to write the profile.
+        #[arg(long, default_value = "machine.json")]
+        out: PathBuf,
+    },
     /// Prints a completion script for a shell.
     Completions {
         /// bash, zsh, fish, elvish or powershell.
         shell: clap_complete::Shell,
     },
 }
+
+/// An example of `emulate.toml`.
+const EMULATE: &str = "\
+Each party keeps its configuration; who connects uses the address on which the emulator listens. Example:
+
+    network = \"wan\"                  # a preset (see `sotto demo --help`) or a network file beside this one
+    seed = 1                         # losses and jitter follow from it
+    [client_server]
+    listen = \"127.0.0.1:7101\"        # the server's address in client.toml
+    target = \"127.0.0.1:7001\"        # where the server listens
+    [client_dealer]
+    listen = \"127.0.0.1:7102\"        # the dealer's address in client.toml
+    target = \"127.0.0.1:7002\"
+    [server_dealer]
+    listen = \"127.0.0.1:7103\"        # the dealer's address in server.toml
+    target = \"127.0.0.1:7002\"
+    [[partition]]                    # as many as you like, or none
+    path = \"client_server\"
+    after = 10.0                     # seconds
+    lasts = 2.0
+
+Ctrl-C ends it.";
 
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("SOTTO_LOG")
@@ -172,9 +215,10 @@ fn json<T: serde::Serialize>(value: &T) -> Result<(), Error> {
 
 fn run(command: Command) -> Result<(), Error> {
     match command {
-        Command::Demo { model, images, limit, batch, json: as_json } => {
+        Command::Demo { model, images, limit, batch, net, json: as_json } => {
             let program = std::env::current_exe().map_err(Error::io(Path::new("sotto")))?;
-            let demo = Demo { model, images, limit, batch };
+            let network = Some(emulate::network(&net, Path::new(""))?);
+            let demo = Demo { model, images, limit, batch, network };
             let summary = demo::run(&demo, &program)?;
             if as_json {
                 json(&summary)?;
@@ -183,6 +227,32 @@ fn run(command: Command) -> Result<(), Error> {
                 summary.print(&|class| arch.label(class));
             }
             summary.check()
+        }
+        Command::Emulate { config, json: as_json } => {
+            let (stop, stopped) = std::sync::mpsc::channel();
+            let handler = move || {
+                // Whoever receives it may have ended meanwhile.
+                let _ = stop.send(());
+            };
+            ctrlc::set_handler(handler)
+                .map_err(|e| Error::Config(format!("Ctrl-C cannot be caught: {e}")))?;
+            let bar = ProgressBar::new_spinner();
+            let lines = emulate::run(&config, &stopped, &mut |line| {
+                if line.contains(" is ") {
+                    println!("{line}");
+                    // A parent process may read it; if it has gone, there is nobody to tell.
+                    drop(std::io::stdout().flush());
+                } else {
+                    bar.set_message(line);
+                    bar.tick();
+                }
+            })?;
+            bar.finish_and_clear();
+            if as_json {
+                return json(&lines);
+            }
+            println!("{}", emulate::summary(&lines).replace(" | ", "\n"));
+            Ok(())
         }
         Command::Keygen { name, out } => {
             std::fs::create_dir_all(&out).map_err(Error::io(&out))?;
@@ -236,6 +306,18 @@ fn run(command: Command) -> Result<(), Error> {
             bar.finish_and_clear();
             let path = model.join("calibration.toml");
             println!("{}: ranges of {} images", path.display(), calibration.images);
+            Ok(())
+        }
+        Command::CalibrateMachine { out } => {
+            let bar = ProgressBar::new(0).with_message("measuring messages and gates");
+            bar.enable_steady_tick(std::time::Duration::from_millis(200));
+            let machine = sotto_netsim::calibrate(|done, all| {
+                bar.set_length(all as u64);
+                bar.set_position(done as u64);
+            })?;
+            bar.finish_and_clear();
+            std::fs::write(&out, machine.to_json()).map_err(Error::io(&out))?;
+            println!("{}: {}, {} gates", out.display(), machine.processor, machine.gates.len());
             Ok(())
         }
         Command::Completions { shell } => {

@@ -135,6 +135,11 @@ impl Deployment {
         Ok(Self { program, folder, network: "loopback" })
     }
 
+    /// With another transport profile than `loopback`.
+    pub fn with_profile(self, network: &'static str) -> Self {
+        Self { network, ..self }
+    }
+
     fn path(&self, file: &str) -> PathBuf {
         self.folder.path().join(file)
     }
@@ -240,4 +245,6 @@ impl Deployment {
     }
 }
 
-const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+/// A free port on loopback.
+pub const LOCAL: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);

@@ -89,10 +89,15 @@ impl Folded {
     }
 
     fn fixed(self) -> Matrix {
+        self.fixed_at(WEIGHT)
+    }
+
+    /// With `scale` fractional bits.
+    fn fixed_at(self, scale: u32) -> Matrix {
         let fix = |x: f64, scale: u32| (x * f64::from(scale).exp2()).round() as i64;
         Matrix {
-            entries: self.w.iter().map(|&w| fix(w, WEIGHT) as u64).collect(),
-            bias: (self.bias.iter()).map(|&b| fix(b, WEIGHT + ACTIVATION)).collect(),
+            entries: self.w.iter().map(|&w| fix(w, scale) as u64).collect(),
+            bias: (self.bias.iter()).map(|&b| fix(b, scale + ACTIVATION)).collect(),
         }
     }
 }
@@ -116,7 +121,7 @@ pub fn fold(arch: &Arch, weights: &Weights, format: &Format) -> Vec<Matrix> {
         let mut fc1 = Folded::new(&block.fc1).after(&block.norm2);
         fc1.scale(0, arch.mlp, layer.activation.stretch());
         let fc1 = fc1.stack(Folded::diagonal(&block.norm2).centred());
-        all.push(qkv.fixed());
+        all.push(qkv.fixed_at(layer.qkv_scale));
         all.push(Folded::new(&block.proj).centred().fixed());
         all.push(fc1.fixed());
         all.push(Folded::new(&block.fc2).centred().fixed());

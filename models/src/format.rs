@@ -47,6 +47,8 @@ pub struct LayerFormat {
     pub norm1: NormFormat,
     /// Ring of the query, key and value projection.
     pub qkv_width: u32,
+    /// Fractional bits of its matrix: [`WEIGHT`], or fewer where the norm before it needs the room.
+    pub qkv_scale: u32,
     /// Softmax heads.
     pub softmax: Option<(ScoreFormat, Shift, DivideFormat)>,
     /// ReLU heads.
@@ -150,7 +152,14 @@ impl Format {
                 .flat_map(|(s, _, d)| [s.product_width, d.product_width])
                 .chain(relu.iter().flat_map(|(s, d)| [s.product_width, d.product_width]))
                 .chain(linear.iter().flat_map(|l| [l.first_width, l.operand_width]));
-            let qkv_width = needs.max().unwrap_or(0) + WEIGHT;
+            let product_width = needs.max().unwrap_or(0);
+            let open = open1(i)?;
+            // Weights that are rounded a little more beat a model that has no format.
+            let (qkv_scale, norm1) = (LEAST_WEIGHT..=WEIGHT)
+                .rev()
+                .map(|scale| (scale, norm(arch, cal, i, "ln1", open, product_width + scale)))
+                .find(|(scale, norm)| norm.is_ok() || *scale == LEAST_WEIGHT)
+                .expect("the least is among them");
             let next = stream(i + 1)?;
             let activation = activation(arch, cal, i)?;
             let act_width = match activation {
@@ -159,8 +168,9 @@ impl Format {
             };
             let fc1_width = next.max(act_width + WEIGHT);
             layers.push(LayerFormat {
-                norm1: norm(arch, cal, i, "ln1", open1(i)?, qkv_width)?,
-                qkv_width,
+                norm1: norm1?,
+                qkv_width: product_width + qkv_scale,
+                qkv_scale,
                 softmax,
                 relu,
                 linear,
@@ -221,6 +231,9 @@ impl Format {
         })
     }
 }
+
+/// Fewest fractional bits of a matrix.
+const LEAST_WEIGHT: u32 = 12;
 
 /// Fractional bits of an exponential before it is truncated.
 const EXP_SCALE: u32 = 38;

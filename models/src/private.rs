@@ -179,7 +179,8 @@ fn block(
     let n = t.truncate_to(x, ACTIVATION);
     let n = t.layer_norm(n, &layer.norm1, eps, layer.qkv_width);
     t.section(&name("attention"));
-    let w = weight(t, name("attn.qkv"), 3 * d, d, layer.qkv_width);
+    let (outputs, inputs, width, scale) = (3 * d, d, layer.qkv_width, layer.qkv_scale);
+    let w = t.weight(WeightSpec { name: name("attn.qkv"), outputs, inputs, width, scale });
     let qkv = t.linear(n, w, 1);
     let heads = attention(t, arch, i, layer, qkv);
     let w = weight(t, name("attn.proj"), d, d, layer.proj_width);

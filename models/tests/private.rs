@@ -51,6 +51,23 @@ fn every_kind_of_attention() {
 }
 
 #[test]
+fn the_papers_models_have_a_format_in_every_kind() {
+    for (arch, layers) in [(Arch::vit_cifar(), 2), (Arch::vit_tiny(), 1)] {
+        for kind in Attention::ALL {
+            let mut arch = arch.clone().with_attention(kind);
+            arch.layers = layers;
+            arch.attention.truncate(layers);
+            arch.activation.truncate(layers);
+            let weights = Weights::random(&arch, 7);
+            let all = images(&arch, 2, &mut Bench::new(3));
+            let calibration = Calibration::record(&arch, &weights, &all, |_| ());
+            let private = Private::new(&arch, &calibration, 1, Options::default());
+            private.unwrap_or_else(|e| panic!("{}, {}: {e}", arch.name, kind.name()));
+        }
+    }
+}
+
+#[test]
 fn mixed_kinds_share_flights_and_batches_cost_no_more() {
     let mut arch = small();
     arch.attention[0] =

@@ -38,6 +38,20 @@ impl Batch {
     /// # Errors
     /// [`Error::Correlation`] when the corrections are not of the plan's length.
     pub fn stage(self, plan: &Plan, role: Role, weights: &Weights) -> Result<Staged, Error> {
+        self.stage_observed(plan, role, weights, &mut |_| {})
+    }
+
+    /// Like [`Batch::stage`]; `observe` is told each node that is done.
+    ///
+    /// # Errors
+    /// As [`Batch::stage`].
+    pub fn stage_observed(
+        self,
+        plan: &Plan,
+        role: Role,
+        weights: &Weights,
+        observe: &mut dyn FnMut(usize),
+    ) -> Result<Staged, Error> {
         let corrected = self.corrections.is_some();
         let corrections = self.corrections.unwrap_or_default();
         if corrected && corrections.len() != plan.correction_bytes() {
@@ -74,6 +88,7 @@ impl Batch {
                 drawn[draw] = Drawn::Words(words);
             }
             all.push(drawn);
+            observe(index);
         }
         Ok(Staged { id: self.id, corrections, drawn: all })
     }

@@ -227,7 +227,7 @@ impl<'a> Dealing<'a> {
     }
 }
 
-/// Deals one batch: calls `emit` with the correction bytes of each node, in order.
+/// Deals one batch: calls `emit` with the correction bytes of each node, in order; none where a node needs none.
 ///
 /// # Errors
 /// Whatever `emit` returns; dealing stops there.
@@ -278,9 +278,7 @@ pub(crate) fn deal_watched<E>(
             known[w.index()] = k;
         }
         free(&mut known, &node.inputs, &last_reader, index);
-        if !bytes.is_empty() {
-            emit(bytes)?;
-        }
+        emit(bytes)?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::{
     drawn::{Drawn, Draws, Map, Packed, View},
     error::Error,
     gate::{Draw, Exchange, To},
-    plan::{Plan, Traffic},
+    plan::{Plan, Step, Traffic},
     spec::{Role, Spec, Wire},
     weights::Weights,
 };
@@ -255,6 +255,19 @@ impl<'a> Run<'a> {
     }
 }
 
+/// How far an evaluation is, for an observer with a clock; says nothing that the plan does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A call of a gate has ended.
+    Ran(Step),
+    /// This party's message of the level, if it has one, is queued.
+    Sent(usize),
+    /// The peer's message of the level, if it has one, is here.
+    Received(usize),
+    /// What the level opened is unpacked.
+    Opened(usize),
+}
+
 /// What an evaluation gave to this party.
 pub struct Evaluation {
     /// The plan's outputs as signed integers, at the client; empty at the server.
@@ -291,11 +304,11 @@ impl Party<'_> {
         inputs: &[Vec<i64>],
     ) -> Result<Evaluation, Error> {
         match self.role {
-            Role::Client => self.evaluate_shared(link, staged, inputs),
+            Role::Client => self.evaluate_observed(link, staged, inputs, &mut |_| {}),
             Role::Server => {
                 let specs = self.plan.inputs.iter().map(|w| &self.plan.wires[w.index()]);
                 let zeros: Vec<Vec<i64>> = specs.map(|s| vec![0; s.count()]).collect();
-                self.evaluate_shared(link, staged, &zeros)
+                self.evaluate_observed(link, staged, &zeros, &mut |_| {})
             }
         }
     }
@@ -307,8 +320,22 @@ impl Party<'_> {
     pub fn evaluate_shared(
         &self,
         link: &mut dyn Link,
+        staged: Staged,
+        shares: &[Vec<i64>],
+    ) -> Result<Evaluation, Error> {
+        self.evaluate_observed(link, staged, shares, &mut |_| {})
+    }
+
+    /// Like [`Party::evaluate_shared`]; `observe` is told how far it is.
+    ///
+    /// # Errors
+    /// As [`Party::evaluate_shared`].
+    pub fn evaluate_observed(
+        &self,
+        link: &mut dyn Link,
         mut staged: Staged,
         shares: &[Vec<i64>],
+        observe: &mut dyn FnMut(Event),
     ) -> Result<Evaluation, Error> {
         let plan = self.plan;
         let mut values: Vec<Option<Value>> = vec![None; plan.wires.len()];
@@ -360,8 +387,10 @@ impl Party<'_> {
                     staged.drawn[step.node].clear();
                 }
                 time += 1;
+                observe(Event::Ran(*step));
             }
-            self.exchange(link, level, (queue, payload), &mut pending, &mut traffic)?;
+            let sending = (queue, payload);
+            self.exchange(link, level, sending, &mut pending, &mut traffic, observe)?;
         }
         let outputs = match self.role {
             Role::Server => Vec::new(),
@@ -397,6 +426,7 @@ impl Party<'_> {
         (queue, payload): (Vec<(usize, Outgoing)>, Vec<u8>),
         pending: &mut [Option<Pending>],
         traffic: &mut Traffic,
+        observe: &mut dyn FnMut(Event),
     ) -> Result<(), Error> {
         let sends = |role: Role, to: To| match to {
             To::Both => true,
@@ -413,7 +443,9 @@ impl Party<'_> {
         if sent > 0 {
             link.send(level as u32, payload)?;
         }
+        observe(Event::Sent(level));
         let received = if expected > 0 { link.recv(level as u32, expected)? } else { Vec::new() };
+        observe(Event::Received(level));
         let (server, client) = match self.role {
             Role::Server => (sent, expected),
             Role::Client => (expected, sent),
@@ -438,6 +470,7 @@ impl Party<'_> {
             }
             pending[node].get_or_insert_default().opened.push(o.words);
         }
+        observe(Event::Opened(level));
         Ok(())
     }
 }

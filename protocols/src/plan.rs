@@ -123,6 +123,11 @@ impl Plan {
         draws.map(Draw::correction_bytes).sum()
     }
 
+    /// Bytes of corrections of node `node`.
+    pub fn node_correction_bytes(&self, node: usize) -> usize {
+        self.draws[node].iter().map(Draw::correction_bytes).sum()
+    }
+
     /// Bytes of the server's masked weights, sent once to each client.
     pub fn setup_bytes(&self) -> usize {
         self.weights

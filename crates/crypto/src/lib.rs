@@ -3,7 +3,8 @@
 //! One party's whole side of the correlated randomness of an inference hangs from one
 //! 32-byte [`Seed`]. Each draw of each gate reads its own [`Stream`], named by a 64-bit number
 //! that is unique within the seed (ChaCha's nonce), so draws can be expanded in any order,
-//! and two purposes never share a key stream.
+//! and two purposes never share a key stream. A stream is the same on every machine, in whatever pieces
+//! it is read.
 //!
 //! Security: ChaCha12 (the choice of rand's `StdRng`; 7 rounds are the best known attack) as a
 //! PRG; BLAKE3 in keyed-derivation mode separates seeds. Seeds are wiped on drop and have no
@@ -11,8 +12,8 @@
 
 use std::fmt;
 
-use chacha20::ChaCha12Rng;
-use rand_core::{Rng, SeedableRng};
+use chacha20::ChaCha12;
+use cipher::{KeyIvInit, StreamCipher};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// What can fail here: only the operating system's entropy source.
@@ -62,9 +63,11 @@ impl Seed {
 
     /// The key stream number `id` of this seed.
     pub fn stream(&self, id: u64) -> Stream {
-        let mut rng = ChaCha12Rng::from_seed(self.0);
-        rng.set_stream(id);
-        Stream(rng)
+        // A 64-bit stream number in the last words, as the original ChaCha has it; the word before is the upper
+        // half of its block counter.
+        let mut nonce = [0; 12];
+        nonce[4..].copy_from_slice(&id.to_le_bytes());
+        Stream(ChaCha12::new(&self.0.into(), &nonce.into()))
     }
 }
 
@@ -75,12 +78,15 @@ impl fmt::Debug for Seed {
 }
 
 /// A pseudorandom byte stream; its state is wiped on drop.
-pub struct Stream(ChaCha12Rng);
+pub struct Stream(ChaCha12);
 
 impl Stream {
     /// Fills `out` with the next bytes of the stream.
+    ///
+    /// # Panics
+    /// After 2^38 bytes.
     pub fn fill(&mut self, out: &mut [u8]) {
-        self.0.fill_bytes(out);
+        self.0.write_keystream(out);
     }
 
     /// The next `count` bytes.
@@ -92,12 +98,14 @@ impl Stream {
 
     /// A float uniform in `[0, 1)`, for tests and for the simulator's coins.
     pub fn unit(&mut self) -> f64 {
-        (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+        (self.word() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// The next 64 bits.
     pub fn word(&mut self) -> u64 {
-        self.0.next_u64()
+        let mut bytes = [0; 8];
+        self.fill(&mut bytes);
+        u64::from_le_bytes(bytes)
     }
 }
 
@@ -110,6 +118,9 @@ impl fmt::Debug for Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chacha20::ChaCha12Rng;
+    use proptest::prelude::*;
+    use rand_core::{Rng, SeedableRng};
 
     #[test]
     fn streams_differ_by_seed_and_number_and_repeat_themselves() {
@@ -151,5 +162,22 @@ mod tests {
                 0x83, 0xd5
             ]
         );
+    }
+    proptest! {
+        /// Whatever kernels this machine has, and in whatever pieces: the stream of rand's generator.
+        #[test]
+        fn a_stream_is_the_generator_s(
+            key: [u8; 32],
+            id: u64,
+            pieces in prop::collection::vec(0usize..5000, 0..12),
+        ) {
+            let mut stream = Seed::from_bytes(key).stream(id);
+            let got: Vec<u8> = pieces.iter().flat_map(|&n| stream.bytes(n)).collect();
+            let mut generator = ChaCha12Rng::from_seed(key);
+            generator.set_stream(id);
+            let mut expected = vec![0; got.len()];
+            generator.fill_bytes(&mut expected);
+            prop_assert_eq!(got, expected);
+        }
     }
 }

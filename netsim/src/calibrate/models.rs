@@ -1,0 +1,75 @@
+//! The models whose gates are measured: random weights, all kinds, several sizes.
+
+use sotto_crypto::Seed;
+use sotto_models::{
+    Arch, Calibration, Private, Weights,
+    arch::{Activation, Attention},
+    format::MaxKind,
+    private::{Options, Reveal, Tables},
+};
+
+/// A model to measure.
+pub(super) struct Model {
+    pub(super) arch: Arch,
+    options: Options,
+}
+
+/// Three layers whose heads and activations are each of another kind.
+fn layered(heads: usize, dim: usize, image: usize, classes: usize) -> Arch {
+    let mut arch = Arch::vit(3, heads, dim, 2 * dim, image, 4, classes);
+    // Without weights that were trained for it, linear attention needs the narrow ranges of the first layer.
+    arch.attention = Attention::ALL.iter().rev().map(|&kind| vec![kind; heads]).collect();
+    arch.activation = vec![Activation::Gelu, Activation::Relu, Activation::None];
+    arch
+}
+
+pub(super) fn all() -> Vec<Model> {
+    let mut mixed = layered(4, 128, 32, 10);
+    let kinds = Attention::ALL;
+    mixed.attention = (0..3).map(|l| (0..4).map(|h| kinds[(l + h) % 3]).collect()).collect();
+    let class_only = Options { reveal: Reveal::Class, ..Options::default() };
+    let public = Options { max: MaxKind::Public, ..Options::default() };
+    let rows = Options { tables: Tables::Rows, ..class_only };
+    [
+        (layered(4, 256, 32, 10), Options::default()),
+        (layered(12, 192, 64, 200), Options::default()),
+        (layered(4, 64, 32, 10), class_only),
+        (mixed.clone(), public),
+        (mixed, rows),
+    ]
+    .map(|(arch, options)| Model { arch, options })
+    .into()
+}
+
+#[cfg(test)]
+pub(super) fn small() -> Model {
+    Model { arch: layered(2, 16, 8, 4), options: Options::default() }
+}
+
+impl Model {
+    /// An image of about normal noise: a regular one would have attention of a single direction.
+    pub(super) fn image(&self) -> Vec<f32> {
+        let pixels = self.arch.channels * self.arch.image * self.arch.image;
+        let mut stream = Seed::from_bytes([1; 32]).stream(0);
+        (0..pixels).map(|_| (0..12).map(|_| stream.unit()).sum::<f64>() as f32 - 6.0).collect()
+    }
+
+    /// The traced model.
+    pub(super) fn private(&self) -> Private {
+        let weights = Weights::random(&self.arch, 7);
+        let calibration = Calibration::record(&self.arch, &weights, &[self.image()], |_| ());
+        Private::new(&self.arch, &calibration, 1, self.options).expect("these models have a format")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_model_has_a_format() {
+        for model in all() {
+            assert!(model.private().plan.online().flights > 0);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What a plan costs on a network, before anybody deploys it.
+//!
+//! One description of a [`Network`] (delay, rate, loss of each direction between client, server and
+//! dealer) has two readers: the simulator, which predicts when every message of a plan arrives, and
+//! the emulator, which makes real UDP packets behave so on this machine.
+
+mod calibrate;
+#[cfg(target_os = "linux")]
+pub mod emulate;
+mod error;
+mod fit;
+mod machine;
+mod network;
+mod offline;
+mod online;
+mod oracle;
+mod predict;
+mod price;
+mod quantity;
+#[cfg(test)]
+mod testing;
+mod timeline;
+mod wire;
+
+pub use calibrate::calibrate;
+pub use error::Error;
+pub use machine::{Machine, Messages, Phase, Rate};
+pub use network::{Direction, Host, Network, PRESETS, Path};
+pub use offline::{Offline, offline, setup};
+pub use online::{LevelTimes, Spent, online};
+pub use oracle::{Objective, Oracle, calibration_of_all_kinds};
+pub use predict::{Part, Prediction, Throughput, predict};
+pub use price::{Machines, Prepared, Priced, Step};
+pub use timeline::timeline;

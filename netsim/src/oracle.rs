@@ -1,0 +1,253 @@
+//! The search's cost oracle: the latency of an architecture, from parts that are priced once.
+//!
+//! A layer's gates follow from its own attention kinds and activation (given the ranges of its
+//! tensors), and one layer's gates begin where the ones before have ended. So a layer of each composition
+//! is traced and priced once, and an architecture is a walk over its layers' parts: the same walk that
+//! [`predict`](crate::predict) takes over the whole plan, with the same result.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc as Shared, Mutex, PoisonError},
+};
+
+use sotto_models::{
+    Arch, Calibration, Private, Weights,
+    arch::{Activation, Attention},
+    private::Options,
+};
+use sotto_protocols::Role;
+
+use crate::{
+    Error,
+    network::Network,
+    offline,
+    online::{self, levels},
+    price::{Machines, Prepared, Priced},
+};
+
+/// What the search minimises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Objective {
+    /// Seconds from the client's first byte to its result: with a filled pool.
+    Online,
+    /// Offline and online: nothing was made ahead of time.
+    #[default]
+    Total,
+}
+
+/// Seconds and bytes of a run of levels.
+type Levels = Vec<([f64; 2], [u64; 2])>;
+
+/// A layer's part of a plan. Its first and its last level are shared with its neighbours.
+#[derive(Debug)]
+struct Piece {
+    levels: Levels,
+    offline: Vec<Prepared>,
+}
+
+/// A layer's position and composition.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    layer: usize,
+    attention: Vec<Attention>,
+    activation: Activation,
+}
+
+/// Latency of the architectures that differ from one in kinds and activations alone.
+pub struct Oracle {
+    base: Arch,
+    calibration: Calibration,
+    options: Options,
+    network: Network,
+    machines: Machines,
+    objective: Objective,
+    corrected: Role,
+    pieces: Mutex<HashMap<Key, Shared<Piece>>>,
+}
+
+impl Oracle {
+    /// For architectures like `base`, with ranges from `calibration`, which must know every kind
+    /// that will be asked for ([`calibration_of_all_kinds`] makes one).
+    pub fn new(
+        base: &Arch,
+        calibration: &Calibration,
+        network: &Network,
+        machines: &Machines,
+        objective: Objective,
+    ) -> Self {
+        Self {
+            base: base.clone(),
+            calibration: calibration.clone(),
+            options: Options::default(),
+            network: network.clone(),
+            machines: machines.clone(),
+            objective,
+            corrected: Role::Server,
+            pieces: Mutex::default(),
+        }
+    }
+
+    /// Seconds of an architecture.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when it differs from the base in more than kinds and activations, when the calibration lacks
+    /// one of its kinds, or a machine profile one of its gates.
+    pub fn latency(&self, arch: &Arch) -> Result<f64, Error> {
+        let mut like = arch.clone();
+        like.attention.clone_from(&self.base.attention);
+        like.activation.clone_from(&self.base.activation);
+        like.name.clone_from(&self.base.name);
+        if like != self.base {
+            return Err(Error::Input(format!(
+                "{} differs from {} in more than attention kinds and activations",
+                arch.name, self.base.name
+            )));
+        }
+        let mut pieces = Vec::with_capacity(arch.layers);
+        for layer in 0..arch.layers {
+            pieces.push(self.piece(arch, layer)?);
+        }
+        let mut joined: Levels = Vec::with_capacity(24 * pieces.len());
+        for piece in &pieces {
+            let mut levels = piece.levels.iter();
+            // The level in which one layer ends is the level in which the next one begins.
+            if let (Some(last), Some(first)) = (joined.last_mut(), piece.levels.first()) {
+                for i in [0, 1] {
+                    last.0[i] += first.0[i];
+                    last.1[i] += first.1[i];
+                }
+                levels.next();
+            }
+            joined.extend(levels.copied());
+        }
+        let mut wires = online::wires(&self.machines, &self.network);
+        let online = online::walk(joined.into_iter(), &mut wires, |_| {});
+        Ok(match self.objective {
+            Objective::Online => online,
+            Objective::Total => {
+                let nodes = pieces.iter().flat_map(|p| &p.offline);
+                let o = offline::walk(nodes, &self.machines, &self.network, self.corrected);
+                o.total + online
+            }
+        })
+    }
+
+    /// The part of `layer`, with the input before the first one and the head behind the last one.
+    fn piece(&self, arch: &Arch, layer: usize) -> Result<Shared<Piece>, Error> {
+        let attention = arch.attention[layer].clone();
+        let key = Key { layer, attention, activation: arch.activation[layer] };
+        let mut known = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(piece) = known.get(&key) {
+            return Ok(Shared::clone(piece));
+        }
+        // The other layers are all alike: only this one's part is cut out.
+        let mut one = self.base.clone();
+        one.attention[layer].clone_from(&key.attention);
+        one.activation[layer] = key.activation;
+        let private = Private::new(&one, &self.calibration, 1, self.options)
+            .map_err(|e| Error::Input(e.to_string()))?;
+        let priced = Priced::new(&private.plan, &self.machines)?;
+        let piece = Shared::new(cut(&priced, layer, one.layers));
+        known.insert(key, Shared::clone(&piece));
+        Ok(piece)
+    }
+}
+
+/// The sections of `layer` of a priced plan.
+fn cut(priced: &Priced, layer: usize, layers: usize) -> Piece {
+    let own = |name: &str| match name.strip_prefix("blocks.") {
+        Some(rest) => rest.split('.').next().and_then(|n| n.parse().ok()) == Some(layer),
+        None if name == "head" => layer + 1 == layers,
+        None => layer == 0,
+    };
+    let mine: Vec<bool> = priced.sections.iter().map(|name| own(name)).collect();
+    let part = Priced {
+        levels: (priced.levels.iter())
+            .map(|steps| steps.iter().filter(|s| mine[s.section]).cloned().collect())
+            .collect(),
+        ..Priced::default()
+    };
+    let used = |steps: &Vec<_>| !steps.is_empty();
+    let first = part.levels.iter().position(used).unwrap_or(0);
+    let last = part.levels.iter().rposition(used).unwrap_or(0);
+    let offline = priced.offline.iter().filter(|p| mine[p.section]).cloned().collect();
+    Piece { levels: levels(&part).skip(first).take(last + 1 - first).collect(), offline }
+}
+
+/// Ranges of `base`'s tensors with every kind of attention, for an [`Oracle`]: recorded on normalised images with all
+/// heads of each kind in turn, the widest of each. A trained architecture's own ranges differ a little, and so may a
+/// width here and there by a bit.
+pub fn calibration_of_all_kinds(
+    base: &Arch,
+    weights: &Weights,
+    images: &[Vec<f32>],
+) -> Calibration {
+    let one =
+        |kind| Calibration::record(&base.clone().with_attention(kind), weights, images, |_| ());
+    let mut all = one(Attention::ALL[0]);
+    for other in Attention::ALL[1..].iter().map(|&kind| one(kind)) {
+        for (layer, ranges) in all.layers.iter_mut().zip(other.layers) {
+            for (name, range) in ranges {
+                let known = layer.entry(name).or_insert(range);
+                known.min = known.min.min(range.min);
+                known.max = known.max.max(range.max);
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Machine, predict, testing};
+
+    /// Architectures like `base` with kinds and activations that follow from `seed`.
+    fn random(base: &Arch, mut seed: u64) -> Arch {
+        let mut next = |n: usize| {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (seed >> 33) as usize % n
+        };
+        let mut arch = base.clone();
+        let activations = [Activation::Gelu, Activation::Relu, Activation::None];
+        for layer in 0..arch.layers {
+            arch.activation[layer] = activations[next(3)];
+            for head in 0..arch.heads {
+                arch.attention[layer][head] = Attention::ALL[next(3)];
+            }
+        }
+        arch
+    }
+
+    #[test]
+    fn an_architecture_costs_what_the_simulation_of_its_plan_says() {
+        let (base, calibration) = testing::all_kinds();
+        let machines = Machines::one(&Machine::reference());
+        for name in ["loopback", "wan-cheetah", "mobile"] {
+            let network = Network::preset(name).unwrap();
+            let oracle =
+                |objective| Oracle::new(&base, &calibration, &network, &machines, objective);
+            let (online, total) = (oracle(Objective::Online), oracle(Objective::Total));
+            for seed in 0..30 {
+                let arch = random(&base, seed);
+                let private = Private::new(&arch, &calibration, 1, Options::default()).unwrap();
+                let priced = Priced::new(&private.plan, &machines).unwrap();
+                let truth = predict(&priced, &machines, &network, Role::Server, 0);
+                let close =
+                    |a: f64, b: f64| assert!((a - b).abs() < 1e-9 * b, "{name}: {a} for {b}");
+                close(online.latency(&arch).unwrap(), truth.online_s);
+                close(total.latency(&arch).unwrap(), truth.total_s);
+            }
+        }
+    }
+
+    #[test]
+    fn another_model_is_refused() {
+        let (base, calibration) = testing::all_kinds();
+        let machines = Machines::one(&Machine::reference());
+        let network = Network::preset("lan").unwrap();
+        let oracle = Oracle::new(&base, &calibration, &network, &machines, Objective::Total);
+        let other = Arch { mlp: base.mlp + 8, ..base };
+        assert!(oracle.latency(&other).unwrap_err().to_string().contains("more than"));
+    }
+}
