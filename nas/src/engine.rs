@@ -12,7 +12,7 @@ use sotto_models::Arch;
 
 use crate::augment::{Patcher, View};
 use crate::blend::{Samples, Source};
-use crate::data::{IMAGE_BYTES, Split};
+use crate::data::Split;
 use crate::distil::Teacher;
 use crate::vit::{Mixture, Precision, Reach, forward, run};
 use crate::weights::matrix;
@@ -171,25 +171,50 @@ impl Engine {
 
     /// The same for another architecture of the same sizes, whose weights these are too.
     pub fn accuracy_of(&self, arch: &Arch, weights: &[Tensor<2>], split: &Split) -> f64 {
-        let patcher = Patcher::new(&self.arch);
+        let right = |logits: Tensor<2>, images: &[u32]| {
+            let guesses = guesses(&logits, arch.classes);
+            let pairs = guesses.iter().zip(images);
+            pairs.filter(|(g, i)| **g == split.label(**i as usize)).count() as f64
+        };
+        self.mean(arch, weights, split, right)
+    }
+
+    /// The mean cross entropy of the right classes, without any change of the pictures.
+    pub fn cross_entropy_of(&self, arch: &Arch, weights: &[Tensor<2>], split: &Split) -> f64 {
+        let loss = |logits: Tensor<2>, images: &[u32]| {
+            let log = activation::log_softmax(logits.cast(DType::F32), 1).to_data();
+            let log = log.as_slice::<f32>().expect("just cast to float32");
+            let rows = log.chunks_exact(arch.classes).zip(images);
+            rows.map(|(row, i)| -f64::from(row[split.label(*i as usize)])).sum()
+        };
+        self.mean(arch, weights, split, loss)
+    }
+
+    /// The mean over all images of what `sum` makes of the logits of some.
+    fn mean(
+        &self,
+        arch: &Arch,
+        weights: &[Tensor<2>],
+        split: &Split,
+        sum: impl Fn(Tensor<2>, &[u32]) -> f64 + Sync,
+    ) -> f64 {
+        let patcher = Patcher::new(arch);
         let all: Vec<u32> = (0..split.len() as u32).collect();
         let chunks: Vec<&[u32]> = all.chunks(100).collect();
-        let right = self.each(chunks.len(), |i| {
-            let mut patches = Vec::with_capacity(chunks[i].len() * IMAGE_BYTES);
+        let parts = self.each(chunks.len(), |i| {
+            let mut patches = Vec::with_capacity(chunks[i].len() * 3 * arch.image.pow(2));
             for &image in chunks[i] {
                 patcher.push(
                     &patcher.planes(split.image(image as usize), View::default()),
                     &mut patches,
                 );
             }
-            let width = self.arch.patch_dim();
+            let width = arch.patch_dim();
             let rows = patches.len() / width;
             let input = matrix(patches, [rows, width], &self.device);
-            let logits = forward(arch, weights, input, self.precision);
-            let guesses = guesses(&logits, self.arch.classes);
-            guesses.iter().zip(chunks[i]).filter(|(g, i)| **g == split.label(**i as usize)).count()
+            sum(forward(arch, weights, input, self.precision), chunks[i])
         });
-        right.iter().sum::<usize>() as f64 / split.len().max(1) as f64
+        parts.iter().sum::<f64>() / split.len().max(1) as f64
     }
 
     /// Runs `work` for 0..n on the workers; results in order.

@@ -1,4 +1,4 @@
-//! Training of sottovoce's vision transformers: real CIFAR-10 in, `arch.toml` and
+//! Training of sottovoce's vision transformers and search of architectures: pictures in, `arch.toml` and
 //! `weights.safetensors` out, which the private inference runs as they are.
 
 // burn marks its libtorch backend deprecated in favour of CubeCL's; on a CPU it is the fastest by far.

@@ -11,7 +11,7 @@ use crate::average;
 use crate::blend::Source;
 use crate::checkpoint::{self, State, Tensors};
 use crate::config::Config;
-use crate::data::{Cifar, Split};
+use crate::data::{DataSet, Split};
 use crate::distil::Teacher;
 use crate::engine::{Engine, Form, Loss};
 use crate::metrics::{self, Window};
@@ -83,6 +83,11 @@ impl Trainer {
         self.state.step
     }
 
+    /// Seconds of training so far.
+    pub fn seconds(&self) -> f64 {
+        self.state.seconds
+    }
+
     /// The current weights, by tensor.
     pub fn weights(&self) -> Vec<Vec<f32>> {
         self.weights.iter().map(download).collect()
@@ -92,7 +97,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Diverged`] for a loss that is no number, [`Error::File`] when the disk refuses.
-    pub fn run(&mut self, data: &Cifar, steps: Option<usize>) -> Result<(), Error> {
+    pub fn run(&mut self, data: &DataSet, steps: Option<usize>) -> Result<(), Error> {
         let recipe = &self.state.recipe;
         let limit = if recipe.limit == 0 { usize::MAX } else { recipe.limit };
         let train = data.train.head(limit);
@@ -177,7 +182,7 @@ impl Trainer {
         let line = window.line(self.state.step, self.state.seconds, accuracy);
         eprintln!("\n{line}");
         let arch = &self.state.arch;
-        let title = format!("{}: {} parameters, CIFAR-10", arch.name, arch.parameters());
+        let title = format!("{}: {} parameters", arch.name, arch.parameters());
         metrics::append(&self.config.out, &line, &title, per_epoch)
     }
 
@@ -218,8 +223,13 @@ mod tests {
         Arch::vit(2, 2, 16, 32, 32, 8, 10)
     }
 
-    fn data() -> Cifar {
-        Cifar { train: Split::synthetic(40), test: Split::synthetic(20) }
+    fn data() -> DataSet {
+        DataSet {
+            name: "synthetic",
+            classes: 10,
+            train: Split::synthetic(40),
+            test: Split::synthetic(20),
+        }
     }
 
     #[test]

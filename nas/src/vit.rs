@@ -161,7 +161,6 @@ mod tests {
     use super::*;
     use crate::augment::{Patcher, Rng, View};
     use crate::checkpoint::encode;
-    use crate::data::{CLASSES, IMAGE_BYTES, SIDE};
     use crate::weights::{download, initial, matrix, upload};
     use burn::tensor::Device;
     use sotto_models::Weights;
@@ -172,7 +171,7 @@ mod tests {
     fn model(kinds: [Attention; 4], activation: Activation) -> (Arch, Vec<Vec<f32>>) {
         let cifar = Arch::vit_cifar();
         let mut arch =
-            Arch { mean: cifar.mean, std: cifar.std, ..Arch::vit(2, 2, 16, 24, SIDE, 8, CLASSES) };
+            Arch { mean: cifar.mean, std: cifar.std, ..Arch::vit(2, 2, 16, 24, 32, 8, 10) };
         arch.attention = vec![kinds[..2].to_vec(), kinds[2..].to_vec()];
         arch.activation = vec![activation; 2];
         let mut weights = initial(&arch, 5);
@@ -186,7 +185,7 @@ mod tests {
     #[test]
     fn logits_are_those_of_the_float_reference_for_every_kind() {
         use Attention::{Linear, Relu, Softmax};
-        let image: Vec<u8> = (0..IMAGE_BYTES).map(|i| (i * i % 251) as u8).collect();
+        let image: Vec<u8> = (0..3072).map(|i| (i * i % 251) as u8).collect();
         for (kinds, activation) in [
             ([Softmax; 4], Activation::Gelu),
             ([Relu; 4], Activation::Relu),

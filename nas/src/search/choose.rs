@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use sotto_models::Arch;
 
+use crate::Error;
 use crate::search::latency::{Latencies, Oracle};
 use crate::search::space::{Space, Table};
 
@@ -27,20 +28,25 @@ struct Part {
 
 /// The likeliest architecture within `budget` seconds, by `latencies` and in the end by `oracle`,
 /// whose latency comes with it; none when nothing is that fast.
+///
+/// # Errors
+/// As the oracle.
 pub fn within(
     space: &Space,
     base: &Arch,
     shares: &Table,
     (latencies, oracle): (&Latencies, &dyn Oracle),
     budget: f64,
-) -> Option<(Arch, f64)> {
+) -> Result<Option<(Arch, f64)>, Error> {
     let mut allowed = budget;
     loop {
-        let choice = best(space, base, shares, latencies, allowed)?;
+        let Some(choice) = best(space, base, shares, latencies, allowed) else {
+            return Ok(None);
+        };
         let arch = space.build(base, &choice);
-        let latency = oracle.latency(&arch);
+        let latency = oracle.latency(&arch)?;
         if latency <= budget {
-            return Some((arch, latency));
+            return Ok(Some((arch, latency)));
         }
         // Where the tables are not the oracle to the last digit.
         allowed -= (latency - budget).max(1e-9);
@@ -135,7 +141,7 @@ mod tests {
     #[test]
     fn nothing_within_the_budget_is_likelier() {
         let (space, base) = (Space::default(), Arch::vit(2, 2, 16, 32, 32, 8, 10));
-        let latencies = Latencies::new(&space, &base, &Standin);
+        let latencies = Latencies::new(&space, &base, &Standin).unwrap();
         let mut rng = Rng::new(&[1]);
         let mut site = |n: usize| -> Vec<f64> {
             let raw: Vec<f64> = (0..n).map(|_| rng.unit() + 0.01).collect();
@@ -150,17 +156,17 @@ mod tests {
         for i in 0..=8 {
             let budget = low + (high - low) * f64::from(i) / 8.0 + 1e-9;
             let setting: (&Latencies, &dyn Oracle) = (&latencies, &Standin);
-            let (arch, latency) = within(&space, &base, &shares, setting, budget).unwrap();
-            assert!(latency <= budget && latency == Standin.latency(&arch));
+            let (arch, latency) = within(&space, &base, &shares, setting, budget).unwrap().unwrap();
+            assert!(latency <= budget && latency == Standin.latency(&arch).unwrap());
             let even: Table = shares.iter().map(|s| vec![1.0 / s.len() as f64; s.len()]).collect();
             let mut rng = Rng::new(&[2, i as u64]);
             for _ in 0..3000 {
                 let other = space.build(&base, &draw(&even, &mut rng));
-                let allowed = Standin.latency(&other) <= budget - 1e-9;
+                let allowed = Standin.latency(&other).unwrap() <= budget - 1e-9;
                 assert!(!allowed || score(&other) <= score(&arch) + 1e-9);
             }
         }
         let setting: (&Latencies, &dyn Oracle) = (&latencies, &Standin);
-        assert!(within(&space, &base, &shares, setting, low - 1e-3).is_none());
+        assert!(within(&space, &base, &shares, setting, low - 1e-3).unwrap().is_none());
     }
 }

@@ -59,6 +59,8 @@ pub struct Found {
     pub step: usize,
     /// The architecture.
     pub arch: Arch,
+    /// Its cross entropy with the shared weights before and after small changes.
+    pub polished: Option<[f64; 2]>,
 }
 
 /// What a search knows besides its weights.
@@ -132,12 +134,17 @@ impl<'a> Search<'a> {
     }
 
     /// Searches until the epochs are over or every budget is met; budgets that were not met are
-    /// then met with the shares as they are.
+    /// then met with the shares as they are. With `steps` it ends after so many, for now.
     ///
     /// # Errors
     /// [`Error::Diverged`] for a loss that is no number, [`Error::File`] when the disk refuses,
     /// [`Error::Arch`] when no architecture of the space is as fast as a budget asks.
-    pub fn run(&mut self, train: &Split) -> Result<&Progress, Error> {
+    pub fn run(&mut self, train: &Split, steps: Option<usize>) -> Result<&Progress, Error> {
+        let all = match self.state.recipe.limit {
+            0 => usize::MAX,
+            limit => limit,
+        };
+        let train = &train.head(all);
         let recipe = self.state.recipe.clone();
         let batch = recipe.batch.min(train.len());
         let per_epoch = (train.len() / batch).max(1);
@@ -145,10 +152,17 @@ impl<'a> Search<'a> {
         let clock = Instant::now();
         let before = self.state.seconds;
         let mut saved = before;
+        let mut order = Vec::new();
         let mut window = Window::default();
         while self.state.step < total && !self.over() {
+            if steps.is_some_and(|s| self.state.step >= s) {
+                self.save()?;
+                return Ok(&self.progress);
+            }
             let (epoch, at) = (self.state.step / per_epoch, self.state.step % per_epoch);
-            let order = shuffled(train.len(), recipe.seed, epoch);
+            if order.is_empty() || at == 0 {
+                order = shuffled(train.len(), recipe.seed, epoch);
+            }
             let indices = &order[at * batch..(at + 1) * batch];
             let progress = self.state.step as f64 / total as f64;
             let (loss, right) = self.one_step(train, indices, epoch, progress)?;
@@ -171,6 +185,11 @@ impl<'a> Search<'a> {
         eprintln!();
         self.save()?;
         Ok(&self.progress)
+    }
+
+    /// Steps done so far.
+    pub fn step(&self) -> usize {
+        self.state.step
     }
 
     fn over(&self) -> bool {
@@ -197,7 +216,7 @@ impl<'a> Search<'a> {
         epoch: usize,
         progress: f64,
     ) -> Result<(f32, usize), Error> {
-        let recipe = &self.state.recipe;
+        let recipe = self.state.recipe.clone();
         let loss = Loss { smoothing: recipe.smoothing, z: recipe.z };
         let source =
             Source { split: train, seed: recipe.seed, epoch, strength: recipe.strength(progress) };
@@ -259,7 +278,7 @@ impl<'a> Search<'a> {
         let Goal::Latency { oracle, latencies } = &self.goal else { return Ok(()) };
         let shares = self.progress.alphas.shares();
         let base = &self.state.arch;
-        let (arch, latency) = within(&self.space, base, &shares, (latencies, *oracle), budget)
+        let (arch, latency) = within(&self.space, base, &shares, (latencies, *oracle), budget)?
             .ok_or_else(|| {
                 let low = latencies.range().0;
                 Error::Arch(format!(
@@ -267,7 +286,7 @@ impl<'a> Search<'a> {
                 ))
             })?;
         let (lambda, step) = (self.progress.pressure.lambda, self.state.step);
-        self.progress.found.push(Found { budget, latency, lambda, step, arch });
+        self.progress.found.push(Found { budget, latency, lambda, step, arch, polished: None });
         Ok(())
     }
 
@@ -315,5 +334,87 @@ impl<'a> Search<'a> {
             serde_json::to_value(&self.progress).expect("numbers and lists always serialise");
         let path = self.folder.join("checkpoint.safetensors");
         checkpoint::save(&path, &self.state, &tensors)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::search::latency::standin::Standin;
+    use crate::search::space::Relaxation;
+    use crate::vit::Precision;
+    use crate::weights::initial;
+
+    fn recipe() -> Recipe {
+        let words =
+            ["--data", "-", "--out", "-", "--epochs", "30", "--batch", "10", "--micro", "5"];
+        crate::config::Config::parse(words.map(String::from)).unwrap().recipe
+    }
+
+    /// A search of two layers on forty pictures, with its latency stand-in.
+    fn with_search<T>(name: &str, budgets: &[f64], work: impl FnOnce(&mut Search<'_>) -> T) -> T {
+        let folder = std::env::temp_dir().join(format!("sotto-nas-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let arch = Arch::vit(2, 2, 16, 32, 32, 8, 10);
+        checkpoint::export(&folder, &arch, &initial(&arch, 1)).unwrap();
+        let engine = Engine {
+            arch: arch.clone(),
+            precision: Precision::F32,
+            teacher: None,
+            device: burn::tensor::Device::flex(),
+            micro: 5,
+            workers: 2,
+        };
+        let space = Space::default();
+        let latencies = Latencies::new(&space, &arch, &Standin).unwrap();
+        let (low, high) = latencies.range();
+        let budgets = budgets.iter().map(|b| low + b * (high - low)).collect();
+        let alphas = (Alphas::new(&space.sites(&arch), Relaxation::Softmax), 0.05);
+        let goal = Goal::Latency { oracle: &Standin, latencies: &latencies };
+        let goal = (goal, Pressure::new(0.3, budgets));
+        let start = folder.clone();
+        let mut search =
+            Search::new(folder, engine, recipe(), &start, space, alphas, goal).unwrap();
+        work(&mut search)
+    }
+
+    fn clear(name: &str) {
+        let folder = std::env::temp_dir().join(format!("sotto-nas-{name}-{}", std::process::id()));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn pressure_meets_every_budget_within_the_run_and_latency_falls() {
+        let split = Split::synthetic(40);
+        with_search("explore", &[0.7, 0.4], |search| {
+            let progress = search.run(&split, None).unwrap();
+            assert_eq!(progress.found.len(), 2);
+            for found in &progress.found {
+                assert!(found.latency <= found.budget, "{found:?}");
+                assert_eq!(found.latency, Standin.latency(&found.arch).unwrap());
+            }
+            assert!(progress.found[0].budget > progress.found[1].budget);
+            assert!(progress.found[0].step < progress.found[1].step);
+            assert!(search.step() < 120, "the schedule ended the run, not the epochs");
+        });
+        clear("explore");
+    }
+
+    #[test]
+    fn a_resumed_search_is_where_the_whole_one_is() {
+        let split = Split::synthetic(40);
+        let whole = with_search("explore-whole", &[0.1], |search| {
+            search.run(&split, Some(12)).unwrap().clone()
+        });
+        with_search("explore-parts", &[0.1], |search| {
+            search.run(&split, Some(7)).unwrap();
+        });
+        let parts = with_search("explore-parts", &[0.1], |search| {
+            assert_eq!(search.step(), 7);
+            search.run(&split, Some(12)).unwrap().clone()
+        });
+        assert_eq!(whole, parts);
+        clear("explore-whole");
+        clear("explore-parts");
     }
 }

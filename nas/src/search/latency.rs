@@ -7,14 +7,43 @@
 //! independent choices of shares p, a layer's expected entry is a sum over head counts of their
 //! probability (a small convolution) times the entry: multilinear in p, exact where p is 0 or 1.
 
-use sotto_models::Arch;
+use sotto_models::{Arch, Weights};
+use sotto_netsim::{Machine, Machines, Network};
 
+use crate::Error;
+use crate::augment::Rng;
 use crate::search::space::{Space, Table, corner};
 
 /// Predicts private latency.
 pub trait Oracle {
     /// Seconds for one image of this architecture.
-    fn latency(&self, arch: &Arch) -> f64;
+    ///
+    /// # Errors
+    /// [`Error::Arch`] for an architecture that it cannot price.
+    fn latency(&self, arch: &Arch) -> Result<f64, Error>;
+}
+
+impl Oracle for sotto_netsim::Oracle {
+    fn latency(&self, arch: &Arch) -> Result<f64, Error> {
+        self.latency(arch).map_err(|e| Error::Arch(e.to_string()))
+    }
+}
+
+/// The simulator of `network` (a preset of `sotto-netsim` or a TOML file) for architectures like
+/// `base`; `machine` is a profile's text, or none for the reference machine. Ranges of tensors come
+/// from `weights` on normalised `images`.
+///
+/// # Errors
+/// [`Error::Usage`] for a network or a profile that does not exist.
+pub fn simulator(
+    base: &Arch,
+    (weights, images): (&Weights, &[Vec<f32>]),
+    network: &Network,
+    machine: &Machine,
+    objective: sotto_netsim::Objective,
+) -> sotto_netsim::Oracle {
+    let calibration = sotto_netsim::calibration_of_all_kinds(base, weights, images);
+    sotto_netsim::Oracle::new(base, &calibration, network, &Machines::one(machine), objective)
 }
 
 /// The latency of every architecture of a space, layer by layer.
@@ -46,11 +75,14 @@ fn splits(heads: usize, kinds: usize) -> Vec<Vec<usize>> {
 
 impl Latencies {
     /// Asks `oracle` for every layer's entries: about layers x splits x activations questions.
-    pub fn new(space: &Space, base: &Arch, oracle: &dyn Oracle) -> Self {
+    ///
+    /// # Errors
+    /// As the oracle.
+    pub fn new(space: &Space, base: &Arch, oracle: &dyn Oracle) -> Result<Self, Error> {
         let (heads, kinds) = (base.heads, space.kinds.len());
         let base =
             base.clone().with_attention(space.kinds[0]).with_activation(space.activations[0]);
-        let constant = oracle.latency(&base);
+        let constant = oracle.latency(&base)?;
         let all = splits(heads, kinds);
         let options = space.activations.len();
         let size = (heads + 1).pow(kinds as u32 - 1) * options;
@@ -64,11 +96,11 @@ impl Latencies {
                         row.flat_map(|(&k, &n)| std::iter::repeat_n(k, n)).collect();
                     arch.activation[layer] = activation;
                     let at = place(counts, heads) * options + a;
-                    entries[at] = oracle.latency(&arch) - constant;
+                    entries[at] = oracle.latency(&arch)? - constant;
                 }
             }
         }
-        Self { space: space.clone(), base, constant, entries }
+        Ok(Self { space: space.clone(), base, constant, entries })
     }
 
     /// Expected latency under independent choices with these shares, and its gradient.
@@ -113,6 +145,20 @@ impl Latencies {
     pub fn of(&self, arch: &Arch) -> f64 {
         let choice = self.space.choices(arch);
         self.expected(&corner(&self.space.sites(&self.base), &choice)).0
+    }
+
+    /// The largest relative difference from the oracle on `count` random architectures.
+    ///
+    /// # Errors
+    /// As the oracle.
+    pub fn difference(&self, oracle: &dyn Oracle, count: u64) -> Result<f64, Error> {
+        let mut worst = 0f64;
+        for i in 0..count {
+            let arch = self.space.draw(&self.base, &mut Rng::new(&[8, i]));
+            let truth = oracle.latency(&arch)?;
+            worst = worst.max((self.of(&arch) - truth).abs() / truth);
+        }
+        Ok(worst)
     }
 
     /// What all architectures share.
@@ -174,7 +220,7 @@ pub(crate) mod standin {
     pub(crate) struct Standin;
 
     impl Oracle for Standin {
-        fn latency(&self, arch: &Arch) -> f64 {
+        fn latency(&self, arch: &Arch) -> Result<f64, Error> {
             let layer = |(l, (kinds, activation)): (usize, (&Vec<Attention>, &Activation))| {
                 let count = |k| kinds.iter().filter(|&&x| x == k).count() as f64;
                 let chain = |k, flights: f64, bytes: f64| {
@@ -191,7 +237,8 @@ pub(crate) mod standin {
                 };
                 (attention + mlp) * (1.0 + l as f64 / 10.0)
             };
-            0.1 + arch.attention.iter().zip(&arch.activation).enumerate().map(layer).sum::<f64>()
+            let layers = arch.attention.iter().zip(&arch.activation).enumerate();
+            Ok(0.1 + layers.map(layer).sum::<f64>())
         }
     }
 }
@@ -200,11 +247,10 @@ pub(crate) mod standin {
 mod tests {
     use super::standin::Standin;
     use super::*;
-    use crate::augment::Rng;
 
     fn setting() -> (Space, Arch, Latencies) {
         let (space, base) = (Space::default(), Arch::vit(3, 4, 16, 32, 32, 8, 10));
-        let latencies = Latencies::new(&space, &base, &Standin);
+        let latencies = Latencies::new(&space, &base, &Standin).unwrap();
         (space, base, latencies)
     }
 
@@ -215,7 +261,7 @@ mod tests {
         let (low, high) = latencies.range();
         for _ in 0..30 {
             let arch = space.draw(&base, &mut rng);
-            let (got, expected) = (latencies.of(&arch), Standin.latency(&arch));
+            let (got, expected) = (latencies.of(&arch), Standin.latency(&arch).unwrap());
             assert!((got - expected).abs() < 1e-12, "{got} for {expected}");
             assert!(got >= low - 1e-12 && got <= high + 1e-12);
         }
@@ -239,7 +285,7 @@ mod tests {
         let mean = (0..draws)
             .map(|_| {
                 let choice = crate::search::space::draw(&shares, &mut rng);
-                Standin.latency(&space.build(&base, &choice))
+                Standin.latency(&space.build(&base, &choice)).unwrap()
             })
             .sum::<f64>()
             / f64::from(draws);
