@@ -4,6 +4,7 @@
 //! - A norm's gain and offset go into the matrices that read it; the second norm's output, which is the base
 //!   of the MLP's residual in MPCViT's block, comes out of the same matrix as extra rows.
 //! - `1 / sqrt(d)`, `log2 e` and linear attention's `1 / N` go into the query's rows, head by head.
+//! - An MLP without an activation is one matrix, residual included: `W2 W1 + I`.
 //! - The activation's stretch goes into the first MLP matrix.
 //!
 //! This runs at the server (and in the simulator) alone: it reads the weights in the clear.
@@ -13,7 +14,7 @@ use sotto_protocols::weights::Matrix;
 use crate::{
     Arch, Weights,
     arch::Attention,
-    format::{ACTIVATION, Format, WEIGHT, linear_scale},
+    format::{ACTIVATION, ActivationFormat, Format, WEIGHT, linear_scale},
     weights::{Linear, Norm},
 };
 
@@ -55,6 +56,30 @@ impl Folded {
                 *w *= f64::from(g);
             }
         }
+        self
+    }
+
+    /// `other (W x + b)`: both as one matrix.
+    fn then(self, other: &Linear<'_>) -> Self {
+        let mut product = Self::new(other);
+        product.inputs = self.inputs;
+        product.w = vec![0.0; product.outputs * self.inputs];
+        let rows = product.w.chunks_exact_mut(self.inputs).zip(other.w.chunks_exact(self.outputs));
+        for ((out, factors), bias) in rows.zip(&mut product.bias) {
+            for (o, &f) in factors.iter().enumerate() {
+                let f = f64::from(f);
+                *bias += f * self.bias[o];
+                let row = &self.w[o * self.inputs..(o + 1) * self.inputs];
+                out.iter_mut().zip(row).for_each(|(out, w)| *out += f * w);
+            }
+        }
+        product
+    }
+
+    /// The sum of both.
+    fn plus(mut self, other: &Self) -> Self {
+        self.w.iter_mut().zip(&other.w).for_each(|(a, b)| *a += b);
+        self.bias.iter_mut().zip(&other.bias).for_each(|(a, b)| *a += b);
         self
     }
 
@@ -118,12 +143,16 @@ pub fn fold(arch: &Arch, weights: &Weights, format: &Format) -> Vec<Matrix> {
             };
             qkv.scale(h * d, (h + 1) * d, factor);
         }
-        let mut fc1 = Folded::new(&block.fc1).after(&block.norm2);
-        fc1.scale(0, arch.mlp, layer.activation.stretch());
-        let fc1 = fc1.stack(Folded::diagonal(&block.norm2).centred());
         all.push(qkv.fixed_at(layer.qkv_scale));
         all.push(Folded::new(&block.proj).centred().fixed());
-        all.push(fc1.fixed());
+        let mut fc1 = Folded::new(&block.fc1).after(&block.norm2);
+        let residual = Folded::diagonal(&block.norm2);
+        if layer.activation == ActivationFormat::None {
+            all.push(fc1.then(&block.fc2).plus(&residual).centred().fixed());
+            continue;
+        }
+        fc1.scale(0, arch.mlp, layer.activation.stretch());
+        all.push(fc1.stack(residual.centred()).fixed());
         all.push(Folded::new(&block.fc2).centred().fixed());
     }
     let head = Folded::new(&weights.linear("head")).after(&weights.norm("norm"));

@@ -59,7 +59,7 @@ pub struct LayerFormat {
     pub proj_width: u32,
     /// Second layer norm.
     pub norm2: NormFormat,
-    /// Ring of the first MLP matrix with the residual's copy.
+    /// Ring of the first MLP matrix with the residual's copy, or of an MLP's only matrix.
     pub fc1_width: u32,
     /// The activation.
     pub activation: ActivationFormat,
@@ -68,7 +68,7 @@ pub struct LayerFormat {
 }
 
 /// Format of an MLP's activation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ActivationFormat {
     /// A lookup.
     Lookup {
@@ -81,8 +81,8 @@ pub enum ActivationFormat {
     },
     /// Exact ReLU at this opened width.
     Relu(u32),
-    /// None: the value is opened at this width to be lifted to the next ring.
-    None(u32),
+    /// None: both products of the MLP and its residual are one product.
+    None,
 }
 
 impl ActivationFormat {
@@ -165,7 +165,8 @@ impl Format {
             let activation = activation(arch, cal, i)?;
             let act_width = match activation {
                 ActivationFormat::Lookup { window, .. } => window.bits,
-                ActivationFormat::Relu(width) | ActivationFormat::None(width) => width,
+                ActivationFormat::Relu(width) => width,
+                ActivationFormat::None => 0,
             };
             let fc1_width = next.max(act_width + WEIGHT);
             layers.push(LayerFormat {
@@ -227,7 +228,7 @@ impl Format {
                 ActivationFormat::Relu(width) => {
                     at_most(&name("the compared activation's width"), width, 25)
                 }
-                ActivationFormat::None(_) => Ok(()),
+                ActivationFormat::None => Ok(()),
             }
         })
     }
@@ -428,6 +429,9 @@ fn linear(arch: &Arch, cal: &Calibration, layer: usize) -> Result<Option<LinearF
 }
 
 fn activation(arch: &Arch, cal: &Calibration, layer: usize) -> Result<ActivationFormat, Error> {
+    if arch.activation[layer] == Activation::None {
+        return Ok(ActivationFormat::None);
+    }
     let range = cal.range(layer, "fc1.out")?;
     Ok(match arch.activation[layer] {
         Activation::Gelu => {
@@ -445,6 +449,6 @@ fn activation(arch: &Arch, cal: &Calibration, layer: usize) -> Result<Activation
             }
         }
         Activation::Relu => ActivationFormat::Relu(liftable(range, ACTIVATION)),
-        Activation::None => ActivationFormat::None(liftable(range, ACTIVATION)),
+        Activation::None => ActivationFormat::None,
     })
 }

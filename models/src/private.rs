@@ -191,6 +191,10 @@ fn block(
     let n = t.truncate_to(x, ACTIVATION);
     let n = t.layer_norm(n, &layer.norm2, eps, layer.fc1_width);
     t.section(&name("mlp"));
+    if layer.activation == ActivationFormat::None {
+        let w = weight(t, name("mlp"), d, d, layer.fc1_width);
+        return t.linear(n, w, 1);
+    }
     let w = weight(t, name("mlp.fc1"), mlp + d, d, layer.fc1_width);
     let both = t.linear(n, w, 1);
     let hidden: Vec<usize> = (0..mlp).collect();
@@ -227,10 +231,7 @@ fn activation(t: &mut Trace, layer: &LayerFormat, tables: Tables, x: Wire) -> Wi
             let x = t.open_signed(x, opened);
             t.relu(x, width)
         }
-        ActivationFormat::None(opened) => {
-            let x = t.open_signed(x, opened);
-            t.lift(x, width)
-        }
+        ActivationFormat::None => unreachable!("an MLP without an activation is one product"),
     }
 }
 

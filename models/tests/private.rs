@@ -82,6 +82,20 @@ fn mixed_kinds_share_flights_and_batches_cost_no_more() {
 }
 
 #[test]
+fn an_mlp_without_an_activation_is_one_product() {
+    let relu = check(&small().with_activation(Activation::Relu), 1, Options::default(), 1e-2);
+    let none = check(&small().with_activation(Activation::None), 1, Options::default(), 1e-2);
+    // Embedding and head, and in each layer three matrices instead of four.
+    assert_eq!((relu.plan.weights.len(), none.plan.weights.len()), (10, 8));
+    let flights = [&relu, &none].map(|p| p.plan.online().flights);
+    let products = |p: &Private| -> usize {
+        p.plan.weights.iter().map(|w| w.outputs * w.inputs).sum()
+    };
+    assert!(flights[1] + 2 <= flights[0], "{flights:?}");
+    assert!(products(&none) < products(&relu));
+}
+
+#[test]
 fn linear_attention_in_both_orders() {
     // Head dim 32 with 5 tokens: scores first.
     let arch = Arch::vit(1, 1, 32, 32, 8, 4, 3).with_attention(Attention::Linear);

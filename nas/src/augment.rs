@@ -3,7 +3,7 @@
 
 use sotto_models::Arch;
 
-use crate::data::{CHANNELS, IMAGE_BYTES, SIDE};
+use crate::data::CHANNELS;
 
 /// Pixels of zero (the mean colour) around an image before it is cropped.
 const PAD: i32 = 4;
@@ -81,6 +81,7 @@ impl View {
 /// Writes normalised patches of images, ready for the patch embedding.
 #[derive(Debug)]
 pub struct Patcher {
+    side: usize,
     patch: usize,
     table: [[f32; 256]; 3],
 }
@@ -89,24 +90,25 @@ impl Patcher {
     /// A writer of `arch`'s patches, normalised by its mean and deviation.
     ///
     /// # Panics
-    /// When the patch does not divide 32 (an architecture's constructor has refused it before).
+    /// When the patch does not divide the image (an architecture's constructor has refused it before).
     pub fn new(arch: &Arch) -> Self {
-        let patch = arch.patch;
-        assert!(patch > 0 && SIDE.is_multiple_of(patch), "patch {patch} does not divide {SIDE}");
+        let (side, patch) = (arch.image, arch.patch);
+        assert!(patch > 0 && side.is_multiple_of(patch), "patch {patch} does not divide {side}");
         let mut table = [[0.0; 256]; 3];
         for (c, row) in table.iter_mut().enumerate() {
             for (v, out) in row.iter_mut().enumerate() {
                 *out = (v as f32 / 255.0 - arch.mean[c]) / arch.std[c];
             }
         }
-        Self { patch, table }
+        Self { side, patch, table }
     }
 
-    /// The normalised planes of `image` seen through `view`, `[3, 32, 32]`.
+    /// The normalised planes of `image` seen through `view`, `[3, side, side]`.
     pub fn planes(&self, image: &[u8], view: View) -> Vec<f32> {
-        assert_eq!(image.len(), IMAGE_BYTES, "an image has {IMAGE_BYTES} bytes");
-        let side = SIDE as i32;
-        let mut planes = Vec::with_capacity(IMAGE_BYTES);
+        let bytes = CHANNELS * self.side * self.side;
+        assert_eq!(image.len(), bytes, "an image has {bytes} bytes");
+        let side = self.side as i32;
+        let mut planes = Vec::with_capacity(bytes);
         for (c, table) in self.table.iter().enumerate() {
             for y in 0..side {
                 let sy = y + view.dy;
@@ -123,15 +125,15 @@ impl Patcher {
 
     /// Appends the patches of `planes`.
     ///
-    /// Shapes: appended `[32/p * 32/p, 3 * p * p]`; a row's order is channel, row, column: that of
+    /// Shapes: appended `[side/p * side/p, 3 * p * p]`; a row's order is channel, row, column: that of
     /// a convolution's flattened weight.
     pub fn push(&self, planes: &[f32], out: &mut Vec<f32>) {
-        let p = self.patch;
-        for py in (0..SIDE).step_by(p) {
-            for px in (0..SIDE).step_by(p) {
+        let (p, side) = (self.patch, self.side);
+        for py in (0..side).step_by(p) {
+            for px in (0..side).step_by(p) {
                 for c in 0..CHANNELS {
                     for y in py..py + p {
-                        let row = (c * SIDE + y) * SIDE + px;
+                        let row = (c * side + y) * side + px;
                         out.extend_from_slice(&planes[row..row + p]);
                     }
                 }
@@ -145,17 +147,17 @@ mod tests {
     use super::*;
 
     fn arch(patch: usize) -> Arch {
-        Arch::vit(1, 2, 8, 16, SIDE, patch, 10)
+        Arch::vit(1, 2, 8, 16, 32, patch, 10)
     }
 
     #[test]
     fn the_plain_view_is_the_image_in_patch_order() {
-        let image: Vec<u8> = (0..IMAGE_BYTES).map(|i| (i % 251) as u8).collect();
+        let image: Vec<u8> = (0..3072).map(|i| (i % 251) as u8).collect();
         let mut out = Vec::new();
         let arch = arch(4);
         let patcher = Patcher::new(&arch);
         patcher.push(&patcher.planes(&image, View::default()), &mut out);
-        assert_eq!(out.len(), IMAGE_BYTES);
+        assert_eq!(out.len(), 3072);
         // Patch (row 2, column 3), channel 1, row 1, column 2 is pixel (9, 14).
         let (row, column) = (2 * 8 + 3, 16 + 4 + 2);
         let pixel = f32::from(image[1024 + 9 * 32 + 14]);
@@ -165,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_view_shifts_flips_and_pads_with_zero() {
-        let image: Vec<u8> = (0..IMAGE_BYTES).map(|i| (i % 256) as u8).collect();
+        let image: Vec<u8> = (0..3072).map(|i| (i % 256) as u8).collect();
         let arch = arch(32);
         let out = Patcher::new(&arch).planes(&image, View { dx: 2, dy: -1, flip: true });
         let at = |y: usize, x: usize| out[y * 32 + x];

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::augment::{Patcher, Rng, View};
-use crate::data::{CHANNELS, SIDE, Split};
+use crate::data::{CHANNELS, Split};
 
 /// How often each change is made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -69,7 +69,7 @@ impl Source<'_> {
         let erased = (rng.unit() as f32) < self.strength.erase;
         if erased {
             let size = 0.02 + 0.2 * rng.unit();
-            let area = Area::random(&mut rng, size);
+            let area = Area::random(&mut rng, self.split.side(), size);
             area.each(|at| planes[at] = 0.0);
         }
         let Strength { mixup, cutmix, .. } = self.strength;
@@ -87,9 +87,9 @@ impl Source<'_> {
             return (planes, labels, share);
         }
         let size = rng.unit();
-        let area = Area::random(&mut rng, size);
+        let area = Area::random(&mut rng, self.split.side(), size);
         area.each(|at| planes[at] = other[at]);
-        let pasted = (area.width * area.height) as f32 / (SIDE * SIDE) as f32;
+        let pasted = (area.width * area.height) as f32 / self.split.side().pow(2) as f32;
         (planes, labels, 1.0 - pasted)
     }
 }
@@ -97,6 +97,7 @@ impl Source<'_> {
 /// A rectangle inside the picture.
 #[derive(Debug, Clone, Copy)]
 struct Area {
+    side: usize,
     left: usize,
     top: usize,
     width: usize,
@@ -105,19 +106,19 @@ struct Area {
 
 impl Area {
     /// A rectangle of about the share `size` of the picture, at most twice as long as wide.
-    fn random(rng: &mut Rng, size: f64) -> Self {
+    fn random(rng: &mut Rng, whole: usize, size: f64) -> Self {
         let stretch = (2f64.sqrt()).powf(2.0 * rng.unit() - 1.0);
-        let side = |s: f64| ((size.sqrt() * s * SIDE as f64).round() as usize).clamp(1, SIDE);
+        let side = |s: f64| ((size.sqrt() * s * whole as f64).round() as usize).clamp(1, whole);
         let (width, height) = (side(stretch), side(1.0 / stretch));
-        let (left, top) = (rng.below(SIDE - width + 1), rng.below(SIDE - height + 1));
-        Self { left, top, width, height }
+        let (left, top) = (rng.below(whole - width + 1), rng.below(whole - height + 1));
+        Self { side: whole, left, top, width, height }
     }
 
     fn each(&self, mut f: impl FnMut(usize)) {
         for c in 0..CHANNELS {
             for y in self.top..self.top + self.height {
                 for x in self.left..self.left + self.width {
-                    f((c * SIDE + y) * SIDE + x);
+                    f((c * self.side + y) * self.side + x);
                 }
             }
         }
@@ -147,7 +148,7 @@ mod tests {
             epoch: 2,
             strength: Strength { mixup, cutmix, erase },
         };
-        let arch = Arch::vit(1, 2, 8, 16, SIDE, 8, 10);
+        let arch = Arch::vit(1, 2, 8, 16, 32, 8, 10);
         source.samples(&Patcher::new(&arch), &(0..50).collect::<Vec<_>>(), 10)
     }
 

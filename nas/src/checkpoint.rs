@@ -22,6 +22,9 @@ pub struct State {
     pub recipe: Recipe,
     /// The architecture.
     pub arch: Arch,
+    /// What the run keeps beside its tensors: a search's own state.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub extra: serde_json::Value,
 }
 
 /// The tensors of a run, by what they are ("weights", "first", "second", "average").
@@ -134,6 +137,20 @@ pub fn import(folder: &Path) -> Result<(Arch, Vec<Vec<f32>>), Error> {
         Weights::from_bytes(&arch, &bytes).map_err(|e| Error::Checkpoint(e.to_string()))?;
     let values = specs(&arch).iter().map(|spec| weights.values(&spec.name).to_vec()).collect();
     Ok((arch, values))
+}
+
+/// The weights of the model in `folder` for an `arch` that differs in its kinds alone.
+///
+/// # Errors
+/// As [`import`]; [`Error::Arch`] when the two have other sizes.
+pub fn inherit(folder: &Path, arch: &Arch) -> Result<Vec<Vec<f32>>, Error> {
+    let (own, values) = import(folder)?;
+    if specs(&own) != specs(arch) {
+        let why =
+            format!("{} has other sizes than {}, its weights do not fit", own.name, arch.name);
+        return Err(Error::Arch(why));
+    }
+    Ok(values)
 }
 
 fn serialise(

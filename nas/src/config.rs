@@ -12,14 +12,16 @@ use crate::vit::Precision;
 /// How `sotto-nas train` is called.
 pub const USAGE: &str = "\
 usage: sotto-nas train --data PATH --arch PRESET|FILE.toml --out DIR [options]
-  --data PATH       cifar-10-binary.tar.gz, or the folder with its .bin files
-  --arch A          vit_7_4_32 | vit_7_4_128 | vit_6_5_160 | an arch.toml
+  --data PATH       cifar-10-binary.tar.gz or cifar-100-binary.tar.gz, the folder with their .bin
+                    files, or the folder tiny-imagenet-200
+  --arch A          vit_7_4_32 | vit_9_12_64 | vit_7_4_128 | vit_6_5_160 | vit_5_4_96 | an arch.toml
   --out DIR         receives arch.toml, weights.safetensors, checkpoint, metrics.jsonl
   --teacher DIR     imitate the trained model in DIR (logits, and features where sizes agree)
+  --init DIR        start from the weights of the trained model in DIR, whatever its kinds
   --epochs N        passes over the training set (20)
   --minutes M       also end after M minutes of wall clock; the learning rate follows the clock
   --seed S          (1)
-  --device D        cpu | libtorch (cpu)
+  --device D        cpu | libtorch | cuda (cpu)
   --precision P     f32 | bf16, of the matrix products (f32)
   --optimiser O     muon | adamw (muon)
   --lr X --decay X --smoothing X --z X   peak learning rate (0.002), weight decay (0.05),
@@ -61,6 +63,13 @@ pub struct Recipe {
     /// Whether there is a teacher.
     #[serde(default)]
     pub distilled: bool,
+    /// Whether the first weights are another model's.
+    #[serde(default)]
+    pub inherited: bool,
+    /// Whether every micro-batch runs kinds and activations of its own, drawn from all: the
+    /// supernet, whose weights serve every architecture.
+    #[serde(default)]
+    pub drawn: bool,
     /// Whether matrices follow Muon.
     pub muon: bool,
     /// Whether products are bfloat16.
@@ -105,6 +114,8 @@ pub struct Config {
     pub out: PathBuf,
     /// Folder of a trained model to imitate.
     pub teacher: Option<PathBuf>,
+    /// Folder of a trained model whose weights are the first.
+    pub init: Option<PathBuf>,
     /// Wall-clock budget.
     pub minutes: Option<f64>,
     /// `cpu` or `libtorch`.
@@ -128,6 +139,7 @@ impl Config {
             arch: String::new(),
             out: PathBuf::new(),
             teacher: None,
+            init: None,
             minutes: None,
             device: "cpu".into(),
             workers: 2,
@@ -144,6 +156,8 @@ impl Config {
                 limit: 0,
                 strength: Strength::default(),
                 distilled: false,
+                inherited: false,
+                drawn: false,
                 muon: true,
                 bf16: false,
             },
@@ -176,8 +190,9 @@ impl Config {
             "--arch" => self.arch = value.into(),
             "--out" => self.out = value.into(),
             "--teacher" => (self.teacher, recipe.distilled) = (Some(value.into()), true),
+            "--init" => (self.init, recipe.inherited) = (Some(value.into()), true),
             "--minutes" => self.minutes = Some(number(name, value, 0.01, 1e5)?),
-            "--device" => self.device = one_of(name, value, &["cpu", "libtorch"])?,
+            "--device" => self.device = one_of(name, value, &["cpu", "libtorch", "cuda"])?,
             "--workers" => self.workers = number(name, value, 1, 256)?,
             "--epochs" => recipe.epochs = number(name, value, 1, 100_000)?,
             "--seed" => recipe.seed = number(name, value, 0, u64::MAX)?,
@@ -190,7 +205,7 @@ impl Config {
             "--erase" => recipe.strength.erase = number(name, value, 0.0, 1.0)?,
             "--batch" => recipe.batch = number(name, value, 1, 65_536)?,
             "--micro" => recipe.micro = number(name, value, 1, 65_536)?,
-            "--limit" => recipe.limit = number(name, value, 0, 50_000)?,
+            "--limit" => recipe.limit = number(name, value, 0, 10_000_000)?,
             "--optimiser" => recipe.muon = one_of(name, value, &["muon", "adamw"])? == "muon",
             "--precision" => recipe.bf16 = one_of(name, value, &["f32", "bf16"])? == "bf16",
             _ => return Err(Error::Usage(format!("unknown option {name}\n{USAGE}"))),
@@ -199,7 +214,7 @@ impl Config {
     }
 }
 
-fn number<T>(name: &str, value: &str, low: T, high: T) -> Result<T, Error>
+pub(crate) fn number<T>(name: &str, value: &str, low: T, high: T) -> Result<T, Error>
 where
     T: std::str::FromStr + PartialOrd + std::fmt::Display,
 {
@@ -208,7 +223,7 @@ where
         .ok_or_else(|| Error::Usage(format!("{name} {value}: wants a number from {low} to {high}")))
 }
 
-fn one_of(name: &str, value: &str, accepted: &[&str]) -> Result<String, Error> {
+pub(crate) fn one_of(name: &str, value: &str, accepted: &[&str]) -> Result<String, Error> {
     if accepted.contains(&value) {
         return Ok(value.to_owned());
     }
@@ -236,7 +251,7 @@ mod tests {
             ("--data d --arch a", "--out is missing"),
             ("--data d --arch a --out o --epochs x", "--epochs x"),
             ("--data d --arch a --out o --batch 0", "from 1 to 65536"),
-            ("--data d --arch a --out o --device tpu", "cpu, libtorch"),
+            ("--data d --arch a --out o --device tpu", "cpu, libtorch, cuda"),
             ("--data d --arch a --out o --mixup 2", "from 0 to 1"),
             ("--data d --arch a --out o --fast 1", "unknown option --fast"),
             ("--data", "--data wants a value"),

@@ -56,7 +56,8 @@ impl Teacher {
         patches: Tensor<2>,
         precision: Precision,
     ) -> Tensor<1> {
-        let own = run(&self.arch, &self.weights, patches.inner(), precision, Reach::AllTokens);
+        let own =
+            run(&self.arch, &self.weights, patches.inner(), precision, Reach::AllTokens, None);
         let log_own = activation::log_softmax(own.logits, 1);
         let share = Tensor::from_inner(log_own.clone().exp());
         let log = activation::log_softmax(student.logits.clone(), 1);
@@ -89,7 +90,8 @@ mod tests {
         let patches = matrix(pixels, [8, 768], &device);
         let leaves: Vec<_> =
             student.1.iter().map(|w| Tensor::from_inner(w.clone()).require_grad()).collect();
-        let output = run(&student.0, &leaves, patches.clone(), Precision::F32, Reach::AllTokens);
+        let output =
+            run(&student.0, &leaves, patches.clone(), Precision::F32, Reach::AllTokens, None);
         teacher.loss(&student.0, &output, patches, Precision::F32).inner().into_scalar::<f32>()
     }
 

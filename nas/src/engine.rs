@@ -12,9 +12,9 @@ use sotto_models::Arch;
 
 use crate::augment::{Patcher, View};
 use crate::blend::{Samples, Source};
-use crate::data::{IMAGE_BYTES, Split};
+use crate::data::Split;
 use crate::distil::Teacher;
-use crate::vit::{Precision, Reach, forward, run};
+use crate::vit::{Mixture, Precision, Reach, forward, run};
 use crate::weights::matrix;
 
 /// What computes a model's gradients and predictions.
@@ -43,10 +43,21 @@ pub struct Loss {
     pub z: f32,
 }
 
+/// Which kinds of attention and activations a training step runs.
+#[derive(Debug, Clone, Copy)]
+pub enum Form<'a> {
+    /// The architecture's own.
+    Own,
+    /// For micro-batch i those of architecture i, all of the engine's sizes.
+    Drawn(&'a [Arch]),
+    /// A mixture; its two matrices of shares get gradients too.
+    Mixed(&'a Mixture),
+}
+
 /// What one batch gave.
 #[derive(Debug)]
 pub struct Gradients {
-    /// One gradient for each weight.
+    /// One gradient for each weight; for a mixture two more, of its heads and of its MLPs.
     pub gradients: Vec<Tensor<2>>,
     /// Mean loss.
     pub loss: f32,
@@ -62,12 +73,17 @@ impl Engine {
         source: Source<'_>,
         indices: &[u32],
         loss: Loss,
+        form: Form<'_>,
     ) -> Gradients {
         let patcher = Patcher::new(&self.arch);
         let micro: Vec<&[u32]> = indices.chunks(self.micro).collect();
         let parts = self.each(micro.len(), |i| {
             let samples = source.samples(&patcher, micro[i], self.arch.classes);
-            let (mut part, guesses) = self.micro_batch(weights, samples, indices.len(), loss);
+            let form = match form {
+                Form::Drawn(archs) => Form::Drawn(&archs[i..=i]),
+                form => form,
+            };
+            let (mut part, guesses) = self.micro_batch(weights, samples, indices.len(), loss, form);
             let right = guesses
                 .iter()
                 .zip(micro[i])
@@ -101,15 +117,26 @@ impl Engine {
         samples: Samples,
         of: usize,
         loss: Loss,
+        form: Form<'_>,
     ) -> (Gradients, Vec<usize>) {
         let device = self.device.clone().autodiff();
-        let leaves: Vec<Tensor<2>> =
-            weights.iter().map(|w| Tensor::from_inner(w.clone()).require_grad()).collect();
+        let leaf = |w: &Tensor<2>| Tensor::from_inner(w.clone()).require_grad();
+        let mut leaves: Vec<Tensor<2>> = weights.iter().map(leaf).collect();
+        let (arch, mixture) = match form {
+            Form::Own => (&self.arch, None),
+            Form::Drawn(archs) => (&archs[0], None),
+            Form::Mixed(mixture) => {
+                let (heads, mlps) = (leaf(&mixture.heads), leaf(&mixture.mlps));
+                leaves.extend([heads.clone(), mlps.clone()]);
+                (&self.arch, Some(Mixture { heads, mlps, ..mixture.clone() }))
+            }
+        };
         let (width, classes) = (self.arch.patch_dim(), self.arch.classes);
         let rows = samples.patches.len() / width;
         let input = matrix(samples.patches, [rows, width], &device);
         let reach = if self.teacher.is_some() { Reach::AllTokens } else { Reach::ClassToken };
-        let output = run(&self.arch, &leaves, input.clone(), self.precision, reach);
+        let inputs = input.clone();
+        let output = run(arch, &leaves, inputs, self.precision, reach, mixture.as_ref());
         let logits = output.logits.clone();
 
         let floor = loss.smoothing / classes as f32;
@@ -137,27 +164,57 @@ impl Engine {
         (Gradients { gradients, loss: value.inner().into_scalar::<f32>(), correct: 0 }, guesses)
     }
 
-    /// The share of `split` whose highest logit is the right class.
+    /// The share of `split` whose highest logit is the right class, for the engine's architecture.
     pub fn accuracy(&self, weights: &[Tensor<2>], split: &Split) -> f64 {
-        let patcher = Patcher::new(&self.arch);
+        self.accuracy_of(&self.arch, weights, split)
+    }
+
+    /// The same for another architecture of the same sizes, whose weights these are too.
+    pub fn accuracy_of(&self, arch: &Arch, weights: &[Tensor<2>], split: &Split) -> f64 {
+        let right = |logits: Tensor<2>, images: &[u32]| {
+            let guesses = guesses(&logits, arch.classes);
+            let pairs = guesses.iter().zip(images);
+            pairs.filter(|(g, i)| **g == split.label(**i as usize)).count() as f64
+        };
+        self.mean(arch, weights, split, right)
+    }
+
+    /// The mean cross entropy of the right classes, without any change of the pictures.
+    pub fn cross_entropy_of(&self, arch: &Arch, weights: &[Tensor<2>], split: &Split) -> f64 {
+        let loss = |logits: Tensor<2>, images: &[u32]| {
+            let log = activation::log_softmax(logits.cast(DType::F32), 1).to_data();
+            let log = log.as_slice::<f32>().expect("just cast to float32");
+            let rows = log.chunks_exact(arch.classes).zip(images);
+            rows.map(|(row, i)| -f64::from(row[split.label(*i as usize)])).sum()
+        };
+        self.mean(arch, weights, split, loss)
+    }
+
+    /// The mean over all images of what `sum` makes of the logits of some.
+    fn mean(
+        &self,
+        arch: &Arch,
+        weights: &[Tensor<2>],
+        split: &Split,
+        sum: impl Fn(Tensor<2>, &[u32]) -> f64 + Sync,
+    ) -> f64 {
+        let patcher = Patcher::new(arch);
         let all: Vec<u32> = (0..split.len() as u32).collect();
         let chunks: Vec<&[u32]> = all.chunks(100).collect();
-        let right = self.each(chunks.len(), |i| {
-            let mut patches = Vec::with_capacity(chunks[i].len() * IMAGE_BYTES);
+        let parts = self.each(chunks.len(), |i| {
+            let mut patches = Vec::with_capacity(chunks[i].len() * 3 * arch.image.pow(2));
             for &image in chunks[i] {
                 patcher.push(
                     &patcher.planes(split.image(image as usize), View::default()),
                     &mut patches,
                 );
             }
-            let width = self.arch.patch_dim();
+            let width = arch.patch_dim();
             let rows = patches.len() / width;
             let input = matrix(patches, [rows, width], &self.device);
-            let logits = forward(&self.arch, weights, input, self.precision);
-            let guesses = guesses(&logits, self.arch.classes);
-            guesses.iter().zip(chunks[i]).filter(|(g, i)| **g == split.label(**i as usize)).count()
+            sum(forward(arch, weights, input, self.precision), chunks[i])
         });
-        right.iter().sum::<usize>() as f64 / split.len().max(1) as f64
+        parts.iter().sum::<f64>() / split.len().max(1) as f64
     }
 
     /// Runs `work` for 0..n on the workers; results in order.
@@ -215,7 +272,7 @@ mod tests {
             };
             let loss = Loss { smoothing: 0.1, z: 1e-4 };
             let source = Source { split: &split, seed: 1, epoch: 0, strength: Strength::default() };
-            let got = engine.gradients(&weights, source, &indices, loss);
+            let got = engine.gradients(&weights, source, &indices, loss, Form::Own);
             let gradients: Vec<Vec<f32>> = got.gradients.iter().map(download).collect();
             (gradients, got.loss, got.correct)
         };

@@ -14,7 +14,7 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The data set is not what the CIFAR-10 binary format says.
+    /// The data set is not what its format says.
     #[error("data set: {0}")]
     Data(String),
     /// The architecture cannot be built.
@@ -23,6 +23,9 @@ pub enum Error {
     /// The checkpoint is damaged or belongs to another run.
     #[error("checkpoint: {0}")]
     Checkpoint(String),
+    /// A private evaluation failed.
+    #[error("{0}")]
+    Private(String),
     /// The command line asks for something that does not exist.
     #[error("{0}")]
     Usage(String),

@@ -1,9 +1,10 @@
-//! Training of sottovoce's vision transformers: real CIFAR-10 in, `arch.toml` and
+//! Training of sottovoce's vision transformers and search of architectures: pictures in, `arch.toml` and
 //! `weights.safetensors` out, which the private inference runs as they are.
 
 // burn marks its libtorch backend deprecated in favour of CubeCL's; on a CPU it is the fastest by far.
 #![cfg_attr(feature = "libtorch", expect(deprecated))]
 
+pub mod attention;
 pub mod augment;
 pub mod average;
 pub mod blend;
@@ -19,6 +20,7 @@ pub mod fused;
 pub mod metrics;
 pub mod optim;
 pub mod presets;
+pub mod search;
 pub mod train;
 pub mod vit;
 pub mod weights;

@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 
 use sotto_nas::config::{Config, USAGE};
-use sotto_nas::data::Cifar;
+use sotto_nas::data::DataSet;
 use sotto_nas::engine::Engine;
+use sotto_nas::search::driver::Driver;
+use sotto_nas::search::settings::{self, Settings};
 use sotto_nas::train::Trainer;
 use sotto_nas::weights::upload;
 use sotto_nas::{Error, checkpoint, device, presets};
@@ -14,8 +16,9 @@ fn main() -> ExitCode {
     let result = match words.next().as_deref() {
         Some("train") => Config::parse(words).and_then(train),
         Some("eval") => Config::parse(words).and_then(eval),
+        Some("search") => search(words.collect()),
         Some("--help" | "help") => {
-            println!("{USAGE}");
+            println!("{USAGE}\n\n{}", settings::USAGE);
             Ok(())
         }
         _ => Err(Error::Usage(USAGE.to_owned())),
@@ -30,12 +33,12 @@ fn main() -> ExitCode {
 }
 
 fn train(config: Config) -> Result<(), Error> {
-    let arch = presets::find(&config.arch)?;
+    let data = DataSet::read(&config.data)?;
+    let arch = presets::fit(presets::find(&config.arch)?, &data)?;
     let device = device::find(&config.device)?;
     std::fs::create_dir_all(&config.out).map_err(|e| Error::file(&config.out, e))?;
     let pid = config.out.join("pid");
     std::fs::write(&pid, std::process::id().to_string()).map_err(|e| Error::file(&pid, e))?;
-    let data = Cifar::read(&config.data)?;
     eprintln!(
         "{}: {} parameters, {} training and {} test images",
         arch.name,
@@ -46,11 +49,23 @@ fn train(config: Config) -> Result<(), Error> {
     Trainer::new(config, arch, device)?.run(&data, None)
 }
 
+fn search(words: Vec<String>) -> Result<(), Error> {
+    let command = std::iter::once("sotto-nas search").chain(words.iter().map(String::as_str));
+    let command = command.collect::<Vec<_>>().join(" ");
+    let (settings, config) = Settings::parse(words)?;
+    let data = DataSet::read(&config.data)?;
+    let base = presets::fit(presets::find(&config.arch)?, &data)?;
+    let device = device::find(&config.device)?;
+    std::fs::create_dir_all(&config.out).map_err(|e| Error::file(&config.out, e))?;
+    Driver::new(settings, config, base, device, command)?.run(&data)?;
+    Ok(())
+}
+
 /// Measures the exported model in `--out` on the test images, in float32.
 fn eval(config: Config) -> Result<(), Error> {
     let (arch, values) = checkpoint::import(&config.out)?;
     let device = device::find(&config.device)?;
-    let data = Cifar::read(&config.data)?;
+    let data = DataSet::read(&config.data)?;
     let weights = upload(&arch, &values, &device);
     let engine = Engine {
         teacher: None,

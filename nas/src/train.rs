@@ -6,16 +6,17 @@ use burn::tensor::{Device, Tensor};
 use sotto_models::Arch;
 
 use crate::Error;
-use crate::augment::shuffled;
+use crate::augment::{Rng, shuffled};
 use crate::average;
 use crate::blend::Source;
 use crate::checkpoint::{self, State, Tensors};
 use crate::config::Config;
-use crate::data::{Cifar, Split};
+use crate::data::{DataSet, Split};
 use crate::distil::Teacher;
-use crate::engine::{Engine, Loss};
+use crate::engine::{Engine, Form, Loss};
 use crate::metrics::{self, Window};
 use crate::optim::Optimiser;
+use crate::search::space::Space;
 use crate::weights::{download, initial, specs, upload};
 
 /// Seconds between checkpoints.
@@ -51,10 +52,13 @@ impl Trainer {
             micro: recipe.micro,
             workers: config.workers,
         };
-        let start = initial(&arch, recipe.seed);
+        let start = match config.init.as_deref() {
+            None => initial(&arch, recipe.seed),
+            Some(folder) => checkpoint::inherit(folder, &arch)?,
+        };
         let weights = upload(&arch, &start, &device);
         let optimiser = Optimiser::new(recipe.rule(), recipe.precision(), specs(&arch), &weights);
-        let state = State { step: 0, seconds: 0.0, recipe, arch };
+        let state = State { step: 0, seconds: 0.0, recipe, arch, extra: serde_json::Value::Null };
         let mut trainer =
             Self { average: weights.clone(), config, engine, weights, optimiser, state };
         let path = trainer.config.out.join("checkpoint.safetensors");
@@ -79,6 +83,11 @@ impl Trainer {
         self.state.step
     }
 
+    /// Seconds of training so far.
+    pub fn seconds(&self) -> f64 {
+        self.state.seconds
+    }
+
     /// The current weights, by tensor.
     pub fn weights(&self) -> Vec<Vec<f32>> {
         self.weights.iter().map(download).collect()
@@ -88,7 +97,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Diverged`] for a loss that is no number, [`Error::File`] when the disk refuses.
-    pub fn run(&mut self, data: &Cifar, steps: Option<usize>) -> Result<(), Error> {
+    pub fn run(&mut self, data: &DataSet, steps: Option<usize>) -> Result<(), Error> {
         let recipe = &self.state.recipe;
         let limit = if recipe.limit == 0 { usize::MAX } else { recipe.limit };
         let train = data.train.head(limit);
@@ -149,7 +158,14 @@ impl Trainer {
         let loss = Loss { smoothing: recipe.smoothing, z: recipe.z };
         let source =
             Source { split: train, seed: recipe.seed, epoch, strength: recipe.strength(progress) };
-        let got = self.engine.gradients(&self.weights, source, indices, loss);
+        let micro = indices.len().div_ceil(recipe.micro) as u64;
+        let draw = |i| {
+            let words = [recipe.seed, 5, self.state.step as u64, i];
+            Space::default().draw(&self.state.arch, &mut Rng::new(&words))
+        };
+        let drawn: Option<Vec<Arch>> = recipe.drawn.then(|| (0..micro).map(draw).collect());
+        let form = drawn.as_deref().map_or(Form::Own, Form::Drawn);
+        let got = self.engine.gradients(&self.weights, source, indices, loss, form);
         if !got.loss.is_finite() {
             return Err(Error::Diverged { step: self.state.step, loss: got.loss });
         }
@@ -166,7 +182,7 @@ impl Trainer {
         let line = window.line(self.state.step, self.state.seconds, accuracy);
         eprintln!("\n{line}");
         let arch = &self.state.arch;
-        let title = format!("{}: {} parameters, CIFAR-10", arch.name, arch.parameters());
+        let title = format!("{}: {} parameters", arch.name, arch.parameters());
         metrics::append(&self.config.out, &line, &title, per_epoch)
     }
 
@@ -207,8 +223,13 @@ mod tests {
         Arch::vit(2, 2, 16, 32, 32, 8, 10)
     }
 
-    fn data() -> Cifar {
-        Cifar { train: Split::synthetic(40), test: Split::synthetic(20) }
+    fn data() -> DataSet {
+        DataSet {
+            name: "synthetic",
+            classes: 10,
+            train: Split::synthetic(40),
+            test: Split::synthetic(20),
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@
 use burn::tensor::{DType, Tensor, activation};
 use sotto_models::arch::{Activation, Arch, Attention};
 
+use crate::attention::{self, attention};
 use crate::fused;
 
 /// Number type of the matrix products; sums, norms and weights stay float32.
@@ -41,6 +42,19 @@ pub struct Output {
     pub features: Tensor<2>,
 }
 
+/// Shares of the kinds in every head and of the activations in every MLP, instead of one each.
+#[derive(Debug, Clone)]
+pub struct Mixture {
+    /// The kinds of attention.
+    pub kinds: Vec<Attention>,
+    /// The activations.
+    pub activations: Vec<Activation>,
+    /// `[layers * heads, kinds]`.
+    pub heads: Tensor<2>,
+    /// `[layers, activations]`.
+    pub mlps: Tensor<2>,
+}
+
 /// The logits of a batch; see [`run`].
 pub fn forward(
     arch: &Arch,
@@ -48,10 +62,11 @@ pub fn forward(
     patches: Tensor<2>,
     precision: Precision,
 ) -> Tensor<2> {
-    run(arch, weights, patches, precision, Reach::ClassToken).logits
+    run(arch, weights, patches, precision, Reach::ClassToken, None).logits
 }
 
-/// The logits and features of a batch.
+/// The logits and features of a batch. A `mixture` takes the place of the architecture's own kinds
+/// and activations.
 ///
 /// Shapes: `weights` as [`crate::weights::specs`] says; `patches` `[images * (tokens - 1), 3 * patch^2]`.
 pub fn run(
@@ -60,6 +75,7 @@ pub fn run(
     patches: Tensor<2>,
     precision: Precision,
     reach: Reach,
+    mixture: Option<&Mixture>,
 ) -> Output {
     let (n, d) = (arch.tokens(), arch.dim);
     let images = patches.dims()[0] / (n - 1);
@@ -97,17 +113,28 @@ pub fn run(
             (x, h) = (first_token(x), first_token(h));
         }
         let q = heads(h, 0);
-        let mixed = attention(&arch.attention[layer], q, k, v);
+        let mixed = match mixture {
+            None => attention(&arch.attention[layer], q, k, v),
+            Some(m) => {
+                let shares = m.heads.clone().narrow(0, layer * arch.heads, arch.heads);
+                attention::mixture(&m.kinds, &shares, q, k, v)
+            }
+        };
         let rows = x.dims()[0];
         let mixed = mixed.permute([0, 2, 1, 3]).reshape([rows, d]);
         x = x + affine(mixed, &w[3..5]).cast(DType::F32);
 
         x = norm(x, &w[5..7]);
         let h = affine(x.clone(), &w[7..9]);
-        let h = match arch.activation[layer] {
-            Activation::Gelu => activation::gelu(h),
-            Activation::Relu => activation::relu(h),
-            _ => h,
+        let h = match mixture {
+            None => activate(arch.activation[layer], h),
+            Some(m) => {
+                let parts = m.activations.iter().enumerate().map(|(i, &kind)| {
+                    let share = m.mlps.clone().narrow(0, layer, 1).narrow(1, i, 1);
+                    activate(kind, h.clone()).cast(DType::F32) * share
+                });
+                low(parts.reduce(|a, b| a + b).expect("a search has at least one activation"))
+            }
         };
         x = x + affine(h, &w[9..11]).cast(DType::F32);
     }
@@ -121,38 +148,11 @@ pub fn run(
     Output { logits, features }
 }
 
-/// Each head's attention in its own kind.
-///
-/// Shapes: q `[images, heads, queries, head dim]`, k and v `[images, heads, tokens, head dim]`,
-/// result as q.
-fn attention(kinds: &[Attention], q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
-    if kinds.iter().all(|&kind| kind == kinds[0]) {
-        return one_kind(kinds[0], q, k, v);
-    }
-    let mut heads = Vec::with_capacity(kinds.len());
-    let mut start = 0;
-    // Neighbouring heads of one kind go through one batched product.
-    while start < kinds.len() {
-        let same = kinds[start..].iter().take_while(|&&kind| kind == kinds[start]).count();
-        let part = |t: &Tensor<4>| t.clone().narrow(1, start, same);
-        heads.push(one_kind(kinds[start], part(&q), part(&k), part(&v)));
-        start += same;
-    }
-    Tensor::cat(heads, 1)
-}
-
-fn one_kind(kind: Attention, q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
-    let [_, _, tokens, width] = k.dims();
-    let q = q.mul_scalar(1.0 / (width as f64).sqrt());
+fn activate(kind: Activation, x: Tensor<2>) -> Tensor<2> {
     match kind {
-        Attention::Softmax => fused::softmax(q.matmul(k.transpose())).matmul(v),
-        Attention::Relu => {
-            let scores = activation::relu(q.matmul(k.transpose()));
-            let sums = scores.clone().sum_dim(3).add_scalar(1e-5);
-            scores.matmul(v) / sums
-        }
-        Attention::Linear => q.matmul(k.transpose().matmul(v)).div_scalar(tokens as f64),
-        other => unreachable!("attention kind {} has no training graph", other.name()),
+        Activation::Gelu => activation::gelu(x),
+        Activation::Relu => activation::relu(x),
+        _ => x,
     }
 }
 
@@ -161,7 +161,6 @@ mod tests {
     use super::*;
     use crate::augment::{Patcher, Rng, View};
     use crate::checkpoint::encode;
-    use crate::data::{CLASSES, IMAGE_BYTES, SIDE};
     use crate::weights::{download, initial, matrix, upload};
     use burn::tensor::Device;
     use sotto_models::Weights;
@@ -172,7 +171,7 @@ mod tests {
     fn model(kinds: [Attention; 4], activation: Activation) -> (Arch, Vec<Vec<f32>>) {
         let cifar = Arch::vit_cifar();
         let mut arch =
-            Arch { mean: cifar.mean, std: cifar.std, ..Arch::vit(2, 2, 16, 24, SIDE, 8, CLASSES) };
+            Arch { mean: cifar.mean, std: cifar.std, ..Arch::vit(2, 2, 16, 24, 32, 8, 10) };
         arch.attention = vec![kinds[..2].to_vec(), kinds[2..].to_vec()];
         arch.activation = vec![activation; 2];
         let mut weights = initial(&arch, 5);
@@ -186,7 +185,7 @@ mod tests {
     #[test]
     fn logits_are_those_of_the_float_reference_for_every_kind() {
         use Attention::{Linear, Relu, Softmax};
-        let image: Vec<u8> = (0..IMAGE_BYTES).map(|i| (i * i % 251) as u8).collect();
+        let image: Vec<u8> = (0..3072).map(|i| (i * i % 251) as u8).collect();
         for (kinds, activation) in [
             ([Softmax; 4], Activation::Gelu),
             ([Relu; 4], Activation::Relu),
@@ -206,8 +205,9 @@ mod tests {
             let input = matrix(patches, [16, arch.patch_dim()], &device);
             let weights = upload(&arch, &values, &device);
             let got = download(&forward(&arch, &weights, input.clone(), Precision::F32));
-            let all =
-                download(&run(&arch, &weights, input, Precision::F32, Reach::AllTokens).logits);
+            let all = download(
+                &run(&arch, &weights, input, Precision::F32, Reach::AllTokens, None).logits,
+            );
             assert!(got.iter().zip(&all).all(|(a, b)| (a - b).abs() < 1e-4), "{got:?} and {all:?}");
             for (g, e) in got.iter().zip(&expected) {
                 assert!(

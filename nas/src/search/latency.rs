@@ -1,0 +1,311 @@
+//! Private latency as a smooth function of the shares, equal to the simulated one at every corner.
+//!
+//! Heads of one kind share their flights, so a head has no price of its own: the first ReLU head of
+//! a layer brings its whole chain of comparisons, the next ones only bytes. What a layer costs is a
+//! function of how many heads of each kind it has and of its activation, and layers follow one
+//! another: latency is a constant plus one table entry a layer. The oracle fills the tables. With
+//! independent choices of shares p, a layer's expected entry is a sum over head counts of their
+//! probability (a small convolution) times the entry: multilinear in p, exact where p is 0 or 1.
+
+use sotto_models::{Arch, Weights};
+use sotto_netsim::{Machine, Machines, Network};
+
+use crate::Error;
+use crate::augment::Rng;
+use crate::search::space::{Space, Table, corner};
+
+/// Predicts private latency.
+pub trait Oracle {
+    /// Seconds for one image of this architecture.
+    ///
+    /// # Errors
+    /// [`Error::Arch`] for an architecture that it cannot price.
+    fn latency(&self, arch: &Arch) -> Result<f64, Error>;
+}
+
+impl Oracle for sotto_netsim::Oracle {
+    fn latency(&self, arch: &Arch) -> Result<f64, Error> {
+        self.latency(arch).map_err(|e| Error::Arch(e.to_string()))
+    }
+}
+
+/// The simulator of `network` (a preset of `sotto-netsim` or a TOML file) for architectures like
+/// `base`; `machine` is a profile's text, or none for the reference machine. Ranges of tensors come
+/// from `weights` on normalised `images`.
+///
+/// # Errors
+/// [`Error::Usage`] for a network or a profile that does not exist.
+pub fn simulator(
+    base: &Arch,
+    (weights, images): (&Weights, &[Vec<f32>]),
+    network: &Network,
+    machine: &Machine,
+    objective: sotto_netsim::Objective,
+) -> sotto_netsim::Oracle {
+    let calibration = sotto_netsim::calibration_of_all_kinds(base, weights, images);
+    sotto_netsim::Oracle::new(base, &calibration, network, &Machines::one(machine), objective)
+}
+
+/// The latency of every architecture of a space, layer by layer.
+#[derive(Debug, Clone)]
+pub struct Latencies {
+    space: Space,
+    base: Arch,
+    constant: f64,
+    /// For each layer, by head counts and activation.
+    entries: Vec<Vec<f64>>,
+}
+
+/// Head counts of all kinds but the last as one number.
+fn place(counts: &[usize], heads: usize) -> usize {
+    counts[..counts.len() - 1].iter().rev().fold(0, |at, &n| at * (heads + 1) + n)
+}
+
+/// Every way to split `heads` over `kinds`.
+fn splits(heads: usize, kinds: usize) -> Vec<Vec<usize>> {
+    if kinds == 1 {
+        return vec![vec![heads]];
+    }
+    let with = |n: usize| {
+        let rest = splits(heads - n, kinds - 1).into_iter();
+        rest.map(move |rest| [vec![n], rest].concat())
+    };
+    (0..=heads).flat_map(with).collect()
+}
+
+impl Latencies {
+    /// Asks `oracle` for every layer's entries: about layers x splits x activations questions.
+    ///
+    /// # Errors
+    /// As the oracle.
+    pub fn new(space: &Space, base: &Arch, oracle: &dyn Oracle) -> Result<Self, Error> {
+        let (heads, kinds) = (base.heads, space.kinds.len());
+        let base =
+            base.clone().with_attention(space.kinds[0]).with_activation(space.activations[0]);
+        let constant = oracle.latency(&base)?;
+        let all = splits(heads, kinds);
+        let options = space.activations.len();
+        let size = (heads + 1).pow(kinds as u32 - 1) * options;
+        let mut entries = vec![vec![0.0; size]; base.layers];
+        for (layer, entries) in entries.iter_mut().enumerate() {
+            for counts in &all {
+                for (a, &activation) in space.activations.iter().enumerate() {
+                    let mut arch = base.clone();
+                    let row = space.kinds.iter().zip(counts);
+                    arch.attention[layer] =
+                        row.flat_map(|(&k, &n)| std::iter::repeat_n(k, n)).collect();
+                    arch.activation[layer] = activation;
+                    let at = place(counts, heads) * options + a;
+                    entries[at] = oracle.latency(&arch)? - constant;
+                }
+            }
+        }
+        Ok(Self { space: space.clone(), base, constant, entries })
+    }
+
+    /// Expected latency under independent choices with these shares, and its gradient.
+    pub fn expected(&self, shares: &Table) -> (f64, Table) {
+        let (heads, kinds) = (self.base.heads, self.space.kinds.len());
+        let options = self.space.activations.len();
+        let of_heads = self.base.layers * heads;
+        let mut value = self.constant;
+        let mut gradient: Table = shares.iter().map(|s| vec![0.0; s.len()]).collect();
+        for (layer, entries) in self.entries.iter().enumerate() {
+            let rows = &shares[layer * heads..(layer + 1) * heads];
+            let mlp = &shares[of_heads + layer];
+            // What the layer costs with given counts, over activations; and with a given
+            // activation, over counts.
+            let over_mlp = |at: usize| -> f64 {
+                (0..options).map(|a| mlp[a] * entries[at * options + a]).sum()
+            };
+            for (counts, probability) in distribution(rows, kinds) {
+                let at = place(&counts, heads);
+                value += probability * over_mlp(at);
+                for a in 0..options {
+                    gradient[of_heads + layer][a] += probability * entries[at * options + a];
+                }
+            }
+            for h in 0..heads {
+                let others: Vec<&Vec<f64>> =
+                    (0..heads).filter(|&o| o != h).map(|o| &rows[o]).collect();
+                for (mut counts, probability) in distribution(others, kinds) {
+                    for k in 0..kinds {
+                        counts[k] += 1;
+                        gradient[layer * heads + h][k] +=
+                            probability * over_mlp(place(&counts, heads));
+                        counts[k] -= 1;
+                    }
+                }
+            }
+        }
+        (value, gradient)
+    }
+
+    /// The latency of an architecture of the space, from the tables.
+    pub fn of(&self, arch: &Arch) -> f64 {
+        let choice = self.space.choices(arch);
+        self.expected(&corner(&self.space.sites(&self.base), &choice)).0
+    }
+
+    /// The largest relative difference from the oracle on `count` random architectures.
+    ///
+    /// # Errors
+    /// As the oracle.
+    pub fn difference(&self, oracle: &dyn Oracle, count: u64) -> Result<f64, Error> {
+        let mut worst = 0f64;
+        for i in 0..count {
+            let arch = self.space.draw(&self.base, &mut Rng::new(&[8, i]));
+            let truth = oracle.latency(&arch)?;
+            worst = worst.max((self.of(&arch) - truth).abs() / truth);
+        }
+        Ok(worst)
+    }
+
+    /// What all architectures share.
+    pub(crate) fn constant(&self) -> f64 {
+        self.constant
+    }
+
+    /// What a layer with these head counts and activation adds.
+    pub(crate) fn entry(&self, layer: usize, counts: &[usize], activation: usize) -> f64 {
+        let at = place(counts, self.base.heads);
+        self.entries[layer][at * self.space.activations.len() + activation]
+    }
+
+    /// The least and the largest latency that the space offers.
+    pub fn range(&self) -> (f64, f64) {
+        let all = splits(self.base.heads, self.space.kinds.len());
+        let options = self.space.activations.len();
+        let mut range = (self.constant, self.constant);
+        for entries in &self.entries {
+            let reached = all.iter().flat_map(|counts| {
+                let at = place(counts, self.base.heads) * options;
+                entries[at..at + options].iter().copied()
+            });
+            let (low, high) =
+                reached.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), e| (l.min(e), h.max(e)));
+            range = (range.0 + low, range.1 + high);
+        }
+        range
+    }
+}
+
+/// The probabilities of all head counts, for heads that choose independently.
+fn distribution<'a>(
+    rows: impl IntoIterator<Item = &'a Vec<f64>>,
+    kinds: usize,
+) -> Vec<(Vec<usize>, f64)> {
+    let mut all = vec![(vec![0; kinds], 1.0)];
+    for row in rows {
+        let mut next: std::collections::BTreeMap<Vec<usize>, f64> = Default::default();
+        for (counts, probability) in &all {
+            for (k, share) in row.iter().enumerate().filter(|(_, share)| **share > 0.0) {
+                let mut counts = counts.clone();
+                counts[k] += 1;
+                *next.entry(counts).or_default() += probability * share;
+            }
+        }
+        all = next.into_iter().collect();
+    }
+    all
+}
+
+/// What tests press on.
+#[cfg(test)]
+pub(crate) mod standin {
+    use super::*;
+    use sotto_models::arch::{Activation, Attention};
+
+    /// Presence of each kind and activation, plus bytes that grow with the square of the heads.
+    pub(crate) struct Standin;
+
+    impl Oracle for Standin {
+        fn latency(&self, arch: &Arch) -> Result<f64, Error> {
+            let layer = |(l, (kinds, activation)): (usize, (&Vec<Attention>, &Activation))| {
+                let count = |k| kinds.iter().filter(|&&x| x == k).count() as f64;
+                let chain = |k, flights: f64, bytes: f64| {
+                    let n = count(k);
+                    if n > 0.0 { 0.02 * flights + 1e-3 * bytes * n * n.sqrt() } else { 0.0 }
+                };
+                let attention = chain(Attention::Softmax, 9.0, 3.0)
+                    .max(chain(Attention::Relu, 6.0, 2.0))
+                    .max(chain(Attention::Linear, 2.0, 1.0));
+                let mlp = match activation {
+                    Activation::Gelu => 0.05,
+                    Activation::Relu => 0.06,
+                    _ => 0.0,
+                };
+                (attention + mlp) * (1.0 + l as f64 / 10.0)
+            };
+            let layers = arch.attention.iter().zip(&arch.activation).enumerate();
+            Ok(0.1 + layers.map(layer).sum::<f64>())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::standin::Standin;
+    use super::*;
+
+    fn setting() -> (Space, Arch, Latencies) {
+        let (space, base) = (Space::default(), Arch::vit(3, 4, 16, 32, 32, 8, 10));
+        let latencies = Latencies::new(&space, &base, &Standin).unwrap();
+        (space, base, latencies)
+    }
+
+    #[test]
+    fn corners_are_the_oracles_latency() {
+        let (space, base, latencies) = setting();
+        let mut rng = Rng::new(&[1]);
+        let (low, high) = latencies.range();
+        for _ in 0..30 {
+            let arch = space.draw(&base, &mut rng);
+            let (got, expected) = (latencies.of(&arch), Standin.latency(&arch).unwrap());
+            assert!((got - expected).abs() < 1e-12, "{got} for {expected}");
+            assert!(got >= low - 1e-12 && got <= high + 1e-12);
+        }
+    }
+
+    #[test]
+    fn between_corners_it_is_the_mean_over_draws() {
+        let (space, base, latencies) = setting();
+        let sites = space.sites(&base);
+        let mut rng = Rng::new(&[2]);
+        let shares: Table = sites
+            .iter()
+            .map(|&n| {
+                let raw: Vec<f64> = (0..n).map(|_| rng.unit() + 0.05).collect();
+                let sum: f64 = raw.iter().sum();
+                raw.into_iter().map(|r| r / sum).collect()
+            })
+            .collect();
+        let (value, gradient) = latencies.expected(&shares);
+        let draws = 20_000;
+        let mean = (0..draws)
+            .map(|_| {
+                let choice = crate::search::space::draw(&shares, &mut rng);
+                Standin.latency(&space.build(&base, &choice)).unwrap()
+            })
+            .sum::<f64>()
+            / f64::from(draws);
+        assert!((mean - value).abs() < 2e-3, "{mean} and {value}");
+        // Multilinear: one share moved by any amount moves the value by the gradient times it.
+        for site in 0..sites.len() {
+            for option in 0..sites[site] {
+                let mut moved = shares.clone();
+                moved[site][option] += 0.25;
+                let slope = (latencies.expected(&moved).0 - value) / 0.25;
+                assert!((slope - gradient[site][option]).abs() < 1e-9, "{site} {option}");
+            }
+        }
+    }
+
+    #[test]
+    fn twelve_heads_have_ninety_one_splits() {
+        assert_eq!(splits(12, 3).len(), 91);
+        let places: std::collections::BTreeSet<_> =
+            splits(12, 3).iter().map(|c| place(c, 12)).collect();
+        assert_eq!(places.len(), 91);
+    }
+}

@@ -1,0 +1,266 @@
+//! How `sotto-nas search` is called, and the part of it that a resumed search must agree with.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sotto_netsim::{Machine, Network, Objective};
+
+use crate::Error;
+use crate::config::{Config, Recipe, number, one_of};
+
+/// How `sotto-nas search` is called.
+pub const USAGE: &str = "\
+usage: sotto-nas search --data PATH --arch PRESET|FILE.toml --out DIR [options]
+  --net N           lan, wan, another preset of `sotto simulate`, or a TOML file; repeat for
+                    several networks (lan)
+  --objective O     online | total: what a latency counts (online)
+  --machine FILE    what the parties' machines can do, from `sotto simulate --calibrate`
+  --budget T        a latency such as 2.5s or 80ms; repeat for several
+  --pareto N        instead: N budgets, evenly spread over what the network allows (3)
+  --epochs N        passes to train each architecture (10)
+  --teacher-epochs N --supernet-epochs N --search-epochs N
+                    of the softmax teacher (30), of the weights that all architectures share (20)
+                    and of each search (5)
+  --search-lr X     learning rate of the weights during the search (0.0005)
+  --alpha-lr X      of the shares (0.03)
+  --polish N        small changes to try on each found architecture (100)
+  --scratch         train each architecture from fresh weights, not from the shared ones
+  --calibrate N     training images that the number format is calibrated on (256)
+  --sotto PROGRAM   in the end measure every model privately with this `sotto`
+  --private N       test images for private accuracy (500)
+  --repeats N       test images for the latency over each emulated network (10)
+  --resume          go on where a killed search with the same options was
+and of `sotto-nas train`: --device --precision --workers --micro --batch --seed --limit --lr --decay
+--smoothing --z --mixup --cutmix --erase --optimiser";
+
+/// Passes over the training set, by job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Epochs {
+    /// The softmax teacher.
+    pub teacher: usize,
+    /// The shared weights.
+    pub supernet: usize,
+    /// One search.
+    pub search: usize,
+    /// Each architecture.
+    pub train: usize,
+}
+
+/// What is measured privately in the end. A resumed search may measure otherwise than before.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measure {
+    /// The `sotto` program; without one nothing is measured.
+    pub sotto: Option<PathBuf>,
+    /// Test images for private accuracy.
+    pub images: usize,
+    /// Test images for the latency over each network.
+    pub repeats: usize,
+}
+
+/// The settings that decide what a search finds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Names or files of networks.
+    pub networks: Vec<String>,
+    /// `online` or `total`.
+    pub objective: String,
+    /// A machine profile's file; none for the reference machine.
+    pub machine: Option<String>,
+    /// Budgets in seconds; empty for [`Settings::pareto`].
+    pub budgets: Vec<f64>,
+    /// Number of budgets to spread.
+    pub pareto: usize,
+    /// Passes.
+    pub epochs: Epochs,
+    /// Learning rate of the weights during the search.
+    pub search_lr: f32,
+    /// Learning rate of the shares.
+    pub alpha_lr: f64,
+    /// Small changes to try on each found architecture.
+    pub polish: usize,
+    /// Whether architectures are trained from fresh weights.
+    pub scratch: bool,
+    /// Images to calibrate on.
+    pub calibrate: usize,
+    /// What is measured.
+    pub measure: Measure,
+    /// Everything that training shares.
+    pub recipe: Recipe,
+}
+
+impl Settings {
+    /// Reads the words after `sotto-nas search`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for an unknown or malformed option, or a missing one.
+    pub fn parse(words: impl IntoIterator<Item = String>) -> Result<(Self, Config), Error> {
+        let mut settings = Self {
+            networks: Vec::new(),
+            objective: "online".into(),
+            machine: None,
+            budgets: Vec::new(),
+            pareto: 3,
+            epochs: Epochs { teacher: 30, supernet: 20, search: 5, train: 10 },
+            search_lr: 5e-4,
+            alpha_lr: 0.03,
+            polish: 100,
+            scratch: false,
+            calibrate: 256,
+            measure: Measure { sotto: None, images: 500, repeats: 10 },
+            recipe: Config::parse(["--data", "-", "--out", "-"].map(String::from))?.recipe,
+        };
+        let mut rest = Vec::new();
+        let mut words = words.into_iter();
+        while let Some(name) = words.next() {
+            match name.as_str() {
+                "--scratch" => settings.scratch = true,
+                "--resume" => rest.push(name),
+                _ => {
+                    let value = words
+                        .next()
+                        .ok_or_else(|| Error::Usage(format!("{name} wants a value\n{USAGE}")))?;
+                    if !settings.set(&name, &value)? {
+                        rest.extend([name, value]);
+                    }
+                }
+            }
+        }
+        let config = Config::parse(rest).map_err(|e| match e {
+            Error::Usage(text) => {
+                let first = text.lines().next().unwrap_or_default();
+                Error::Usage(format!("{first}\n{USAGE}"))
+            }
+            other => other,
+        })?;
+        if config.teacher.is_some() || config.init.is_some() || config.minutes.is_some() {
+            let why = "a search makes its own teacher and first weights, and counts in epochs";
+            return Err(Error::Usage(format!("{why}\n{USAGE}")));
+        }
+        if settings.networks.is_empty() {
+            settings.networks.push("lan".into());
+        }
+        settings.recipe = config.recipe.clone();
+        Ok((settings, config))
+    }
+
+    /// Takes an option of the search's own; false for others.
+    fn set(&mut self, name: &str, value: &str) -> Result<bool, Error> {
+        match name {
+            "--net" => self.networks.push(value.into()),
+            "--objective" => self.objective = one_of(name, value, &["online", "total"])?,
+            "--machine" => self.machine = Some(value.into()),
+            "--budget" => self.budgets.push(seconds(value)?),
+            "--pareto" => self.pareto = number(name, value, 1, 64)?,
+            "--epochs" => self.epochs.train = number(name, value, 1, 100_000)?,
+            "--teacher-epochs" => self.epochs.teacher = number(name, value, 1, 100_000)?,
+            "--supernet-epochs" => self.epochs.supernet = number(name, value, 1, 100_000)?,
+            "--search-epochs" => self.epochs.search = number(name, value, 1, 100_000)?,
+            "--search-lr" => self.search_lr = number(name, value, 1e-7, 1.0)?,
+            "--alpha-lr" => self.alpha_lr = number(name, value, 1e-7, 10.0)?,
+            "--sotto" => self.measure.sotto = Some(value.into()),
+            "--private" => self.measure.images = number(name, value, 1, 10_000)?,
+            "--repeats" => self.measure.repeats = number(name, value, 1, 10_000)?,
+            "--polish" => self.polish = number(name, value, 0, 1_000_000)?,
+            "--calibrate" => self.calibrate = number(name, value, 1, 50_000)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The networks.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for one that does not exist, [`Error::File`] for a file that cannot be read.
+    pub fn networks(&self) -> Result<Vec<Network>, Error> {
+        let wrong = |e: sotto_netsim::Error| Error::Usage(e.to_string());
+        let one = |name: &String| match Path::new(name).extension() {
+            None => Network::preset(name).map_err(wrong),
+            Some(_) => {
+                let text = std::fs::read_to_string(name).map_err(|e| Error::file(name, e))?;
+                Network::from_toml(&text).map_err(wrong)
+            }
+        };
+        self.networks.iter().map(one).collect()
+    }
+
+    /// The parties' machine.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a profile that is none.
+    pub fn machine(&self) -> Result<Machine, Error> {
+        match &self.machine {
+            None => Ok(Machine::reference()),
+            Some(path) => {
+                Machine::load(Path::new(path)).map_err(|e| Error::Usage(format!("{path}: {e}")))
+            }
+        }
+    }
+
+    /// What a latency counts.
+    pub fn objective(&self) -> Objective {
+        if self.objective == "total" { Objective::Total } else { Objective::Online }
+    }
+
+    /// The budgets where latencies go from `low` to `high`: the given ones, or those that cut the
+    /// range in equal parts.
+    pub fn budgets(&self, (low, high): (f64, f64)) -> Vec<f64> {
+        if !self.budgets.is_empty() {
+            return self.budgets.clone();
+        }
+        let parts = self.pareto as f64 + 1.0;
+        (1..=self.pareto).map(|i| low + (high - low) * i as f64 / parts).collect()
+    }
+}
+
+/// Seconds from `2.5s`, `2.5` or `80ms`.
+fn seconds(text: &str) -> Result<f64, Error> {
+    let (digits, unit) = match text.strip_suffix("ms") {
+        Some(digits) => (digits, 1e-3),
+        None => (text.strip_suffix('s').unwrap_or(text), 1.0),
+    };
+    let value = digits.trim().parse::<f64>().ok().map(|v| v * unit);
+    value.filter(|v| v.is_finite() && *v > 0.0).ok_or_else(|| {
+        Error::Usage(format!("--budget {text}: wants a time above zero such as 2.5s or 80ms"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<(Settings, Config), Error> {
+        Settings::parse(line.split_whitespace().map(String::from))
+    }
+
+    #[test]
+    fn options_go_to_the_search_or_to_training() {
+        let (settings, config) = parse(
+            "--data d --arch a --out o --net lan --net wan --budget 2.5s --budget 80ms --epochs 3 \
+             --precision bf16 --search-epochs 2 --resume --cutmix 0.3",
+        )
+        .unwrap();
+        assert_eq!(settings.networks().unwrap().len(), 2);
+        assert_eq!(settings.budgets((0.0, 1.0)), [2.5, 0.08]);
+        assert_eq!((settings.epochs.train, settings.epochs.search), (3, 2));
+        assert!(config.resume && settings.recipe.bf16 && settings.recipe.strength.cutmix == 0.3);
+        for (line, part) in [
+            ("--data d --out o --budget 0s", "above zero"),
+            ("--data d --out o --objective both", "online, total"),
+            ("--data d --out o --fast 1", "unknown option --fast"),
+            ("--data d --out o --teacher t", "makes its own teacher"),
+            ("--data d", "--out is missing"),
+        ] {
+            let error = parse(line).unwrap_err().to_string();
+            assert!(error.contains(part), "{line}: {error}");
+        }
+        let (settings, _) = parse("--data d --out o --net lna").unwrap();
+        assert!(settings.networks().unwrap_err().to_string().contains("intercontinental"));
+    }
+
+    #[test]
+    fn budgets_cut_the_range_in_equal_parts() {
+        let (settings, _) = parse("--data d --out o --pareto 4").unwrap();
+        let budgets = settings.budgets((1.0, 2.0));
+        assert!(budgets.iter().zip([1.2, 1.4, 1.6, 1.8]).all(|(a, b)| (a - b).abs() < 1e-12));
+    }
+}

@@ -1,0 +1,219 @@
+//! What a search found, as numbers: for each network every point and baseline, and whether the front
+//! of the points lies above every baseline. The page and the JSON file are both made from it.
+
+use serde::Serialize;
+use sotto_models::Arch;
+
+use crate::search::manifest::{Candidate, Manifest};
+use crate::search::measure::Measured;
+
+/// One architecture on one network.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// Its name.
+    pub name: String,
+    /// Whether the search for this network found it.
+    pub searched: bool,
+    /// The latency that it was to stay below, seconds.
+    pub budget: Option<f64>,
+    /// Folder of the model under `models`.
+    pub model: String,
+    /// The architecture.
+    pub arch: Arch,
+    /// Latency by the simulator, seconds.
+    pub predicted: f64,
+    /// Mean latency measured over the emulated network, seconds.
+    pub measured: Option<f64>,
+    /// The whole measurement over the emulated network.
+    pub details: Option<Measured>,
+    /// Share of the test images that are right in plaintext.
+    pub accuracy: f64,
+    /// Number of those images.
+    pub images: usize,
+    /// The measurement of private accuracy.
+    pub private: Option<Measured>,
+}
+
+impl Row {
+    /// Measured latency where there is one, else the predicted one.
+    pub fn latency(&self) -> f64 {
+        self.measured.unwrap_or(self.predicted)
+    }
+}
+
+/// How a baseline compares with the front.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Verdict {
+    /// The baseline.
+    pub baseline: String,
+    /// The most accurate searched point that is no slower; none when all are slower.
+    pub point: Option<String>,
+    /// That point's accuracy minus the baseline's.
+    pub gain: Option<f64>,
+    /// Whether the point is at least as accurate.
+    pub dominated: bool,
+    /// Standard deviation of the gain when both are measured on so many images independently.
+    pub noise: f64,
+}
+
+/// One network.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Section {
+    /// The network's name.
+    pub network: String,
+    /// The least and the largest predicted latency of the space, seconds.
+    pub range: (f64, f64),
+    /// Relative difference of the relaxed latency at corners from the simulator's.
+    pub difference: f64,
+    /// Whether every latency in `rows` was measured.
+    pub measured: bool,
+    /// All that is compared, by latency.
+    pub rows: Vec<Row>,
+    /// One for each baseline.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// The report.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary<'a> {
+    /// Networks.
+    pub networks: Vec<Section>,
+    /// Everything else: settings, commands, searches, models.
+    pub manifest: &'a Manifest,
+}
+
+/// Sums up a search that has ended.
+pub fn summarise(manifest: &Manifest) -> Summary<'_> {
+    let networks = manifest.searches.iter().map(|(network, outcome)| {
+        let mut rows: Vec<Row> =
+            manifest.candidates.iter().filter_map(|c| row(manifest, c, network)).collect();
+        let measured = rows.iter().all(|r| r.measured.is_some());
+        if !measured {
+            // A mixture of measured and predicted times could not be compared.
+            rows.iter_mut().for_each(|r| r.measured = None);
+        }
+        rows.sort_by(|a, b| a.latency().total_cmp(&b.latency()));
+        let verdicts = rows.iter().filter(|r| !r.searched).map(|r| verdict(r, &rows)).collect();
+        Section {
+            network: network.clone(),
+            range: outcome.range,
+            difference: outcome.difference,
+            measured,
+            rows,
+            verdicts,
+        }
+    });
+    Summary { networks: networks.collect(), manifest }
+}
+
+fn row(manifest: &Manifest, candidate: &Candidate, network: &str) -> Option<Row> {
+    // What was searched or chosen for one network says nothing about another.
+    if candidate.network.as_deref().is_some_and(|n| n != network) {
+        return None;
+    }
+    let trained = manifest.models.get(&candidate.model)?;
+    let details = trained.measured.get(network).cloned();
+    let objective = &manifest.settings.objective;
+    Some(Row {
+        name: candidate.name.clone(),
+        searched: candidate.searched,
+        budget: candidate.budget,
+        model: candidate.model.clone(),
+        arch: trained.arch.clone(),
+        predicted: trained.latency.get(network).copied()?,
+        measured: details.as_ref().map(|m| m.seconds(objective)),
+        details,
+        accuracy: trained.accuracy,
+        images: trained.images,
+        private: trained.private.clone(),
+    })
+}
+
+fn verdict(baseline: &Row, rows: &[Row]) -> Verdict {
+    let no_slower = |r: &&Row| {
+        // The same model is measured once: it is not slower than itself.
+        r.searched && (r.latency() <= baseline.latency() || r.model == baseline.model)
+    };
+    let point = rows.iter().filter(no_slower).max_by(|a, b| a.accuracy.total_cmp(&b.accuracy));
+    let spread = |r: &Row| r.accuracy * (1.0 - r.accuracy) / r.images.max(1) as f64;
+    let gain = point.map(|p| p.accuracy - baseline.accuracy);
+    Verdict {
+        baseline: baseline.name.clone(),
+        point: point.map(|p| p.name.clone()),
+        gain,
+        dominated: gain.is_some_and(|g| g >= 0.0),
+        noise: (spread(baseline) + point.map_or(0.0, spread)).sqrt(),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::search::manifest::{Outcome, Trained};
+    use crate::search::settings::Settings;
+    use sotto_models::arch::{Activation, Attention};
+    use std::collections::BTreeMap;
+
+    /// A finished search with two points and two baselines on one network.
+    pub(crate) fn manifest() -> Manifest {
+        let words = ["--data", "d", "--out", "o", "--net", "wan"].map(String::from);
+        let base = Arch::vit(2, 2, 8, 16, 32, 8, 10);
+        let mut mixed = base.clone().with_activation(Activation::None);
+        mixed.attention[0][1] = Attention::Linear;
+        let archs = [
+            ("wan 0.5 s", true, mixed, 0.5, 0.80),
+            ("wan 0.9 s", true, base.clone().with_activation(Activation::Relu), 0.9, 0.86),
+            ("all softmax", false, base.clone(), 1.0, 0.85),
+            ("all <linear>", false, base.clone().with_attention(Attention::Linear), 0.6, 0.81),
+        ];
+        let mut models = BTreeMap::new();
+        let mut candidates = Vec::new();
+        for (i, (name, searched, arch, seconds, accuracy)) in archs.into_iter().enumerate() {
+            let model = format!("m{i}");
+            candidates.push(Candidate {
+                name: name.into(),
+                network: searched.then(|| "wan".into()),
+                searched,
+                budget: searched.then_some(seconds),
+                model: model.clone(),
+            });
+            let latency = [("wan".to_owned(), seconds)].into();
+            let trained = Trained {
+                arch,
+                accuracy,
+                images: 10_000,
+                epochs: 1,
+                seconds: 1.0,
+                latency,
+                private: None,
+                measured: BTreeMap::new(),
+            };
+            models.insert(model, trained);
+        }
+        let outcome = Outcome { range: (0.4, 1.0), found: vec![], steps: 9, difference: 1e-12 };
+        Manifest {
+            settings: Settings::parse(words).unwrap().0,
+            base,
+            commands: vec!["sotto-nas search --net <wan>".into()],
+            searches: [("wan".to_owned(), outcome)].into(),
+            mpcvit: None,
+            candidates,
+            models,
+        }
+    }
+
+    #[test]
+    fn a_baseline_is_dominated_by_a_point_that_is_no_slower_and_no_worse() {
+        let manifest = manifest();
+        let summary = summarise(&manifest);
+        let section = &summary.networks[0];
+        assert!(section.rows.windows(2).all(|w| w[0].latency() <= w[1].latency()));
+        let of = |name: &str| section.verdicts.iter().find(|v| v.baseline == name).unwrap();
+        let softmax = of("all softmax");
+        assert!(softmax.dominated && softmax.point.as_deref() == Some("wan 0.9 s"));
+        let linear = of("all <linear>");
+        assert!(!linear.dominated && (linear.gain.unwrap() + 0.01).abs() < 1e-9, "{linear:?}");
+        assert!((0.004..0.006).contains(&linear.noise));
+        assert!(serde_json::to_string(&summary).unwrap().contains("\"dominated\":false"));
+    }
+}
