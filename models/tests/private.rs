@@ -88,9 +88,8 @@ fn an_mlp_without_an_activation_is_one_product() {
     // Embedding and head, and in each layer three matrices instead of four.
     assert_eq!((relu.plan.weights.len(), none.plan.weights.len()), (10, 8));
     let flights = [&relu, &none].map(|p| p.plan.online().flights);
-    let products = |p: &Private| -> usize {
-        p.plan.weights.iter().map(|w| w.outputs * w.inputs).sum()
-    };
+    let products =
+        |p: &Private| -> usize { p.plan.weights.iter().map(|w| w.outputs * w.inputs).sum() };
     assert!(flights[1] + 2 <= flights[0], "{flights:?}");
     assert!(products(&none) < products(&relu));
 }
