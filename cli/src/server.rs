@@ -15,7 +15,7 @@ use sotto_protocols::{
     Role,
     party::Party,
     plan::Plan,
-    weights::{Matrix, SetupMasks, Weights, setup_message},
+    weights::{SetupMasks, Weights, setup_message},
 };
 
 use crate::{
@@ -39,7 +39,6 @@ struct Server {
     model_hash: String,
     plan: Arc<Plan>,
     plan_hash: [u8; 32],
-    matrices: Vec<Matrix>,
     weights: Arc<Weights>,
     masked: Mutex<Option<(Epoch, Arc<Vec<u8>>)>>,
     pool: usize,
@@ -78,8 +77,7 @@ pub fn run(
         model_hash: hex(&model.weights.hash()),
         plan_hash: private.plan.hash(),
         plan: private.plan,
-        weights: Arc::new(Weights::Plain(matrices.clone())),
-        matrices,
+        weights: Arc::new(Weights::Plain(matrices)),
         masked: Mutex::default(),
         pool: config.pool,
         folder: config.pool_folder.as_ref().map(|f| base.join(f)),
@@ -195,7 +193,7 @@ impl Server {
             Some((known, message)) if *known == epoch => Ok((epoch, Arc::clone(message))),
             _ => {
                 let masks = SetupMasks::expand(&self.plan, &seed);
-                let message = Arc::new(setup_message(&self.plan, &self.matrices, &masks));
+                let message = Arc::new(setup_message(&self.plan, self.weights.all_plain(), &masks));
                 tracing::info!("plan {} set up with the dealer", short(&self.plan_hash));
                 *masked = Some((epoch, Arc::clone(&message)));
                 Ok((epoch, message))

@@ -129,8 +129,8 @@ impl<'a> Dealing<'a> {
         sum
     }
 
-    /// The mask of a [`Draw::Mask`] of bits, packed as the parties open it with `Run::open_bits`.
-    pub fn mask_bits(&self, draw: usize) -> Vec<u8> {
+    /// The mask of a [`Draw::Mask`] of bits, `group` bits a word as the parties open it with `Run::open_bits`.
+    pub fn mask_bits(&self, draw: usize, group: u32) -> Vec<u64> {
         let Draw::Mask { count, width: 1 } = self.draws[draw] else {
             panic!("draw {draw} of node {} is not a mask of bits", self.node)
         };
@@ -138,7 +138,7 @@ impl<'a> Dealing<'a> {
         let [mut bits, other] = [Role::Server, Role::Client]
             .map(|role| self.seed(role).stream(id).bytes(count.div_ceil(8)));
         bits.iter_mut().zip(other).for_each(|(b, o)| *b ^= o);
-        bits
+        pack::unpack_vec(&bits, group, count / group as usize)
     }
 
     /// Deals additive shares of `values` into a [`Draw::Value`].

@@ -58,8 +58,16 @@ impl Weights {
     /// # Panics
     /// At the client: a gate that asks there is wrong.
     pub fn plain(&self, id: usize) -> &Matrix {
+        &self.all_plain()[id]
+    }
+
+    /// All of the server's matrices.
+    ///
+    /// # Panics
+    /// As [`Weights::plain`].
+    pub fn all_plain(&self) -> &[Matrix] {
         match self {
-            Weights::Plain(w) => &w[id],
+            Weights::Plain(w) => w,
             Weights::Masked(_) => panic!("the client has no plain weights"),
         }
     }

@@ -15,7 +15,7 @@
 //! `2^k` bits of correction an element, `PARTS 2^PART` a row and threshold. Security: the opened bits are masked by
 //! uniform bits used once; the one-hots are read at the public digests. The keys are public. Our own.
 
-use sotto_ring::{digest::digests, mask, pack};
+use sotto_ring::{digest::digests, mask};
 
 use crate::{
     deal::{Dealing, Known},
@@ -87,12 +87,8 @@ impl RowDigest {
         (0..row).map(|_| key()).collect()
     }
 
-    /// The parts of the digests of packed threshold bits, thresholds ascending.
-    fn parts(&self, bits: &[u8]) -> Vec<u64> {
-        self.parts_of_words(&pack::unpack_vec(bits, self.thresholds, self.input.count()))
-    }
-
-    fn parts_of_words(&self, words: &[u64]) -> Vec<u64> {
+    /// The parts of the digests of words of threshold bits, thresholds ascending.
+    fn parts(&self, words: &[u64]) -> Vec<u64> {
         let digests = digests(words, self.thresholds, &self.keys());
         // The highest threshold is the lowest bit.
         let ascending = digests.chunks_exact(self.thresholds as usize).flat_map(|d| d.iter().rev());
@@ -133,7 +129,7 @@ impl Gate for RowDigest {
         let lo = self.lo();
         let high: Vec<u64> = dealing.input_mask(0).iter().map(|r| r >> lo).collect();
         dealing.give_one_hot(0, &high);
-        let parts = self.parts(&dealing.mask_bits(1));
+        let parts = self.parts(&dealing.mask_bits(1, self.thresholds));
         dealing.give_one_hot(2, &parts);
         let known: Known = bit_known(dealing.mask(3));
         dealing.output(known);
@@ -150,12 +146,10 @@ impl Gate for RowDigest {
                         above.word(self.highest, self.thresholds)
                     })
                     .collect();
-                let mut bits = Vec::with_capacity(self.bits().div_ceil(8));
-                pack::pack(&words, self.thresholds, &mut bits);
-                run.open_bits(bits, 1);
+                run.open_bits(&words, self.thresholds, 1);
             }
             1 => {
-                let parts = self.parts(&run.opened_bits(0));
+                let parts = self.parts(&run.opened_bits(0, self.thresholds, self.input.count()));
                 let server = u64::from(run.is_server());
                 let hot = run.bits(2).as_chunks::<{ (1 << PART) / 8 }>().0;
                 let differ = |(e, part): (&[u8; 2], u64)| {
@@ -183,7 +177,7 @@ impl Gate for RowDigest {
                 (0..self.thresholds).filter(reached).map(|i| 1 << i).sum()
             })
             .collect();
-        let parts = self.parts_of_words(&words);
+        let parts = self.parts(&words);
         sim.output(parts.into_iter().map(|part| i64::from(part != 0)).collect());
     }
 }

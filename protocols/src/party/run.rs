@@ -203,12 +203,14 @@ impl<'a> Run<'a> {
         self.enqueue(Exchange { count, width, to: To::Both }, Content::Words(words));
     }
 
-    /// [`Run::open`] of bits that lie packed, 8 in a byte, lowest first.
-    pub fn open_bits(&mut self, mut bits: Vec<u8>, draw: usize) {
+    /// [`Run::open`] of single bits, of which each word holds the lowest `group`.
+    pub fn open_bits(&mut self, words: &[u64], group: u32, draw: usize) {
         let Draw::Mask { count, width: 1 } = self.draws[draw] else {
             panic!("draw {draw} is not a mask of bits of both parties")
         };
-        assert_eq!(bits.len(), count.div_ceil(8), "opening {} bytes of {count} bits", bits.len());
+        assert_eq!(words.len() * group as usize, count, "opening {group} bits of each word");
+        let mut bits = Vec::with_capacity(count.div_ceil(8));
+        pack::pack(words, group, &mut bits);
         // Mod 2, adding the mask is XOR.
         let masks = self.all_draws().packed(draw);
         bits.iter_mut().zip(masks.bytes()).for_each(|(b, r)| *b ^= r);
@@ -261,10 +263,10 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// [`Run::opened`] of [`Run::open_bits`].
-    pub fn opened_bits(&mut self, i: usize) -> Vec<u8> {
+    /// [`Run::opened`] of [`Run::open_bits`]: `count` words of `group` bits.
+    pub fn opened_bits(&mut self, i: usize, group: u32, count: usize) -> Vec<u64> {
         match std::mem::replace(&mut self.opened[i], Content::Bits(Vec::new())) {
-            Content::Bits(bits) => bits,
+            Content::Bits(bits) => pack::unpack_vec(&bits, group, count),
             Content::Words(_) => panic!("exchange {i} opened words"),
         }
     }

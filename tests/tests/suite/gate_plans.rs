@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sotto_protocols::{
     compose::{norm::NormFormat, row_max::MaxFormat},
     functions::{Function, Window},
-    gates::{lookup::Precision, row_table::Rows},
+    gates::{exp::ExpFormat, lookup::Precision, row_table::Rows},
     plan::{Plan, Trace, WeightSpec},
     weights::Matrix,
 };
@@ -42,6 +42,7 @@ pub fn all() -> Vec<Case> {
         exp(),
         compare(),
         thresholds(),
+        row_digest(),
         non_zero(),
         coarse_max(),
         maximum(),
@@ -153,8 +154,10 @@ fn exp() -> Case {
     let x = t.open(x, 16, 62 << 10);
     let y = t.exp2(x);
     let y = t.lift(y, 58);
-    let y = t.reveal(y, 58);
-    let plan = t.finish(&[y]);
+    let wide = t.exp2_below(x, ExpFormat { span: 2, top: 2, head: 13 });
+    let wide = t.lift(wide, 50);
+    let outputs = [t.reveal(y, 58), t.reveal(wide, 50)];
+    let plan = t.finish(&outputs);
     case("exp", plan, [vec![vec![-30_000; 48]], vec![vec![2_000; 48]]])
 }
 
@@ -189,6 +192,23 @@ fn thresholds() -> Case {
     case("thresholds", plan, [vec![vec![-32_000; 40]], vec![vec![32_000; 40]]])
 }
 
+fn row_digest() -> Case {
+    let mut t = Trace::new();
+    let x = t.input(&[3, 15], 30, 10);
+    let x = t.open(x, 16, 1 << 15);
+    let mut outputs = Vec::new();
+    // 7 bits a word, so that the last byte has padding; then more than one byte a word.
+    for (k, thresholds) in [(6, 30..37), (8, 100..111)] {
+        let thresholds: Vec<u32> = thresholds.collect();
+        let b = t.row_digest(x, k, &thresholds);
+        let b = t.lift(b, 4);
+        let b = t.sum_last(b);
+        outputs.push(t.reveal(b, 4));
+    }
+    let plan = t.finish(&outputs);
+    case("row digest", plan, [vec![vec![-32_000; 45]], vec![vec![32_000; 45]]])
+}
+
 fn non_zero() -> Case {
     let mut t = Trace::new();
     let x = t.input(&[48], 20, 0);
@@ -206,7 +226,7 @@ fn non_zero() -> Case {
 fn coarse_max() -> Case {
     let mut t = Trace::new();
     let mut outputs = Vec::new();
-    // Counts through a dealt table, and through a one-hot.
+    // By counts, and by digests.
     for row in [5, 130] {
         let x = t.input(&[8, row], 30, 10);
         let x = t.open(x, 16, 1 << 15);
