@@ -109,7 +109,7 @@ fn network(out: &mut String, section: &Section) {
             plot(section, how),
             section.range.0,
             section.range.1,
-            section.difference
+            section.differences[0]
         ),
     );
     put(

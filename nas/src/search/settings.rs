@@ -24,6 +24,7 @@ usage: sotto-nas search --data PATH --arch PRESET|FILE.toml --out DIR [options]
   --search-lr X     learning rate of the weights during the search (0.0005)
   --alpha-lr X      of the shares (0.03)
   --polish N        small changes to try on each found architecture (100)
+  --equal           instead: one budget for each baseline, its own latency
   --scratch         train each architecture from fresh weights, not from the shared ones
   --calibrate N     training images that the number format is calibrated on (256)
   --sotto PROGRAM   in the end measure every model privately with this `sotto`
@@ -32,6 +33,9 @@ usage: sotto-nas search --data PATH --arch PRESET|FILE.toml --out DIR [options]
   --resume          go on where a killed search with the same options was
 and of `sotto-nas train`: --device --precision --workers --micro --batch --seed --limit --lr --decay
 --smoothing --z --mixup --cutmix --erase --optimiser";
+
+/// Relative difference of latencies that count as one.
+const ALIKE: f64 = 0.02;
 
 /// Passes over the training set, by job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,6 +74,8 @@ pub struct Settings {
     pub budgets: Vec<f64>,
     /// Number of budgets to spread.
     pub pareto: usize,
+    /// Whether the budgets are the baselines' latencies.
+    pub equal: bool,
     /// Passes.
     pub epochs: Epochs,
     /// Learning rate of the weights during the search.
@@ -100,6 +106,7 @@ impl Settings {
             machine: None,
             budgets: Vec::new(),
             pareto: 3,
+            equal: false,
             epochs: Epochs { teacher: 30, supernet: 20, search: 5, train: 10 },
             search_lr: 5e-4,
             alpha_lr: 0.03,
@@ -114,6 +121,7 @@ impl Settings {
         while let Some(name) = words.next() {
             match name.as_str() {
                 "--scratch" => settings.scratch = true,
+                "--equal" => settings.equal = true,
                 "--resume" => rest.push(name),
                 _ => {
                     let value = words
@@ -201,11 +209,18 @@ impl Settings {
         if self.objective == "total" { Objective::Total } else { Objective::Online }
     }
 
-    /// The budgets where latencies go from `low` to `high`: the given ones, or those that cut the
-    /// range in equal parts.
-    pub fn budgets(&self, (low, high): (f64, f64)) -> Vec<f64> {
+    /// The budgets where latencies go from `low` to `high` and baselines take `equal`: the given
+    /// ones, the baselines', or those that cut the range in equal parts.
+    pub fn budgets(&self, (low, high): (f64, f64), equal: &[f64]) -> Vec<f64> {
         if !self.budgets.is_empty() {
             return self.budgets.clone();
+        }
+        if self.equal {
+            let mut budgets = equal.to_vec();
+            budgets.sort_by(f64::total_cmp);
+            // A point that beats the faster of two alike beats the other too.
+            budgets.dedup_by(|next, kept| *next < *kept * (1.0 + ALIKE));
+            return budgets;
         }
         let parts = self.pareto as f64 + 1.0;
         (1..=self.pareto).map(|i| low + (high - low) * i as f64 / parts).collect()
@@ -240,7 +255,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(settings.networks().unwrap().len(), 2);
-        assert_eq!(settings.budgets((0.0, 1.0)), [2.5, 0.08]);
+        assert_eq!(settings.budgets((0.0, 1.0), &[]), [2.5, 0.08]);
         assert_eq!((settings.epochs.train, settings.epochs.search), (3, 2));
         assert!(config.resume && settings.recipe.bf16 && settings.recipe.strength.cutmix == 0.3);
         for (line, part) in [
@@ -260,7 +275,9 @@ mod tests {
     #[test]
     fn budgets_cut_the_range_in_equal_parts() {
         let (settings, _) = parse("--data d --out o --pareto 4").unwrap();
-        let budgets = settings.budgets((1.0, 2.0));
+        let budgets = settings.budgets((1.0, 2.0), &[]);
         assert!(budgets.iter().zip([1.2, 1.4, 1.6, 1.8]).all(|(a, b)| (a - b).abs() < 1e-12));
+        let (settings, _) = parse("--data d --out o --equal").unwrap();
+        assert_eq!(settings.budgets((1.0, 2.0), &[1.9, 1.51, 1.5, 1.2]), [1.2, 1.5, 1.9]);
     }
 }

@@ -63,8 +63,8 @@ pub struct Section {
     pub network: String,
     /// The least and the largest predicted latency of the space, seconds.
     pub range: (f64, f64),
-    /// Relative difference of the relaxed latency at corners from the simulator's.
-    pub difference: f64,
+    /// Relative differences from the simulator: of the relaxed latency at corners, of its tables.
+    pub differences: [f64; 2],
     /// Whether every latency in `rows` was measured.
     pub measured: bool,
     /// All that is compared, by latency.
@@ -97,7 +97,7 @@ pub fn summarise(manifest: &Manifest) -> Summary<'_> {
         Section {
             network: network.clone(),
             range: outcome.range,
-            difference: outcome.difference,
+            differences: outcome.differences,
             measured,
             rows,
             verdicts,
@@ -190,7 +190,8 @@ pub(crate) mod tests {
             };
             models.insert(model, trained);
         }
-        let outcome = Outcome { range: (0.4, 1.0), found: vec![], steps: 9, difference: 1e-12 };
+        let outcome =
+            Outcome { range: (0.4, 1.0), found: vec![], steps: 9, differences: [1e-15, 1e-4] };
         Manifest {
             settings: Settings::parse(words).unwrap().0,
             base,
