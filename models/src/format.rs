@@ -294,8 +294,9 @@ fn divide_format(
     let window = Window::positive(bits(largest_sum) + scale, scale);
     let k = 13.min(window.bits - 2);
     let lo = window.bits - k;
-    // Slopes are small where sums are large: as many bits as the quotient's ring leaves.
+    // Slopes are small where sums are large: bits for these, as far as the quotient's ring leaves room.
     let room = 64u32.saturating_sub(result_width + lo);
+    let slope_scale = (bits(largest_sum) + 6).min(room).max(12);
     // The row sum lives in the product's ring, which must hold its window.
     let output = ACTIVATION + bits(unnormalised) + MARGIN + 2;
     let piece = f64::from(1u32 << lo) / f64::from(1u32 << scale);
@@ -304,7 +305,7 @@ fn divide_format(
         product_width: (output + weight_scale).max(window.bits + weight_scale - scale),
         sum: window,
         k,
-        slope_scale: room.clamp(12, 18),
+        slope_scale,
         floor: (smallest_sum / 2.0).max(2.0 * piece),
         output: (output, ACTIVATION),
     }

@@ -70,11 +70,13 @@ impl<'a> Above<'a> {
         if size > 64 {
             return Above::Bytes { e, k, high };
         }
-        let mut bytes = [0; 8];
-        bytes[..e.len()].copy_from_slice(e);
-        let (e, from) = (u64::from_le_bytes(bytes), (high as u32 + 1) % size);
+        let word = match e.try_into() {
+            Ok(whole) => u64::from_le_bytes(whole),
+            Err(_) => e.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+        };
+        let from = (high as u32 + 1) & (size - 1);
         // Bit i of the rotated word is the one-hot's bit at r = high + 1 + i, set where h = size - 1 - i.
-        let rotated = e >> from | (e << (size - 1 - from)) << 1;
+        let rotated = word >> from | (word << (size - 1 - from)) << 1;
         // Bit i becomes the parity of the bits up to i; what is above the size does not reach down.
         let parities = [1, 2, 4, 8, 16, 32].iter().fold(rotated, |p, s| p ^ (p << s));
         Above::Word { parities, last: size - 1 }
