@@ -1,32 +1,20 @@
 //! Measures a machine: small models with every gate, evaluated by two parties in this process over
 //! QUIC on loopback, so that gates and messages are measured as they meet each other. Well under a minute.
 
+mod local;
 mod messages;
 mod models;
 
-use std::{collections::BTreeMap, thread, time::Instant};
-
-use sotto_crypto::Seed;
-use sotto_net::Link;
-use sotto_protocols::{
-    Role,
-    batch::Batch,
-    deal::{Seeds, deal},
-    party::{Event, Party},
-    plan::{Plan, Step},
-    weights::{SetupMasks, Weights, read_setup, setup_message},
-};
+use std::collections::BTreeMap;
 
 use crate::{
     Error, Machines, Network, Priced,
     fit::{Sample, fit},
-    machine::{Machine, Messages, Phase, Rate, SetupRates, size},
+    machine::{Machine, Messages, Rate, SetupRates, size},
     online::online,
 };
+use local::Local;
 use messages::Pair;
-
-/// Evaluations of each model; the first one warms up and is not counted.
-const RUNS: usize = 6;
 
 /// What lies between the two parties that are measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,16 +25,6 @@ pub enum Through {
     /// The emulator, adding nothing but its own work: to compare predictions with what is measured through
     /// it on this machine, whose cores it shares.
     Emulator,
-}
-
-/// Seconds of every step of one evaluation.
-#[derive(Default)]
-struct Seconds {
-    steps: Vec<(usize, Phase, f64)>,
-    /// Elements unpacked and the seconds for it.
-    unpacked: (f64, f64),
-    /// From both parties' start to the client's result.
-    online: f64,
 }
 
 /// How well the profile gives back what it was made from.
@@ -75,7 +53,8 @@ pub fn calibrate(
     let parts = models.len() + 1;
     progress(0, parts);
     let mut pair = Pair::new(through)?;
-    let mut messages = Messages { stream_byte: pair.stream_byte()?, ..Messages::default() };
+    let (stream_byte, stream_work) = pair.stream_byte()?;
+    let mut messages = Messages { stream_byte, stream_work, ..Messages::default() };
     progress(1, parts);
     let mut samples: BTreeMap<(&'static str, String), Vec<Sample>> = BTreeMap::new();
     // That of the largest model.
@@ -102,7 +81,10 @@ pub fn calibrate(
             samples.entry((node.gate.name(), phase.to_string())).or_default().push(sample);
         }
         let whole = median(runs.iter().map(|r| r.online)).expect("there are runs");
-        wholes.push((model.arch.name.clone(), std::sync::Arc::clone(&private.plan), whole));
+        // A gate that one model alone has is not fitted well enough to say anything of messages.
+        if model.is_typical() {
+            wholes.push((model.arch.name.clone(), std::sync::Arc::clone(&private.plan), whole));
+        }
         progress(done + 2, parts);
     }
     messages.element = unpacked.1 / f64::max(unpacked.0, 1.0);
@@ -174,119 +156,6 @@ fn processor() -> String {
     name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
 }
 
-/// A plan with its weights inside this process.
-struct Local<'a> {
-    plan: &'a Plan,
-    setup: SetupMasks,
-    weights: [Weights; 2],
-    seconds: SetupRates,
-}
-
-impl<'a> Local<'a> {
-    fn new(plan: &'a Plan, matrices: Vec<sotto_protocols::weights::Matrix>) -> Self {
-        let mut clock = Clock::start();
-        let mut lap = || clock.lap() / plan.setup_bytes() as f64;
-        let setup = SetupMasks::expand(plan, &Seed::from_bytes([3; 32]));
-        let expand = lap();
-        let message = setup_message(plan, &matrices, &setup);
-        let mask = lap();
-        let masked = read_setup(plan, &message, "server").expect("it was made for this plan");
-        let seconds = SetupRates { expand, mask, read: lap() };
-        Self { plan, setup, weights: [Weights::Plain(matrices), masked], seconds }
-    }
-
-    fn run_all(&self, pair: &mut Pair, input: &[i64]) -> Vec<Seconds> {
-        (0..RUNS).map(|run| self.run(run as u64, pair, input)).skip(1).collect()
-    }
-
-    /// One evaluation, step by step. Random weights: nothing here is secret.
-    fn run(&self, number: u64, pair: &mut Pair, input: &[i64]) -> Seconds {
-        let plan = self.plan;
-        let mut seconds = Seconds::default();
-        let master = Seed::from_bytes([4; 32]);
-        let party = ["server", "client"].map(|name| master.derive(name, number));
-        let seeds = Seeds { party, corrected: Role::Server };
-        let mut corrections = Vec::with_capacity(plan.correction_bytes());
-        let (mut clock, mut node) = (Clock::start(), 0);
-        let Ok(()) = deal(plan, &seeds, &self.setup, |bytes| {
-            seconds.steps.push((node, Phase::Deal, clock.lap()));
-            node += 1;
-            corrections.extend(bytes);
-            clock.lap();
-            Ok::<(), std::convert::Infallible>(())
-        });
-        let [server, client] = seeds.party;
-        let server = Batch { id: number, seed: server, corrections: Some(corrections) };
-        let client = Batch { id: number, seed: client, corrections: None };
-        let [server, client] =
-            [(Role::Server, server), (Role::Client, client)].map(|(role, batch)| {
-                let mut clock = Clock::start();
-                let weights = &self.weights[role.index()];
-                let staged = batch.stage_observed(plan, role, weights, &mut |node| {
-                    seconds.steps.push((node, Phase::Stage(role), clock.lap()));
-                });
-                staged.expect("the corrections are whole")
-            });
-        let zeros = vec![0; input.len()];
-        let evaluate = |role: Role, link: &mut dyn Link, staged, input: &[i64]| {
-            let weights = &self.weights[role.index()];
-            let party = Party { role, plan, weights, watch: false };
-            let mut events = Vec::with_capacity(4 * plan.levels.len() + plan.nodes.len());
-            let input = [input.to_vec()];
-            let begin = Instant::now();
-            party
-                .evaluate_observed(link, staged, &input, &mut |event| {
-                    events.push((event, Instant::now()));
-                })
-                .expect("both parties are here");
-            (begin, events)
-        };
-        let ran = thread::scope(|scope| {
-            let Pair { left, right, .. } = pair;
-            let server = scope.spawn(|| evaluate(Role::Server, left, server, &zeros));
-            let client = evaluate(Role::Client, right, client, input);
-            [server.join().expect("the server's thread does not panic"), client]
-        });
-        for (role, (begin, events)) in [Role::Server, Role::Client].into_iter().zip(&ran) {
-            let mut last = *begin;
-            for &(event, at) in events {
-                let lap = (at - std::mem::replace(&mut last, at)).as_secs_f64();
-                match event {
-                    Event::Ran(Step { node, round }) => {
-                        seconds.steps.push((node, Phase::Run(role, round), lap));
-                    }
-                    Event::Opened(level) => {
-                        let learned = plan.exchanges(level).map(|(_, e)| e.count).sum::<usize>();
-                        seconds.unpacked.0 += learned as f64;
-                        seconds.unpacked.1 += lap;
-                    }
-                    _ => {}
-                }
-            }
-        }
-        let ended = |(begin, events): &(Instant, Vec<(Event, Instant)>)| {
-            events.last().map_or(0.0, |(_, at)| (*at - *begin).as_secs_f64())
-        };
-        seconds.online = ran.iter().map(ended).fold(0.0, f64::max);
-        seconds
-    }
-}
-
-/// A stopwatch.
-struct Clock(Instant);
-
-impl Clock {
-    fn start() -> Self {
-        Self(Instant::now())
-    }
-
-    fn lap(&mut self) -> f64 {
-        let now = Instant::now();
-        let lap = now - std::mem::replace(&mut self.0, now);
-        lap.as_secs_f64()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -298,7 +167,8 @@ mod tests {
         let weights = sotto_models::Weights::random(&model.arch, 7);
         let local = Local::new(&private.plan, private.matrices(&weights));
         let mut pair = Pair::new(Through::Loopback).unwrap();
-        let seconds = local.run(0, &mut pair, &private.encode(&[model.image()]));
+        let runs = local.run_all(&mut pair, &private.encode(&[model.image()]));
+        let seconds = &runs[0];
         let nodes = private.plan.nodes.len();
         let steps = private.plan.levels.iter().map(Vec::len).sum::<usize>();
         assert_eq!(seconds.steps.len(), 3 * nodes + 2 * steps);

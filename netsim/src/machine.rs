@@ -67,6 +67,8 @@ pub struct Messages {
     pub byte: f64,
     /// Seconds a byte in a long one-way stream.
     pub stream_byte: f64,
+    /// Seconds that cores are busy with its byte, at both ends together.
+    pub stream_work: f64,
     /// Seconds for unpacking an element that a message opened.
     pub element: f64,
 }
@@ -152,13 +154,14 @@ impl Machine {
         if machine.version != VERSION {
             return Err(refused(format!("its version is {}, not {VERSION}", machine.version)));
         }
-        let Messages { fixed, byte, stream_byte, element } = machine.messages;
+        let Messages { fixed, byte, stream_byte, stream_work, element } = machine.messages;
         let SetupRates { expand, mask, read } = machine.setup;
         let rates = machine.gates.values().flat_map(BTreeMap::values);
         let mut seconds = rates.flat_map(|r| [r.call, r.work, r.element, r.byte]).chain([
             fixed,
             byte,
             stream_byte,
+            stream_work,
             element,
             expand,
             mask,

@@ -94,7 +94,7 @@ pub(crate) fn walk<'a>(
     let machine = &machines.dealer;
     if machines.shared {
         // Dealing, both ends of the stream and the client's staging share the cores.
-        let work = dealt + 2.0 * machine.messages.stream_byte * bytes as f64 + stage[1];
+        let work = dealt + machine.messages.stream_work * bytes as f64 + stage[1];
         received = received.max(start + work / machine.cores as f64);
     }
     o.deal = [start, now];
@@ -109,7 +109,7 @@ pub(crate) fn walk<'a>(
     let fetch = received - start + note(target, Dealer);
     o.period = fetch.max(stage[0]).max(stage[1]);
     if machines.shared {
-        let work = dealt + 2.0 * machine.messages.stream_byte * bytes as f64 + stage[0] + stage[1];
+        let work = dealt + machine.messages.stream_work * bytes as f64 + stage[0] + stage[1];
         o.period = o.period.max(work / machine.cores as f64);
     }
     o

@@ -54,7 +54,8 @@ impl Spent {
 pub(crate) fn wires(machines: &Machines, network: &Network) -> [Wire; 2] {
     let wire = |from: Host, to: Host, role: Role| {
         let direction: &Direction = network.direction(from, to);
-        Wire::new(direction, network.direction(to, from), &machines.of(role).messages)
+        let wire = if machines.shared { Wire::shared } else { Wire::new };
+        wire(direction, network.direction(to, from), &machines.of(role).messages)
     };
     [wire(Host::Client, Host::Server, Role::Client), wire(Host::Server, Host::Client, Role::Server)]
 }

@@ -36,6 +36,13 @@ impl Wire {
         Self::with(there, back, messages.fixed, messages.byte)
     }
 
+    /// The same where both hosts, and what emulates the path between them, share the cores of one
+    /// machine: nothing that a byte costs overlaps with its transmission.
+    pub(crate) fn shared(there: &Direction, back: &Direction, messages: &Messages) -> Self {
+        let wire = Self::with(there, back, messages.fixed, 0.0);
+        Self { byte: wire.byte + messages.byte, ..wire }
+    }
+
     /// A wire for a long stream in one direction.
     pub(crate) fn stream(there: &Direction, back: &Direction, messages: &Messages) -> Self {
         Self::with(there, back, messages.fixed, messages.stream_byte)

@@ -47,6 +47,11 @@ pub(super) fn small() -> Model {
 }
 
 impl Model {
+    /// Whether its gates are those of the other models.
+    pub(super) fn is_typical(&self) -> bool {
+        self.options.tables == Tables::Pieces
+    }
+
     /// An image of about normal noise: a regular one would have attention of a single direction.
     pub(super) fn image(&self) -> Vec<f32> {
         let pixels = self.arch.channels * self.arch.image * self.arch.image;

@@ -1,0 +1,175 @@
+//! Evaluations inside this process, with a clock on every step.
+
+use std::{sync::mpsc, thread, time::Instant};
+
+use sotto_crypto::Seed;
+use sotto_net::Link;
+use sotto_protocols::{
+    Role,
+    batch::{Batch, Staged},
+    deal::{Seeds, deal},
+    party::{Event, Party},
+    plan::{Plan, Step},
+    weights::{Matrix, SetupMasks, Weights, read_setup, setup_message},
+};
+
+use super::messages::Pair;
+use crate::machine::{Phase, SetupRates};
+
+/// Evaluations of each model; the first one warms up and is not counted.
+const RUNS: u64 = 6;
+
+/// When a party began, and when it was how far.
+type Ran = (Instant, Vec<(Event, Instant)>);
+
+/// Seconds of every step of one evaluation.
+#[derive(Default)]
+pub(super) struct Seconds {
+    /// Node, phase, seconds.
+    pub(super) steps: Vec<(usize, Phase, f64)>,
+    /// Elements unpacked and the seconds for it.
+    pub(super) unpacked: (f64, f64),
+    /// From both parties' start to the client's result.
+    pub(super) online: f64,
+}
+
+/// A plan with its weights inside this process.
+pub(super) struct Local<'a> {
+    plan: &'a Plan,
+    setup: SetupMasks,
+    weights: [Weights; 2],
+    /// Seconds a byte of the setup.
+    pub(super) seconds: SetupRates,
+}
+
+impl<'a> Local<'a> {
+    pub(super) fn new(plan: &'a Plan, matrices: Vec<Matrix>) -> Self {
+        let mut clock = Clock::start();
+        let mut lap = || clock.lap() / plan.setup_bytes() as f64;
+        let setup = SetupMasks::expand(plan, &Seed::from_bytes([3; 32]));
+        let expand = lap();
+        let message = setup_message(plan, &matrices, &setup);
+        let mask = lap();
+        let masked = read_setup(plan, &message, "server").expect("it was made for this plan");
+        let seconds = SetupRates { expand, mask, read: lap() };
+        Self { plan, setup, weights: [Weights::Plain(matrices), masked], seconds }
+    }
+
+    /// Several evaluations. Random weights: nothing here is secret.
+    pub(super) fn run_all(&self, pair: &mut Pair, input: &[i64]) -> Vec<Seconds> {
+        let Pair { left, right, .. } = pair;
+        thread::scope(|scope| {
+            // One thread for all evaluations, as a server has it: a fresh one would have to fault its memory in.
+            let (staged, work) = mpsc::sync_channel(1);
+            let (done, ran) = mpsc::channel();
+            scope.spawn(move || {
+                let zeros = vec![0; input.len()];
+                for staged in work {
+                    let events = self.evaluate(Role::Server, left, staged, &zeros);
+                    if done.send(events).is_err() {
+                        return;
+                    }
+                }
+            });
+            let server = |ready| {
+                staged.send(ready).expect("the server's thread waits for it");
+            };
+            let ran = || ran.recv().expect("the server's thread does not panic");
+            let run = |number| self.run(number, right, input, &server, &ran);
+            let runs: Vec<Seconds> = (0..RUNS).map(run).collect();
+            runs.into_iter().skip(1).collect()
+        })
+    }
+
+    /// One party's evaluation: when it began, and when it was how far.
+    fn evaluate(&self, role: Role, link: &mut dyn Link, staged: Staged, input: &[i64]) -> Ran {
+        let weights = &self.weights[role.index()];
+        let party = Party { role, plan: self.plan, weights, watch: false };
+        let mut events = Vec::with_capacity(4 * self.plan.levels.len() + self.plan.nodes.len());
+        let input = [input.to_vec()];
+        let begin = Instant::now();
+        party
+            .evaluate_observed(link, staged, &input, &mut |event| {
+                events.push((event, Instant::now()));
+            })
+            .expect("both parties are here");
+        (begin, events)
+    }
+
+    /// One evaluation, step by step.
+    fn run(
+        &self,
+        number: u64,
+        link: &mut dyn Link,
+        input: &[i64],
+        server_goes: &dyn Fn(Staged),
+        server_ran: &dyn Fn() -> Ran,
+    ) -> Seconds {
+        let plan = self.plan;
+        let mut seconds = Seconds::default();
+        let master = Seed::from_bytes([4; 32]);
+        let party = ["server", "client"].map(|name| master.derive(name, number));
+        let seeds = Seeds { party, corrected: Role::Server };
+        let mut corrections = Vec::with_capacity(plan.correction_bytes());
+        let (mut clock, mut node) = (Clock::start(), 0);
+        let Ok(()) = deal(plan, &seeds, &self.setup, |bytes| {
+            seconds.steps.push((node, Phase::Deal, clock.lap()));
+            node += 1;
+            corrections.extend(bytes);
+            clock.lap();
+            Ok::<(), std::convert::Infallible>(())
+        });
+        let [server, client] = seeds.party;
+        let server = Batch { id: number, seed: server, corrections: Some(corrections) };
+        let client = Batch { id: number, seed: client, corrections: None };
+        let [server, client] =
+            [(Role::Server, server), (Role::Client, client)].map(|(role, batch)| {
+                let mut clock = Clock::start();
+                let weights = &self.weights[role.index()];
+                let staged = batch.stage_observed(plan, role, weights, &mut |node| {
+                    seconds.steps.push((node, Phase::Stage(role), clock.lap()));
+                });
+                staged.expect("the corrections are whole")
+            });
+        server_goes(server);
+        let client = self.evaluate(Role::Client, link, client, input);
+        let ran = [server_ran(), client];
+        for (role, (begin, events)) in [Role::Server, Role::Client].into_iter().zip(&ran) {
+            let mut last = *begin;
+            for &(event, at) in events {
+                let lap = (at - std::mem::replace(&mut last, at)).as_secs_f64();
+                match event {
+                    Event::Ran(Step { node, round }) => {
+                        seconds.steps.push((node, Phase::Run(role, round), lap));
+                    }
+                    Event::Opened(level) => {
+                        let learned = plan.exchanges(level).map(|(_, e)| e.count).sum::<usize>();
+                        seconds.unpacked.0 += learned as f64;
+                        seconds.unpacked.1 += lap;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let ended = |(begin, events): &Ran| {
+            events.last().map_or(0.0, |(_, at)| (*at - *begin).as_secs_f64())
+        };
+        seconds.online = ran.iter().map(ended).fold(0.0, f64::max);
+        seconds
+    }
+}
+
+/// A stopwatch.
+struct Clock(Instant);
+
+impl Clock {
+    fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    fn lap(&mut self) -> f64 {
+        let now = Instant::now();
+        let lap = now - std::mem::replace(&mut self.0, now);
+        lap.as_secs_f64()
+    }
+}
