@@ -93,9 +93,9 @@ pub(crate) fn walk<'a>(
     let dealt = now - start;
     let machine = &machines.dealer;
     if machines.shared {
-        // Dealing, both ends of the stream and the client's staging share the cores.
+        // Dealing, both ends of the stream and the client's staging share the cores; the dealing is one thread's.
         let work = dealt + machine.messages.stream_work * bytes as f64 + stage[1];
-        received = received.max(start + work / machine.cores as f64);
+        received = received.max(start + scheduled(work, dealt, machine.cores));
     }
     o.deal = [start, now];
     o.received = received;
@@ -110,9 +110,16 @@ pub(crate) fn walk<'a>(
     o.period = fetch.max(stage[0]).max(stage[1]);
     if machines.shared {
         let work = dealt + machine.messages.stream_work * bytes as f64 + stage[0] + stage[1];
-        o.period = o.period.max(work / machine.cores as f64);
+        o.period = o.period.max(scheduled(work, dealt, machine.cores));
     }
     o
+}
+
+/// Seconds of `work` on so many cores, of which `chain` is one after the other (Graham's bound for any schedule
+/// that leaves no core idle while there is work).
+fn scheduled(work: f64, chain: f64, cores: usize) -> f64 {
+    let m = cores as f64;
+    work / m + chain * (1.0 - 1.0 / m)
 }
 
 /// Seconds of the setup, once for each client: the connection, the model's card, the masked weights.

@@ -86,14 +86,19 @@ impl Pair {
         let Self { left, right, .. } = self;
         let (start, busy) = (Instant::now(), busy());
         thread::scope(|scope| {
+            // As a batch travels: in pieces that the dealer gathers and the party joins.
             let other = scope.spawn(|| {
+                let mut all = Vec::with_capacity(STREAM.0 * STREAM.1 as usize);
                 for step in 0..STREAM.1 {
-                    left.recv(step, STREAM.0)?;
+                    all.extend(left.recv(step, STREAM.0)?);
                 }
                 left.send(STREAM.1, vec![0])
             });
+            let dealt = vec![1; STREAM.0];
             for step in 0..STREAM.1 {
-                right.send(step, vec![0; STREAM.0])?;
+                let mut piece = Vec::with_capacity(STREAM.0);
+                piece.extend_from_slice(&dealt);
+                right.send(step, piece)?;
             }
             right.recv(STREAM.1, 1)?;
             other.join().expect("the other side does not panic")
