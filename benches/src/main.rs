@@ -165,7 +165,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
     if let (Some(program), true) = (&program, cli.has(Part::Networks)) {
         let chosen = networks::choose(&cli.networks)?;
         let bar = bar(networks::count(&chosen), "networks");
-        let images = if cli.quick { 1 } else { 5 };
+        let images = if cli.quick { 1 } else { 3 };
         let compared = networks::measure(program, &chosen, images, &bar, &mut records)?;
         bar.finish_and_clear();
         println!("{}", networks::text(&compared));
