@@ -1,8 +1,8 @@
 //! The search's cost oracle: the latency of an architecture, from parts that are priced once.
 //!
-//! A layer's gates follow from its own attention kinds and activation (given the ranges of its
-//! tensors), and one layer's gates begin where the ones before have ended. So a layer of each composition
-//! is traced and priced once, and an architecture is a walk over its layers' parts: the same walk that
+//! Given the ranges of its tensors, a layer's attention follows from its kinds and its MLP from its activation,
+//! and each begins where the one before has ended. So each is traced and priced once for each
+//! composition, in a model of one layer, and an architecture is a walk over its parts: the same walk that
 //! [`predict`](crate::predict) takes over the whole plan, with the same result.
 
 use std::{
@@ -38,19 +38,32 @@ pub enum Objective {
 /// Seconds and bytes of a run of levels.
 type Levels = Vec<([f64; 2], [u64; 2])>;
 
-/// A layer's part of a plan. Its first and its last level are shared with its neighbours.
+/// Half a layer's part of a plan. Its first and its last level are shared with its neighbours.
 #[derive(Debug)]
 struct Piece {
     levels: Levels,
     offline: Vec<Prepared>,
 }
 
-/// A layer's position and composition.
+/// What half a layer is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Key {
-    layer: usize,
-    attention: Vec<Attention>,
-    activation: Activation,
+enum Half {
+    Attention(Vec<Attention>),
+    Mlp(Activation),
+}
+
+impl Half {
+    /// The attention of a layer. Which head has which kind costs nothing, but that they are put back in order
+    /// where they are not grouped.
+    fn attention(kinds: &[Attention]) -> Self {
+        let place = |kind: &Attention| Attention::ALL.iter().position(|k| k == kind);
+        let mut grouped = kinds.to_vec();
+        grouped.sort_by_key(place);
+        if grouped != kinds {
+            grouped.reverse();
+        }
+        Half::Attention(grouped)
+    }
 }
 
 /// Latency of the architectures that differ from one in kinds and activations alone.
@@ -62,7 +75,7 @@ pub struct Oracle {
     machines: Machines,
     objective: Objective,
     corrected: Role,
-    pieces: Mutex<HashMap<Key, Shared<Piece>>>,
+    pieces: Mutex<HashMap<(usize, Half), Shared<Piece>>>,
 }
 
 impl Oracle {
@@ -103,14 +116,15 @@ impl Oracle {
                 arch.name, self.base.name
             )));
         }
-        let mut pieces = Vec::with_capacity(arch.layers);
+        let mut pieces = Vec::with_capacity(2 * arch.layers);
         for layer in 0..arch.layers {
-            pieces.push(self.piece(arch, layer)?);
+            pieces.push(self.piece(layer, Half::attention(&arch.attention[layer]))?);
+            pieces.push(self.piece(layer, Half::Mlp(arch.activation[layer]))?);
         }
-        let mut joined: Levels = Vec::with_capacity(24 * pieces.len());
+        let mut joined: Levels = Vec::with_capacity(16 * pieces.len());
         for piece in &pieces {
             let mut levels = piece.levels.iter();
-            // The level in which one layer ends is the level in which the next one begins.
+            // The level in which one part ends is the level in which the next one begins.
             if let (Some(last), Some(first)) = (joined.last_mut(), piece.levels.first()) {
                 for i in [0, 1] {
                     last.0[i] += first.0[i];
@@ -132,35 +146,54 @@ impl Oracle {
         })
     }
 
-    /// The part of `layer`, with the input before the first one and the head behind the last one.
-    fn piece(&self, arch: &Arch, layer: usize) -> Result<Shared<Piece>, Error> {
-        let attention = arch.attention[layer].clone();
-        let key = Key { layer, attention, activation: arch.activation[layer] };
+    /// Half of `layer`, with the input before the first one and the head behind the last one.
+    fn piece(&self, layer: usize, half: Half) -> Result<Shared<Piece>, Error> {
+        let key = (layer, half);
         let mut known = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(piece) = known.get(&key) {
             return Ok(Shared::clone(piece));
         }
-        // The other layers are all alike: only this one's part is cut out.
-        let mut one = self.base.clone();
-        one.attention[layer].clone_from(&key.attention);
-        one.activation[layer] = key.activation;
-        let private = Private::new(&one, &self.calibration, 1, self.options)
+        let mut one = Arch { layers: 1, ..self.base.clone() };
+        one.attention = vec![self.base.attention[layer].clone()];
+        one.activation = vec![self.base.activation[layer]];
+        match &key.1 {
+            Half::Attention(kinds) => one.attention[0].clone_from(kinds),
+            Half::Mlp(activation) => one.activation[0] = *activation,
+        }
+        let private = Private::new(&one, &self.calibration_of(layer), 1, self.options)
             .map_err(|e| Error::Input(e.to_string()))?;
         let priced = Priced::new(&private.plan, &self.machines)?;
-        let piece = Shared::new(cut(&priced, layer, one.layers));
+        let (first, last) = (layer == 0, layer + 1 == self.base.layers);
+        let is_mlp = matches!(key.1, Half::Mlp(_));
+        let piece = cut(&priced, |section| match section.strip_prefix("blocks.0.") {
+            Some(part) => (part == "norm2" || part == "mlp") == is_mlp,
+            None if section == "head" => is_mlp && last,
+            None => !is_mlp && first,
+        });
+        let piece = Shared::new(piece);
         known.insert(key, Shared::clone(&piece));
         Ok(piece)
     }
+
+    /// The ranges of `layer` as those of a model of one layer.
+    fn calibration_of(&self, layer: usize) -> Calibration {
+        let all = &self.calibration.layers;
+        let (mut own, mut end) = (all[layer].clone(), all[self.base.layers].clone());
+        own.extend(all[0].get("patches").map(|range| ("patches".to_owned(), *range)));
+        if layer + 1 < self.base.layers {
+            // What the layer writes is opened by both norms of the next one.
+            let next =
+                ["ln1.centred", "ln2.centred"].into_iter().filter_map(|n| all[layer + 1].get(n));
+            let widest = next.copied().max_by(|a, b| a.size().total_cmp(&b.size()));
+            end.extend(widest.map(|range| ("norm.centred".to_owned(), range)));
+        }
+        Calibration { layers: vec![own, end], ..self.calibration.clone() }
+    }
 }
 
-/// The sections of `layer` of a priced plan.
-fn cut(priced: &Priced, layer: usize, layers: usize) -> Piece {
-    let own = |name: &str| match name.strip_prefix("blocks.") {
-        Some(rest) => rest.split('.').next().and_then(|n| n.parse().ok()) == Some(layer),
-        None if name == "head" => layer + 1 == layers,
-        None => layer == 0,
-    };
-    let mine: Vec<bool> = priced.sections.iter().map(|name| own(name)).collect();
+/// The sections of a priced plan that `is_own` says.
+fn cut(priced: &Priced, is_own: impl Fn(&str) -> bool) -> Piece {
+    let mine: Vec<bool> = priced.sections.iter().map(|name| is_own(name)).collect();
     let part = Priced {
         levels: (priced.levels.iter())
             .map(|steps| steps.iter().filter(|s| mine[s.section]).cloned().collect())
