@@ -3,27 +3,26 @@
 //!
 //! Every job goes on from its checkpoint; a job that has ended is in the manifest.
 
+mod compared;
+mod measures;
+mod searches;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use burn::tensor::Device;
 use sotto_models::images::{Picture, normalise};
-use sotto_models::{Arch, Calibration, Private, Weights, private};
+use sotto_models::{Arch, Weights};
 
 use crate::config::{Config, Recipe};
 use crate::data::{DataSet, Split};
 use crate::distil::Teacher;
 use crate::engine::Engine;
-use crate::search::baselines;
-use crate::search::explore::{Goal, Search};
-use crate::search::latency::{Latencies, Oracle, simulator};
-use crate::search::manifest::{Candidate, Manifest, Outcome, Trained};
-use crate::search::measure::demo;
+use crate::search::latency::{Latencies, simulator};
+use crate::search::manifest::{Manifest, Trained};
 use crate::search::page::page;
-use crate::search::polish::polish;
-use crate::search::schedule::Pressure;
 use crate::search::settings::Settings;
-use crate::search::space::{Alphas, Relaxation, Space};
+use crate::search::space::Space;
 use crate::search::summary::summarise;
 use crate::train::Trainer;
 use crate::weights::upload;
@@ -31,15 +30,6 @@ use crate::{Error, checkpoint};
 
 /// Images that the simulator takes the ranges of tensors from.
 const RANGE_IMAGES: usize = 8;
-/// Architectures on which the relaxed latency is compared with the simulator's.
-const CHECKED: u64 = 30;
-/// Training images on which small changes of an architecture are judged.
-const POLISHED: usize = 2000;
-/// The pressure that a search starts with.
-const LAMBDA: f64 = 0.01;
-/// MPCViT's weight of the sum of its parameters, and the learning rate of them.
-const MPCVIT: (f64, f64) = (1e-5, 1e-3);
-
 /// A search from the first job to the last.
 pub struct Driver {
     settings: Settings,
@@ -122,30 +112,6 @@ impl Driver {
         for (name, text) in [("report.json", text), ("report.html", page(&summary))] {
             let path = self.config.out.join(name);
             std::fs::write(&path, text).map_err(|e| Error::file(&path, e))?;
-        }
-        Ok(())
-    }
-
-    /// Measures a model privately, as far as that has not been done.
-    fn measure(&mut self, sotto: &Path, model: &str) -> Result<(), Error> {
-        let folder = self.folder(model);
-        let data = self.config.data.clone();
-        let counts = self.settings.measure.clone();
-        let known = |m: &Manifest, network: &str| m.models[model].measured.contains_key(network);
-        if self.manifest.models[model].private.is_none() {
-            eprintln!("{model}: {} images privately", counts.images);
-            let measured = demo(sotto, &folder, &data, counts.images, "loopback")?;
-            let trained = self.manifest.models.get_mut(model).expect("it is trained");
-            trained.private = Some(measured);
-            self.manifest.save(&self.config.out)?;
-        }
-        for (network, words) in self.settings.networks()?.iter().zip(&self.settings.networks) {
-            if !known(&self.manifest, &network.name) {
-                let measured = demo(sotto, &folder, &data, counts.repeats, words)?;
-                let trained = self.manifest.models.get_mut(model).expect("it is trained");
-                trained.measured.insert(network.name.clone(), measured);
-                self.manifest.save(&self.config.out)?;
-            }
         }
         Ok(())
     }
@@ -241,149 +207,6 @@ impl Driver {
         let path = self.folder(model).join("weights.safetensors");
         Weights::load(&path, arch).map_err(|e| Error::Checkpoint(e.to_string()))
     }
-
-    fn search(&mut self, priced: &Priced, data: &DataSet) -> Result<(), Error> {
-        let Priced { name, oracle, latencies } = priced;
-        if self.manifest.searches.contains_key(name) {
-            return Ok(());
-        }
-        let space = Space::default();
-        let differences = latencies.differences(oracle, CHECKED)?;
-        let range = latencies.range();
-        let base = self.manifest.base.clone();
-        let equal: Vec<f64> = baselines::plain(&base)
-            .into_iter()
-            .chain([baselines::uniform(&base, base.heads.div_ceil(2))])
-            .map(|(_, arch)| Oracle::latency(oracle, &arch))
-            .collect::<Result<_, _>>()?;
-        let budgets = self.settings.budgets(range, &equal);
-        eprintln!(
-            "searching for {name}: {:.4} to {:.4} s, budgets {budgets:.4?}, relaxed latency within \
-             {:.1e} of the simulator's on {CHECKED} architectures (tables alone {:.1e})",
-            range.0, range.1, differences[0], differences[1]
-        );
-        let alphas = Alphas::new(&space.sites(&base), Relaxation::Softmax);
-        let goal = Goal::Latency { oracle, latencies };
-        let pressure = Pressure::new(LAMBDA, budgets);
-        let shares = (alphas, self.settings.alpha_lr);
-        let folder = self.config.out.join(format!("search-{name}"));
-        let mut search = self.explore(folder, space, shares, (goal, pressure))?;
-        let mut found = search.run(&data.train, None)?.found.clone();
-        let steps = search.step();
-        let (_, values) = checkpoint::import(&self.folder("supernet"))?;
-        let weights = upload(&base, &values, &self.device);
-        let images = data.train.head(POLISHED);
-        let engine = self.engine(&base, None, true);
-        for one in found.iter_mut().filter(|_| self.settings.polish > 0) {
-            let costs: (&Latencies, &dyn Oracle) = (latencies, oracle);
-            let what = (&Space::default(), &one.arch, one.budget);
-            let effort = (self.settings.polish, self.settings.recipe.seed);
-            let (arch, latency, entropy) =
-                polish(what, costs, (&engine, &weights, &images), effort)?;
-            (one.arch, one.latency, one.polished) = (arch, latency, Some(entropy));
-        }
-        let outcome = Outcome { range, found, steps, differences };
-        self.manifest.searches.insert(name.clone(), outcome);
-        self.manifest.save(&self.config.out)
-    }
-
-    fn mpcvit(&mut self, data: &DataSet) -> Result<(), Error> {
-        if self.manifest.mpcvit.is_some() {
-            return Ok(());
-        }
-        eprintln!("searching as MPCViT's release does");
-        let space = Space::mpcvit();
-        let alphas = Alphas::new(&space.sites(&self.manifest.base), Relaxation::Clamped);
-        let goal = (Goal::First(MPCVIT.0), Pressure::new(MPCVIT.0, Vec::new()));
-        let folder = self.config.out.join("search-mpcvit");
-        let mut search = self.explore(folder, space, (alphas, MPCVIT.1), goal)?;
-        let alphas = search.run(&data.train, None)?.alphas.clone();
-        self.manifest.mpcvit = Some(alphas);
-        self.manifest.save(&self.config.out)
-    }
-
-    fn explore<'a>(
-        &self,
-        folder: PathBuf,
-        space: Space,
-        shares: (Alphas, f64),
-        goal: (Goal<'a>, Pressure),
-    ) -> Result<Search<'a>, Error> {
-        std::fs::create_dir_all(&folder).map_err(|e| Error::file(&folder, e))?;
-        let base = &self.manifest.base;
-        let teacher = Teacher::load(&self.folder("teacher"), base, &self.device)?;
-        let engine = self.engine(base, Some(teacher), true);
-        let recipe = Recipe {
-            lr: self.settings.search_lr,
-            distilled: true,
-            inherited: true,
-            ..self.recipe(self.settings.epochs.search)
-        };
-        Search::new(folder, engine, recipe, &self.folder("supernet"), space, shares, goal)
-    }
-
-    /// Lists what is compared, once; returns every distinct model with its architecture.
-    fn candidates(&mut self, priced: &[Priced]) -> Result<Vec<(String, Arch)>, Error> {
-        let base = self.manifest.base.clone();
-        // (name, network, searched, budget, architecture)
-        let mut all: Vec<(String, Option<String>, bool, Option<f64>, Arch)> = Vec::new();
-        for one in priced {
-            for found in &self.manifest.searches[&one.name].found {
-                let name = format!("{} {:.3} s", one.name, found.budget);
-                let network = Some(one.name.clone());
-                all.push((name, network, true, Some(found.budget), found.arch.clone()));
-            }
-        }
-        let baseline = |(name, arch)| (name, None, false, None, arch);
-        all.extend(baselines::plain(&base).into_iter().map(baseline));
-        all.push(baseline(baselines::uniform(&base, base.heads.div_ceil(2))));
-        let alphas = self.manifest.mpcvit.as_ref().expect("searched before");
-        let half = base.layers * base.heads / 2;
-        all.push(baseline(baselines::mpcvit(&base, alphas, half)));
-        for one in priced {
-            let found = &self.manifest.searches[&one.name].found;
-            let Some(middle) = found.get(found.len() / 2) else { continue };
-            let space = Space::default();
-            let costs: (&Latencies, &dyn Oracle) = (&one.latencies, &one.oracle);
-            let seed = self.settings.recipe.seed;
-            if let Some(arch) = baselines::random((&space, &base), costs, middle.budget, seed)? {
-                let (name, budget) = (format!("random, {}", one.name), Some(middle.budget));
-                all.push((name, Some(one.name.clone()), false, budget, arch));
-            }
-        }
-        let mut archs: Vec<(String, Arch)> = Vec::new();
-        let mut candidates = Vec::new();
-        for (name, network, searched, budget, arch) in all {
-            let hash: String = arch.hash()[..4].iter().map(|b| format!("{b:02x}")).collect();
-            let model = format!("{}-{hash}", base.name);
-            if !archs.iter().any(|(m, _)| *m == model) {
-                archs.push((model.clone(), Arch { name: model.clone(), ..arch }));
-            }
-            candidates.push(Candidate { name, network, searched, budget, model });
-        }
-        self.manifest.candidates = candidates;
-        self.manifest.save(&self.config.out)?;
-        Ok(archs)
-    }
-
-    /// Writes `calibration.toml` beside a trained model, unless it is there, and checks that the
-    /// model can be traced with it.
-    fn calibrate(&self, model: &str, data: &DataSet) -> Result<(), Error> {
-        let path = self.folder(model).join("calibration.toml");
-        if path.exists() {
-            return Ok(());
-        }
-        let arch = &self.manifest.models[model].arch;
-        let images = inputs(arch, &data.train, self.settings.calibrate);
-        let weights = self.weights(model, arch)?;
-        let calibration = Calibration::record(arch, &weights, &images, |done| {
-            eprint!("\rcalibrating on image {done} of {}   ", images.len());
-        });
-        eprintln!();
-        Private::new(arch, &calibration, 1, private::Options::default())
-            .map_err(|e| Error::Arch(e.to_string()))?;
-        std::fs::write(&path, calibration.to_toml()).map_err(|e| Error::file(&path, e))
-    }
 }
 
 /// The first `n` images, normalised.
@@ -399,6 +222,7 @@ fn inputs(arch: &Arch, split: &Split, n: usize) -> Vec<Vec<f32>> {
 mod tests {
     use super::*;
     use crate::presets;
+    use sotto_models::{Calibration, Private, private};
 
     #[test]
     fn a_whole_search_runs_and_a_resumed_one_has_nothing_to_do() {

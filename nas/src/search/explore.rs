@@ -5,13 +5,15 @@
 //! option a site instead, and the shares get the gradient straight through, so that in the end the
 //! weights have met what will be chosen. One run yields an architecture for every budget.
 
+mod progress;
+mod shares;
+
 use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
-use sotto_models::Arch;
 
+pub use self::progress::{Found, Goal, Progress};
 use crate::augment::{Rng, shuffled};
 use crate::blend::Source;
 use crate::checkpoint::{self, State, Tensors};
@@ -19,8 +21,6 @@ use crate::config::Recipe;
 use crate::data::Split;
 use crate::engine::{Engine, Form, Loss};
 use crate::optim::Optimiser;
-use crate::search::choose::within;
-use crate::search::latency::{Latencies, Oracle};
 use crate::search::schedule::Pressure;
 use crate::search::space::{Alphas, Space, Table, corner, draw};
 use crate::vit::Mixture;
@@ -29,54 +29,8 @@ use crate::{Error, metrics::Window};
 
 /// Seconds between checkpoints.
 const CHECKPOINT_SECONDS: f64 = 60.0;
-const BETA: [f64; 2] = [0.9, 0.99];
-/// Share of the run in which the shares learn from the pictures alone.
-const FREE: f64 = 0.3;
 /// Share of the steps that draw one option a site, at the end of the run; it grows from zero.
 const DRAWN: f64 = 0.8;
-
-/// What presses on the shares.
-pub enum Goal<'a> {
-    /// Latency, until every budget is met.
-    Latency {
-        /// Predicts it.
-        oracle: &'a dyn Oracle,
-        /// The same as tables.
-        latencies: &'a Latencies,
-    },
-    /// A constant weight on the sum of the first options' shares (MPCViT's release: 1e-5).
-    First(f64),
-}
-
-/// An architecture that the search found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Found {
-    /// The latency that it was to stay below, seconds.
-    pub budget: f64,
-    /// Its latency by the oracle, seconds.
-    pub latency: f64,
-    /// The pressure when the budget was met.
-    pub lambda: f64,
-    /// The step.
-    pub step: usize,
-    /// The architecture.
-    pub arch: Arch,
-    /// Its cross entropy with the shared weights before and after small changes.
-    pub polished: Option<[f64; 2]>,
-}
-
-/// What a search knows besides its weights.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
-    /// The parameters of the shares.
-    pub alphas: Alphas,
-    first: Table,
-    second: Table,
-    /// The pressure and the budgets.
-    pub pressure: Pressure,
-    /// What was found so far.
-    pub found: Vec<Found>,
-}
 
 /// A search in memory.
 pub struct Search<'a> {
@@ -252,63 +206,6 @@ impl<'a> Search<'a> {
         Ok((got.loss, got.correct))
     }
 
-    /// Adds the goal's gradient, and takes an architecture for every budget that is met.
-    fn press(&mut self, shares: &Table, gradient: &mut Table, progress: f64) -> Result<(), Error> {
-        match &self.goal {
-            Goal::First(weight) => gradient.iter_mut().for_each(|site| site[0] += weight),
-            Goal::Latency { .. } if progress < FREE => {}
-            Goal::Latency { latencies, oracle } => {
-                let (expected, slopes) = latencies.relaxed(shares, *oracle)?;
-                let (low, high) = latencies.range();
-                let scale = self.progress.pressure.lambda / (high - low).max(f64::MIN_POSITIVE);
-                for (g, s) in gradient.iter_mut().flatten().zip(slopes.iter().flatten()) {
-                    *g += scale * s;
-                }
-                self.progress.pressure.observe(expected);
-                while let Some(budget) = self.progress.pressure.budget() {
-                    if !self.progress.pressure.meets(expected) {
-                        break;
-                    }
-                    self.take(budget)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes the likeliest architecture within `budget`.
-    fn take(&mut self, budget: f64) -> Result<(), Error> {
-        let Goal::Latency { oracle, latencies } = &self.goal else { return Ok(()) };
-        let shares = self.progress.alphas.shares();
-        let base = &self.state.arch;
-        let (arch, latency) = within(&self.space, base, &shares, (latencies, *oracle), budget)?
-            .ok_or_else(|| {
-                let low = latencies.range().0;
-                Error::Arch(format!(
-                    "no architecture is as fast as {budget:.4} s; the fastest takes {low:.4} s"
-                ))
-            })?;
-        let (lambda, step) = (self.progress.pressure.lambda, self.state.step);
-        self.progress.found.push(Found { budget, latency, lambda, step, arch, polished: None });
-        Ok(())
-    }
-
-    /// Adam on the parameters of the shares.
-    fn follow(&mut self, gradient: &Table) {
-        let t = self.state.step as i32;
-        let correct = BETA.map(|b| 1.0 - b.powi(t));
-        let Progress { alphas, first, second, .. } = &mut self.progress;
-        for (site, row) in gradient.iter().enumerate() {
-            for (i, g) in row.iter().enumerate() {
-                let (m, v) = (&mut first[site][i], &mut second[site][i]);
-                *m = BETA[0] * *m + (1.0 - BETA[0]) * g;
-                *v = BETA[1] * *v + (1.0 - BETA[1]) * g * g;
-                let step = (*m / correct[0]) / ((*v / correct[1]).sqrt() + 1e-12);
-                alphas.values[site][i] -= self.rate * step;
-            }
-        }
-    }
-
     fn mixture(&self, shares: &Table) -> Mixture {
         let (heads, mlps) = shares.split_at(self.state.arch.layers * self.state.arch.heads);
         let upload = |rows: &[Vec<f64>]| {
@@ -344,9 +241,11 @@ impl<'a> Search<'a> {
 mod tests {
     use super::*;
     use crate::search::latency::standin::Standin;
+    use crate::search::latency::{Latencies, Oracle as _};
     use crate::search::space::Relaxation;
     use crate::vit::Precision;
     use crate::weights::initial;
+    use sotto_models::Arch;
 
     fn recipe() -> Recipe {
         let words =

@@ -7,11 +7,16 @@
 //! independent choices of shares p, a layer's expected entry is a sum over head counts of their
 //! probability (a small convolution) times the entry: multilinear in p, exact where p is 0 or 1.
 
+mod counts;
+#[cfg(test)]
+pub(crate) mod standin;
+
 use sotto_models::{Arch, Weights};
 use sotto_netsim::{Machine, Machines, Network};
 
 use crate::Error;
 use crate::augment::Rng;
+use crate::search::latency::counts::{distribution, place, splits};
 use crate::search::space::{Space, Table, corner};
 
 /// Predicts private latency.
@@ -54,23 +59,6 @@ pub struct Latencies {
     constant: f64,
     /// For each layer, by head counts and activation.
     entries: Vec<Vec<f64>>,
-}
-
-/// Head counts of all kinds but the last as one number.
-fn place(counts: &[usize], heads: usize) -> usize {
-    counts[..counts.len() - 1].iter().rev().fold(0, |at, &n| at * (heads + 1) + n)
-}
-
-/// Every way to split `heads` over `kinds`.
-fn splits(heads: usize, kinds: usize) -> Vec<Vec<usize>> {
-    if kinds == 1 {
-        return vec![vec![heads]];
-    }
-    let with = |n: usize| {
-        let rest = splits(heads - n, kinds - 1).into_iter();
-        rest.map(move |rest| [vec![n], rest].concat())
-    };
-    (0..=heads).flat_map(with).collect()
 }
 
 impl Latencies {
@@ -209,59 +197,6 @@ impl Latencies {
     }
 }
 
-/// The probabilities of all head counts, for heads that choose independently.
-fn distribution<'a>(
-    rows: impl IntoIterator<Item = &'a Vec<f64>>,
-    kinds: usize,
-) -> Vec<(Vec<usize>, f64)> {
-    let mut all = vec![(vec![0; kinds], 1.0)];
-    for row in rows {
-        let mut next: std::collections::BTreeMap<Vec<usize>, f64> = Default::default();
-        for (counts, probability) in &all {
-            for (k, share) in row.iter().enumerate().filter(|(_, share)| **share > 0.0) {
-                let mut counts = counts.clone();
-                counts[k] += 1;
-                *next.entry(counts).or_default() += probability * share;
-            }
-        }
-        all = next.into_iter().collect();
-    }
-    all
-}
-
-/// What tests press on.
-#[cfg(test)]
-pub(crate) mod standin {
-    use super::*;
-    use sotto_models::arch::{Activation, Attention};
-
-    /// Presence of each kind and activation, plus bytes that grow with the square of the heads.
-    pub(crate) struct Standin;
-
-    impl Oracle for Standin {
-        fn latency(&self, arch: &Arch) -> Result<f64, Error> {
-            let layer = |(l, (kinds, activation)): (usize, (&Vec<Attention>, &Activation))| {
-                let count = |k| kinds.iter().filter(|&&x| x == k).count() as f64;
-                let chain = |k, flights: f64, bytes: f64| {
-                    let n = count(k);
-                    if n > 0.0 { 0.02 * flights + 1e-3 * bytes * n * n.sqrt() } else { 0.0 }
-                };
-                let attention = chain(Attention::Softmax, 9.0, 3.0)
-                    .max(chain(Attention::Relu, 6.0, 2.0))
-                    .max(chain(Attention::Linear, 2.0, 1.0));
-                let mlp = match activation {
-                    Activation::Gelu => 0.05,
-                    Activation::Relu => 0.06,
-                    _ => 0.0,
-                };
-                (attention + mlp) * (1.0 + l as f64 / 10.0)
-            };
-            let layers = arch.attention.iter().zip(&arch.activation).enumerate();
-            Ok(0.1 + layers.map(layer).sum::<f64>())
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::standin::Standin;
@@ -337,13 +272,5 @@ mod tests {
                 assert!((slope - gradient[site][option]).abs() < 1e-9, "{site} {option}");
             }
         }
-    }
-
-    #[test]
-    fn twelve_heads_have_ninety_one_splits() {
-        assert_eq!(splits(12, 3).len(), 91);
-        let places: std::collections::BTreeSet<_> =
-            splits(12, 3).iter().map(|c| place(c, 12)).collect();
-        assert_eq!(places.len(), 91);
     }
 }

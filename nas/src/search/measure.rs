@@ -73,7 +73,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn the_programs_summary_is_read_and_its_failure_told() {
-        use std::os::unix::fs::PermissionsExt as _;
+        use std::os::unix::fs::PermissionsExt;
 
         let folder = std::env::temp_dir().join(format!("sotto-nas-measure-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();

@@ -1,0 +1,61 @@
+//! The list of what is compared.
+
+use sotto_models::Arch;
+
+use super::{Driver, Priced};
+use crate::Error;
+use crate::search::baselines;
+use crate::search::latency::{Latencies, Oracle};
+use crate::search::manifest::Candidate;
+use crate::search::space::Space;
+
+impl Driver {
+    /// Lists what is compared, once; returns every distinct model with its architecture.
+    pub(super) fn candidates(&mut self, priced: &[Priced]) -> Result<Vec<(String, Arch)>, Error> {
+        let base = self.manifest.base.clone();
+        let of = |name, network, arch: Arch| {
+            let hash: String = arch.hash()[..4].iter().map(|b| format!("{b:02x}")).collect();
+            let model = format!("{}-{hash}", base.name);
+            let arch = Arch { name: model.clone(), ..arch };
+            (Candidate { name, network, searched: false, budget: None, model }, arch)
+        };
+        let mut all: Vec<(Candidate, Arch)> = Vec::new();
+        for one in priced {
+            for found in &self.manifest.searches[&one.name].found {
+                let name = format!("{} {:.3} s", one.name, found.budget);
+                let (candidate, arch) = of(name, Some(one.name.clone()), found.arch.clone());
+                let budget = Some(found.budget);
+                all.push((Candidate { searched: true, budget, ..candidate }, arch));
+            }
+        }
+        all.extend(baselines::plain(&base).into_iter().map(|(name, arch)| of(name, None, arch)));
+        let (name, arch) = baselines::uniform(&base, base.heads.div_ceil(2));
+        all.push(of(name, None, arch));
+        let alphas = self.manifest.mpcvit.as_ref().expect("searched before");
+        let (name, arch) = baselines::mpcvit(&base, alphas, base.layers * base.heads / 2);
+        all.push(of(name, None, arch));
+        for one in priced {
+            let found = &self.manifest.searches[&one.name].found;
+            let Some(middle) = found.get(found.len() / 2) else { continue };
+            let space = Space::default();
+            let costs: (&Latencies, &dyn Oracle) = (&one.latencies, &one.oracle);
+            let seed = self.settings.recipe.seed;
+            if let Some(arch) = baselines::random((&space, &base), costs, middle.budget, seed)? {
+                let name = format!("random, {}", one.name);
+                let (candidate, arch) = of(name, Some(one.name.clone()), arch);
+                all.push((Candidate { budget: Some(middle.budget), ..candidate }, arch));
+            }
+        }
+        let mut archs: Vec<(String, Arch)> = Vec::new();
+        let mut candidates = Vec::new();
+        for (candidate, arch) in all {
+            if !archs.iter().any(|(model, _)| *model == candidate.model) {
+                archs.push((candidate.model.clone(), arch));
+            }
+            candidates.push(candidate);
+        }
+        self.manifest.candidates = candidates;
+        self.manifest.save(&self.config.out)?;
+        Ok(archs)
+    }
+}
