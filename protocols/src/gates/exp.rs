@@ -73,7 +73,9 @@ impl Trace {
         let spec = self.spec(x);
         let (bits, offset) = spec.opened();
         let top = (((1u64 << bits) - offset) >> spec.scale) as u32;
-        self.exp2_below(x, ExpFormat { span: 1, top, head: 14 })
+        // As many fractional bits as fit the opened word, 14 at most.
+        let head = (32 - FRACTION - 4).saturating_sub(top).min(14);
+        self.exp2_below(x, ExpFormat { span: 1, top, head })
     }
 
     /// `2^x` of an opened value below `format.top`, as a form.
