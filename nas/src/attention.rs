@@ -1,6 +1,6 @@
 //! The kinds of attention as burn graphs: one function each, and heads that mix several kinds.
 //!
-//! A new kind is a variant of [`Attention`], an arm of [`one_kind`] and its gate in `protocols`.
+//! A new kind is a variant of [`Attention`], an arm of `one_kind` and its gate in `protocols`.
 
 use burn::tensor::{DType, Tensor, activation};
 use sotto_models::arch::Attention;

@@ -21,7 +21,8 @@ pub struct Pressure {
     pub lambda: f64,
     budgets: Vec<f64>,
     met: usize,
-    best: f64,
+    /// The best window's mean; none before the first window of a budget.
+    best: Option<f64>,
     sum: f64,
     count: usize,
 }
@@ -30,7 +31,7 @@ impl Pressure {
     /// A pressure that starts at `lambda` and ends when the lowest budget is met.
     pub fn new(lambda: f64, mut budgets: Vec<f64>) -> Self {
         budgets.sort_by(|a, b| b.total_cmp(a));
-        Self { lambda, budgets, met: 0, best: f64::INFINITY, sum: 0.0, count: 0 }
+        Self { lambda, budgets, met: 0, best: None, sum: 0.0, count: 0 }
     }
 
     /// The next budget; none when all are met.
@@ -44,7 +45,7 @@ impl Pressure {
         let met = self.budget().is_some_and(|budget| expected <= budget);
         if met {
             self.met += 1;
-            (self.best, self.sum, self.count) = (f64::INFINITY, 0.0, 0);
+            (self.best, self.sum, self.count) = (None, 0.0, 0);
         }
         met
     }
@@ -57,10 +58,10 @@ impl Pressure {
             return;
         }
         let mean = self.sum / self.count as f64;
-        if mean > self.best * (1.0 - FALL) {
+        if self.best.is_some_and(|best| mean > best * (1.0 - FALL)) {
             self.lambda *= GROWTH;
         }
-        self.best = self.best.min(mean);
+        self.best = Some(self.best.map_or(mean, |best| best.min(mean)));
         (self.sum, self.count) = (0.0, 0);
     }
 }
@@ -106,5 +107,18 @@ mod tests {
             met += 1;
         }
         assert_eq!((met, pressure.budget()), (2, Some(0.5)));
+    }
+
+    #[test]
+    fn a_pressure_comes_back_from_its_checkpoint_at_every_step() {
+        let mut pressure = Pressure::new(0.1, vec![0.9, 0.1]);
+        for step in 0..50 {
+            let text = serde_json::to_string(&pressure).unwrap();
+            assert_eq!(serde_json::from_str::<Pressure>(&text).unwrap(), pressure, "{step}");
+            let expected = 1.0 / (1.0 + f64::from(step) / 30.0);
+            pressure.observe(expected);
+            pressure.meets(expected);
+        }
+        assert!(pressure.budget().is_some() && pressure.lambda == 0.1);
     }
 }
