@@ -10,6 +10,7 @@ use sotto::{
     model::Model,
 };
 use sotto_models::images::{Fit, Picture, load};
+use sotto_netsim::Network;
 
 use crate::{error::Error, record::Records};
 
@@ -43,7 +44,7 @@ impl Agreement {
             images: Some(file),
             limit: pictures.len(),
             batch: self.batch,
-            network: None,
+            network: Network::preset("loopback").map_err(sotto::Error::from)?,
         };
         let summary = demo::run(&demo, program)?;
         print!("{}", text(&summary, self.batch, &|class| arch.label(class)));

@@ -14,7 +14,7 @@ use sotto::{
 };
 use sotto_models::{Private, private::Options};
 use sotto_netsim::{Machines, Priced, Through, predict};
-use sotto_protocols::Role;
+use sotto_protocols::{Role, plan::Plan};
 
 use crate::{error::Error, record::Records};
 
@@ -102,12 +102,18 @@ pub fn measure(
     };
     let (direct, emulated) = (calibrate(Through::Loopback)?, calibrate(Through::Emulator)?);
     bar.inc(1);
+    let mut plans = Vec::new();
+    for model in MODELS {
+        let found = Model::find(Path::new(model))?;
+        let private = Private::new(&found.arch, &found.calibration, 1, Options::default());
+        plans.push((model, private.map_err(sotto::Error::from)?.plan));
+    }
     let mut all = Vec::new();
     for &(network, allowed) in networks {
-        for model in MODELS {
+        for (model, plan) in &plans {
             bar.set_message(format!("{model}, {network}"));
             let machines = if network == "loopback" { &direct } else { &emulated };
-            all.push(one(program, model, network, allowed, images, machines)?);
+            all.push(one(program, (model, plan), (network, allowed), images, machines)?);
             bar.inc(1);
         }
     }
@@ -125,9 +131,8 @@ pub fn measure(
 
 fn one(
     program: &Path,
-    model: &'static str,
-    network: &'static str,
-    allowed: f64,
+    (model, plan): (&'static str, &Plan),
+    (network, allowed): Allowed,
     images: usize,
     machines: &Machines,
 ) -> Result<Compared, Error> {
@@ -137,14 +142,11 @@ fn one(
         images: None,
         limit: images + 1,
         batch: 1,
-        network: Some(between.clone()),
+        network: between.clone(),
     };
     let measured = demo::run(&demo, program)?;
     measured.check()?;
-    let found = Model::find(Path::new(model))?;
-    let private = Private::new(&found.arch, &found.calibration, 1, Options::default());
-    let private = private.map_err(sotto::Error::from)?;
-    let priced = Priced::new(&private.plan, machines).map_err(sotto::Error::from)?;
+    let priced = Priced::new(plan, machines).map_err(sotto::Error::from)?;
     let predicted = predict(&priced, machines, &between, Role::Server, 0);
     Ok(Compared {
         model,

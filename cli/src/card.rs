@@ -1,14 +1,9 @@
 //! The card: everything public about a served model, from which each process traces the same plan.
 
 use serde::{Deserialize, Serialize};
-use sotto_models::{
-    Arch, Calibration, Private,
-    calibration::hex,
-    format::MaxKind,
-    private::{Options, Reveal, Tables},
-};
+use sotto_models::{Arch, Calibration, Private, calibration::hex};
 
-use crate::error::Error;
+use crate::{choices::options, error::Error};
 
 /// Largest batch of images that a card may ask for.
 pub const MAX_BATCH: usize = 64;
@@ -48,7 +43,8 @@ impl Card {
         }
         let arch = Arch::from_toml(&self.arch)?;
         let calibration = Calibration::from_toml(&self.calibration)?;
-        let private = Private::new(&arch, &calibration, self.batch, self.options())?;
+        let options = options(self.public_max, self.class_only, self.row_tables);
+        let private = Private::new(&arch, &calibration, self.batch, options)?;
         // A card comes from a peer: its plan must not ask for the impossible.
         let offline = private.plan.correction_bytes() as u64;
         if offline > MAX_CORRECTIONS {
@@ -58,15 +54,6 @@ impl Card {
             )));
         }
         Ok(private)
-    }
-
-    /// The choices in it.
-    fn options(&self) -> Options {
-        Options {
-            max: if self.public_max { MaxKind::Public } else { MaxKind::Coarse },
-            reveal: if self.class_only { Reveal::Class } else { Reveal::Logits },
-            tables: if self.row_tables { Tables::Rows } else { Tables::Pieces },
-        }
     }
 
     /// Hash of the weights that the calibration was recorded with.

@@ -39,8 +39,8 @@ pub struct Demo {
     pub limit: usize,
     /// Images in one evaluation.
     pub batch: usize,
-    /// What lies between the parties; nothing without.
-    pub network: Option<Network>,
+    /// What lies between the parties.
+    pub network: Network,
 }
 
 /// The first line that the client process prints.
@@ -208,11 +208,8 @@ pub fn run(demo: &Demo, program: &Path) -> Result<Summary, Error> {
     };
     let private = card.trace()?;
     let matrices = private.matrices(&model.weights);
-    let network = match &demo.network {
-        Some(network) => network.clone(),
-        None => emulate::network("loopback", Path::new(""))?,
-    };
-    let deployment = Deployment::new(program.to_owned())?.with_profile(emulate::profile(&network));
+    let network = &demo.network;
+    let deployment = Deployment::new(program.to_owned())?.with_profile(emulate::profile(network));
     let file = match &demo.images {
         Some(path) => path.clone(),
         None => {
@@ -230,11 +227,11 @@ pub fn run(demo: &Demo, program: &Path) -> Result<Summary, Error> {
         model: folder.display().to_string(),
         batch: demo.batch,
         pool: 0,
-        deadline: emulate::deadline(&network, 30),
+        deadline: emulate::deadline(network, 30),
         server_lines: String::new(),
     };
     let mut paths = Paths::new(network.clone(), 1);
-    let mut between = |pair: &str, target: SocketAddr| match emulate::is_free(&network) {
+    let mut between = |pair: &str, target: SocketAddr| match emulate::is_free(network) {
         true => Ok(target),
         false => paths.add(pair, Between { listen: LOCAL, target }),
     };
@@ -265,7 +262,7 @@ pub fn run(demo: &Demo, program: &Path) -> Result<Summary, Error> {
     if overrun > 0 {
         tracing::warn!(overrun, "this machine is too busy for the network: packets were dropped");
     }
-    let (name, paths) = (network.name, paths.lines());
+    let paths = paths.lines();
     let progress = bar(pictures.len(), "float and integer references");
     let mut results = Vec::new();
     for (picture, line) in pictures.iter().zip(&lines) {
@@ -273,8 +270,7 @@ pub fn run(demo: &Demo, program: &Path) -> Result<Summary, Error> {
         progress.inc(1);
     }
     progress.finish_and_clear();
-    let summary = summarise(&references.private, &setup, &lines, results)?;
-    Ok(Summary { network: name, paths, ..summary })
+    summarise(&references.private, (&network.name, paths), &setup, &lines, results)
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Error> {
@@ -289,6 +285,7 @@ fn parse<T: for<'a> Deserialize<'a>>(line: &str) -> Result<T, Error> {
 
 fn summarise(
     private: &Private,
+    (network, paths): (&str, Vec<PathLine>),
     setup: &SetupLine,
     lines: &[ImageLine],
     results: Vec<Compared>,
@@ -321,8 +318,8 @@ fn summarise(
     totals.sort_by(f64::total_cmp);
     let count = |f: &dyn Fn(&Compared) -> bool| results.iter().filter(|r| f(r)).count();
     let summary = Summary {
-        network: String::new(),
-        paths: Vec::new(),
+        network: network.to_owned(),
+        paths,
         images: results.len(),
         correct: count(&|r| r.label.is_some_and(|l| usize::from(l) == r.private)),
         agree_plaintext: count(&|r| r.private == r.plaintext),

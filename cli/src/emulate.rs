@@ -6,16 +6,13 @@ use std::{fs, net::SocketAddr, path::Path as File, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use sotto_netsim::{
-    Direction, Host, Network, Path,
+    Direction, Host, LOCAL_ROUND_TRIP, Network, Path,
     emulate::{Counts, Emulator, Link, LinkPlan},
 };
 
 pub use command::{EmulateConfig, Partition, run};
 
 use crate::{error::Error, report};
-
-/// Round trips up to so many seconds are a local network's.
-const LOCAL: f64 = 2e-3;
 
 /// Bytes that a slow network must carry within one deadline: a batch of corrections.
 const LARGEST: f64 = 100e6;
@@ -84,18 +81,14 @@ impl From<Counts> for CountLine {
     }
 }
 
-fn refused(error: sotto_netsim::Error) -> Error {
-    Error::Config(error.to_string())
-}
-
 /// A preset, or a TOML file relative to `base`.
 ///
 /// # Errors
-/// [`Error::Config`] that says what is accepted, [`Error::Io`] when the file cannot be read.
+/// [`Error::Network`] and [`Error::Config`] that say what is accepted, [`Error::Io`] when the file cannot be read.
 pub fn network(name: &str, base: &File) -> Result<Network, Error> {
     let path = base.join(name);
     if File::new(name).extension().is_none() && !path.is_file() {
-        return Network::preset(name).map_err(refused);
+        return Ok(Network::preset(name)?);
     }
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
     Network::from_toml(&text).map_err(|e| Error::Config(format!("{}: {e}", path.display())))
@@ -117,7 +110,7 @@ pub fn profile(network: &Network) -> &'static str {
     let delay = directions(network).map(|d| d.delay + d.jitter).fold(0.0, f64::max);
     match 2.0 * delay {
         _ if is_free(network) => "loopback",
-        rtt if rtt <= LOCAL => "lan",
+        rtt if rtt <= LOCAL_ROUND_TRIP => "lan",
         _ => "wan",
     }
 }
@@ -146,7 +139,7 @@ impl Paths {
     /// Adds the path of a pair named as in [`PAIRS`]; gives the address that its first party must connect to.
     ///
     /// # Errors
-    /// [`Error::Config`] for another name, or an address that cannot be had.
+    /// [`Error::Config`] for another name, [`Error::Network`] for an address that cannot be had.
     pub fn add(&mut self, pair: &str, between: Between) -> Result<SocketAddr, Error> {
         let known = PAIRS.iter().find(|(name, ..)| *name == pair);
         let &(name, from, to) = known.ok_or_else(|| unknown(pair))?;
@@ -157,9 +150,9 @@ impl Paths {
         let plan = LinkPlan { listen: between.listen, target: between.target, path };
         let emulator = match &mut self.emulator {
             Some(emulator) => emulator,
-            none => none.insert(Emulator::start(self.seed).map_err(refused)?),
+            none => none.insert(Emulator::start(self.seed)?),
         };
-        let link = emulator.add(&plan).map_err(refused)?;
+        let link = emulator.add(&plan)?;
         let address = link.address();
         self.links.push((name, link));
         Ok(address)

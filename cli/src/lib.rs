@@ -4,6 +4,7 @@
 
 pub mod calibrate;
 pub mod card;
+pub mod choices;
 pub mod client;
 pub mod config;
 pub mod dealer;

@@ -9,7 +9,9 @@ use std::{
 use clap::{CommandFactory, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use sotto::{
-    calibrate, client, config, dealer,
+    calibrate,
+    choices::Choices,
+    client, config, dealer,
     demo::{self, Demo},
     emulate,
     error::Error,
@@ -19,9 +21,7 @@ use sotto::{
 };
 use sotto_models::{
     Private,
-    format::MaxKind,
     images::{Fit, load},
-    private::{Options, Reveal, Tables},
 };
 use sotto_net::Identity;
 
@@ -119,18 +119,8 @@ enum Command {
     Plan {
         /// `demo`, `vit_cifar` or `vit_tiny`, or a model folder.
         model: PathBuf,
-        /// Images in one evaluation.
-        #[arg(long, default_value_t = 1)]
-        batch: usize,
-        /// The client learns the class alone.
-        #[arg(long)]
-        class_only: bool,
-        /// Softmax with a calibrated public maximum where possible.
-        #[arg(long)]
-        public_max: bool,
-        /// Look activations up by row tables: fewer flights, many more offline bytes.
-        #[arg(long)]
-        row_tables: bool,
+        #[command(flatten)]
+        choices: Choices,
         /// Every gate and the totals as JSON.
         #[arg(long)]
         json: bool,
@@ -148,8 +138,8 @@ enum Command {
     },
     /// Predicts setup, offline, online and total time of a model on a network, and where the time goes.
     #[command(after_help = SIMULATE)]
-    Simulate(Simulate),
-    /// Measures this machine: seconds of every gate and message, for `sotto simulate --machine`. About a minute.
+    Simulate(Box<Simulate>),
+    /// Measures this machine: seconds of every gate and message, for `sotto simulate --machine`. Half a minute.
     CalibrateMachine {
         /// Where to write the profile.
         #[arg(long, default_value = "machine.json")]
@@ -242,7 +232,7 @@ fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Demo { model, images, limit, batch, net, json: as_json } => {
             let program = std::env::current_exe().map_err(Error::io(Path::new("sotto")))?;
-            let network = Some(emulate::network(&net, Path::new(""))?);
+            let network = emulate::network(&net, Path::new(""))?;
             let demo = Demo { model, images, limit, batch, network };
             let summary = demo::run(&demo, &program)?;
             if as_json {
@@ -299,18 +289,13 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Infer { config, images, resize, limit, json, json_lines } => {
             infer(&config, &images, resize, limit, json, json_lines)
         }
-        Command::Plan { model, batch, class_only, public_max, row_tables, json: as_json } => {
+        Command::Plan { model, choices, json: as_json } => {
             let model = Model::find(&model)?;
-            let options = Options {
-                max: if public_max { MaxKind::Public } else { MaxKind::Coarse },
-                reveal: if class_only { Reveal::Class } else { Reveal::Logits },
-                tables: if row_tables { Tables::Rows } else { Tables::Pieces },
-            };
-            let private = Private::new(&model.arch, &model.calibration, batch, options)?;
+            let private = choices.private(&model)?;
             if as_json {
                 return json(&serde_json::json!({
                     "model": model.arch.name,
-                    "batch": batch,
+                    "batch": choices.batch,
                     "plan": sotto_models::calibration::hex(&private.plan.hash()),
                     "planned": report::Counts::planned(&private.plan),
                     "gates": report::plan_lines(&private.plan),

@@ -168,15 +168,21 @@ pub fn send_bytes(link: &mut dyn Link, step: u32, bytes: &[u8]) -> Result<(), Er
     Ok(())
 }
 
-/// Receives `count` bytes in pieces.
+/// Receives `count` bytes in pieces; `progress` is told how many are here, of how many.
 ///
 /// # Errors
 /// The link's.
-pub fn recv_bytes(link: &mut dyn Link, step: u32, count: usize) -> Result<Vec<u8>, Error> {
+pub fn recv_bytes(
+    link: &mut dyn Link,
+    step: u32,
+    count: usize,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Vec<u8>, Error> {
     let mut all = Vec::with_capacity(count);
     while all.len() < count {
         let piece = (count - all.len()).min(CHUNK);
         all.extend(link.recv(step, piece)?);
+        progress(all.len() as u64, count as u64);
     }
     Ok(all)
 }

@@ -7,17 +7,13 @@ use std::{
 
 use clap::Args;
 use serde::Serialize;
-use sotto_models::{
-    Private,
-    format::MaxKind,
-    private::{Options, Reveal, Tables},
-};
 use sotto_netsim::{
     Machine, Machines, Network, Part, PathFile, Prediction, Priced, predict, timeline,
 };
 use sotto_protocols::Role;
 
 use crate::{
+    choices::Choices,
     config::CorrectionsConfig,
     emulate,
     error::Error,
@@ -65,21 +61,11 @@ pub struct Simulate {
     /// Who receives the dealer's corrections.
     #[arg(long, value_enum, default_value = "server")]
     corrections: CorrectionsConfig,
-    /// Images in one evaluation.
-    #[arg(long, default_value_t = 1)]
-    batch: usize,
+    #[command(flatten)]
+    choices: Choices,
     /// Batches of correlations that wait when a stream of requests begins.
     #[arg(long, default_value_t = 2)]
     pool: usize,
-    /// The client learns the class alone.
-    #[arg(long)]
-    class_only: bool,
-    /// Softmax with a calibrated public maximum where possible.
-    #[arg(long)]
-    public_max: bool,
-    /// Look activations up by row tables: fewer flights, many more offline bytes.
-    #[arg(long)]
-    row_tables: bool,
     /// One JSON object instead of tables.
     #[arg(long)]
     json: bool,
@@ -140,12 +126,7 @@ impl Simulate {
     pub fn run(&self) -> Result<(), Error> {
         let (network, machines) = (self.network()?, self.machines()?);
         let model = Model::find(&self.model)?;
-        let options = Options {
-            max: if self.public_max { MaxKind::Public } else { MaxKind::Coarse },
-            reveal: if self.class_only { Reveal::Class } else { Reveal::Logits },
-            tables: if self.row_tables { Tables::Rows } else { Tables::Pieces },
-        };
-        let private = Private::new(&model.arch, &model.calibration, self.batch, options)?;
+        let private = self.choices.private(&model)?;
         let priced = Priced::new(&private.plan, &machines)?;
         let corrected = match self.corrections {
             CorrectionsConfig::Server => Role::Server,
@@ -165,7 +146,7 @@ impl Simulate {
                 shared: machines.shared,
             };
             let prediction = &prediction;
-            let report = Report { model: name, batch: self.batch, machines, prediction };
+            let report = Report { model: name, batch: self.choices.batch, machines, prediction };
             let text = serde_json::to_string_pretty(&report);
             println!("{}", text.map_err(|e| Error::Check(e.to_string()))?);
             return Ok(());
@@ -173,7 +154,7 @@ impl Simulate {
         let place =
             if machines.shared { "one machine for all" } else { "a machine for each party" };
         println!("{name} on {}; {place}: {}\n", network.name, machines.server.processor);
-        print(&prediction, self.batch, self.pool);
+        print(&prediction, self.choices.batch, self.pool);
         if let Some(path) = &self.svg {
             println!("timeline: {}", path.display());
         }

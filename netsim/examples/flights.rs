@@ -5,151 +5,134 @@
 //! Both sides send a message of so many bytes and wait for the other's, as at every level of a
 //! plan. The limit is one propagation delay and the bytes at the path's rate.
 
-#[cfg(target_os = "linux")]
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    linux::main()
-}
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+use std::{env, thread};
 
-#[cfg(not(target_os = "linux"))]
-fn main() {
-    eprintln!("the emulator needs Linux");
-}
+use sotto_net::{Endpoint, Identity, Link, Profile, QuicLink};
+use sotto_netsim::emulate::{Emulator, LinkPlan};
+use sotto_netsim::{Direction, LOCAL_ROUND_TRIP, Network};
 
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::error::Error;
-    use std::net::SocketAddr;
-    use std::sync::{Arc, Barrier};
-    use std::time::{Duration, Instant};
-    use std::{env, thread};
+const DEADLINE: Duration = Duration::from_secs(60);
+const SIZES: [usize; 6] = [1_000, 16_000, 64_000, 256_000, 1_000_000, 4_000_000];
+/// Flights before those that are timed: the session's beginning.
+const EARLIER: u32 = 4;
+const FLIGHTS: u32 = 12;
+/// A batch of corrections, in messages.
+const BULK: (u32, usize) = (60, 1_000_000);
 
-    use sotto_net::{Endpoint, Identity, Link, Profile, QuicLink};
-    use sotto_netsim::emulate::{Emulator, LinkPlan};
-    use sotto_netsim::{Direction, Network};
-
-    const DEADLINE: Duration = Duration::from_secs(60);
-    const SIZES: [usize; 6] = [1_000, 16_000, 64_000, 256_000, 1_000_000, 4_000_000];
-    /// Flights before those that are timed: the session's beginning.
-    const EARLIER: u32 = 4;
-    const FLIGHTS: u32 = 12;
-    /// A batch of corrections, in messages.
-    const BULK: (u32, usize) = (60, 1_000_000);
-
-    pub fn main() -> Result<(), Box<dyn Error>> {
-        let (options, mut names): (Vec<String>, Vec<String>) =
-            env::args().skip(1).partition(|a| a.starts_with("--"));
-        let json = options.iter().any(|a| a == "--json");
-        if names.is_empty() {
-            names = ["lan", "lan-cheetah", "wan-cheetah", "wan"].map(String::from).to_vec();
-        }
-        for name in names {
-            measure(&Network::preset(&name)?, json)?;
-        }
-        Ok(())
+fn main() -> Result<(), Box<dyn Error>> {
+    let (options, mut names): (Vec<String>, Vec<String>) =
+        env::args().skip(1).partition(|a| a.starts_with("--"));
+    let json = options.iter().any(|a| a == "--json");
+    if names.is_empty() {
+        names = ["lan", "lan-cheetah", "wan-cheetah", "wan"].map(String::from).to_vec();
     }
+    for name in names {
+        measure(&Network::preset(&name)?, json)?;
+    }
+    Ok(())
+}
 
-    fn measure(network: &Network, json: bool) -> Result<(), Box<dyn Error>> {
-        let path = &network.client_server;
-        let profile = match path.up.delay {
-            delay if delay > 1e-3 => Profile::wan(),
-            _ => Profile::lan(),
-        };
-        let (server, client) = (Identity::generate("server")?, Identity::generate("client")?);
-        let local: SocketAddr = "127.0.0.1:0".parse()?;
-        let bind = |us: &Identity, peer: &Identity| {
-            let peers = [(peer.name().to_owned(), peer.certificate().clone())];
-            Endpoint::bind(local, us, &peers, profile.clone())
-        };
-        let (server, client) = (bind(&server, &client)?, bind(&client, &server)?);
-        let mut emulator = Emulator::start(1)?;
-        let link = emulator.add(&LinkPlan {
-            listen: local,
-            target: server.local_addr(),
-            path: path.clone(),
-        })?;
-        if !json {
-            println!("{}", network.name);
-            println!("{:>9} {:>10} {:>10} {:>7}", "bytes", "ms", "limit ms", "ratio");
-        }
-        let limit = |d: &Direction, bytes: usize| d.delay + bytes as f64 / d.rate;
-        let together = Arc::new(Barrier::new(2));
-        let theirs = Arc::clone(&together);
-        let there = thread::spawn(move || -> Result<(), sotto_net::Error> {
-            let mut link = server.accept(DEADLINE)?;
-            link.set_deadline(DEADLINE);
-            bulk_in(&mut link)?;
-            for size in SIZES {
-                flights(&mut link, size, &theirs)?;
-            }
-            bulk_in(&mut link)?;
-            link.finish()
-        });
-        let mut own = client.connect(link.address(), "server", DEADLINE)?;
-        own.set_deadline(DEADLINE);
-        let show = |what: &str, seconds: f64, limit: f64| {
-            let ratio = seconds / limit;
-            let (ms, limit) = (seconds * 1e3, limit * 1e3);
-            if json {
-                println!(
-                    "{{\"network\":\"{}\",\"what\":\"{what}\",\"ms\":{ms:.3},\"limit_ms\":{limit:.3},\"ratio\":{ratio:.3}}}",
-                    network.name
-                );
-            } else {
-                println!("{what:>9} {ms:>10.3} {limit:>10.3} {ratio:>7.3}");
-            }
-        };
-        let all = BULK.0 as usize * BULK.1;
-        // The last message is answered: one delay more.
-        let bulk_limit = limit(&path.up, all) + path.down.delay;
-        show("bulk 1st", bulk_out(&mut own)?, bulk_limit);
+fn measure(network: &Network, json: bool) -> Result<(), Box<dyn Error>> {
+    let path = &network.client_server;
+    let profile = match 2.0 * path.up.delay {
+        round_trip if round_trip > LOCAL_ROUND_TRIP => Profile::wan(),
+        _ => Profile::lan(),
+    };
+    let (server, client) = (Identity::generate("server")?, Identity::generate("client")?);
+    let local: SocketAddr = "127.0.0.1:0".parse()?;
+    let bind = |us: &Identity, peer: &Identity| {
+        let peers = [(peer.name().to_owned(), peer.certificate().clone())];
+        Endpoint::bind(local, us, &peers, profile.clone())
+    };
+    let (server, client) = (bind(&server, &client)?, bind(&client, &server)?);
+    let mut emulator = Emulator::start(1)?;
+    let link = emulator.add(&LinkPlan {
+        listen: local,
+        target: server.local_addr(),
+        path: path.clone(),
+    })?;
+    if !json {
+        println!("{}", network.name);
+        println!("{:>9} {:>10} {:>10} {:>7}", "bytes", "ms", "limit ms", "ratio");
+    }
+    let limit = |d: &Direction, bytes: usize| d.delay + bytes as f64 / d.rate;
+    let together = Arc::new(Barrier::new(2));
+    let theirs = Arc::clone(&together);
+    let there = thread::spawn(move || -> Result<(), sotto_net::Error> {
+        let mut link = server.accept(DEADLINE)?;
+        link.set_deadline(DEADLINE);
+        bulk_in(&mut link)?;
         for size in SIZES {
-            let seconds = flights(&mut own, size, &together)?;
-            show(&size.to_string(), seconds, limit(&path.up, size).max(limit(&path.down, size)));
+            flights(&mut link, size, &theirs)?;
         }
-        show("bulk", bulk_out(&mut own)?, bulk_limit);
-        own.finish()?;
-        there.join().map_err(|_| "the other side failed")??;
-        if !json {
-            let s = link.statistics();
-            println!("up {:?}\ndown {:?}\n", s.up, s.down);
+        bulk_in(&mut link)?;
+        link.finish()
+    });
+    let mut own = client.connect(link.address(), "server", DEADLINE)?;
+    own.set_deadline(DEADLINE);
+    let show = |what: &str, seconds: f64, limit: f64| {
+        let ratio = seconds / limit;
+        let (ms, limit) = (seconds * 1e3, limit * 1e3);
+        if json {
+            println!(
+                "{{\"network\":\"{}\",\"what\":\"{what}\",\"ms\":{ms:.3},\"limit_ms\":{limit:.3},\"ratio\":{ratio:.3}}}",
+                network.name
+            );
+        } else {
+            println!("{what:>9} {ms:>10.3} {limit:>10.3} {ratio:>7.3}");
         }
-        Ok(())
+    };
+    let all = BULK.0 as usize * BULK.1;
+    // The last message is answered: one delay more.
+    let bulk_limit = limit(&path.up, all) + path.down.delay;
+    show("bulk 1st", bulk_out(&mut own)?, bulk_limit);
+    for size in SIZES {
+        let seconds = flights(&mut own, size, &together)?;
+        show(&size.to_string(), seconds, limit(&path.up, size).max(limit(&path.down, size)));
     }
+    show("bulk", bulk_out(&mut own)?, bulk_limit);
+    own.finish()?;
+    there.join().map_err(|_| "the other side failed")??;
+    if !json {
+        let s = link.statistics();
+        println!("up {:?}\ndown {:?}\n", s.up, s.down);
+    }
+    Ok(())
+}
 
-    /// Mean seconds of a flight; both sides begin together, and after that wait for each other
-    /// through their messages alone.
-    fn flights(
-        link: &mut QuicLink,
-        size: usize,
-        together: &Barrier,
-    ) -> Result<f64, sotto_net::Error> {
-        let mut payloads: Vec<_> = (0..EARLIER + FLIGHTS).map(|_| vec![7; size]).collect();
-        together.wait();
-        let mut start = Instant::now();
-        for step in 0..EARLIER + FLIGHTS {
-            if step == EARLIER {
-                start = Instant::now();
-            }
-            link.send(step, payloads.pop().unwrap_or_default())?;
-            link.recv(step, size)?;
+/// Mean seconds of a flight; both sides begin together, and after that wait for each other
+/// through their messages alone.
+fn flights(link: &mut QuicLink, size: usize, together: &Barrier) -> Result<f64, sotto_net::Error> {
+    let mut payloads: Vec<_> = (0..EARLIER + FLIGHTS).map(|_| vec![7; size]).collect();
+    together.wait();
+    let mut start = Instant::now();
+    for step in 0..EARLIER + FLIGHTS {
+        if step == EARLIER {
+            start = Instant::now();
         }
-        Ok(start.elapsed().as_secs_f64() / f64::from(FLIGHTS))
+        link.send(step, payloads.pop().unwrap_or_default())?;
+        link.recv(step, size)?;
     }
+    Ok(start.elapsed().as_secs_f64() / f64::from(FLIGHTS))
+}
 
-    fn bulk_out(link: &mut QuicLink) -> Result<f64, sotto_net::Error> {
-        let payloads: Vec<_> = (0..BULK.0).map(|_| vec![7; BULK.1]).collect();
-        let start = Instant::now();
-        for (step, payload) in (0..).zip(payloads) {
-            link.send(step, payload)?;
-        }
-        link.recv(BULK.0, 0)?;
-        Ok(start.elapsed().as_secs_f64())
+fn bulk_out(link: &mut QuicLink) -> Result<f64, sotto_net::Error> {
+    let payloads: Vec<_> = (0..BULK.0).map(|_| vec![7; BULK.1]).collect();
+    let start = Instant::now();
+    for (step, payload) in (0..).zip(payloads) {
+        link.send(step, payload)?;
     }
+    link.recv(BULK.0, 0)?;
+    Ok(start.elapsed().as_secs_f64())
+}
 
-    fn bulk_in(link: &mut QuicLink) -> Result<(), sotto_net::Error> {
-        for step in 0..BULK.0 {
-            link.recv(step, BULK.1)?;
-        }
-        link.send(BULK.0, Vec::new())
+fn bulk_in(link: &mut QuicLink) -> Result<(), sotto_net::Error> {
+    for step in 0..BULK.0 {
+        link.recv(step, BULK.1)?;
     }
+    link.send(BULK.0, Vec::new())
 }

@@ -52,11 +52,11 @@ fn solve(samples: &[Sample], used: &[usize]) -> Option<[f64; FEATURES]> {
             }
         }
     }
+    let whole: f64 = samples.iter().map(|(_, t)| 1.0 / (t + FLOOR)).sum();
     for i in 0..n {
         let pivot = (i..n).max_by(|&a, &b| m[a][i].abs().total_cmp(&m[b][i].abs()))?;
-        let before: f64 = samples.iter().map(|(_, t)| 1.0 / (t + FLOOR)).sum();
         m.swap(i, pivot);
-        if m[i][i].abs() <= 1e-9 * before {
+        if m[i][i].abs() <= 1e-9 * whole {
             return None;
         }
         let row = m[i].clone();

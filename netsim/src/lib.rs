@@ -24,7 +24,7 @@ mod wire;
 pub use calibrate::{Check, Through, calibrate};
 pub use error::Error;
 pub use machine::{Machine, Messages, Phase, Rate, SetupRates};
-pub use network::{Direction, Host, Network, PRESETS, Path, PathFile};
+pub use network::{Direction, Host, LOCAL_ROUND_TRIP, Network, PRESETS, Path, PathFile};
 pub use offline::{Offline, offline, setup};
 pub use online::{LevelTimes, Spent, online};
 pub use oracle::{Objective, Oracle, calibration_of_all_kinds};

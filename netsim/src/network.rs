@@ -91,6 +91,9 @@ pub struct Network {
     pub server_dealer: Path,
 }
 
+/// Round trips up to so many seconds are a local network's: the parties' transport settings differ beyond.
+pub const LOCAL_ROUND_TRIP: f64 = 2e-3;
+
 /// Names that [`Network::preset`] knows, each with what it stands for.
 pub const PRESETS: [(&str, &str); 7] = [
     ("loopback", "three processes on one machine, nothing added"),

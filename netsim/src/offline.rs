@@ -8,6 +8,7 @@
 use sotto_protocols::Role;
 
 use crate::{
+    machine::Messages,
     network::{Host, Network},
     price::{Machines, Prepared, Priced},
     wire::Wire,
@@ -55,11 +56,7 @@ pub(crate) fn walk<'a>(
     corrected: Role,
 ) -> Offline {
     use Host::{Client, Dealer, Server};
-    let note = |from: Host, to: Host| {
-        let messages = &machines.dealer.messages;
-        let (there, back) = (network.direction(from, to), network.direction(to, from));
-        Wire::new(there, back, messages).carry(0.0, NOTE).0
-    };
+    let note = |from: Host, to: Host| note(network, &machines.dealer.messages, from, to);
     let mut o = Offline::default();
     let client_asks = note(Client, Dealer);
     let seed = client_asks + note(Dealer, Client);
@@ -115,6 +112,12 @@ pub(crate) fn walk<'a>(
     o
 }
 
+/// Seconds of a request or an answer on an idle wire.
+fn note(network: &Network, messages: &Messages, from: Host, to: Host) -> f64 {
+    let (there, back) = (network.direction(from, to), network.direction(to, from));
+    Wire::new(there, back, messages).carry(0.0, NOTE).0
+}
+
 /// Seconds of `work` on so many cores, of which `chain` is one after the other (Graham's bound for any schedule
 /// that leaves no core idle while there is work).
 fn scheduled(work: f64, chain: f64, cores: usize) -> f64 {
@@ -124,26 +127,21 @@ fn scheduled(work: f64, chain: f64, cores: usize) -> f64 {
 
 /// Seconds of the setup, once for each client: the connection, the model's card, the masked weights.
 pub fn setup(priced: &Priced, machines: &Machines, network: &Network) -> f64 {
-    let (there, back) = (
-        network.direction(Host::Client, Host::Server),
-        network.direction(Host::Server, Host::Client),
-    );
+    use Host::{Client, Server};
     let messages = &machines.server.messages;
-    let note = |to_server: bool| {
-        let (a, b) = if to_server { (there, back) } else { (back, there) };
-        Wire::new(a, b, messages).carry(0.0, NOTE).0
-    };
+    let note = |from: Host, to: Host| note(network, messages, from, to);
     // The handshake's round trip, then greeting and answer.
-    let greeting = 2.0 * note(true) + note(false);
+    let greeting = 2.0 * note(Client, Server) + note(Server, Client);
     // The server announces the model to the dealer meanwhile: a handshake and a question.
-    let dealer: f64 = [(Host::Server, Host::Dealer), (Host::Dealer, Host::Server)]
+    let dealer: f64 = [(Server, Host::Dealer), (Host::Dealer, Server)]
         .map(|(from, to)| network.direction(from, to).delay + messages.fixed)
         .iter()
         .sum();
     let bytes = priced.setup_bytes as f64;
     let masks =
         machines.dealer.setup.expand + machines.server.setup.expand + machines.server.setup.mask;
-    let mut wire = Wire::stream(back, there, messages);
+    let (there, back) = (network.direction(Server, Client), network.direction(Client, Server));
+    let mut wire = Wire::stream(there, back, messages);
     let arrived = wire.carry(greeting + 2.0 * dealer + masks * bytes, priced.setup_bytes).0;
     arrived + machines.client.setup.read * bytes
 }
@@ -151,7 +149,7 @@ pub fn setup(priced: &Priced, machines: &Machines, network: &Network) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Direction, Machine, Messages, Path};
+    use crate::{Direction, Machine, Path};
 
     fn machines() -> Machines {
         let mut machine = Machine::reference();

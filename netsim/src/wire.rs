@@ -1,15 +1,15 @@
 //! One direction of a QUIC connection as a formula.
 
-use crate::{machine::Messages, network::Direction};
+use sotto_net::Profile;
+
+use crate::{
+    machine::Messages,
+    network::{Direction, LOCAL_ROUND_TRIP},
+};
 
 /// Bytes of a packet that are not the message's: IP and UDP 28, QUIC header and tag about 30, stream
 /// frame about 6.
 const HEADERS: f64 = 64.0;
-
-/// The first congestion window of our transport settings, bytes: of the profiles for near and, at round
-/// trips beyond 2 ms, for far hosts.
-const WINDOWS: [f64; 2] = [4.0 * 1024.0 * 1024.0, 2.0 * 1024.0 * 1024.0];
-const FAR: f64 = 2e-3;
 
 /// How long QUIC waits at least for an acknowledgement beyond the round trip before it sends the end
 /// of a message again (RFC 9002: four deviations, and the peer's 25 ms).
@@ -26,6 +26,8 @@ pub(crate) struct Wire {
     jitter: f64,
     loss: f64,
     round_trip: f64,
+    /// The first congestion window, bytes.
+    window: f64,
     /// What the two systems add to each message.
     fixed: f64,
     free: f64,
@@ -52,6 +54,9 @@ impl Wire {
         // Our settings start at 1452 bytes of UDP payload, within any Ethernet.
         let packet = (there.mtu as f64).min(1480.0) - HEADERS;
         let overhead = (packet + HEADERS) / packet;
+        let jitter = (there.jitter + back.jitter) / 2.0;
+        let round_trip = there.delay + back.delay + jitter + fixed;
+        let profile = if round_trip > LOCAL_ROUND_TRIP { Profile::wan() } else { Profile::lan() };
         Self {
             // The systems' own work overlaps with the transmission of what is already sent.
             byte: f64::max(overhead / there.rate, byte),
@@ -59,7 +64,8 @@ impl Wire {
             delay: there.delay,
             jitter: there.jitter,
             loss: there.loss,
-            round_trip: there.delay + back.delay + (there.jitter + back.jitter) / 2.0 + fixed,
+            round_trip,
+            window: profile.initial_window as f64,
             fixed,
             free: 0.0,
         }
@@ -74,11 +80,10 @@ impl Wire {
         (self.free + extra, self.free - time)
     }
 
-    /// Seconds in which `bytes` leave: at the link's rate, unless the congestion window (2 or 4 MiB at
-    /// first, doubled in every round trip that fills it) is smaller than the path holds.
+    /// Seconds in which `bytes` leave: at the link's rate, unless the congestion window (the transport
+    /// profile's at first, doubled in every round trip that fills it) is smaller than the path holds.
     fn transmission(&self, bytes: f64) -> f64 {
-        let window = WINDOWS[usize::from(self.round_trip > FAR)];
-        let (mut left, mut window, mut seconds) = (bytes, window, 0.0);
+        let (mut left, mut window, mut seconds) = (bytes, self.window, 0.0);
         while left > window && window * self.byte < self.round_trip {
             seconds += self.round_trip;
             left -= window;

@@ -22,8 +22,6 @@ pub use run::{Factor, Prepare, Run, Value};
 pub enum Event {
     /// A call of a gate has ended.
     Ran(Step),
-    /// This party's message of the level, if it has one, is queued.
-    Sent(usize),
     /// The peer's message of the level, if it has one, is here.
     Received(usize),
     /// What the level opened is unpacked.
@@ -66,11 +64,11 @@ impl Party<'_> {
         inputs: &[Vec<i64>],
     ) -> Result<Evaluation, Error> {
         match self.role {
-            Role::Client => self.evaluate_observed(link, staged, inputs, &mut |_| {}),
+            Role::Client => self.evaluate_shared(link, staged, inputs),
             Role::Server => {
                 let specs = self.plan.inputs.iter().map(|w| &self.plan.wires[w.index()]);
                 let zeros: Vec<Vec<i64>> = specs.map(|s| vec![0; s.count()]).collect();
-                self.evaluate_observed(link, staged, &zeros, &mut |_| {})
+                self.evaluate_shared(link, staged, &zeros)
             }
         }
     }
@@ -205,7 +203,6 @@ impl Party<'_> {
         if sent > 0 {
             link.send(level as u32, payload)?;
         }
-        observe(Event::Sent(level));
         let received = if expected > 0 { link.recv(level as u32, expected)? } else { Vec::new() };
         observe(Event::Received(level));
         let (server, client) = match self.role {

@@ -44,13 +44,7 @@ pub(super) fn receive_setup(
             link.peer()
         )));
     }
-    let mut message = Vec::with_capacity(expected as usize);
-    while message.len() < expected as usize {
-        let piece = (expected as usize - message.len()).min(messages::CHUNK);
-        message.extend(link.recv(step::SETUP, piece)?);
-        progress(message.len() as u64, expected);
-    }
-    Ok(message)
+    messages::recv_bytes(link, step::SETUP, expected as usize, progress)
 }
 
 /// Starts the client's supply.

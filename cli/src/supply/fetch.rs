@@ -106,7 +106,7 @@ fn fetch(
     }
     let corrections = match announced {
         0 => None,
-        n => Some(messages::recv_bytes(link, step::CORRECTIONS, n as usize)?),
+        n => Some(messages::recv_bytes(link, step::CORRECTIONS, n as usize, &|_, _| ())?),
     };
     let batch = Batch { id, seed: Seed::from_bytes(*seed), corrections };
     Ok(Fetched::New(match &shared.store {

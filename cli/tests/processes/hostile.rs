@@ -38,7 +38,7 @@ fn greet(link: &mut QuicLink) {
     let ServerWelcome::Card { setup, .. } = messages::recv(link, step::WELCOME).unwrap() else {
         panic!("the server must take an honest greeting")
     };
-    messages::recv_bytes(link, step::SETUP, setup as usize).unwrap();
+    messages::recv_bytes(link, step::SETUP, setup as usize, &|_, _| ()).unwrap();
 }
 
 /// The peer must break this link off.

@@ -15,6 +15,8 @@ fn a_client_outlives_a_crash_of_the_server() {
     for _ in 0..5 {
         client.line();
     }
+    // The client may have an image's result before the server has said so.
+    first.log.wait_for(" flights", 4);
     first.kill();
     let (second, _) = parties.server("", dealer, Some(server));
     let done = client.finish();

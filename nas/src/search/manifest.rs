@@ -116,7 +116,7 @@ impl Manifest {
         let text = std::fs::read_to_string(&path).map_err(|e| Error::file(&path, e))?;
         let mut found: Self = serde_json::from_str(&text).map_err(|e| broken(e.to_string()))?;
         let mut same = found.settings.clone();
-        // As in training: how a batch is cut orders additions alone.
+        // As in training, where how a batch is cut orders additions alone; drawn kinds also follow from it.
         same.recipe.micro = settings.recipe.micro;
         same.measure = settings.measure.clone();
         if same != *settings || found.base != *base {

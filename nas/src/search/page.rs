@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use self::grid::{grid, legend};
 use self::plot::plot;
+use crate::curve::escape;
 use crate::search::measure::Measured;
 use crate::search::summary::{Section, Summary};
 
@@ -166,10 +167,6 @@ fn network(out: &mut String, section: &Section) {
         );
     }
     put(out, "</table>".into());
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

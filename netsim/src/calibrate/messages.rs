@@ -9,7 +9,10 @@ use std::{
 use sotto_net::{Endpoint, Identity, Link, Profile, QuicLink};
 
 use super::Through;
-use crate::{Direction, Error, Network, Path};
+use crate::{
+    Direction, Error, Network, Path,
+    emulate::{Emulator, LinkPlan},
+};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -28,7 +31,7 @@ pub(super) struct Pair {
     pub(super) left: QuicLink,
     pub(super) right: QuicLink,
     _endpoints: [Endpoint; 2],
-    _between: Option<Box<dyn Send>>,
+    _between: Option<Emulator>,
 }
 
 fn failed(e: sotto_net::Error) -> Error {
@@ -122,12 +125,7 @@ fn busy() -> f64 {
 }
 
 /// The address to connect to, and a relay that adds nothing but its own work.
-#[cfg(target_os = "linux")]
-fn relay(
-    through: Through,
-    target: SocketAddr,
-) -> Result<(SocketAddr, Option<Box<dyn Send>>), Error> {
-    use crate::emulate::{Emulator, LinkPlan};
+fn relay(through: Through, target: SocketAddr) -> Result<(SocketAddr, Option<Emulator>), Error> {
     if through == Through::Loopback {
         return Ok((target, None));
     }
@@ -135,16 +133,5 @@ fn relay(
     let path = Pair::network(through).client_server;
     let listen = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
     let link = emulator.add(&LinkPlan { listen, target, path })?;
-    Ok((link.address(), Some(Box::new(emulator))))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn relay(
-    through: Through,
-    target: SocketAddr,
-) -> Result<(SocketAddr, Option<Box<dyn Send>>), Error> {
-    match through {
-        Through::Loopback => Ok((target, None)),
-        Through::Emulator => Err(Error::Input("the emulator needs Linux".into())),
-    }
+    Ok((link.address(), Some(emulator)))
 }

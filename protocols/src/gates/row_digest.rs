@@ -28,7 +28,7 @@ use crate::{
 
 use super::{
     bits::{bit_known, bit_spec, bit_value},
-    threshold::Above,
+    threshold::{Above, compared, simulated_tops},
 };
 
 /// Bits of a digest that one one-hot tests.
@@ -50,9 +50,7 @@ impl Trace {
     /// For each row of an opened value, for the top `k` bits `h` of its elements and each of the consecutive
     /// `thresholds` (ascending): digest parts of `[h >= t]` over the row.
     pub fn row_digest(&mut self, x: Wire, k: u32, thresholds: &[u32]) -> Wire {
-        let input = self.spec(x).clone();
-        assert!((3..=10).contains(&k) && input.opened().0 >= k, "thresholds on {k} bits");
-        assert!(thresholds.iter().all(|t| (1..1 << k).contains(t)), "{thresholds:?}");
+        let input = compared(self.spec(x), k, thresholds);
         assert!(thresholds.windows(2).all(|t| t[0] + 1 == t[1]), "consecutive, not {thresholds:?}");
         let highest = *thresholds.last().expect("at least one threshold");
         let thresholds = thresholds.len() as u32;
@@ -166,13 +164,8 @@ impl Gate for RowDigest {
     }
 
     fn simulate(&self, sim: &mut Simulation<'_>) {
-        let (width, offset) = self.input.opened();
-        let lo = self.lo();
-        let r = sim.input_mask(0, width);
-        let words: Vec<u64> = (sim.inputs[0].iter().zip(r))
-            .map(|(&x, r)| {
-                let c = (x as u64).wrapping_add(offset).wrapping_add(r) & mask(width);
-                let h = (c >> lo).wrapping_sub(r >> lo) & mask(self.k);
+        let words: Vec<u64> = (simulated_tops(&self.input, self.k, sim).into_iter())
+            .map(|h| {
                 let reached = |i: &u32| h >= u64::from(self.highest - i);
                 (0..self.thresholds).filter(reached).map(|i| 1 << i).sum()
             })

@@ -34,12 +34,29 @@ struct Thresholds {
 impl Trace {
     /// `[h >= t]` for each threshold `t` in `1..2^k`, `h` the top `k` bits (3 to 10) of the window's index.
     pub fn thresholds(&mut self, x: Wire, k: u32, thresholds: &[u32]) -> Wire {
-        let input = self.spec(x).clone();
-        assert!((3..=10).contains(&k) && input.opened().0 >= k, "thresholds on {k} bits");
-        assert!(thresholds.iter().all(|t| (1..1 << k).contains(t)), "{thresholds:?}");
+        let input = compared(self.spec(x), k, thresholds);
         let thresholds = thresholds.to_vec();
         self.add(Thresholds { k, thresholds, input }, &[x])
     }
+}
+
+/// The spec of an opened value whose top `k` bits are compared with `thresholds`.
+pub(super) fn compared(input: &Spec, k: u32, thresholds: &[u32]) -> Spec {
+    assert!((3..=10).contains(&k) && input.opened().0 >= k, "thresholds on {k} bits");
+    assert!(thresholds.iter().all(|t| (1..1 << k).contains(t)), "{thresholds:?}");
+    input.clone()
+}
+
+/// The top `k` bits of the simulated input, as the parties' one-hots have them.
+pub(super) fn simulated_tops(input: &Spec, k: u32, sim: &mut Simulation<'_>) -> Vec<u64> {
+    let (width, offset) = input.opened();
+    let lo = width - k;
+    let r = sim.input_mask(0, width);
+    let top = |(&x, r): (&i64, u64)| {
+        let c = (x as u64).wrapping_add(offset).wrapping_add(r) & mask(width);
+        (c >> lo).wrapping_sub(r >> lo) & mask(k)
+    };
+    sim.inputs[0].iter().zip(r).map(top).collect()
 }
 
 impl Thresholds {
@@ -158,13 +175,8 @@ impl Gate for Thresholds {
     }
 
     fn simulate(&self, sim: &mut Simulation<'_>) {
-        let (width, offset) = self.input.opened();
-        let lo = self.lo();
-        let r = sim.input_mask(0, width);
         let mut out = Vec::with_capacity(self.bits());
-        for (&x, r) in sim.inputs[0].iter().zip(r) {
-            let c = (x as u64).wrapping_add(offset).wrapping_add(r) & mask(width);
-            let h = (c >> lo).wrapping_sub(r >> lo) & mask(self.k);
+        for h in simulated_tops(&self.input, self.k, sim) {
             out.extend(self.thresholds.iter().map(|&t| i64::from(h >= u64::from(t))));
         }
         sim.output(out);
