@@ -23,7 +23,7 @@ const MAX_LABEL: usize = 256;
 pub enum Attention {
     /// exp(S) V / sum exp(S).
     Softmax,
-    /// relu(S) V / (sum relu(S) + 1e-5).
+    /// relu(S) V / (sum relu(S) + 1).
     Relu,
     /// S V / N = Q (K^T V) / N, over N tokens: no nonlinear function at all.
     Linear,

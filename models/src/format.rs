@@ -19,6 +19,7 @@ use crate::{
     Arch, Calibration, Error,
     arch::{Activation, Attention},
     calibration::Range,
+    float::RELU_EPS,
 };
 
 /// Fractional bits of activations.
@@ -304,6 +305,7 @@ fn divide_format(
         weight_scale,
         product_width: (output + weight_scale).max(window.bits + weight_scale - scale),
         sum: window,
+        added: 0,
         k,
         slope_scale,
         floor: (smallest_sum / 2.0).max(2.0 * piece),
@@ -394,9 +396,11 @@ fn relu(
     // The comparison's opening must also be liftable: one bit more.
     format.score.0 += 1;
     format.product_width += 1;
-    let sums = (f64::from(sums.min), f64::from(sums.max) * 4.0);
+    let epsilon = f64::from(RELU_EPS);
+    let sums = (epsilon, f64::from(sums.max) * 4.0 + epsilon);
     let divide = divide_format(unnormalised, sums, ACTIVATION, result_width);
-    Ok(Some((format, divide)))
+    let added = (epsilon * f64::from(divide.sum.scale).exp2()) as i64;
+    Ok(Some((format, DivideFormat { added, ..divide })))
 }
 
 /// The power of two, and the remaining factor in `[1, 2)` for the query, of `1 / (N sqrt(d))`.

@@ -51,6 +51,18 @@ fn every_kind_of_attention() {
 }
 
 #[test]
+fn rows_without_a_positive_score_stay_as_exact_as_others() {
+    let arch = Arch::vit(7, 4, 32, 48, 16, 4, 5).with_attention(Attention::Relu);
+    let weights = Weights::random(&arch, 5);
+    let calibration =
+        Calibration::record(&arch, &weights, &images(&arch, 1, &mut Bench::new(5)), |_| ());
+    let smallest = |l| calibration.range(l, "relu.row_sum").unwrap().min;
+    let smallest = (0..arch.layers).map(smallest).fold(f32::MAX, f32::min);
+    assert!(smallest < 0.01, "no row is nearly empty: {smallest}");
+    check(&arch, 1, Options::default(), 1e-2);
+}
+
+#[test]
 fn the_papers_models_have_a_format_in_every_kind() {
     for (arch, layers) in [(Arch::vit_cifar(), 2), (Arch::vit_tiny(), 1)] {
         for kind in Attention::ALL {

@@ -3,7 +3,7 @@
 //! A new kind is a variant of [`Attention`], an arm of `one_kind` and its gate in `protocols`.
 
 use burn::tensor::{DType, Tensor, activation};
-use sotto_models::arch::Attention;
+use sotto_models::{arch::Attention, float::RELU_EPS};
 
 use crate::fused;
 
@@ -74,7 +74,7 @@ impl Operands {
             Attention::Softmax => fused::softmax(self.scores()).matmul(v),
             Attention::Relu => {
                 let scores = activation::relu(self.scores());
-                let sums = scores.clone().sum_dim(3).add_scalar(1e-5);
+                let sums = scores.clone().sum_dim(3).add_scalar(RELU_EPS);
                 scores.matmul(v) / sums
             }
             Attention::Linear => {

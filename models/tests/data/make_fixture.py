@@ -1,6 +1,7 @@
 """Writes tiny.toml, tiny.safetensors and tiny_case.safetensors beside itself: a two-layer model with
 every kind of attention, and what numpy in float64 makes of one input.  Needs numpy; run without
-arguments.  Independent of the Rust code: the formulas are MPCViT's (ICCV 2023)."""
+arguments.  Independent of the Rust code: the formulas are MPCViT's (ICCV 2023), but for
+ReLU attention's epsilon of 1."""
 import json
 import math
 import pathlib
@@ -61,7 +62,7 @@ def attention(x, w, name, kinds):
         if kind == "softmax":
             a = np.exp(s) / np.exp(s).sum(-1, keepdims=True)
         elif kind == "relu":
-            a = np.maximum(s, 0) / (np.maximum(s, 0).sum(-1, keepdims=True) + 1e-5)
+            a = np.maximum(s, 0) / (np.maximum(s, 0).sum(-1, keepdims=True) + 1.0)
         else:
             a = s / TOKENS
         heads.append(a @ v[h])

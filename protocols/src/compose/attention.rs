@@ -42,6 +42,8 @@ pub struct DivideFormat {
     pub product_width: u32,
     /// Window of the row sum.
     pub sum: Window,
+    /// What every row sum grows by, in units of its window.
+    pub added: i64,
     /// Logarithm of the number of pieces of `1 / x`.
     pub k: u32,
     /// Fractional bits of its slopes.
@@ -113,7 +115,7 @@ impl Trace {
         let lifted = divide.product_width + self.spec(e).scale - divide.weight_scale;
         let e = self.lift(e, lifted);
         let e = self.truncate_to(e, divide.weight_scale);
-        self.weighted_mean(e, v, 0, divide, (width, scale))
+        self.weighted_mean(e, v, divide, (width, scale))
     }
 
     /// ReLU-softmax attention.
@@ -129,22 +131,20 @@ impl Trace {
         let lifted = divide.product_width + scores.score.1 - divide.weight_scale;
         let e = self.relu(s, lifted);
         let e = self.truncate_to(e, divide.weight_scale);
-        // The formula's 1e-5 is below a unit of the scale; one unit keeps empty rows finite.
-        self.weighted_mean(e, v, 1, divide, (width, scale))
+        self.weighted_mean(e, v, divide, (width, scale))
     }
 
-    /// `E V / (row sums of E + extra)`.
+    /// `E V / (row sums of E + added)`.
     fn weighted_mean(
         &mut self,
         e: Wire,
         v: Wire,
-        extra: i64,
         format: &DivideFormat,
         (width, scale): (u32, u32),
     ) -> Wire {
         let sum = self.sum_last(e);
         let sum = self.truncate_to(sum, format.sum.scale);
-        let sum = self.add_constant(sum, extra);
+        let sum = self.add_constant(sum, format.added);
         let sum = self.open_window(sum, format.sum);
         let factor_scale = format.slope_scale + format.sum.bits - format.k;
         let wide = width + format.output.1 + factor_scale - scale;
