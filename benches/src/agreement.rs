@@ -129,6 +129,7 @@ mod tests {
             private,
             plaintext,
             simulator: private,
+            simulator_gap: 0.0,
             max_logit_error: 1e-3,
             mean_logit_error: 1e-4,
         }

@@ -2,7 +2,11 @@
 
 use std::{fs, path::Path};
 
-use sotto_models::{Arch, Calibration, Weights, arch::Attention};
+use sotto_models::{
+    Arch, Calibration, Weights,
+    arch::Attention,
+    images::{Fit, normalise, read_cifar},
+};
 
 use crate::error::Error;
 
@@ -94,10 +98,14 @@ impl Model {
         Self { arch, weights, calibration }.checked()
     }
 
-    /// Random weights of the peers' benchmark scale, calibrated on random images.
+    /// Random weights of the peers' benchmark scale, calibrated on random images and on the embedded ones: each goes
+    /// where the others do not.
     pub fn random(arch: Arch) -> Self {
         let weights = Weights::random(&arch, 7);
-        let images = random_images(&arch, 8, 1);
+        let embedded = read_cifar(DEMO_IMAGES, "images.bin", &arch, Fit::Resize, usize::MAX);
+        let embedded = embedded.expect("the embedded images are CIFAR-10 records");
+        let mut images = random_images(&arch, 8, 1);
+        images.extend(embedded.iter().map(|picture| normalise(&arch, picture)));
         let calibration = Calibration::record(&arch, &weights, &images, |_| ());
         Self { arch, weights, calibration }
     }

@@ -8,6 +8,7 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
+use sotto_models::images::Fit;
 use sotto_net::Identity;
 
 use crate::error::Error;
@@ -216,10 +217,10 @@ impl Deployment {
         dealer: SocketAddr,
         images: &Path,
     ) -> Result<Running, Error> {
-        self.client_limited(settings, server, dealer, images, usize::MAX)
+        self.client_limited(settings, server, dealer, images, (usize::MAX, Fit::Exact))
     }
 
-    /// Like [`Deployment::client`], on the first `limit` pictures.
+    /// Like [`Deployment::client`], on the first `limit` pictures, brought to the model's size as `fit` says.
     ///
     /// # Errors
     /// [`Error::Config`] when it does not start.
@@ -229,7 +230,7 @@ impl Deployment {
         server: SocketAddr,
         dealer: SocketAddr,
         images: &Path,
-        limit: usize,
+        (limit, fit): (usize, Fit),
     ) -> Result<Running, Error> {
         let text = format!(
             "pool = {}\n{}\
@@ -240,7 +241,11 @@ impl Deployment {
         );
         let config = self.write("client.toml", &text)?;
         let (images, limit) = (images.display().to_string(), limit.to_string());
-        let args = ["infer", "--config", &config, "--json-lines", "--limit", &limit, &images];
+        let mut args =
+            vec!["infer", "--config", &config, "--json-lines", "--limit", &limit, &images];
+        if fit == Fit::Resize {
+            args.push("--resize");
+        }
         Running::start(&self.program, "client", &args)
     }
 }

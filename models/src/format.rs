@@ -262,21 +262,29 @@ fn norm(
     let d = arch.dim as f64;
     let top = bits(d * f64::from(var.max)) + MARGIN;
     at_most(&format!("layer {layer}: {name}'s sum of squares"), top, 24)?;
-    // The sum is read to 2^-11 of its smallest value.
+    // The sum is read to 2^-11 of its smallest value where a window of 24 bits reaches so far and the ring has room for
+    // the factor; to 2^-7 otherwise.
     let least = (d * f64::from(var.min.max(1e-6))).log2().floor() as i32;
-    let scale = (11 - least).clamp(0, 2 * ACTIVATION as i32) as u32;
-    let window = Window::positive((top + scale).clamp(14, 24), scale);
-    // Elements are few, so pieces are cheap; few low bits leave the slope its precision.
-    let k = 14.min(window.bits - 2);
-    let lo = window.bits - k;
-    let room = 64u32.checked_sub(result_width).filter(|&room| room >= lo + 8);
-    let Some(room) = room else {
-        return Err(Error::Calibration(format!(
+    let room = 64u32.saturating_sub(result_width);
+    let format = |precision: i32| {
+        let scale = ((precision - least).clamp(0, 2 * ACTIVATION as i32) as u32).min(24 - top);
+        let window = Window::positive((top + scale).max(14), scale);
+        // Elements are few, so pieces are cheap; few low bits leave the slope its precision.
+        let k = 14.min(window.bits - 2);
+        let lo = window.bits - k;
+        (room >= lo + 8).then(|| NormFormat {
+            width,
+            squares: window,
+            k,
+            slope_scale: room.min(18) - lo,
+        })
+    };
+    (7..=11).rev().find_map(format).ok_or_else(|| {
+        Error::Calibration(format!(
             "layer {layer}: {name} feeds a ring of {result_width} bits, which leaves too few for \
              its factor; a smaller range of the attention's values is needed"
-        )));
-    };
-    Ok(NormFormat { width, squares: window, k, slope_scale: room.min(18) - lo })
+        ))
+    })
 }
 
 /// Scores of `score_bits` integer bits at `scale`.
@@ -310,6 +318,21 @@ fn divide_format(
         slope_scale,
         floor: (smallest_sum / 2.0).max(2.0 * piece),
         output: (output, ACTIVATION),
+    }
+}
+
+/// [`divide_format`] with as many fractional bits of the weights as `room` for the product's ring allows, but for four.
+fn fitted(
+    unnormalised: f64,
+    sums: (f64, f64),
+    (weight_scale, room): (u32, u32),
+    result_width: u32,
+) -> DivideFormat {
+    let format = |scale| divide_format(unnormalised, sums, scale, result_width);
+    let whole = format(weight_scale);
+    match whole.product_width.saturating_sub(room).min(4) {
+        0 => whole,
+        less => format(weight_scale - less),
     }
 }
 
@@ -369,13 +392,8 @@ fn softmax(
     let largest = (scale_up * f64::from(sums.max) * 4.0).min(largest_sum(arch, scale_up.log2()));
     let sums = (smallest, largest);
     let unnormalised = cal.range(layer, "softmax.unnormalised")?.size() * scale_up;
-    // As many fractional bits of the powers as the norm before the projection leaves room for.
-    let mut divide = divide_format(unnormalised, sums, 14, result_width);
-    let limit = 64 - WEIGHT - 14;
-    if divide.product_width > limit {
-        let less = (divide.product_width - limit).min(4);
-        divide = divide_format(unnormalised, sums, 14 - less, result_width);
-    }
+    // The norm before the projection needs the rest.
+    let divide = fitted(unnormalised, sums, (14, 64 - WEIGHT - 14), result_width);
     Ok(Some((format, shift, divide)))
 }
 
@@ -398,7 +416,8 @@ fn relu(
     format.product_width += 1;
     let epsilon = f64::from(RELU_EPS);
     let sums = (epsilon, f64::from(sums.max) * 4.0 + epsilon);
-    let divide = divide_format(unnormalised, sums, ACTIVATION, result_width);
+    // Weights are scores here, not powers: theirs are the last bits to go.
+    let divide = fitted(unnormalised, sums, (ACTIVATION, 64 - WEIGHT - 10), result_width);
     let added = (epsilon * f64::from(divide.sum.scale).exp2()) as i64;
     Ok(Some((format, DivideFormat { added, ..divide })))
 }
