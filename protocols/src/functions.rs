@@ -88,11 +88,7 @@ pub struct Pieces {
 }
 
 impl Pieces {
-    /// Fits `function` on `window` with `2^k` pieces.
-    ///
-    /// Each piece has the chord's slope over its two-piece window and the intercept that
-    /// balances the error: `f'' h^2 / 4` at most for a piece of length `h`, plus half a unit of
-    /// each scale.
+    /// Fits `function` on `window` with `2^k` pieces: all of [`Pieces::each`].
     pub fn fit(
         function: Function,
         window: Window,
@@ -100,24 +96,39 @@ impl Pieces {
         value_scale: u32,
         slope_scale: u32,
     ) -> Self {
-        let lo = window.bits - k;
-        let unit = (-f64::from(window.scale)).exp2();
-        let length = (1u64 << lo) as f64 * unit;
-        let (mut value, mut slope) = (Vec::new(), Vec::new());
-        for h in 0..1u64 << k {
-            let start = ((h << lo) as i64).wrapping_sub(window.offset as i64) as f64 * unit;
-            let rise = (function.at(start + length) - function.at(start - length)) / 2.0;
-            let error = |t: i32| {
-                let t = f64::from(t) / 16.0;
-                function.at(start + t * length) - rise * t
-            };
-            let (low, high) =
-                (-16..=16).map(error).fold((f64::MAX, f64::MIN), |(l, h), e| (l.min(e), h.max(e)));
-            let fixed = |x: f64, scale: u32| (x * f64::from(scale).exp2()).round() as i64;
-            value.push(fixed((low + high) / 2.0, value_scale));
-            slope.push(fixed(rise, slope_scale));
-        }
+        let (value, slope) = Self::each(function, window, k, value_scale, slope_scale).unzip();
         Self { value, slope }
+    }
+
+    /// Value and slope of one piece after the other, none of them kept.
+    ///
+    /// Each piece has the chord's slope over its two-piece window and the intercept that
+    /// balances the error: `f'' h^2 / 4` at most for a piece of length `h`, plus half a unit of
+    /// each scale.
+    pub fn each(
+        function: Function,
+        window: Window,
+        k: u32,
+        value_scale: u32,
+        slope_scale: u32,
+    ) -> impl Iterator<Item = (i64, i64)> {
+        let unit = (-f64::from(window.scale)).exp2();
+        let step = f64::from(window.bits - k).exp2() / 16.0;
+        let sample = move |i: i64| function.at((i as f64 * step - window.offset as f64) * unit);
+        // A piece's two-piece window in steps of a 16th; its second half is the first of the next one's.
+        let mut samples: [f64; 33] = std::array::from_fn(|i| sample(i as i64 - 32));
+        (0..1i64 << k).map(move |h| {
+            samples.copy_within(16.., 0);
+            for (t, s) in (1..).zip(&mut samples[17..]) {
+                *s = sample(16 * h + t);
+            }
+            let rise = (samples[32] - samples[0]) / 2.0;
+            let errors = (-16..).zip(&samples).map(|(t, s)| s - rise * (f64::from(t) / 16.0));
+            let (low, high) =
+                errors.fold((f64::MAX, f64::MIN), |(l, h), e: f64| (l.min(e), h.max(e)));
+            let fixed = |x: f64, scale: u32| (x * f64::from(scale).exp2()).round() as i64;
+            (fixed((low + high) / 2.0, value_scale), fixed(rise, slope_scale))
+        })
     }
 }
 
