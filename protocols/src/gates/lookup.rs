@@ -1,7 +1,7 @@
 //! LutLin: any smooth function of an opened value, one flight after the opening.
 //!
 //! Shapes: the input's. Scale of the result: `slope_scale + lo` bits. Error: that of
-//! [`Pieces::fit`] plus one unit of `value_scale`. Outside of the window the index wraps and the
+//! [`pieces`] plus one unit of `value_scale`. Outside of the window the index wraps and the
 //! result is garbage; the last of the `2^k` pieces must not be reached either (a borrow would
 //! wrap).
 //!
@@ -27,7 +27,7 @@ use sotto_ring::select::{Table, masked_sums2};
 use crate::{
     deal::{Dealing, Known},
     drawn::Map,
-    functions::{Function, Pieces, Window, signed_width},
+    functions::{Function, Window, pieces, signed_width},
     gate::{Draw, Exchange, Gate, To, Work},
     party::{Factor, Prepare, Run, Value},
     plan::Trace,
@@ -84,7 +84,7 @@ impl Trace {
         let Precision { k, value_scale, slope_scale } = precision;
         let lo = bits - k;
         assert!(TABLE.contains(&k), "a table of 2^3 to 2^20 pieces, not 2^{k}");
-        let pieces = Pieces::each(function, window, k, value_scale, slope_scale);
+        let pieces = pieces(function, window, k, value_scale, slope_scale);
         let (value, slope) = pieces.fold((0, 0), |(value, slope), piece| {
             (piece.0.unsigned_abs().max(value), piece.1.unsigned_abs().max(slope))
         });
@@ -122,7 +122,7 @@ impl Lookup {
     fn tables(&self) -> &[Table; 2] {
         self.tables.get(|| {
             let Precision { k, value_scale, slope_scale } = self.precision;
-            let pieces = Pieces::each(self.function, self.window, k, value_scale, slope_scale);
+            let pieces = pieces(self.function, self.window, k, value_scale, slope_scale);
             let (value, slope): (Vec<i32>, Vec<i32>) =
                 pieces.map(|(value, slope)| (value as i32, slope as i32)).unzip();
             [value, slope].map(|v| Table::new(k, &v))

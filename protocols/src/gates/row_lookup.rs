@@ -5,7 +5,7 @@
 //! of `width` bits: then no wrap terms remain, the form has three terms instead of five, and no
 //! truncation is needed, which keeps the result exact.
 //!
-//! Scale of the result: `slope_scale + lo`. Error: [`Pieces::fit`]'s, and half a unit of
+//! Scale of the result: `slope_scale + lo`. Error: [`pieces`]'s, and half a unit of
 //! `slope_scale` over one piece. Cost: one flight, `2 width` bits each way; `2^k` bits of correction an
 //! element. Security: as [`super::lookup`]; the masks are uniform over `width` bits.
 
@@ -16,7 +16,7 @@ use sotto_ring::select::{WideTable, wide_masked_sums2};
 use crate::{
     deal::{Dealing, Known},
     drawn::Map,
-    functions::{Function, Pieces, Window},
+    functions::{Function, Window, pieces},
     gate::{Draw, Exchange, Gate, To, Work},
     party::{Factor, Prepare, Run, Value},
     plan::Trace,
@@ -84,7 +84,7 @@ impl RowLookup {
     fn tables(&self) -> &[WideTable; 2] {
         self.tables.get(|| {
             let (k, scale) = (self.k, self.output.scale);
-            let pieces = Pieces::each(self.function, self.window, k, scale, self.slope_scale);
+            let pieces = pieces(self.function, self.window, k, scale, self.slope_scale);
             let (value, slope): (Vec<u64>, Vec<u64>) =
                 pieces.map(|(value, slope)| (value as u64, slope as u64)).unzip();
             [value, slope].map(|v| WideTable::new(k, &v))
