@@ -1,22 +1,38 @@
-//! Seconds for the latency of a thousand random architectures of the paper's CIFAR model:
+//! Seconds for a trace, and for the latency of a thousand random architectures of the paper's CIFAR model:
 //! `cargo run --release -p sotto-netsim --example oracle`.
 
 use std::time::Instant;
 
 use sotto_models::{
-    Arch, Weights,
+    Arch, Calibration, Private, Weights,
     arch::{Activation, Attention},
+    private::Options,
 };
 use sotto_netsim::{
     Error, Machine, Machines, Network, Objective, Oracle, calibration_of_all_kinds,
 };
 
-fn main() -> Result<(), Error> {
-    let base = Arch::vit_cifar();
+/// Ranges of a model with random weights.
+fn calibrated(base: &Arch) -> Calibration {
     let pixels = base.channels * base.image * base.image;
     // A pattern without a direction of its own: products of small primes.
     let image = (0..pixels).map(|i| ((i * i * 31 + i * 7) % 257) as f32 / 75.0 - 1.7).collect();
-    let calibration = calibration_of_all_kinds(&base, &Weights::random(&base, 7), &[image]);
+    calibration_of_all_kinds(base, &Weights::random(base, 7), &[image])
+}
+
+fn main() -> Result<(), Error> {
+    let base = Arch::vit_cifar();
+    let calibration = calibrated(&base);
+    for (name, arch, calibration) in [
+        ("CIFAR", &base, &calibration),
+        ("Tiny-ImageNet", &Arch::vit_tiny(), &calibrated(&Arch::vit_tiny())),
+    ] {
+        let start = Instant::now();
+        let private = Private::new(arch, calibration, 1, Options::default())
+            .map_err(|e| Error::Input(e.to_string()))?;
+        let (took, gates) = (start.elapsed().as_secs_f64() * 1e3, private.plan.nodes.len());
+        println!("trace of the {name} model, {gates} gates: {took:.1} ms");
+    }
     let machines = Machines::alike(&Machine::reference());
     let network = Network::preset("wan")?;
     let oracle = Oracle::new(&base, &calibration, &network, &machines, Objective::Total);

@@ -157,7 +157,11 @@ impl Oracle {
         one.attention = vec![self.base.attention[layer].clone()];
         one.activation = vec![self.base.activation[layer]];
         match &key.1 {
-            Half::Attention(kinds) => one.attention[0].clone_from(kinds),
+            Half::Attention(kinds) => {
+                one.attention[0].clone_from(kinds);
+                // Cut off below: the one that is traced at once.
+                one.activation[0] = Activation::None;
+            }
             Half::Mlp(activation) => one.activation[0] = *activation,
         }
         let private = Private::new(&one, &self.calibration_of(layer), 1, self.options)

@@ -76,49 +76,38 @@ impl Window {
     }
 }
 
-/// A piecewise linear table: piece `h` of `2^k` is `value[h] + slope[h] d / 2^lo` for the distance `d` from
-/// its start, good for `d` in `(-2^lo, 2^lo)`, so that a borrow from the index's low bits
-/// needs no correction.
-#[derive(Clone, Debug)]
-pub struct Pieces {
-    /// Values at the starts, scale `value_scale`.
-    pub value: Vec<i64>,
-    /// Slopes over one piece, scale `slope_scale`.
-    pub slope: Vec<i64>,
-}
-
-impl Pieces {
-    /// Fits `function` on `window` with `2^k` pieces.
-    ///
-    /// Each piece has the chord's slope over its two-piece window and the intercept that
-    /// balances the error: `f'' h^2 / 4` at most for a piece of length `h`, plus half a unit of
-    /// each scale.
-    pub fn fit(
-        function: Function,
-        window: Window,
-        k: u32,
-        value_scale: u32,
-        slope_scale: u32,
-    ) -> Self {
-        let lo = window.bits - k;
-        let unit = (-f64::from(window.scale)).exp2();
-        let length = (1u64 << lo) as f64 * unit;
-        let (mut value, mut slope) = (Vec::new(), Vec::new());
-        for h in 0..1u64 << k {
-            let start = ((h << lo) as i64).wrapping_sub(window.offset as i64) as f64 * unit;
-            let rise = (function.at(start + length) - function.at(start - length)) / 2.0;
-            let error = |t: i32| {
-                let t = f64::from(t) / 16.0;
-                function.at(start + t * length) - rise * t
-            };
-            let (low, high) =
-                (-16..=16).map(error).fold((f64::MAX, f64::MIN), |(l, h), e| (l.min(e), h.max(e)));
-            let fixed = |x: f64, scale: u32| (x * f64::from(scale).exp2()).round() as i64;
-            value.push(fixed((low + high) / 2.0, value_scale));
-            slope.push(fixed(rise, slope_scale));
+/// Fits `function` on `window` with `2^k` lines and gives value and slope of one piece after the other.
+///
+/// Piece `h` is `value + slope d / 2^lo` for the distance `d` from its start, good for `d` in `(-2^lo, 2^lo)`, so
+/// that a borrow from the index's low bits needs no correction. Values have the scale `value_scale`, slopes
+/// (over one piece) `slope_scale`.
+///
+/// Each piece has the chord's slope over its two-piece window and the intercept that
+/// balances the error: `f'' h^2 / 4` at most for a piece of length `h`, plus half a unit of
+/// each scale.
+pub fn pieces(
+    function: Function,
+    window: Window,
+    k: u32,
+    value_scale: u32,
+    slope_scale: u32,
+) -> impl Iterator<Item = (i64, i64)> {
+    let unit = (-f64::from(window.scale)).exp2();
+    let step = f64::from(window.bits - k).exp2() / 16.0;
+    let sample = move |i: i64| function.at((i as f64 * step - window.offset as f64) * unit);
+    // A piece's two-piece window in steps of a 16th; its second half is the first of the next one's.
+    let mut samples: [f64; 33] = std::array::from_fn(|i| sample(i as i64 - 32));
+    (0..1i64 << k).map(move |h| {
+        samples.copy_within(16.., 0);
+        for (t, s) in (1..).zip(&mut samples[17..]) {
+            *s = sample(16 * h + t);
         }
-        Self { value, slope }
-    }
+        let rise = (samples[32] - samples[0]) / 2.0;
+        let errors = (-16..).zip(&samples).map(|(t, s)| s - rise * (f64::from(t) / 16.0));
+        let (low, high) = errors.fold((f64::MAX, f64::MIN), |(l, h), e: f64| (l.min(e), h.max(e)));
+        let fixed = |x: f64, scale: u32| (x * f64::from(scale).exp2()).round() as i64;
+        (fixed((low + high) / 2.0, value_scale), fixed(rise, slope_scale))
+    })
 }
 
 /// The smallest opened width that holds every signed number up to `bound` in size and can be lifted.
@@ -133,14 +122,15 @@ mod tests {
     #[test]
     fn gelu_pieces_meet_the_bound() {
         let window = Window::signed(17, 12);
-        let pieces = Pieces::fit(Function::Gelu { stretch: 1.0 }, window, 9, 12, 12);
+        let gelu = Function::Gelu { stretch: 1.0 };
+        let pieces: Vec<(i64, i64)> = pieces(gelu, window, 9, 12, 12).collect();
         let mut worst: f64 = 0.0;
         for i in 256..(1i64 << 17) - 256 {
             let x = (i - (1 << 16)) as f64 / 4096.0;
             let (h, d) = ((i >> 8) as usize, (i & 255) as f64 / 256.0);
             for (h, d) in [(h, d), (h + 1, d - 1.0)] {
-                let y = (pieces.value[h] as f64 + pieces.slope[h] as f64 * d) / 4096.0;
-                worst = worst.max((y - Function::Gelu { stretch: 1.0 }.at(x)).abs());
+                let y = (pieces[h].0 as f64 + pieces[h].1 as f64 * d) / 4096.0;
+                worst = worst.max((y - gelu.at(x)).abs());
             }
         }
         assert!(worst < 9.5e-4, "GELU k=9 on +-16: {worst}");

@@ -26,11 +26,13 @@ use crate::{
     drawn::Map,
     functions::signed_width,
     gate::{Draw, Exchange, Gate, To, Work},
-    party::{Factor, Run, Value},
+    party::{Factor, Prepare, Run, Value},
     plan::Trace,
     simulate::Simulation,
     spec::{Kind, Spec, Term, Wire},
 };
+
+use super::late::Late;
 
 /// Fractional bits of the two fraction factors: of `rho` for a span of 1, one more for 2.
 const FRACTION: u32 = 12;
@@ -53,8 +55,16 @@ struct Exp {
     offset: u64,
     /// Opened width of the looked-up power.
     width: u32,
-    table: Table,
+    tables: Late<Powers>,
     output: Spec,
+}
+
+/// What the parties look up.
+struct Powers {
+    /// The powers of the high part, to as many bits as the ring of 32 leaves after the truncation.
+    high: Table,
+    /// `2^cl` for every low part.
+    low: Vec<u64>,
 }
 
 impl std::fmt::Debug for Exp {
@@ -88,20 +98,8 @@ impl Trace {
         let k = bits - lo;
         assert!((3..=10).contains(&k), "exp2 needs 3 to 10 high bits, has {k}");
         assert_eq!(offset & mask(lo), 0, "the window starts at a piece");
-        let first = -((offset >> spec.scale) as i64);
         let width = signed_width((1 << (top + span + head)) + 1);
         assert!(width <= 32 - FRACTION, "powers below 2^{top} to {head} bits do not fit the table");
-        // The table has the bits that the ring of 32 bits leaves after the truncation.
-        let table_scale = i64::from(head + 32 - width - FRACTION);
-        let powers: Vec<i32> = (0..1i64 << k)
-            .map(|h| {
-                // A borrow of the last piece wraps to index 0; its true power is the top's.
-                let h = if h == 0 { 1 << k } else { h };
-                // Beyond the top only what is garbage anyhow.
-                let e = (first + h * i64::from(span)).min(i64::from(top + span) - 1);
-                ((e + table_scale) as f64).exp2().round() as i32
-            })
-            .collect();
         let output = Spec {
             shape: spec.shape,
             scale: head + FRACTION + span - 1,
@@ -109,8 +107,8 @@ impl Trace {
                 terms: vec![Term::BOTH, Term::KNOWN, Term::BOTH.multiple_of(width)],
             },
         };
-        let table = Table::new(k, &powers);
-        self.add(Exp { format, scale: spec.scale, k, offset, width, table, output }, &[x])
+        let tables = Late::default();
+        self.add(Exp { format, scale: spec.scale, k, offset, width, tables, output }, &[x])
     }
 }
 
@@ -141,9 +139,25 @@ impl Exp {
         (power * (1u64 << bits) as f64 + 0.5) as u64
     }
 
-    /// `2^cl` for every low part.
-    fn ups(&self) -> Vec<u64> {
-        (0..1 << self.lo()).map(|low| self.fraction(low, 1.0, FRACTION)).collect()
+    fn tables(&self) -> &Powers {
+        self.tables.get(|| Powers {
+            high: Table::new(self.k, &self.powers()),
+            low: (0..1 << self.lo()).map(|low| self.fraction(low, 1.0, FRACTION)).collect(),
+        })
+    }
+
+    fn powers(&self) -> Vec<i32> {
+        let ExpFormat { span, top, head } = self.format;
+        let first = -((self.offset >> self.scale) as i64);
+        let scale = i64::from(head + 32 - self.width - FRACTION);
+        let power = |h: i64| {
+            // A borrow of the last piece wraps to index 0; its true power is the top's.
+            let h = if h == 0 { 1 << self.k } else { h };
+            // Beyond the top only what is garbage anyhow.
+            let e = (first + h * i64::from(span)).min(i64::from(top + span) - 1);
+            ((e + scale) as f64).exp2().round() as i32
+        };
+        (0..1i64 << self.k).map(power).collect()
     }
 
     /// `2^-rl`.
@@ -191,6 +205,10 @@ impl Gate for Exp {
         dealing.output(Known::Form([rho, by_mask, by_top].map(Some).to_vec()));
     }
 
+    fn prepare(&self, _: &mut Prepare<'_>) {
+        self.tables();
+    }
+
     fn run(&self, round: usize, run: &mut Run<'_>) {
         let (lo, n, shift) = (self.lo(), self.width, self.shift());
         let half = 1u64 << (n - 2);
@@ -198,15 +216,15 @@ impl Gate for Exp {
             let c = run.public(0);
             let high: Vec<u64> = c.iter().map(|c| c >> lo).collect();
             let mut v = vec![0; c.len()];
-            masked_sums(run.bits(0), &self.table, &high, &mut v);
-            let (low, ups) = (mask(lo), self.ups());
+            let (low, powers) = (mask(lo), self.tables());
+            masked_sums(run.bits(0), &powers.high, &high, &mut v);
             // The server adds the truncation's 2^shift and the opening's offset.
             let (sign, up, offset) = match run.is_server() {
                 true => (1, 1u64 << shift, half),
                 false => (u64::MAX, 0, 0),
             };
             for (v, c) in v.iter_mut().zip(c) {
-                let power = v.wrapping_mul(sign).wrapping_mul(ups[(c & low) as usize]);
+                let power = v.wrapping_mul(sign).wrapping_mul(powers.low[(c & low) as usize]);
                 *v = ((power.wrapping_add(up) & mask(32)) >> shift).wrapping_add(offset);
             }
             return run.open(v, 1);
@@ -222,12 +240,12 @@ impl Gate for Exp {
     fn simulate(&self, sim: &mut Simulation<'_>) {
         let (lo, bits, shift) = (self.lo(), self.lo() + self.k, self.shift());
         let r = sim.input_mask(0, bits);
-        let (low, ups) = (mask(lo), self.ups());
+        let (low, powers) = (mask(lo), self.tables());
         let mut out = Vec::with_capacity(r.len());
         for (&x, r) in sim.inputs[0].iter().zip(r) {
             let c = (x as u64).wrapping_add(self.offset).wrapping_add(r) & mask(bits);
             let h = ((c >> lo).wrapping_sub(r >> lo) & mask(self.k)) as usize;
-            let power = i64::from(self.table.value(h)) * ups[(c & low) as usize] as i64;
+            let power = i64::from(powers.high.value(h)) * powers.low[(c & low) as usize] as i64;
             let s = sim.coins.sign();
             out.push(s * sim.coins.round(s * power, shift) * self.down(r & low) as i64);
         }
@@ -286,7 +304,7 @@ mod tests {
                 k: 6,
                 offset: 0,
                 width: 20,
-                table: Table::new(3, &[0; 8]),
+                tables: Late::default(),
                 output: Spec::share(&[1], 16, 26),
             };
             for low in 0..1u64 << gate.lo() {

@@ -1,7 +1,7 @@
 //! LutLin: any smooth function of an opened value, one flight after the opening.
 //!
 //! Shapes: the input's. Scale of the result: `slope_scale + lo` bits. Error: that of
-//! [`Pieces::fit`] plus one unit of `value_scale`. Outside of the window the index wraps and the
+//! [`pieces`] plus one unit of `value_scale`. Outside of the window the index wraps and the
 //! result is garbage; the last of the `2^k` pieces must not be reached either (a borrow would
 //! wrap).
 //!
@@ -27,13 +27,15 @@ use sotto_ring::select::{Table, masked_sums2};
 use crate::{
     deal::{Dealing, Known},
     drawn::Map,
-    functions::{Function, Pieces, Window, signed_width},
+    functions::{Function, Window, pieces, signed_width},
     gate::{Draw, Exchange, Gate, To, Work},
-    party::{Factor, Run, Value},
+    party::{Factor, Prepare, Run, Value},
     plan::Trace,
     simulate::Simulation,
     spec::{Kind, Spec, Term, Wire},
 };
+
+use super::late::{Late, TABLE};
 
 /// Precision of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +55,7 @@ struct Lookup {
     lo: u32,
     /// Opened widths of `A` and `B`.
     widths: [u32; 2],
-    tables: [Table; 2],
+    tables: Late<[Table; 2]>,
     output: Spec,
 }
 
@@ -81,9 +83,11 @@ impl Trace {
         let window = Window { bits, offset, scale: spec.scale };
         let Precision { k, value_scale, slope_scale } = precision;
         let lo = bits - k;
-        let pieces = Pieces::fit(function, window, k, value_scale, slope_scale);
-        let largest = |v: &[i64]| v.iter().map(|x| x.unsigned_abs()).max().unwrap_or(0);
-        let (value, slope) = (largest(&pieces.value), largest(&pieces.slope));
+        assert!(TABLE.contains(&k), "a table of 2^3 to 2^20 pieces, not 2^{k}");
+        let pieces = pieces(function, window, k, value_scale, slope_scale);
+        let (value, slope) = pieces.fold((0, 0), |(value, slope), piece| {
+            (piece.0.unsigned_abs().max(value), piece.1.unsigned_abs().max(slope))
+        });
         // The shift that brings T1 cl from scale slope_scale + lo to value_scale.
         assert!(slope_scale + lo >= value_scale, "slope too coarse for the value");
         let shift = slope_scale + lo - value_scale;
@@ -91,10 +95,6 @@ impl Trace {
         assert!(sum < 1 << 31, "lookup of {function:?} exceeds the table's 32 bits");
         let widths = [signed_width((sum >> shift) + 2), signed_width(slope)];
         assert!(widths[0] + shift <= 32, "lookup of {function:?} exceeds its ring");
-        let table = |v: &[i64]| {
-            let v: Vec<i32> = v.iter().map(|&x| x as i32).collect();
-            Table::new(k, &v)
-        };
         let terms = vec![
             Term::BOTH.multiple_of(shift),
             Term::KNOWN,
@@ -104,7 +104,7 @@ impl Trace {
         ];
         let kind = Kind::Form { terms };
         let output = Spec { shape: spec.shape, scale: slope_scale + lo, kind };
-        let tables = [table(&pieces.value), table(&pieces.slope)];
+        let tables = Late::default();
         let gate = Lookup { function, window, precision, lo, widths, tables, output };
         self.add(gate, &[x])
     }
@@ -117,6 +117,16 @@ impl Lookup {
 
     fn count(&self) -> usize {
         self.output.count()
+    }
+
+    fn tables(&self) -> &[Table; 2] {
+        self.tables.get(|| {
+            let Precision { k, value_scale, slope_scale } = self.precision;
+            let pieces = pieces(self.function, self.window, k, value_scale, slope_scale);
+            let (value, slope): (Vec<i32>, Vec<i32>) =
+                pieces.map(|(value, slope)| (value as i32, slope as i32)).unzip();
+            [value, slope].map(|v| Table::new(k, &v))
+        })
     }
 }
 
@@ -171,6 +181,10 @@ impl Gate for Lookup {
         dealing.output(Known::Form(terms.map(Some).to_vec()));
     }
 
+    fn prepare(&self, _: &mut Prepare<'_>) {
+        self.tables();
+    }
+
     fn run(&self, round: usize, run: &mut Run<'_>) {
         let (lo, shift, [na, nb]) = (self.lo, self.shift(), self.widths);
         let (half_a, half_b) = (1u64 << (na - 2), 1u64 << (nb - 2));
@@ -178,7 +192,7 @@ impl Gate for Lookup {
             let c = run.public(0);
             let high: Vec<u64> = c.iter().map(|c| c >> lo).collect();
             let (mut u, mut v) = (vec![0; c.len()], vec![0; c.len()]);
-            let [t0, t1] = &self.tables;
+            let [t0, t1] = self.tables();
             masked_sums2(run.bits(0), t0, t1, &high, &mut u, &mut v);
             let server = run.is_server();
             let low = sotto_ring::mask(lo);
@@ -215,11 +229,12 @@ impl Gate for Lookup {
         let r = sim.input_mask(0, self.window.bits);
         let index_mask = sotto_ring::mask(self.window.bits);
         let low = sotto_ring::mask(lo);
+        let tables = self.tables();
         let mut out = Vec::with_capacity(r.len());
         for (&x, r) in sim.inputs[0].iter().zip(r) {
             let c = (x as u64).wrapping_add(self.window.offset).wrapping_add(r) & index_mask;
             let h = ((c >> lo).wrapping_sub(r >> lo) & sotto_ring::mask(self.precision.k)) as usize;
-            let (t0, t1) = (i64::from(self.tables[0].value(h)), i64::from(self.tables[1].value(h)));
+            let (t0, t1) = (i64::from(tables[0].value(h)), i64::from(tables[1].value(h)));
             let s = sim.coins.sign();
             let a = s * sim.coins.round(s * ((t0 << shift) + t1 * (c & low) as i64), shift);
             out.push((a << shift) - t1 * (r & low) as i64);

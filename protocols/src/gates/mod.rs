@@ -4,6 +4,7 @@ mod bits;
 pub mod compare;
 pub mod exp;
 pub mod form;
+mod late;
 pub mod linear;
 pub mod local;
 pub mod lookup;

@@ -5,7 +5,7 @@
 //! of `width` bits: then no wrap terms remain, the form has three terms instead of five, and no
 //! truncation is needed, which keeps the result exact.
 //!
-//! Scale of the result: `slope_scale + lo`. Error: [`Pieces::fit`]'s, and half a unit of
+//! Scale of the result: `slope_scale + lo`. Error: [`pieces`]'s, and half a unit of
 //! `slope_scale` over one piece. Cost: one flight, `2 width` bits each way; `2^k` bits of correction an
 //! element. Security: as [`super::lookup`]; the masks are uniform over `width` bits.
 
@@ -16,13 +16,15 @@ use sotto_ring::select::{WideTable, wide_masked_sums2};
 use crate::{
     deal::{Dealing, Known},
     drawn::Map,
-    functions::{Function, Pieces, Window},
+    functions::{Function, Window, pieces},
     gate::{Draw, Exchange, Gate, To, Work},
-    party::{Factor, Run, Value},
+    party::{Factor, Prepare, Run, Value},
     plan::Trace,
     simulate::Simulation,
     spec::{Kind, Spec, Term, Wire},
 };
+
+use super::late::{Late, TABLE};
 
 struct RowLookup {
     function: Function,
@@ -30,7 +32,7 @@ struct RowLookup {
     k: u32,
     slope_scale: u32,
     width: u32,
-    tables: [WideTable; 2],
+    tables: Late<[WideTable; 2]>,
     output: Spec,
 }
 
@@ -58,14 +60,13 @@ impl Trace {
         let (bits, offset) = spec.opened();
         let window = Window { bits, offset, scale: spec.scale };
         let scale = slope_scale + bits - k;
-        let pieces = Pieces::fit(function, window, k, scale, slope_scale);
-        let words = |v: Vec<i64>| v.into_iter().map(|x| x as u64).collect::<Vec<_>>();
-        let tables = [pieces.value, pieces.slope].map(|v| WideTable::new(k, &words(v)));
+        assert!(TABLE.contains(&k), "a table of 2^3 to 2^20 pieces, not 2^{k}");
         let output = Spec {
             shape: spec.shape,
             scale,
             kind: Kind::Form { terms: vec![Term::BOTH, Term::KNOWN, Term::BOTH] },
         };
+        let tables = Late::default();
         let gate = RowLookup { function, window, k, slope_scale, width, tables, output };
         self.add(gate, &[x])
     }
@@ -78,6 +79,16 @@ impl RowLookup {
 
     fn count(&self) -> usize {
         self.output.count()
+    }
+
+    fn tables(&self) -> &[WideTable; 2] {
+        self.tables.get(|| {
+            let (k, scale) = (self.k, self.output.scale);
+            let pieces = pieces(self.function, self.window, k, scale, self.slope_scale);
+            let (value, slope): (Vec<u64>, Vec<u64>) =
+                pieces.map(|(value, slope)| (value as u64, slope as u64)).unzip();
+            [value, slope].map(|v| WideTable::new(k, &v))
+        })
     }
 }
 
@@ -122,12 +133,16 @@ impl Gate for RowLookup {
         dealing.output(Known::Form(terms.map(Some).to_vec()));
     }
 
+    fn prepare(&self, _: &mut Prepare<'_>) {
+        self.tables();
+    }
+
     fn run(&self, round: usize, run: &mut Run<'_>) {
         if round == 0 {
             let (lo, c) = (self.lo(), run.public(0));
             let high: Vec<u64> = c.iter().map(|c| c >> lo).collect();
             let (mut u, mut v) = (vec![0; c.len()], vec![0; c.len()]);
-            let [t0, t1] = &self.tables;
+            let [t0, t1] = self.tables();
             wide_masked_sums2(run.bits(0), t0, t1, &high, &mut u, &mut v);
             let low = sotto_ring::mask(lo);
             let sign = if run.is_server() { 1 } else { u64::MAX };
@@ -148,11 +163,12 @@ impl Gate for RowLookup {
         let r = sim.input_mask(0, self.window.bits);
         let index_mask = sotto_ring::mask(self.window.bits);
         let low = sotto_ring::mask(lo);
+        let [t0, t1] = self.tables();
         let values = sim.inputs[0].iter().zip(r).map(|(&x, r)| {
             let c = (x as u64).wrapping_add(self.window.offset).wrapping_add(r) & index_mask;
             let h = ((c >> lo).wrapping_sub(r >> lo) & sotto_ring::mask(self.k)) as usize;
             let d = (c & low) as i64 - (r & low) as i64;
-            self.tables[0].value(h) as i64 + self.tables[1].value(h) as i64 * d
+            t0.value(h) as i64 + t1.value(h) as i64 * d
         });
         let values = values.collect();
         sim.output(values);
