@@ -21,7 +21,7 @@ const SIZES: [usize; 6] = [1_000, 16_000, 64_000, 256_000, 1_000_000, 4_000_000]
 const EARLIER: u32 = 4;
 const FLIGHTS: u32 = 12;
 /// A batch of corrections, in messages.
-const BULK: (u32, usize) = (60, 1_000_000);
+const BULK: (u32, usize) = (7, 8 << 20);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let (options, mut names): (Vec<String>, Vec<String>) =

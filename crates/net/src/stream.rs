@@ -16,6 +16,10 @@ use crate::inbox::Inbox;
 /// Payloads up to this size share one buffer with their header.
 const SMALL: usize = 1024;
 
+/// Longest buffer that is handed to the transport: quinn counts one against its window for data in flight until the
+/// whole of it is acknowledged, and a long one would stop the stream for a round trip.
+const SEGMENT: usize = 128 << 10;
+
 /// Frames handed to the transport at once.
 const BATCH: usize = 64;
 
@@ -49,7 +53,11 @@ pub(crate) async fn write_frames(
                         chunks.push(Bytes::from(whole));
                     } else {
                         chunks.push(Bytes::copy_from_slice(&header.encode()));
-                        chunks.push(Bytes::from(payload));
+                        let mut rest = Bytes::from(payload);
+                        while rest.len() > SEGMENT {
+                            chunks.push(rest.split_to(SEGMENT));
+                        }
+                        chunks.push(rest);
                     }
                 }
                 #[cfg(test)]
