@@ -96,7 +96,7 @@ impl Driver {
             }
         }
         self.manifest.save(&self.config.out)?;
-        if let Some(sotto) = self.settings.measure.sotto.clone() {
+        if let Some(sotto) = self.settings.measure.program().map(PathBuf::from) {
             for (model, _) in &archs {
                 self.measure(&sotto, model)?;
             }
