@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::blend::Strength;
 use crate::optim::Rule;
+use crate::presets::Preset;
 use crate::vit::Precision;
 
 /// How `sotto-nas train` is called.
@@ -15,10 +16,13 @@ usage: sotto-nas train --data PATH --arch PRESET|FILE.toml --out DIR [options]
   --data PATH       cifar-10-binary.tar.gz or cifar-100-binary.tar.gz, the folder with their .bin
                     files, or the folder tiny-imagenet-200
   --arch A          vit_7_4_32 | vit_9_12_64 | vit_7_4_128 | vit_6_5_160 | vit_5_4_96 | an arch.toml
+  --preset P        mpcvit-cifar10 | mpcvit-cifar100 | mpcvit-tiny: sizes and recipe of MPCViT's paper, for a GPU
+                    (--device cuda); options beside it override single settings
   --out DIR         receives arch.toml, weights.safetensors, checkpoint, metrics.jsonl
   --teacher DIR     imitate the trained model in DIR (logits, and features where sizes agree)
   --init DIR        start from the weights of the trained model in DIR, whatever its kinds
   --epochs N        passes over the training set (20)
+  --steps N         stop with a checkpoint after N steps in all; --resume goes on
   --minutes M       also end after M minutes of wall clock; the learning rate follows the clock
   --seed S          (1)
   --device D        cpu | libtorch | cuda (cpu)
@@ -26,6 +30,8 @@ usage: sotto-nas train --data PATH --arch PRESET|FILE.toml --out DIR [options]
   --optimiser O     muon | adamw (muon)
   --lr X --decay X --smoothing X --z X   peak learning rate (0.002), weight decay (0.05),
                     label smoothing (0.1), z-loss (0.0001)
+  --schedule S      linear: warm-up of 200 steps, constant to 30 %, then on a line to zero
+                    cosine: warm-up of 10 epochs, then half a cosine to 0.00001 (linear)
   --mixup P --cutmix P --erase P         shares of changed pictures (0), beyond crop and flip;
                     not in the last 15 % of the run
   --batch N --micro N --workers N        images per step (128), per micro-batch (32), threads (2)
@@ -35,6 +41,9 @@ usage: sotto-nas train --data PATH --arch PRESET|FILE.toml --out DIR [options]
 
        sotto-nas eval --data PATH --out DIR [--device D] [--precision P]
   accuracy of DIR's exported model on the test images";
+
+/// Where the cosine schedule ends.
+const COSINE_END: f64 = 1e-5;
 
 /// The settings that decide the result; a checkpoint holds them and must agree.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,6 +81,9 @@ pub struct Recipe {
     pub drawn: bool,
     /// Whether matrices follow Muon.
     pub muon: bool,
+    /// Whether the learning rate follows half a cosine.
+    #[serde(default)]
+    pub cosine: bool,
     /// Whether products are bfloat16.
     pub bf16: bool,
 }
@@ -95,8 +107,15 @@ impl Recipe {
 
     /// The learning rate at `step` of `total`, where the share `progress` of the run is over: a
     /// warm-up of 200 steps (a tenth of a short run), a constant part, and from 30 % on a line to
-    /// zero.
+    /// zero; or MPCViT's 10 epochs of warm-up and half a cosine to [`COSINE_END`].
     pub fn rate(&self, step: usize, total: usize, progress: f64) -> f32 {
+        if self.cosine {
+            let per_epoch = total as f64 / self.epochs as f64;
+            let warm = (step + 1) as f64 / (10.0 * per_epoch).clamp(1.0, total as f64 / 10.0 + 1.0);
+            let fall = (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos()) / 2.0;
+            let rate = COSINE_END + (f64::from(self.lr) - COSINE_END).max(0.0) * fall;
+            return (rate * warm.min(1.0)) as f32;
+        }
         let warm = (step + 1) as f64 / (total as f64 / 10.0).clamp(1.0, 200.0);
         let fall = ((1.0 - progress) / 0.7).max(0.0);
         self.lr * warm.min(fall).min(1.0) as f32
@@ -122,6 +141,10 @@ pub struct Config {
     pub device: String,
     /// Threads.
     pub workers: usize,
+    /// Steps after which to stop for now.
+    pub steps: Option<usize>,
+    /// The paper's recipe that the other options change.
+    pub preset: Option<&'static Preset>,
     /// Whether to go on from a checkpoint.
     pub resume: bool,
     /// The rest.
@@ -143,6 +166,8 @@ impl Config {
             minutes: None,
             device: "cpu".into(),
             workers: 2,
+            steps: None,
+            preset: None,
             resume: false,
             recipe: Recipe {
                 epochs: 20,
@@ -159,9 +184,16 @@ impl Config {
                 inherited: false,
                 drawn: false,
                 muon: true,
+                cosine: false,
                 bf16: false,
             },
         };
+        let words: Vec<String> = words.into_iter().collect();
+        config.preset = Preset::among(&words)?;
+        if let Some(preset) = config.preset {
+            config.arch = preset.arch.into();
+            preset.apply(&mut config.recipe);
+        }
         let mut words = words.into_iter();
         while let Some(name) = words.next() {
             if name == "--resume" {
@@ -188,6 +220,12 @@ impl Config {
         match name {
             "--data" => self.data = value.into(),
             "--arch" => self.arch = value.into(),
+            // Taken before.
+            "--preset" => {}
+            "--steps" => self.steps = Some(number(name, value, 1, usize::MAX)?),
+            "--schedule" => {
+                recipe.cosine = one_of(name, value, &["linear", "cosine"])? == "cosine";
+            }
             "--out" => self.out = value.into(),
             "--teacher" => (self.teacher, recipe.distilled) = (Some(value.into()), true),
             "--init" => (self.init, recipe.inherited) = (Some(value.into()), true),
@@ -269,6 +307,10 @@ mod tests {
         assert_eq!(recipe.rate(200, 9000, 0.29), 2e-3);
         assert!((recipe.rate(5000, 9000, 0.65) - 1e-3).abs() < 1e-6);
         assert_eq!(recipe.rate(9000, 9000, 1.0), 0.0);
+        let cosine = parse("--data d --out o --schedule cosine --epochs 100").unwrap().recipe;
+        assert_eq!(cosine.rate(499, 10_000, 0.0), 1e-3);
+        assert!((cosine.rate(5000, 10_000, 0.5) - (2e-3 + 1e-5) / 2.0).abs() < 1e-9);
+        assert_eq!(cosine.rate(10_000, 10_000, 1.0), 1e-5);
         let strong = parse("--data d --out o --cutmix 0.5").unwrap().recipe;
         assert_eq!((strong.strength(0.84).cutmix, strong.strength(0.85).cutmix), (0.5, 0.0));
     }

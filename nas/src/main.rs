@@ -56,7 +56,7 @@ fn help(texts: &[&str]) -> Result<(), Error> {
 }
 
 fn train(config: Config) -> Result<(), Error> {
-    let data = DataSet::read(&config.data)?;
+    let data = read(&config)?;
     let arch = presets::fit(presets::find(&config.arch)?, &data)?;
     let device = device::find(&config.device)?;
     std::fs::create_dir_all(&config.out).map_err(|e| Error::file(&config.out, e))?;
@@ -69,14 +69,27 @@ fn train(config: Config) -> Result<(), Error> {
         data.train.len(),
         data.test.len()
     );
-    Trainer::new(config, arch, device)?.run(&data, None)
+    let steps = config.steps;
+    let mut trainer = Trainer::new(config, arch, device)?;
+    trainer.run(&data, steps)?;
+    if steps.is_some() {
+        eprintln!("\nstopped after step {} ({:.1} s)", trainer.step(), trainer.seconds());
+    }
+    Ok(())
+}
+
+/// The data set, if it is what a preset is for.
+fn read(config: &Config) -> Result<DataSet, Error> {
+    let data = DataSet::read(&config.data)?;
+    config.preset.map_or(Ok(()), |preset| preset.check(&data))?;
+    Ok(data)
 }
 
 fn search(words: Vec<String>) -> Result<(), Error> {
     let command = named(&format!("sotto-nas search {}", words.join(" ")));
     let (mut settings, config) = Settings::parse(words)?;
     settings.measure.sotto = settings.measure.sotto.or_else(caller);
-    let data = DataSet::read(&config.data)?;
+    let data = read(&config)?;
     let base = presets::fit(presets::find(&config.arch)?, &data)?;
     let device = device::find(&config.device)?;
     std::fs::create_dir_all(&config.out).map_err(|e| Error::file(&config.out, e))?;

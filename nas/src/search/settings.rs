@@ -7,10 +7,13 @@ use sotto_netsim::{Machine, Network, Objective};
 
 use crate::Error;
 use crate::config::{Config, Recipe, number, one_of};
+use crate::presets::Preset;
 
 /// How `sotto-nas search` is called.
 pub const USAGE: &str = "\
 usage: sotto-nas search --data PATH --arch PRESET|FILE.toml --out DIR [options]
+  --preset P        mpcvit-cifar10 | mpcvit-cifar100 | mpcvit-tiny: instead of --arch, sizes, recipe and epochs of
+                    MPCViT's paper, for a GPU (--device cuda); other options override single settings
   --net N           lan, wan, another preset of `sotto simulate`, or a TOML file; repeat for
                     several networks (lan)
   --objective O     online | total: what a latency counts (online)
@@ -124,6 +127,10 @@ impl Settings {
             recipe: Config::parse(["--data", "-", "--out", "-"].map(String::from))?.recipe,
         };
         let mut rest = Vec::new();
+        let words: Vec<String> = words.into_iter().collect();
+        if let Some(preset) = Preset::among(&words)? {
+            settings.epochs = preset.search_epochs();
+        }
         let mut words = words.into_iter();
         while let Some(name) = words.next() {
             match name.as_str() {
@@ -147,7 +154,8 @@ impl Settings {
             }
             other => other,
         })?;
-        if config.teacher.is_some() || config.init.is_some() || config.minutes.is_some() {
+        let alien = [config.teacher.is_some(), config.init.is_some(), config.minutes.is_some()];
+        if alien.contains(&true) || config.steps.is_some() {
             let why = "a search makes its own teacher and first weights, and counts in epochs";
             return Err(Error::Usage(format!("{why}\n{USAGE}")));
         }
