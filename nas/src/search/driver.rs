@@ -3,6 +3,7 @@
 //!
 //! Every job goes on from its checkpoint; a job that has ended is in the manifest.
 
+mod affordable;
 mod compared;
 mod measures;
 mod searches;
@@ -68,6 +69,7 @@ impl Driver {
     /// # Errors
     /// Those of the jobs.
     pub fn run(&mut self, data: &DataSet) -> Result<&Manifest, Error> {
+        self.affordable_untrained(data)?;
         let base = self.manifest.base.clone();
         let epochs = self.settings.epochs.clone();
         let plain = self.recipe(epochs.teacher);
@@ -76,7 +78,8 @@ impl Driver {
         let shared = Recipe { drawn: true, ..self.recipe(epochs.supernet) };
         self.train("supernet", &base, shared, [teacher, None], data)?;
 
-        let priced = self.price(data)?;
+        let priced = self.price(&self.weights("supernet", &base)?, data)?;
+        self.affordable(&priced, 1.0)?;
         for one in &priced {
             self.search(one, data)?;
         }
@@ -187,15 +190,14 @@ impl Driver {
         }
     }
 
-    /// The simulators, with ranges of the shared weights' tensors.
-    fn price(&self, data: &DataSet) -> Result<Vec<Priced>, Error> {
+    /// The simulators, with the ranges that tensors have under `weights`.
+    fn price(&self, weights: &Weights, data: &DataSet) -> Result<Vec<Priced>, Error> {
         let base = &self.manifest.base;
         let machine = self.settings.machine()?;
-        let weights = self.weights("supernet", base)?;
         let images = inputs(base, &data.train, RANGE_IMAGES);
         let one = |network: sotto_netsim::Network| {
             let objective = self.settings.objective();
-            let seen = (&weights, &images[..]);
+            let seen = (weights, &images[..]);
             let oracle = simulator(base, seen, &network, &machine, objective);
             let latencies = Latencies::new(&Space::default(), base, &oracle)?;
             Ok(Priced { name: network.name, oracle, latencies })
@@ -223,6 +225,34 @@ mod tests {
     use super::*;
     use crate::presets;
     use sotto_models::{Calibration, Private, private};
+
+    #[test]
+    fn a_hopeless_budget_is_refused_before_anything_is_trained() {
+        let out = std::env::temp_dir().join(format!("sotto-nas-budget-{}", std::process::id()));
+        std::fs::create_dir_all(&out).unwrap();
+        let line = format!("--data d --out {} --net wan --budget 1ms", out.display());
+        let words = line.split_whitespace().map(String::from);
+        let (settings, config) = Settings::parse(words).unwrap();
+        let data = DataSet {
+            name: "synthetic",
+            classes: 10,
+            train: Split::synthetic(10),
+            test: Split::synthetic(10),
+        };
+        let base = Arch::vit(2, 2, 16, 32, 32, 8, 10);
+        let mut driver = Driver::new(settings, config, base, Device::flex(), line).unwrap();
+        let said = driver.run(&data).unwrap_err().to_string();
+        for part in [
+            "--budget 0.001 s",
+            "2 heads in 2 layers",
+            "the cheapest takes",
+            "linear linear | none",
+        ] {
+            assert!(said.contains(part), "{said}");
+        }
+        assert!(!out.join("models").exists());
+        std::fs::remove_dir_all(out).unwrap();
+    }
 
     #[test]
     fn a_whole_search_runs_and_a_resumed_one_has_nothing_to_do() {

@@ -10,6 +10,7 @@ mod plot;
 
 use std::fmt::Write as _;
 
+pub(crate) use self::grid::words;
 use self::grid::{grid, legend};
 use self::look::{POLICY, SCRIPT, STYLE};
 use self::plot::plot;

@@ -71,7 +71,7 @@ pub(super) fn grid(arch: &Arch) -> String {
 }
 
 /// The architecture as lines of text.
-pub(super) fn words(arch: &Arch) -> String {
+pub(crate) fn words(arch: &Arch) -> String {
     let line = |(kinds, activation): (&Vec<Attention>, &Activation)| {
         let kinds: Vec<&str> = kinds.iter().map(|k| k.name()).collect();
         format!("{} | {}", kinds.join(" "), activation.name())
