@@ -9,7 +9,7 @@ use serde_json::Value;
 use sotto_models::{Arch, Weights, weights};
 
 use crate::Error;
-use crate::config::Recipe;
+use crate::recipe::Recipe;
 use crate::weights::{Spec, specs};
 
 /// Where a run stands, besides its tensors. Order and views follow from the seed and the step.

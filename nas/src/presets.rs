@@ -6,8 +6,9 @@ use sotto_models::Arch;
 
 use crate::Error;
 use crate::blend::Strength;
-use crate::config::{Recipe, one_of};
+use crate::config::one_of;
 use crate::data::DataSet;
+use crate::recipe::Recipe;
 use crate::search::settings::Epochs;
 
 /// The names that `--arch` knows.

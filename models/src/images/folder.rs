@@ -35,7 +35,7 @@ pub(super) fn test_pictures(
     match tiny.iter().find(|root| root.join("wnids.txt").is_file()) {
         Some(root) => tiny_pictures(root, arch, fit, limit),
         None => Err(Error::picture(
-            &file_name(path),
+            file_name(path),
             "this folder holds no `test_batch.bin` (CIFAR-10), `test.bin` (CIFAR-100) or `wnids.txt` (Tiny-ImageNet)",
         )),
     }
@@ -64,7 +64,7 @@ fn tiny_pictures(root: &Path, arch: &Arch, fit: Fit, limit: usize) -> Result<Vec
 }
 
 fn text(path: &Path) -> Result<String, Error> {
-    String::from_utf8(bytes(path)?).map_err(|e| Error::picture(&file_name(path), e.to_string()))
+    String::from_utf8(bytes(path)?).map_err(|e| Error::picture(file_name(path), e.to_string()))
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, Error> {

@@ -15,10 +15,11 @@ use burn::tensor::Device;
 use sotto_models::images::{Picture, normalise};
 use sotto_models::{Arch, Weights};
 
-use crate::config::{Config, Recipe};
+use crate::config::Config;
 use crate::data::{DataSet, Split};
 use crate::distil::Teacher;
 use crate::engine::Engine;
+use crate::recipe::Recipe;
 use crate::search::latency::{Latencies, simulator};
 use crate::search::manifest::{Manifest, Trained};
 use crate::search::page::page;
@@ -225,34 +226,6 @@ mod tests {
     use super::*;
     use crate::presets;
     use sotto_models::{Calibration, Private, private};
-
-    #[test]
-    fn a_hopeless_budget_is_refused_before_anything_is_trained() {
-        let out = std::env::temp_dir().join(format!("sotto-nas-budget-{}", std::process::id()));
-        std::fs::create_dir_all(&out).unwrap();
-        let line = format!("--data d --out {} --net wan --budget 1ms", out.display());
-        let words = line.split_whitespace().map(String::from);
-        let (settings, config) = Settings::parse(words).unwrap();
-        let data = DataSet {
-            name: "synthetic",
-            classes: 10,
-            train: Split::synthetic(10),
-            test: Split::synthetic(10),
-        };
-        let base = Arch::vit(2, 2, 16, 32, 32, 8, 10);
-        let mut driver = Driver::new(settings, config, base, Device::flex(), line).unwrap();
-        let said = driver.run(&data).unwrap_err().to_string();
-        for part in [
-            "--budget 0.001 s",
-            "2 heads in 2 layers",
-            "the cheapest takes",
-            "linear linear | none",
-        ] {
-            assert!(said.contains(part), "{said}");
-        }
-        assert!(!out.join("models").exists());
-        std::fs::remove_dir_all(out).unwrap();
-    }
 
     #[test]
     fn a_whole_search_runs_and_a_resumed_one_has_nothing_to_do() {

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use sotto_netsim::{Machine, Network, Objective};
 
 use crate::Error;
-use crate::config::{Config, Recipe, number, one_of};
+use crate::config::{Config, number, one_of};
 use crate::presets::Preset;
+use crate::recipe::Recipe;
 
 /// How `sotto-nas search` is called.
 pub const USAGE: &str = "\

@@ -29,7 +29,7 @@ fn bad_data_names_the_file_and_what_is_accepted() {
     let whole = std::fs::read(&batch).unwrap();
 
     let archive = root.join("set.tar.gz");
-    std::fs::write(&archive, &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2, 3]).unwrap();
+    std::fs::write(&archive, [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2, 3]).unwrap();
     check(train(&archive), 3, &["set.tar.gz is not a whole .tar.gz", "download it again"]);
     std::fs::write(&batch, &whole[..1000]).unwrap();
     check(train(&root), 3, &["data_batch_3.bin has 1000 bytes", "3073-byte records"]);

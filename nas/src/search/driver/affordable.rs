@@ -55,3 +55,41 @@ impl Driver {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use sotto_models::Arch;
+
+    use super::*;
+    use crate::data::Split;
+    use crate::search::settings::Settings;
+
+    #[test]
+    fn a_hopeless_budget_is_refused_before_anything_is_trained() {
+        let out = std::env::temp_dir().join(format!("sotto-nas-budget-{}", std::process::id()));
+        std::fs::create_dir_all(&out).unwrap();
+        let line = format!("--data d --out {} --net wan --budget 1ms", out.display());
+        let words = line.split_whitespace().map(String::from);
+        let (settings, config) = Settings::parse(words).unwrap();
+        let data = DataSet {
+            name: "synthetic",
+            classes: 10,
+            train: Split::synthetic(10),
+            test: Split::synthetic(10),
+        };
+        let base = Arch::vit(2, 2, 16, 32, 32, 8, 10);
+        let mut driver = Driver::new(settings, config, base, Device::flex(), line).unwrap();
+        let said = driver.run(&data).unwrap_err().to_string();
+        for part in [
+            "--budget 0.001 s",
+            "2 heads in 2 layers",
+            "the cheapest takes",
+            "linear linear | none",
+        ] {
+            assert!(said.contains(part), "{said}");
+        }
+        assert!(!out.join("models").exists());
+        std::fs::remove_dir_all(out).unwrap();
+    }
+}
