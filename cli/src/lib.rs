@@ -19,5 +19,6 @@ pub mod report;
 pub mod server;
 pub mod simulate;
 pub mod supply;
+pub mod trainer;
 
 pub use error::Error;

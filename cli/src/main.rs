@@ -18,6 +18,7 @@ use sotto::{
     model::Model,
     report, server,
     simulate::Simulate,
+    trainer,
 };
 use sotto_models::{
     Private,
@@ -47,7 +48,7 @@ enum Command {
         /// `demo`, `vit_cifar` or `vit_tiny` (random weights), or a model folder.
         #[arg(long, default_value = "demo")]
         model: PathBuf,
-        /// PNG, JPEG or CIFAR-10 .bin/.tar.gz instead of the embedded images.
+        /// PNG or JPEG, CIFAR .bin/.tar.gz, or the folder of CIFAR or Tiny-ImageNet, instead of the embedded images.
         #[arg(long)]
         images: Option<PathBuf>,
         /// Classify at most so many images.
@@ -99,7 +100,7 @@ enum Command {
         /// client.toml
         #[arg(long)]
         config: PathBuf,
-        /// PNG, JPEG, or CIFAR-10 .bin files.
+        /// PNG, JPEG, or CIFAR .bin files.
         #[arg(required = true)]
         images: Vec<PathBuf>,
         /// Centre-crop and resize pictures of another size.
@@ -129,7 +130,7 @@ enum Command {
     Calibrate {
         /// Folder with arch.toml and weights.safetensors.
         model: PathBuf,
-        /// Images: CIFAR-10 .bin or .tar.gz, PNG, JPEG.
+        /// Images: CIFAR .bin or .tar.gz, the folder of CIFAR or Tiny-ImageNet, PNG, JPEG.
         #[arg(long)]
         images: PathBuf,
         /// At most so many.
@@ -145,12 +146,44 @@ enum Command {
         #[arg(long, default_value = "machine.json")]
         out: PathBuf,
     },
+    /// Trains a model on CIFAR-10, CIFAR-100 or Tiny-ImageNet that all other commands run (starts `sotto-nas`).
+    ///
+    /// Needs the program `sotto-nas`, which is built apart: cargo build --release --manifest-path nas/Cargo.toml. All
+    /// arguments go to it as they are; `sotto train --help` asks it for its options.
+    #[command(disable_help_flag = true, after_help = TRAIN)]
+    Train {
+        /// Options of `sotto-nas train`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
+    /// Searches the model that is most accurate within a private latency on your network (starts `sotto-nas`).
+    ///
+    /// Needs the program `sotto-nas`, which is built apart: cargo build --release --manifest-path nas/Cargo.toml. All
+    /// arguments go to it as they are; `sotto search --help` asks it for its options. In the end it measures every
+    /// model privately with this `sotto`.
+    #[command(disable_help_flag = true, after_help = SEARCH)]
+    Search {
+        /// Options of `sotto-nas search`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
     /// Prints a completion script for a shell.
     Completions {
         /// bash, zsh, fish, elvish or powershell.
         shell: clap_complete::Shell,
     },
 }
+
+/// An example of `sotto train`.
+const TRAIN: &str = "\
+Example:
+  sotto train --data cifar-10-binary.tar.gz --arch vit_7_4_128 --out model
+  sotto demo --model model --images cifar-10-binary.tar.gz";
+
+/// An example of `sotto search`.
+const SEARCH: &str = "\
+Example:
+  sotto search --data cifar-10-binary.tar.gz --arch vit_5_4_96 --net lan --net wan --equal --out search";
 
 /// Examples of `sotto simulate`.
 const SIMULATE: &str = "\
@@ -338,6 +371,8 @@ fn run(command: Command) -> Result<(), Error> {
             );
             Ok(())
         }
+        Command::Train { arguments } => Err(trainer::become_it("train", &arguments)),
+        Command::Search { arguments } => Err(trainer::become_it("search", &arguments)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "sotto", &mut std::io::stdout());
             Ok(())

@@ -1,4 +1,7 @@
-//! Inputs: CIFAR-10's binary records, bare or in their archive, and PNG or JPEG files.
+//! Inputs: CIFAR's binary records, bare, in their archive or in its folder, Tiny-ImageNet's folder, and PNG or JPEG
+//! files.
+
+mod folder;
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
@@ -12,10 +15,8 @@ use crate::{Arch, Error};
 
 /// Side of a CIFAR picture.
 const CIFAR_SIDE: usize = 32;
-/// A CIFAR-10 record: one byte of label, then the red, green and blue planes.
-const CIFAR_RECORD: usize = 1 + 3 * CIFAR_SIDE * CIFAR_SIDE;
-/// Classes of CIFAR-10.
-const CIFAR_CLASSES: u8 = 10;
+/// Bytes of a CIFAR picture: the red, green and blue planes.
+const CIFAR_PIXELS: usize = 3 * CIFAR_SIDE * CIFAR_SIDE;
 /// Largest PNG or JPEG file that is read, in bytes.
 const MAX_FILE: u64 = 64 << 20;
 /// Largest side of a PNG or JPEG picture.
@@ -48,26 +49,49 @@ pub enum Fit {
     Resize,
 }
 
-/// Which members of CIFAR-10's archive to read.
+/// A record of one of CIFAR's sets: bytes of label, the last of them the class, then the planes.
+struct Records {
+    set: &'static str,
+    labels: usize,
+    classes: u8,
+}
+
+const TEN: Records = Records { set: "CIFAR-10", labels: 1, classes: 10 };
+const HUNDRED: Records = Records { set: "CIFAR-100", labels: 2, classes: 100 };
+
+impl Records {
+    /// What a bare file of records holds for a model: CIFAR-100's where the model has 100 classes.
+    fn of(arch: &Arch) -> &'static Self {
+        if arch.classes == usize::from(HUNDRED.classes) { &HUNDRED } else { &TEN }
+    }
+}
+
+/// Which members of CIFAR's archives to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
-    /// `data_batch_*.bin`, 50,000 pictures.
+    /// `data_batch_*.bin` or CIFAR-100's `train.bin`, 50,000 pictures.
     Train,
-    /// `test_batch.bin`, 10,000 pictures.
+    /// `test_batch.bin` or CIFAR-100's `test.bin`, 10,000 pictures.
     Test,
 }
 
 impl Split {
-    fn holds(self, member: &str) -> bool {
-        match self {
-            Split::Train => member.starts_with("data_batch_") && member.ends_with(".bin"),
-            Split::Test => member == "test_batch.bin",
+    /// What a member holds, where it is of this split.
+    fn records(self, member: &str) -> Option<&'static Records> {
+        match (self, member) {
+            (Split::Test, "test_batch.bin") => Some(&TEN),
+            (Split::Test, "test.bin") | (Split::Train, "train.bin") => Some(&HUNDRED),
+            (Split::Train, _) if member.starts_with("data_batch_") && member.ends_with(".bin") => {
+                Some(&TEN)
+            }
+            _ => None,
         }
     }
 }
 
-/// Reads at most `limit` pictures from a file: `.bin` as CIFAR-10 records, a gzip archive as
-/// CIFAR-10's (its test split), anything else as PNG or JPEG by its first bytes.
+/// Reads at most `limit` pictures from a file: `.bin` as CIFAR-10 records (CIFAR-100's for a model of 100 classes), a
+/// gzip archive as CIFAR's (its test split), anything else as PNG or JPEG by its first bytes; or from a folder, the
+/// test split of the CIFAR archive that was unpacked there, or Tiny-ImageNet's validation split.
 ///
 /// Cost: memory for `limit` pictures of the model's size, whatever the file claims to hold.
 ///
@@ -75,13 +99,16 @@ impl Split {
 /// [`Error::Picture`] names the file, the offset where there is one, and what was expected;
 /// [`Error::Io`] where the file cannot be read.
 pub fn load(path: &Path, arch: &Arch, fit: Fit, limit: usize) -> Result<Vec<Picture>, Error> {
+    if path.is_dir() {
+        return folder::test_pictures(path, arch, fit, limit);
+    }
     let name = file_name(path);
     let mut file = File::open(path).map_err(Error::io(path))?;
     let mut magic = Vec::new();
     file.by_ref().take(2).read_to_end(&mut magic).map_err(Error::io(path))?;
     let whole = Cursor::new(magic.clone()).chain(file);
     if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("bin")) {
-        read_cifar(BufReader::new(whole), &name, arch, fit, limit)
+        read_records(BufReader::new(whole), Records::of(arch), &name, (arch, fit), limit)
     } else if magic == [0x1f, 0x8b] {
         read_cifar_archive(whole, &name, Split::Test, arch, fit, limit)
     } else if limit == 0 {
@@ -99,46 +126,59 @@ pub fn load(path: &Path, arch: &Arch, fit: Fit, limit: usize) -> Result<Vec<Pict
 /// [`Error::Picture`] with the offset, for a record that is cut short, for a label over 9 and for a
 /// file without a record.
 pub fn read_cifar(
-    mut from: impl Read,
+    from: impl Read,
     file: &str,
     arch: &Arch,
     fit: Fit,
     limit: usize,
 ) -> Result<Vec<Picture>, Error> {
+    read_records(from, &TEN, file, (arch, fit), limit)
+}
+
+fn read_records(
+    mut from: impl Read,
+    of: &Records,
+    file: &str,
+    (arch, fit): (&Arch, Fit),
+    limit: usize,
+) -> Result<Vec<Picture>, Error> {
+    let (set, length) = (of.set, of.labels + CIFAR_PIXELS);
     let mut pictures = Vec::new();
     while pictures.len() < limit {
-        let offset = (pictures.len() * CIFAR_RECORD) as u64;
-        let mut record = Vec::with_capacity(CIFAR_RECORD);
-        let read = from.by_ref().take(CIFAR_RECORD as u64).read_to_end(&mut record);
+        let offset = (pictures.len() * length) as u64;
+        let mut record = Vec::with_capacity(length);
+        let read = from.by_ref().take(length as u64).read_to_end(&mut record);
         read.map_err(|e| Error::picture(file, format!("after offset {offset}: {e}")))?;
         if record.is_empty() && !pictures.is_empty() {
             break;
         }
-        if record.len() < CIFAR_RECORD {
+        if record.len() < length {
             let (got, end) = (record.len(), offset + record.len() as u64);
             let why = format!(
-                "ends at offset {end}, inside the CIFAR-10 record that starts at offset {offset} \
-                 ({got} of {CIFAR_RECORD} bytes)"
+                "ends at offset {end}, inside the {set} record that starts at offset {offset} \
+                 ({got} of {length} bytes)"
             );
             return Err(Error::picture(file, why));
         }
-        let label = record[0];
-        if label >= CIFAR_CLASSES {
-            let why = format!("label {label} at offset {offset}; CIFAR-10 has labels 0 to 9");
+        let label = record[of.labels - 1];
+        if label >= of.classes {
+            let at = offset + of.labels as u64 - 1;
+            let most = of.classes - 1;
+            let why = format!("label {label} at offset {at}; {set} has labels 0 to {most}");
             return Err(Error::picture(file, why));
         }
         let name = format!("{file}#{}", pictures.len());
         let pixels = if arch.image == CIFAR_SIDE {
-            record.split_off(1)
+            record.split_off(of.labels)
         } else {
-            planes(fitted(interleaved(&record[1..]), &name, arch, fit)?)
+            planes(fitted(interleaved(&record[of.labels..]), &name, arch, fit)?)
         };
         pictures.push(Picture { pixels, label: Some(label), name });
     }
     Ok(pictures)
 }
 
-/// Reads at most `limit` pictures of one split from CIFAR-10's `.tar.gz`, in its order, unpacking
+/// Reads at most `limit` pictures of one split from CIFAR-10's or CIFAR-100's `.tar.gz`, in its order, unpacking
 /// it on the way.
 ///
 /// # Errors
@@ -164,18 +204,21 @@ pub fn read_cifar_archive(
         let path = entry.path_bytes();
         let member = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
         let member = String::from_utf8_lossy(member).into_owned();
-        if entry.header().entry_type().is_file() && split.holds(&member) {
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        if let Some(records) = split.records(&member) {
             found = true;
-            let name = format!("{file}/{member}");
-            pictures.extend(read_cifar(entry, &name, arch, fit, limit - pictures.len())?);
+            let (name, left) = (format!("{file}/{member}"), limit - pictures.len());
+            pictures.extend(read_records(entry, records, &name, (arch, fit), left)?);
         }
     }
     if !found {
         let wanted = match split {
-            Split::Train => "data_batch_*.bin",
-            Split::Test => "test_batch.bin",
+            Split::Train => "`data_batch_*.bin` or `train.bin`",
+            Split::Test => "`test_batch.bin` or `test.bin`",
         };
-        let why = format!("has no `{wanted}`; expected CIFAR-10's binary archive");
+        let why = format!("has no {wanted}; expected CIFAR-10's or CIFAR-100's binary archive");
         return Err(Error::picture(file, why));
     }
     Ok(pictures)
@@ -196,7 +239,7 @@ pub fn decode(bytes: &[u8], file: &str, arch: &Arch, fit: Fit) -> Result<Picture
         .with_guessed_format()
         .expect("a slice in memory is read without errors");
     if reader.format().is_none() {
-        let why = "is neither PNG nor JPEG, nor CIFAR-10's .bin or .tar.gz";
+        let why = "is neither PNG nor JPEG, nor CIFAR's .bin or .tar.gz";
         return Err(Error::picture(file, why));
     }
     let mut limits = Limits::default();
@@ -313,6 +356,8 @@ mod tests {
 
     use super::*;
 
+    const CIFAR_RECORD: usize = 1 + CIFAR_PIXELS;
+
     fn records(labels: &[u8]) -> Vec<u8> {
         let record = |(i, &label): (usize, &u8)| {
             let pixels = (0..CIFAR_RECORD - 1).map(move |k| (k / 1024 * 80 + k % 64 + i) as u8);
@@ -408,7 +453,7 @@ mod tests {
             refusal(read_cifar_archive(bytes, "c.tar.gz", Split::Test, &arch, Fit::Exact, 9))
         };
         let other = archive(&[("c/other.bin", records(&[1]))]);
-        assert!(read(&other).contains("c.tar.gz: has no `test_batch.bin`"));
+        assert!(read(&other).contains("c.tar.gz: has no `test_batch.bin` or `test.bin`"));
         let noise: Vec<u8> =
             (0..40_000u32).map(|i| (i.wrapping_mul(2654435761) >> 24) as u8).collect();
         let noise: Vec<u8> = noise.chunks(3072).flat_map(|c| [&[1][..], c].concat()).collect();

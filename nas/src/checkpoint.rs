@@ -5,10 +5,11 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sotto_models::{Arch, Weights, weights};
 
 use crate::Error;
-use crate::config::Recipe;
+use crate::recipe::Recipe;
 use crate::weights::{Spec, specs};
 
 /// Where a run stands, besides its tensors. Order and views follow from the seed and the step.
@@ -75,7 +76,8 @@ pub fn load(path: &Path, arch: &Arch, recipe: &Recipe) -> Result<(State, Tensors
     if (Recipe { micro: recipe.micro, strength: recipe.strength, ..state.recipe.clone() })
         != *recipe
     {
-        return Err(broken(format!("was made with {:?}, this run has {recipe:?}", state.recipe)));
+        let told = differences(&state.recipe, recipe);
+        return Err(broken(format!("is another run's: {told}; take its options or another --out")));
     }
     state.recipe = recipe.clone();
     let specs = specs(arch);
@@ -97,6 +99,27 @@ pub fn load(path: &Path, arch: &Arch, recipe: &Recipe) -> Result<(State, Tensors
         tensors.insert(kind.into(), specs.iter().map(one).collect::<Result<_, _>>()?);
     }
     Ok((state, tensors))
+}
+
+/// What two settings differ in, by the names that files have for it.
+pub(crate) fn differences(then: &impl Serialize, now: &impl Serialize) -> String {
+    let value = |v: Result<Value, _>| v.expect("plain data always serialises");
+    let mut told = Vec::new();
+    differ("", &value(serde_json::to_value(then)), &value(serde_json::to_value(now)), &mut told);
+    told.join(", ")
+}
+
+fn differ(name: &str, then: &Value, now: &Value, told: &mut Vec<String>) {
+    match (then, now) {
+        (Value::Object(then), Value::Object(now)) => {
+            for (key, value) in now {
+                let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+                differ(&name, then.get(key).unwrap_or(&Value::Null), value, told);
+            }
+        }
+        (then, now) if then != now => told.push(format!("{name} was {then}, now {now}")),
+        _ => {}
+    }
 }
 
 /// Writes `arch.toml` and `weights.safetensors` (f16), which every other command reads.

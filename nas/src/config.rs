@@ -1,13 +1,11 @@
-//! A run's settings: defaults, command line, and the part that a checkpoint must agree with.
+//! A run's command line and its defaults.
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
-
 use crate::Error;
 use crate::blend::Strength;
-use crate::optim::Rule;
-use crate::vit::Precision;
+use crate::presets::Preset;
+use crate::recipe::Recipe;
 
 /// How `sotto-nas train` is called.
 pub const USAGE: &str = "\
@@ -15,10 +13,13 @@ usage: sotto-nas train --data PATH --arch PRESET|FILE.toml --out DIR [options]
   --data PATH       cifar-10-binary.tar.gz or cifar-100-binary.tar.gz, the folder with their .bin
                     files, or the folder tiny-imagenet-200
   --arch A          vit_7_4_32 | vit_9_12_64 | vit_7_4_128 | vit_6_5_160 | vit_5_4_96 | an arch.toml
+  --preset P        mpcvit-cifar10 | mpcvit-cifar100 | mpcvit-tiny: sizes and recipe of MPCViT's paper, for a GPU
+                    (--device cuda); options beside it override single settings
   --out DIR         receives arch.toml, weights.safetensors, checkpoint, metrics.jsonl
   --teacher DIR     imitate the trained model in DIR (logits, and features where sizes agree)
   --init DIR        start from the weights of the trained model in DIR, whatever its kinds
   --epochs N        passes over the training set (20)
+  --steps N         stop with a checkpoint after N steps in all; --resume goes on
   --minutes M       also end after M minutes of wall clock; the learning rate follows the clock
   --seed S          (1)
   --device D        cpu | libtorch | cuda (cpu)
@@ -26,6 +27,8 @@ usage: sotto-nas train --data PATH --arch PRESET|FILE.toml --out DIR [options]
   --optimiser O     muon | adamw (muon)
   --lr X --decay X --smoothing X --z X   peak learning rate (0.002), weight decay (0.05),
                     label smoothing (0.1), z-loss (0.0001)
+  --schedule S      linear: warm-up of 200 steps, constant to 30 %, then on a line to zero
+                    cosine: warm-up of 10 epochs, then half a cosine to 0.00001 (linear)
   --mixup P --cutmix P --erase P         shares of changed pictures (0), beyond crop and flip;
                     not in the last 15 % of the run
   --batch N --micro N --workers N        images per step (128), per micro-batch (32), threads (2)
@@ -35,73 +38,6 @@ usage: sotto-nas train --data PATH --arch PRESET|FILE.toml --out DIR [options]
 
        sotto-nas eval --data PATH --out DIR [--device D] [--precision P]
   accuracy of DIR's exported model on the test images";
-
-/// The settings that decide the result; a checkpoint holds them and must agree.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Recipe {
-    /// Passes over the training set.
-    pub epochs: usize,
-    /// Seed of weights, order and views.
-    pub seed: u64,
-    /// Peak learning rate.
-    pub lr: f32,
-    /// Weight decay.
-    pub decay: f32,
-    /// Label smoothing.
-    pub smoothing: f32,
-    /// Weight of the z-loss.
-    pub z: f32,
-    /// Images of a step.
-    pub batch: usize,
-    /// Images of a micro-batch (it orders the additions).
-    pub micro: usize,
-    /// Training images in use; 0 for all.
-    pub limit: usize,
-    /// How much training pictures are changed beyond crop and flip.
-    #[serde(default)]
-    pub strength: Strength,
-    /// Whether there is a teacher.
-    #[serde(default)]
-    pub distilled: bool,
-    /// Whether the first weights are another model's.
-    #[serde(default)]
-    pub inherited: bool,
-    /// Whether every micro-batch runs kinds and activations of its own, drawn from all: the
-    /// supernet, whose weights serve every architecture.
-    #[serde(default)]
-    pub drawn: bool,
-    /// Whether matrices follow Muon.
-    pub muon: bool,
-    /// Whether products are bfloat16.
-    pub bf16: bool,
-}
-
-impl Recipe {
-    /// The optimiser's rule for matrices.
-    pub fn rule(&self) -> Rule {
-        if self.muon { Rule::Muon } else { Rule::AdamW }
-    }
-
-    /// The number type of products.
-    pub fn precision(&self) -> Precision {
-        if self.bf16 { Precision::Bf16 } else { Precision::F32 }
-    }
-
-    /// How much pictures are changed where the share `progress` of the run is over: not at all in
-    /// the last 15 %, so that the weights settle on pictures as they are.
-    pub fn strength(&self, progress: f64) -> Strength {
-        if progress < 0.85 { self.strength } else { Strength::default() }
-    }
-
-    /// The learning rate at `step` of `total`, where the share `progress` of the run is over: a
-    /// warm-up of 200 steps (a tenth of a short run), a constant part, and from 30 % on a line to
-    /// zero.
-    pub fn rate(&self, step: usize, total: usize, progress: f64) -> f32 {
-        let warm = (step + 1) as f64 / (total as f64 / 10.0).clamp(1.0, 200.0);
-        let fall = ((1.0 - progress) / 0.7).max(0.0);
-        self.lr * warm.min(fall).min(1.0) as f32
-    }
-}
 
 /// Everything that the command line says.
 #[derive(Debug, Clone)]
@@ -122,6 +58,10 @@ pub struct Config {
     pub device: String,
     /// Threads.
     pub workers: usize,
+    /// Steps after which to stop for now.
+    pub steps: Option<usize>,
+    /// The paper's recipe that the other options change.
+    pub preset: Option<&'static Preset>,
     /// Whether to go on from a checkpoint.
     pub resume: bool,
     /// The rest.
@@ -143,6 +83,8 @@ impl Config {
             minutes: None,
             device: "cpu".into(),
             workers: 2,
+            steps: None,
+            preset: None,
             resume: false,
             recipe: Recipe {
                 epochs: 20,
@@ -159,9 +101,16 @@ impl Config {
                 inherited: false,
                 drawn: false,
                 muon: true,
+                cosine: false,
                 bf16: false,
             },
         };
+        let words: Vec<String> = words.into_iter().collect();
+        config.preset = Preset::among(&words)?;
+        if let Some(preset) = config.preset {
+            config.arch = preset.arch.into();
+            preset.apply(&mut config.recipe);
+        }
         let mut words = words.into_iter();
         while let Some(name) = words.next() {
             if name == "--resume" {
@@ -188,6 +137,12 @@ impl Config {
         match name {
             "--data" => self.data = value.into(),
             "--arch" => self.arch = value.into(),
+            // Taken before.
+            "--preset" => {}
+            "--steps" => self.steps = Some(number(name, value, 1, usize::MAX)?),
+            "--schedule" => {
+                recipe.cosine = one_of(name, value, &["linear", "cosine"])? == "cosine";
+            }
             "--out" => self.out = value.into(),
             "--teacher" => (self.teacher, recipe.distilled) = (Some(value.into()), true),
             "--init" => (self.init, recipe.inherited) = (Some(value.into()), true),
@@ -259,17 +214,5 @@ mod tests {
             let error = parse(line).unwrap_err().to_string();
             assert!(error.contains(part), "{line}: {error}");
         }
-    }
-
-    #[test]
-    fn the_rate_warms_up_holds_and_falls_to_zero() {
-        let recipe = parse("--data d --arch a --out o").unwrap().recipe;
-        assert_eq!(recipe.rate(0, 9000, 0.0), 2e-3 / 200.0);
-        assert_eq!(recipe.rate(0, 100, 0.0), 2e-3 / 10.0);
-        assert_eq!(recipe.rate(200, 9000, 0.29), 2e-3);
-        assert!((recipe.rate(5000, 9000, 0.65) - 1e-3).abs() < 1e-6);
-        assert_eq!(recipe.rate(9000, 9000, 1.0), 0.0);
-        let strong = parse("--data d --out o --cutmix 0.5").unwrap().recipe;
-        assert_eq!((strong.strength(0.84).cutmix, strong.strength(0.85).cutmix), (0.5, 0.0));
     }
 }

@@ -42,6 +42,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// The process's exit code, as `sotto` has them: 2 usage or files, 3 input (data, models), 1 what failed on the
+    /// way.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Private(_) | Self::Diverged { .. } => 1,
+            Self::Usage(_) | Self::File { .. } => 2,
+            Self::Data(_) | Self::Arch(_) | Self::Checkpoint(_) => 3,
+        }
+    }
+
     /// Wraps an I/O error with the path it is about.
     pub fn file(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::File { path: path.into(), source }

@@ -20,6 +20,7 @@ pub mod fused;
 pub mod metrics;
 pub mod optim;
 pub mod presets;
+pub mod recipe;
 pub mod search;
 pub mod train;
 pub mod vit;

@@ -1,8 +1,9 @@
 //! `sotto-nas`: the training program.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use sotto_nas::config::{Config, USAGE};
+use sotto_nas::config::{self, Config};
 use sotto_nas::data::DataSet;
 use sotto_nas::engine::Engine;
 use sotto_nas::search::driver::Driver;
@@ -11,29 +12,51 @@ use sotto_nas::train::Trainer;
 use sotto_nas::weights::upload;
 use sotto_nas::{Error, checkpoint, device, presets};
 
+/// The `sotto` that started this program, where one did: then its subcommands are what a user knows.
+fn caller() -> Option<PathBuf> {
+    std::env::var_os("SOTTO").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// `text` with the names of the commands that the user called.
+fn named(text: &str) -> String {
+    match caller() {
+        None => text.to_owned(),
+        Some(_) => ["train", "search"].iter().fold(text.to_owned(), |text, word| {
+            text.replace(&format!("sotto-nas {word}"), &format!("sotto {word}"))
+        }),
+    }
+}
+
 fn main() -> ExitCode {
-    let mut words = std::env::args().skip(1);
-    let result = match words.next().as_deref() {
-        Some("train") => Config::parse(words).and_then(train),
-        Some("eval") => Config::parse(words).and_then(eval),
-        Some("search") => search(words.collect()),
-        Some("--help" | "help") => {
-            println!("{USAGE}\n\n{}", settings::USAGE);
-            Ok(())
-        }
-        _ => Err(Error::Usage(USAGE.to_owned())),
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let (job, rest) = words.split_first().map_or(("", &[][..]), |(job, rest)| (job, rest));
+    let asked = rest.iter().any(|word| word == "--help" || word == "-h");
+    let rest = rest.to_vec();
+    let result = match job {
+        "--help" | "-h" | "help" => help(&[config::USAGE, settings::USAGE]),
+        "train" | "eval" if asked => help(&[config::USAGE]),
+        "search" if asked => help(&[settings::USAGE]),
+        "train" => Config::parse(rest).and_then(train),
+        "eval" => Config::parse(rest).and_then(eval),
+        "search" => search(rest),
+        _ => Err(Error::Usage(format!("wants train, search or eval\n{}", config::USAGE))),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("sotto-nas: {error}");
-            ExitCode::FAILURE
+            eprintln!("error: {}", named(&error.to_string()));
+            ExitCode::from(error.exit_code())
         }
     }
 }
 
+fn help(texts: &[&str]) -> Result<(), Error> {
+    println!("{}", named(&texts.join("\n\n")));
+    Ok(())
+}
+
 fn train(config: Config) -> Result<(), Error> {
-    let data = DataSet::read(&config.data)?;
+    let data = read(&config)?;
     let arch = presets::fit(presets::find(&config.arch)?, &data)?;
     let device = device::find(&config.device)?;
     std::fs::create_dir_all(&config.out).map_err(|e| Error::file(&config.out, e))?;
@@ -46,14 +69,27 @@ fn train(config: Config) -> Result<(), Error> {
         data.train.len(),
         data.test.len()
     );
-    Trainer::new(config, arch, device)?.run(&data, None)
+    let steps = config.steps;
+    let mut trainer = Trainer::new(config, arch, device)?;
+    trainer.run(&data, steps)?;
+    if steps.is_some() {
+        eprintln!("\nstopped after step {} ({:.1} s)", trainer.step(), trainer.seconds());
+    }
+    Ok(())
+}
+
+/// The data set, if it is what a preset is for.
+fn read(config: &Config) -> Result<DataSet, Error> {
+    let data = DataSet::read(&config.data)?;
+    config.preset.map_or(Ok(()), |preset| preset.check(&data))?;
+    Ok(data)
 }
 
 fn search(words: Vec<String>) -> Result<(), Error> {
-    let command = std::iter::once("sotto-nas search").chain(words.iter().map(String::as_str));
-    let command = command.collect::<Vec<_>>().join(" ");
-    let (settings, config) = Settings::parse(words)?;
-    let data = DataSet::read(&config.data)?;
+    let command = named(&format!("sotto-nas search {}", words.join(" ")));
+    let (mut settings, config) = Settings::parse(words)?;
+    settings.measure.sotto = settings.measure.sotto.or_else(caller);
+    let data = read(&config)?;
     let base = presets::fit(presets::find(&config.arch)?, &data)?;
     let device = device::find(&config.device)?;
     std::fs::create_dir_all(&config.out).map_err(|e| Error::file(&config.out, e))?;

@@ -5,13 +5,92 @@ use std::path::Path;
 use sotto_models::Arch;
 
 use crate::Error;
+use crate::blend::Strength;
+use crate::config::one_of;
 use crate::data::DataSet;
+use crate::recipe::Recipe;
+use crate::search::settings::Epochs;
 
 /// The names that `--arch` knows.
 pub const NAMES: [&str; 5] =
     ["vit_7_4_32", "vit_9_12_64", "vit_7_4_128", "vit_6_5_160", "vit_5_4_96"];
 
-/// A preset, or the architecture file at that path.
+/// Sizes and recipe of a model in MPCViT's paper (Zeng et al., ICCV 2023) and its release.
+///
+/// RandAugment is missing here: views are crop and flip, beside mixup, CutMix and erasing, which here end for the last
+/// 15 % of a run. Each picture is either added to another or gets a part of one, half of them each, as timm's switch
+/// does by batches.
+#[derive(Debug, PartialEq)]
+pub struct Preset {
+    /// What `--preset` calls it.
+    pub name: &'static str,
+    /// Its architecture's name.
+    pub arch: &'static str,
+    /// The data set that it is for.
+    pub data: &'static str,
+    /// Passes over the training set.
+    pub epochs: usize,
+}
+
+/// What `--preset` knows.
+pub const PRESETS: [Preset; 3] = [
+    Preset { name: "mpcvit-cifar10", arch: "vit_7_4_32", data: "CIFAR-10", epochs: 300 },
+    Preset { name: "mpcvit-cifar100", arch: "vit_7_4_32", data: "CIFAR-100", epochs: 300 },
+    Preset { name: "mpcvit-tiny", arch: "vit_9_12_64", data: "Tiny-ImageNet", epochs: 600 },
+];
+
+impl Preset {
+    /// The preset called `name`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with the names that there are.
+    pub fn find(name: &str) -> Result<&'static Self, Error> {
+        let names = PRESETS.each_ref().map(|p| p.name);
+        let name = one_of("--preset", name, &names)?;
+        Ok(PRESETS.iter().find(|p| p.name == name).expect("it is one of the names"))
+    }
+
+    /// The preset that a command line names. It is taken before all other options, wherever it stands: they override
+    /// it.
+    ///
+    /// # Errors
+    /// As [`Preset::find`].
+    pub fn among(words: &[String]) -> Result<Option<&'static Self>, Error> {
+        let named = words.windows(2).find(|pair| pair[0] == "--preset");
+        named.map(|pair| Self::find(&pair[1])).transpose()
+    }
+
+    /// Puts the paper's recipe into `recipe`: AdamW, cosine, batches of 128 that a GPU takes in one piece.
+    pub fn apply(&self, recipe: &mut Recipe) {
+        recipe.epochs = self.epochs;
+        (recipe.lr, recipe.decay, recipe.smoothing, recipe.z) = (5.5e-4, 0.06, 0.1, 0.0);
+        (recipe.batch, recipe.micro) = (128, 128);
+        (recipe.muon, recipe.cosine) = (false, true);
+        recipe.strength = Strength { mixup: 0.5, cutmix: 0.5, erase: 0.25 };
+    }
+
+    /// The passes of a search's jobs: the paper's 300 for what is searched, and its own for what is trained.
+    pub fn search_epochs(&self) -> Epochs {
+        Epochs { teacher: self.epochs, supernet: 300, search: 300, train: self.epochs }
+    }
+
+    /// Refuses another data set than the preset's.
+    ///
+    /// # Errors
+    /// [`Error::Usage`].
+    pub fn check(&self, data: &DataSet) -> Result<(), Error> {
+        if self.data == data.name {
+            return Ok(());
+        }
+        let fitting = PRESETS.iter().find(|p| p.data == data.name).map_or("--arch", |p| p.name);
+        Err(Error::Usage(format!(
+            "--preset {} is for {}, --data is {}: take {fitting}",
+            self.name, self.data, data.name
+        )))
+    }
+}
+
+/// The architecture of that name, or in the file at that path.
 ///
 /// # Errors
 /// [`Error::File`] when it is neither, [`Error::Arch`] when the file is no architecture.
@@ -81,7 +160,34 @@ pub fn fit(arch: Arch, data: &DataSet) -> Result<Arch, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     use crate::data::Split;
+    use crate::search::settings::Settings;
+
+    #[test]
+    fn the_papers_recipe_is_for_its_data_and_gives_way_to_options() {
+        let parse = |line: &str| Config::parse(line.split(' ').map(String::from));
+        let config =
+            parse("--data d --batch 64 --preset mpcvit-tiny --out o --optimiser muon").unwrap();
+        let recipe = &config.recipe;
+        assert_eq!((config.arch.as_str(), recipe.epochs, recipe.batch), ("vit_9_12_64", 600, 64));
+        assert!(recipe.cosine && recipe.muon && recipe.lr == 5.5e-4);
+        let data = DataSet {
+            name: "CIFAR-100",
+            classes: 100,
+            train: Split::new(32),
+            test: Split::new(32),
+        };
+        let said = config.preset.unwrap().check(&data).unwrap_err().to_string();
+        assert!(said.contains("take mpcvit-cifar100"), "{said}");
+        let said = parse("--data d --out o --preset mpcvit").unwrap_err().to_string();
+        assert!(said.contains("mpcvit-cifar10, mpcvit-cifar100, mpcvit-tiny"), "{said}");
+        let words = "--data d --out o --preset mpcvit-cifar10 --epochs 9".split(' ');
+        let (settings, config) = Settings::parse(words.map(String::from)).unwrap();
+        let e = &settings.epochs;
+        assert_eq!((e.teacher, e.supernet, e.search, e.train), (300, 300, 300, 9));
+        assert_eq!((config.arch.as_str(), settings.recipe.muon), ("vit_7_4_32", false));
+    }
 
     #[test]
     fn every_preset_is_valid_and_an_unknown_one_lists_them() {

@@ -1,6 +1,7 @@
 //! The commands that need no peer, as a user runs them.
 
 mod simulate;
+mod trainer;
 
 use std::{path::Path, process::Command};
 

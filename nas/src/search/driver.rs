@@ -3,6 +3,7 @@
 //!
 //! Every job goes on from its checkpoint; a job that has ended is in the manifest.
 
+mod affordable;
 mod compared;
 mod measures;
 mod searches;
@@ -14,10 +15,11 @@ use burn::tensor::Device;
 use sotto_models::images::{Picture, normalise};
 use sotto_models::{Arch, Weights};
 
-use crate::config::{Config, Recipe};
+use crate::config::Config;
 use crate::data::{DataSet, Split};
 use crate::distil::Teacher;
 use crate::engine::Engine;
+use crate::recipe::Recipe;
 use crate::search::latency::{Latencies, simulator};
 use crate::search::manifest::{Manifest, Trained};
 use crate::search::page::page;
@@ -68,6 +70,7 @@ impl Driver {
     /// # Errors
     /// Those of the jobs.
     pub fn run(&mut self, data: &DataSet) -> Result<&Manifest, Error> {
+        self.affordable_untrained(data)?;
         let base = self.manifest.base.clone();
         let epochs = self.settings.epochs.clone();
         let plain = self.recipe(epochs.teacher);
@@ -76,7 +79,8 @@ impl Driver {
         let shared = Recipe { drawn: true, ..self.recipe(epochs.supernet) };
         self.train("supernet", &base, shared, [teacher, None], data)?;
 
-        let priced = self.price(data)?;
+        let priced = self.price(&self.weights("supernet", &base)?, data)?;
+        self.affordable(&priced, 1.0)?;
         for one in &priced {
             self.search(one, data)?;
         }
@@ -96,7 +100,7 @@ impl Driver {
             }
         }
         self.manifest.save(&self.config.out)?;
-        if let Some(sotto) = self.settings.measure.sotto.clone() {
+        if let Some(sotto) = self.settings.measure.program().map(PathBuf::from) {
             for (model, _) in &archs {
                 self.measure(&sotto, model)?;
             }
@@ -187,15 +191,14 @@ impl Driver {
         }
     }
 
-    /// The simulators, with ranges of the shared weights' tensors.
-    fn price(&self, data: &DataSet) -> Result<Vec<Priced>, Error> {
+    /// The simulators, with the ranges that tensors have under `weights`.
+    fn price(&self, weights: &Weights, data: &DataSet) -> Result<Vec<Priced>, Error> {
         let base = &self.manifest.base;
         let machine = self.settings.machine()?;
-        let weights = self.weights("supernet", base)?;
         let images = inputs(base, &data.train, RANGE_IMAGES);
         let one = |network: sotto_netsim::Network| {
             let objective = self.settings.objective();
-            let seen = (&weights, &images[..]);
+            let seen = (weights, &images[..]);
             let oracle = simulator(base, seen, &network, &machine, objective);
             let latencies = Latencies::new(&Space::default(), base, &oracle)?;
             Ok(Priced { name: network.name, oracle, latencies })

@@ -179,6 +179,27 @@ impl Latencies {
         self.entries[layer][at * self.space.activations.len() + activation]
     }
 
+    /// The architecture with the least latency that the space offers.
+    pub fn cheapest(&self) -> Arch {
+        let mut arch = self.base.clone();
+        for (layer, (heads, activation)) in
+            arch.attention.iter_mut().zip(&mut arch.activation).enumerate()
+        {
+            let mut best = f64::INFINITY;
+            for counts in splits(heads.len(), self.space.kinds.len()) {
+                for (a, &option) in self.space.activations.iter().enumerate() {
+                    let cost = self.entry(layer, &counts, a);
+                    if cost < best {
+                        let row = self.space.kinds.iter().zip(&counts);
+                        *heads = row.flat_map(|(&k, &n)| std::iter::repeat_n(k, n)).collect();
+                        (best, *activation) = (cost, option);
+                    }
+                }
+            }
+        }
+        arch
+    }
+
     /// The least and the largest latency that the space offers.
     pub fn range(&self) -> (f64, f64) {
         let all = splits(self.base.heads, self.space.kinds.len());
@@ -213,6 +234,7 @@ mod tests {
         let (space, base, latencies) = setting();
         let mut rng = Rng::new(&[1]);
         let (low, high) = latencies.range();
+        assert!((latencies.of(&latencies.cheapest()) - low).abs() < 1e-12);
         for _ in 0..30 {
             let arch = space.draw(&base, &mut rng);
             let (got, expected) = (latencies.of(&arch), Standin.latency(&arch).unwrap());

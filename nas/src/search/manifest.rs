@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sotto_models::Arch;
 
 use crate::Error;
+use crate::checkpoint::differences;
 use crate::search::explore::Found;
 use crate::search::measure::Measured;
 use crate::search::settings::Settings;
@@ -120,9 +121,14 @@ impl Manifest {
         same.recipe.micro = settings.recipe.micro;
         same.measure = settings.measure.clone();
         if same != *settings || found.base != *base {
+            let mut told = differences(&same, settings);
+            if found.base != *base {
+                let (then, now) = (&found.base.name, &base.name);
+                told =
+                    format!("architecture {then}, now {now}; {told}").trim_end_matches("; ").into();
+            }
             return Err(broken(format!(
-                "was made with {:?} on {}, this search has {settings:?} on {}",
-                found.settings, found.base.name, base.name
+                "is another search's: {told}; take its options or another --out"
             )));
         }
         found.settings = settings.clone();
@@ -165,7 +171,10 @@ mod tests {
         assert!(error.contains("--resume"), "{error}");
         let (other, _) = Settings::parse(words("--data d --out o --epochs 3")).unwrap();
         let error = Manifest::open(&out, &other, &base, true).unwrap_err().to_string();
-        assert!(error.contains("was made with"), "{error}");
+        assert!(error.contains("epochs.train was 10, now 3; take its options"), "{error}");
+        let other = Arch::vit(3, 2, 8, 16, 32, 8, 10);
+        let error = Manifest::open(&out, &settings, &other, true).unwrap_err().to_string();
+        assert!(error.contains("architecture vit_2_2_32, now vit_3_2_32"), "{error}");
         std::fs::remove_dir_all(out).unwrap();
     }
 }

@@ -1,42 +1,30 @@
 //! The report as one HTML page that asks nobody for anything: pictures are inline SVG. It is
 //! well-formed XML too, so that a test can read it.
 
+#[cfg(test)]
+mod browser;
 mod grid;
 mod labels;
+mod look;
 mod plot;
 
 use std::fmt::Write as _;
 
+pub(crate) use self::grid::words;
 use self::grid::{grid, legend};
+use self::look::{POLICY, SCRIPT, STYLE};
 use self::plot::plot;
 use crate::curve::escape;
 use crate::search::measure::Measured;
 use crate::search::summary::{Section, Summary};
-
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#222}\
-table{border-collapse:collapse;margin:1em 0;font-size:13px}th,td{padding:.25em .7em;border-bottom:1px solid #ddd;\
-text-align:right}th:first-child,td:first-child{text-align:left}tr.point{font-weight:600}pre{background:#f4f4f4;\
-padding:1em;overflow-x:auto;font-size:12px}figure{margin:1em 0}figcaption{font-size:13px;color:#555}\
-.grids{display:flex;flex-wrap:wrap;gap:1.2em}.grids figure{margin:0}.mark:hover{stroke:#000;stroke-width:2}\
-#tip{position:fixed;display:none;background:#fff;border:1px solid #999;border-radius:4px;padding:.5em .7em;\
-font-size:13px;pointer-events:none;box-shadow:0 2px 8px #0003}";
-
-/// Shows a mark's architecture beside the pointer; without it the marks' titles say the same.
-const SCRIPT: &str = "const tip=document.getElementById('tip');\
-for(const m of document.querySelectorAll('.mark')){\
-m.addEventListener('mousemove',e=>{const g=document.getElementById('grid-'+m.dataset.model);\
-tip.replaceChildren(Object.assign(document.createElement('div'),{textContent:m.dataset.label}),\
-...(g?[g.querySelector('svg').cloneNode(true)]:[]));tip.style.display='block';\
-tip.style.left=Math.min(e.clientX+14,innerWidth-280)+'px';tip.style.top=(e.clientY+14)+'px'});\
-m.addEventListener('mouseleave',()=>tip.style.display='none')}";
 
 /// The page.
 pub fn page(summary: &Summary<'_>) -> String {
     let manifest = summary.manifest;
     let (base, settings) = (&manifest.base, &manifest.settings);
     let mut out = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n<title>{0}: architecture \
-         search</title>\n<style>{STYLE}</style></head><body>\n<h1>Architecture search on {0}</h1>\n",
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n{POLICY}\n<title>{0}: \
+         architecture search</title>\n<style>{STYLE}</style></head><body>\n<h1>Architecture search on {0}</h1>\n",
         escape(&base.name)
     );
     let e = &settings.epochs;
@@ -108,10 +96,10 @@ fn network(out: &mut String, section: &Section) {
     put(
         out,
         format!(
-            "<figure>{}<figcaption>Accuracy on all test images against private latency, {how}. The line is \
-         the front of the searched points. The space's own range is {:.4} to {:.4} s; the relaxed \
-         latency that the search saw is within {:.1e} of the simulator's at the corners.</figcaption>\
-         </figure>",
+            "<figure><div class=\"wide\">{}</div><figcaption>Accuracy on all test images against private latency, \
+         {how}. Circles: found by the search for this network; the line is their front. Squares: baselines. \
+         The fastest and the slowest architecture of the search space take {:.4} and {:.4} s; the relaxed latency that the search \
+         saw is within a share of {:.1e} of the simulator's at the corners.</figcaption></figure>",
             plot(section, how),
             section.range.0,
             section.range.1,
@@ -120,8 +108,8 @@ fn network(out: &mut String, section: &Section) {
     );
     put(
         out,
-        "<table><tr><th>architecture</th><th>budget, s</th><th>predicted, s</th><th>measured, s\
-              </th><th>plaintext</th><th>private</th><th>flights</th><th>online, kB</th></tr>"
+        "<div class=\"wide\"><table><tr><th>architecture</th><th>budget, s</th><th>predicted, s</th><th>measured, s\
+              </th><th>accuracy, plaintext</th><th>accuracy, private</th><th>flights</th><th>online, kB</th></tr>"
             .into(),
     );
     let number = |x: Option<f64>| x.map_or("-".into(), |x| format!("{x:.4}"));
@@ -149,15 +137,15 @@ fn network(out: &mut String, section: &Section) {
     }
     put(
         out,
-        "</table>\n<table><tr><th>baseline</th><th>best point that is no slower</th><th>gain</th>\
-              <th>noise (1 sd)</th><th></th></tr>"
+        "</table></div>\n<div class=\"wide\"><table><tr><th>baseline</th><th>best point that is no slower</th><th>gain</th>\
+              <th>noise (1 sd)</th><th>verdict</th></tr>"
             .into(),
     );
     for v in &section.verdicts {
         put(
             out,
             format!(
-                "<tr><td>{}</td><td>{}</td><td>{}</td><td>{:.2}</td><td>{}</td></tr>",
+                "<tr><td>{}</td><td>{}</td><td>{}</td><td>{:.2} points</td><td>{}</td></tr>",
                 escape(&v.baseline),
                 escape(v.point.as_deref().unwrap_or("none")),
                 v.gain.map_or("-".into(), |g| format!("{:+.2} points", 100.0 * g)),
@@ -166,7 +154,7 @@ fn network(out: &mut String, section: &Section) {
             ),
         );
     }
-    put(out, "</table>".into());
+    put(out, "</table></div>".into());
 }
 
 #[cfg(test)]
@@ -189,7 +177,7 @@ mod tests {
         ] {
             assert!(page.contains(part), "{part}");
         }
-        for part in ["http", "src=", "href=", "@import", "url("] {
+        for part in ["http:", "https:", "src=", "href=", "@import", "url("] {
             assert!(!page.contains(part), "{part}");
         }
     }

@@ -6,11 +6,15 @@ use serde::{Deserialize, Serialize};
 use sotto_netsim::{Machine, Network, Objective};
 
 use crate::Error;
-use crate::config::{Config, Recipe, number, one_of};
+use crate::config::{Config, number, one_of};
+use crate::presets::Preset;
+use crate::recipe::Recipe;
 
 /// How `sotto-nas search` is called.
 pub const USAGE: &str = "\
 usage: sotto-nas search --data PATH --arch PRESET|FILE.toml --out DIR [options]
+  --preset P        mpcvit-cifar10 | mpcvit-cifar100 | mpcvit-tiny: instead of --arch, sizes, recipe and epochs of
+                    MPCViT's paper, for a GPU (--device cuda); other options override single settings
   --net N           lan, wan, another preset of `sotto simulate`, or a TOML file; repeat for
                     several networks (lan)
   --objective O     online | total: what a latency counts (online)
@@ -27,8 +31,8 @@ usage: sotto-nas search --data PATH --arch PRESET|FILE.toml --out DIR [options]
   --equal           instead: one budget for each baseline, its own latency
   --scratch         train each architecture from fresh weights, not from the shared ones
   --calibrate N     training images that the number format is calibrated on (256)
-  --sotto PROGRAM   in the end measure every model privately with this `sotto`
-  --private N       test images for private accuracy (500)
+  --sotto PROGRAM   in the end measure every model privately with this `sotto` (`sotto search`: itself)
+  --private N       test images for private accuracy (500); 0: measure nothing privately
   --repeats N       test images for the latency over each emulated network (10)
   --resume          go on where a killed search with the same options was
 and of `sotto-nas train`: --device --precision --workers --micro --batch --seed --limit --lr --decay
@@ -55,10 +59,17 @@ pub struct Epochs {
 pub struct Measure {
     /// The `sotto` program; without one nothing is measured.
     pub sotto: Option<PathBuf>,
-    /// Test images for private accuracy.
+    /// Test images for private accuracy; with 0 nothing is measured.
     pub images: usize,
     /// Test images for the latency over each network.
     pub repeats: usize,
+}
+
+impl Measure {
+    /// The program to measure with, where something is to be measured.
+    pub fn program(&self) -> Option<&Path> {
+        self.sotto.as_deref().filter(|_| self.images > 0)
+    }
 }
 
 /// The settings that decide what a search finds.
@@ -117,6 +128,10 @@ impl Settings {
             recipe: Config::parse(["--data", "-", "--out", "-"].map(String::from))?.recipe,
         };
         let mut rest = Vec::new();
+        let words: Vec<String> = words.into_iter().collect();
+        if let Some(preset) = Preset::among(&words)? {
+            settings.epochs = preset.search_epochs();
+        }
         let mut words = words.into_iter();
         while let Some(name) = words.next() {
             match name.as_str() {
@@ -140,7 +155,8 @@ impl Settings {
             }
             other => other,
         })?;
-        if config.teacher.is_some() || config.init.is_some() || config.minutes.is_some() {
+        let alien = [config.teacher.is_some(), config.init.is_some(), config.minutes.is_some()];
+        if alien.contains(&true) || config.steps.is_some() {
             let why = "a search makes its own teacher and first weights, and counts in epochs";
             return Err(Error::Usage(format!("{why}\n{USAGE}")));
         }
@@ -166,7 +182,7 @@ impl Settings {
             "--search-lr" => self.search_lr = number(name, value, 1e-7, 1.0)?,
             "--alpha-lr" => self.alpha_lr = number(name, value, 1e-7, 10.0)?,
             "--sotto" => self.measure.sotto = Some(value.into()),
-            "--private" => self.measure.images = number(name, value, 1, 10_000)?,
+            "--private" => self.measure.images = number(name, value, 0, 10_000)?,
             "--repeats" => self.measure.repeats = number(name, value, 1, 10_000)?,
             "--polish" => self.polish = number(name, value, 0, 1_000_000)?,
             "--calibrate" => self.calibrate = number(name, value, 1, 50_000)?,
@@ -258,6 +274,9 @@ mod tests {
         assert_eq!(settings.budgets((0.0, 1.0), &[]), [2.5, 0.08]);
         assert_eq!((settings.epochs.train, settings.epochs.search), (3, 2));
         assert!(config.resume && settings.recipe.bf16 && settings.recipe.strength.cutmix == 0.3);
+        let program = |line: &str| parse(line).unwrap().0.measure.program().map(Path::to_path_buf);
+        assert_eq!(program("--data d --out o --sotto s"), Some("s".into()));
+        assert_eq!(program("--data d --out o --sotto s --private 0"), None);
         for (line, part) in [
             ("--data d --out o --budget 0s", "above zero"),
             ("--data d --out o --objective both", "online, total"),

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::{Driver, Priced};
-use crate::config::Recipe;
 use crate::data::DataSet;
 use crate::distil::Teacher;
+use crate::recipe::Recipe;
 use crate::search::baselines;
 use crate::search::explore::{Goal, Search};
 use crate::search::latency::{Latencies, Oracle};

@@ -7,8 +7,9 @@ use crate::search::summary::{Row, Section};
 
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 430.0;
-const LEFT: f64 = 70.0;
-const RIGHT: f64 = 30.0;
+const LEFT: f64 = 84.0;
+/// Room for the name of the slowest architecture.
+const RIGHT: f64 = 90.0;
 const TOP: f64 = 20.0;
 const BOTTOM: f64 = 60.0;
 
@@ -48,7 +49,7 @@ pub(super) fn plot(section: &Section, how: &str) -> String {
         put(
             &mut out,
             format!(
-                "<line x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"{TOP}\" y2=\"{1}\" stroke=\"#eee\"/>\
+                "<line x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"{TOP}\" y2=\"{1}\" class=\"rule\"/>\
              <text x=\"{0:.1}\" y=\"{2}\" text-anchor=\"middle\">{t:.3$}</text>",
                 x(t),
                 HEIGHT - BOTTOM,
@@ -61,7 +62,7 @@ pub(super) fn plot(section: &Section, how: &str) -> String {
         put(
             &mut out,
             format!(
-                "<line x1=\"{LEFT}\" x2=\"{0}\" y1=\"{1:.1}\" y2=\"{1:.1}\" stroke=\"#eee\"/>\
+                "<line x1=\"{LEFT}\" x2=\"{0}\" y1=\"{1:.1}\" y2=\"{1:.1}\" class=\"rule\"/>\
              <text x=\"{2}\" y=\"{3:.1}\" text-anchor=\"end\">{s:.4$} %</text>",
                 WIDTH - RIGHT,
                 y(s),
@@ -75,7 +76,7 @@ pub(super) fn plot(section: &Section, how: &str) -> String {
         &mut out,
         format!(
             "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">private latency of one image, seconds, {how}</text>\
-         <text transform=\"translate(14 {}) rotate(-90)\" text-anchor=\"middle\">top-1 accuracy, test images</text>",
+         <text transform=\"translate(14 {}) rotate(-90)\" text-anchor=\"middle\">top-1 accuracy on test images</text>",
             (LEFT + WIDTH - RIGHT) / 2.0,
             HEIGHT - 14.0,
             (TOP + HEIGHT - BOTTOM) / 2.0
@@ -85,14 +86,14 @@ pub(super) fn plot(section: &Section, how: &str) -> String {
     put(
         &mut out,
         format!(
-            "<path d=\"{}\" fill=\"none\" stroke=\"#1b6ca8\" stroke-width=\"2\"/>",
+            "<path d=\"{}\" fill=\"none\" stroke=\"var(--found)\" stroke-width=\"2\"/>",
             path(&corners)
         ),
     );
     let marks: Vec<Point> =
         section.rows.iter().map(|r| (x(r.latency()), y(100.0 * r.accuracy))).collect();
     let names: Vec<&str> = section.rows.iter().map(|r| r.name.as_str()).collect();
-    let frame = Area { left: LEFT, top: TOP, right: WIDTH - RIGHT, bottom: HEIGHT - BOTTOM };
+    let frame = Area { left: LEFT, top: TOP, right: WIDTH, bottom: HEIGHT - BOTTOM };
     let labels = place(&frame, &marks, &names, &corners);
     for ((row, &(cx, cy)), area) in section.rows.iter().zip(&marks).zip(&labels) {
         let label = format!("{}: {:.4} s, {:.2} %", row.name, row.latency(), 100.0 * row.accuracy);
@@ -107,10 +108,10 @@ pub(super) fn plot(section: &Section, how: &str) -> String {
             &mut out,
             match row.searched {
                 true => format!(
-                    "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"7\" fill=\"#1b6ca8\" {common}</circle>"
+                    "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"7\" fill=\"var(--found)\" {common}</circle>"
                 ),
                 false => format!(
-                    "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"12\" height=\"12\" fill=\"#d95f02\" {common}</rect>",
+                    "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"12\" height=\"12\" fill=\"var(--baseline)\" {common}</rect>",
                     cx - 6.0,
                     cy - 6.0
                 ),
@@ -119,7 +120,7 @@ pub(super) fn plot(section: &Section, how: &str) -> String {
         put(
             &mut out,
             format!(
-                "<text x=\"{:.1}\" y=\"{:.1}\" font-size=\"{FONT}\" fill=\"#444\">{}</text>",
+                "<text x=\"{:.1}\" y=\"{:.1}\" font-size=\"{FONT}\">{}</text>",
                 area.left,
                 area.bottom - 3.0,
                 escape(&row.name)
