@@ -40,7 +40,8 @@ impl Measured {
     }
 }
 
-/// Runs the model in `folder` privately on the first `limit` test images of `data`, over `network`.
+/// Runs the model in `folder` privately on the first `limit` test images of `data`, `batch` in each evaluation, over
+/// `network`.
 ///
 /// # Errors
 /// [`Error::File`] when `sotto` cannot be started, [`Error::Private`] when it fails or says what
@@ -49,12 +50,13 @@ pub fn demo(
     sotto: &Path,
     folder: &Path,
     data: &Path,
-    limit: usize,
+    (limit, batch): (usize, usize),
     network: &str,
 ) -> Result<Measured, Error> {
     let mut command = Command::new(sotto);
     command.arg("demo").arg("--model").arg(folder).arg("--images").arg(data);
-    command.args(["--limit", &limit.to_string(), "--net", network, "--json"]);
+    command.args(["--limit", &limit.to_string(), "--batch", &batch.to_string()]);
+    command.args(["--net", network, "--json"]);
     let output = command.stderr(Stdio::inherit()).output().map_err(|e| Error::file(sotto, e))?;
     let failed = |why: String| {
         Error::Private(format!("{} demo --model {}: {why}", sotto.display(), folder.display()))
@@ -81,7 +83,7 @@ mod tests {
             let path = folder.join("sotto");
             std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
             std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
-            demo(&path, Path::new("m"), Path::new("d"), 7, "wan")
+            demo(&path, Path::new("m"), Path::new("d"), (7, 2), "wan")
         };
         let told = r#"{"network":"wan","images":'$7',"correct":6,"agree_plaintext":7,"agree_simulator":7,"online_s":0.5,"offline_s":0.25,"total_s":0.75,"offline_bytes":9,"online_bytes":8,"flights":40}"#;
         let measured = program(&format!("echo '{told}'")).unwrap();

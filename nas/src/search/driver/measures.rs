@@ -10,6 +10,9 @@ use crate::data::DataSet;
 use crate::search::manifest::Manifest;
 use crate::search::measure::demo;
 
+/// Images in one evaluation where their classes alone are wanted.
+const BATCH: usize = 10;
+
 impl Driver {
     /// Measures a model privately, as far as that has not been done.
     pub(super) fn measure(&mut self, sotto: &Path, model: &str) -> Result<(), Error> {
@@ -19,14 +22,14 @@ impl Driver {
         let known = |m: &Manifest, network: &str| m.models[model].measured.contains_key(network);
         if self.manifest.models[model].private.is_none() {
             eprintln!("{model}: {} images privately", counts.images);
-            let measured = demo(sotto, &folder, &data, counts.images, "loopback")?;
+            let measured = demo(sotto, &folder, &data, (counts.images, BATCH), "loopback")?;
             let trained = self.manifest.models.get_mut(model).expect("it is trained");
             trained.private = Some(measured);
             self.manifest.save(&self.config.out)?;
         }
         for (network, words) in self.settings.networks()?.iter().zip(&self.settings.networks) {
             if !known(&self.manifest, &network.name) {
-                let measured = demo(sotto, &folder, &data, counts.repeats, words)?;
+                let measured = demo(sotto, &folder, &data, (counts.repeats, 1), words)?;
                 let trained = self.manifest.models.get_mut(model).expect("it is trained");
                 trained.measured.insert(network.name.clone(), measured);
                 self.manifest.save(&self.config.out)?;
