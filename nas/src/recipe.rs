@@ -71,7 +71,7 @@ impl Recipe {
 
     /// The learning rate at `step` of `total`, where the share `progress` of the run is over: a
     /// warm-up of 200 steps (a tenth of a short run), a constant part, and from 30 % on a line to
-    /// zero; or MPCViT's 10 epochs of warm-up and half a cosine to [`COSINE_END`].
+    /// zero; or MPCViT's 10 epochs of warm-up and half a cosine to 0.00001.
     pub fn rate(&self, step: usize, total: usize, progress: f64) -> f32 {
         if self.cosine {
             let per_epoch = total as f64 / self.epochs as f64;
