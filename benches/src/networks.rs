@@ -31,6 +31,10 @@ const NETWORKS: [(&str, f64); 6] = [
     ("mobile", 0.10),
 ];
 
+/// Seconds of inference that a model is measured for on a fast network, and the most images.
+const SECONDS: f64 = 3.0;
+const MOST: usize = 15;
+
 /// One model on one network.
 #[derive(Clone, Debug)]
 pub struct Compared {
@@ -82,7 +86,7 @@ pub fn count(networks: &[Allowed]) -> usize {
     1 + MODELS.len() * networks.len()
 }
 
-/// Calibrates, then runs and predicts everything; `images` images each, after the first.
+/// Calibrates, then runs and predicts everything; at least `images` images each, after the first.
 ///
 /// # Errors
 /// Those of the processes.
@@ -137,17 +141,19 @@ fn one(
     machines: &Machines,
 ) -> Result<Compared, Error> {
     let between = emulate::network(network, Path::new(""))?;
+    let priced = Priced::new(plan, machines).map_err(sotto::Error::from)?;
+    let predicted = predict(&priced, machines, &between, Role::Server, 0);
+    // Short runs vary the most: as many images as take some seconds.
+    let more = (SECONDS / (predicted.online_s + predicted.offline_s)) as usize;
     let demo = Demo {
         model: model.into(),
         images: None,
-        limit: images + 1,
+        limit: images.max(more.min(MOST)) + 1,
         batch: 1,
-        network: between.clone(),
+        network: between,
     };
     let measured = demo::run(&demo, program)?;
     measured.check()?;
-    let priced = Priced::new(plan, machines).map_err(sotto::Error::from)?;
-    let predicted = predict(&priced, machines, &between, Role::Server, 0);
     Ok(Compared {
         model,
         network,
