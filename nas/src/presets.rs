@@ -28,15 +28,17 @@ pub struct Preset {
     pub arch: &'static str,
     /// The data set that it is for.
     pub data: &'static str,
-    /// Passes over the training set.
-    pub epochs: usize,
 }
+
+/// Passes of a training, and of a search, in MPCViT's release.
+const TRAINED: usize = 600;
+const SEARCHED: usize = 300;
 
 /// What `--preset` knows.
 pub const PRESETS: [Preset; 3] = [
-    Preset { name: "mpcvit-cifar10", arch: "vit_7_4_32", data: "CIFAR-10", epochs: 300 },
-    Preset { name: "mpcvit-cifar100", arch: "vit_7_4_32", data: "CIFAR-100", epochs: 300 },
-    Preset { name: "mpcvit-tiny", arch: "vit_9_12_64", data: "Tiny-ImageNet", epochs: 600 },
+    Preset { name: "mpcvit-cifar10", arch: "vit_7_4_32", data: "CIFAR-10" },
+    Preset { name: "mpcvit-cifar100", arch: "vit_7_4_32", data: "CIFAR-100" },
+    Preset { name: "mpcvit-tiny", arch: "vit_9_12_64", data: "Tiny-ImageNet" },
 ];
 
 impl Preset {
@@ -62,16 +64,16 @@ impl Preset {
 
     /// Puts the paper's recipe into `recipe`: AdamW, cosine, batches of 128 that a GPU takes in one piece.
     pub fn apply(&self, recipe: &mut Recipe) {
-        recipe.epochs = self.epochs;
+        recipe.epochs = TRAINED;
         (recipe.lr, recipe.decay, recipe.smoothing, recipe.z) = (5.5e-4, 0.06, 0.1, 0.0);
         (recipe.batch, recipe.micro) = (128, 128);
         (recipe.muon, recipe.cosine) = (false, true);
         recipe.strength = Strength { mixup: 0.5, cutmix: 0.5, erase: 0.25 };
     }
 
-    /// The passes of a search's jobs: the paper's 300 for what is searched, and its own for what is trained.
+    /// The passes of a search's jobs.
     pub fn search_epochs(&self) -> Epochs {
-        Epochs { teacher: self.epochs, supernet: 300, search: 300, train: self.epochs }
+        Epochs { teacher: TRAINED, supernet: SEARCHED, search: SEARCHED, train: TRAINED }
     }
 
     /// Refuses another data set than the preset's.
@@ -185,7 +187,7 @@ mod tests {
         let words = "--data d --out o --preset mpcvit-cifar10 --epochs 9".split(' ');
         let (settings, config) = Settings::parse(words.map(String::from)).unwrap();
         let e = &settings.epochs;
-        assert_eq!((e.teacher, e.supernet, e.search, e.train), (300, 300, 300, 9));
+        assert_eq!((e.teacher, e.supernet, e.search, e.train), (600, 300, 300, 9));
         assert_eq!((config.arch.as_str(), settings.recipe.muon), ("vit_7_4_32", false));
     }
 
