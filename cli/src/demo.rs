@@ -165,31 +165,38 @@ struct References {
 }
 
 impl References {
-    fn compare(&self, picture: &Picture, line: &ImageLine) -> Compared {
-        let image = normalise(&self.model.arch, picture);
-        let float = forward(&self.model.arch, &self.model.weights, &image, &mut NoProbe);
-        let size = image.len();
-        let mut images = vec![image];
+    /// Up to a batch of pictures beside what the client said of them.
+    fn compare(&self, pictures: &[Picture], lines: &[ImageLine]) -> Vec<Compared> {
+        let arch = &self.model.arch;
+        let mut images: Vec<Vec<f32>> = pictures.iter().map(|p| normalise(arch, p)).collect();
+        let floats: Vec<Vec<f32>> = (images.iter())
+            .map(|image| forward(arch, &self.model.weights, image, &mut NoProbe))
+            .collect();
+        let size = arch.channels * arch.image * arch.image;
         images.resize(self.private.batch, vec![0.0; size]);
         let input = self.private.encode(&images);
         let mut coins = Coins::Fair(Box::new(Seed::from_bytes([5; 32]).stream(0)));
         let values = simulate(&self.private.plan, &self.matrices, &[input], &mut coins);
         let output = self.private.plan.outputs[0].index();
         let simulated = self.private.decode(&values[output]);
-        let simulator = top(simulated[0].iter().copied());
-        let errors = float.iter().zip(&line.logits).map(|(a, b)| (f64::from(*a) - b).abs());
-        let errors: Vec<f64> = errors.collect();
-        Compared {
-            name: picture.name.clone(),
-            label: picture.label,
-            private: line.class,
-            plaintext: top(float.iter().map(|&x| f64::from(x))),
-            simulator,
-            simulator_gap: simulated[0][simulator]
-                - simulated[0].get(line.class).copied().unwrap_or(f64::NEG_INFINITY),
-            max_logit_error: errors.iter().copied().fold(0.0, f64::max),
-            mean_logit_error: errors.iter().sum::<f64>() / errors.len().max(1) as f64,
-        }
+        let each = pictures.iter().zip(lines).zip(floats.iter().zip(&simulated));
+        each.map(|((picture, line), (float, simulated))| {
+            let errors = float.iter().zip(&line.logits).map(|(a, b)| (f64::from(*a) - b).abs());
+            let errors: Vec<f64> = errors.collect();
+            let simulator = top(simulated.iter().copied());
+            let private = simulated.get(line.class).copied().unwrap_or(f64::NEG_INFINITY);
+            Compared {
+                name: picture.name.clone(),
+                label: picture.label,
+                private: line.class,
+                plaintext: top(float.iter().map(|&x| f64::from(x))),
+                simulator,
+                simulator_gap: simulated[simulator] - private,
+                max_logit_error: errors.iter().copied().fold(0.0, f64::max),
+                mean_logit_error: errors.iter().sum::<f64>() / errors.len().max(1) as f64,
+            }
+        })
+        .collect()
     }
 }
 
@@ -273,9 +280,9 @@ pub fn run(demo: &Demo, program: &Path) -> Result<Summary, Error> {
     let paths = paths.lines();
     let progress = bar(pictures.len(), "float and integer references");
     let mut results = Vec::new();
-    for (picture, line) in pictures.iter().zip(&lines) {
-        results.push(references.compare(picture, line));
-        progress.inc(1);
+    for (pictures, lines) in pictures.chunks(demo.batch).zip(lines.chunks(demo.batch)) {
+        results.extend(references.compare(pictures, lines));
+        progress.inc(pictures.len() as u64);
     }
     progress.finish_and_clear();
     summarise(&references.private, (&network.name, paths), &setup, &lines, results)
