@@ -2,6 +2,7 @@
 //! well-formed XML too, so that a test can read it.
 
 #[cfg(test)]
+#[path = "page/tests/browser.rs"]
 mod browser;
 mod grid;
 mod labels;
