@@ -3,6 +3,8 @@
 
 mod folder;
 
+pub use folder::TinyImageNet;
+
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
 use std::path::Path;

@@ -5,6 +5,8 @@ pub mod tiny;
 
 use std::path::Path;
 
+use sotto_models::images::TinyImageNet;
+
 use crate::Error;
 
 /// Colour planes of an image.
@@ -112,7 +114,7 @@ impl DataSet {
     /// [`Error::File`] when it cannot be read, [`Error::Data`] when it is none of these, or a file
     /// is missing or damaged.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        match tiny::root(path) {
+        match TinyImageNet::find(path) {
             Some(root) => tiny::read(&root),
             None => cifar::read(path),
         }

@@ -1,8 +1,9 @@
 //! The labelled test pictures of a data set's own folder.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Fit, HUNDRED, MAX_FILE, Picture, TEN, decode, file_name, read_records};
 use crate::{Arch, Error};
@@ -31,9 +32,8 @@ pub(super) fn test_pictures(
             return read_records(from, records, name, (arch, fit), limit);
         }
     }
-    let tiny = [path.join("tiny-imagenet-200"), path.to_path_buf()];
-    match tiny.iter().find(|root| root.join("wnids.txt").is_file()) {
-        Some(root) => tiny_pictures(root, arch, fit, limit),
+    match TinyImageNet::find(path) {
+        Some(root) => TinyImageNet::read(&root)?.test_pictures(arch, fit, limit),
         None => Err(Error::picture(
             file_name(path),
             "this folder holds no `test_batch.bin` (CIFAR-10), `test.bin` (CIFAR-100) or `wnids.txt` (Tiny-ImageNet)",
@@ -41,26 +41,64 @@ pub(super) fn test_pictures(
     }
 }
 
-fn tiny_pictures(root: &Path, arch: &Arch, fit: Fit, limit: usize) -> Result<Vec<Picture>, Error> {
-    let classes = text(&root.join("wnids.txt"))?;
-    let classes: Vec<&str> = classes.split_whitespace().collect();
-    let list = text(&root.join("val").join("val_annotations.txt"))?;
-    let mut pictures = Vec::new();
-    for (i, line) in list.lines().enumerate().take(limit) {
-        let bad =
-            |why: String| Error::picture("val_annotations.txt", format!("line {}: {why}", i + 1));
-        let (name, rest) = line.split_once('\t').unwrap_or((line, ""));
-        let class = rest.split('\t').next().unwrap_or_default();
-        let label = classes.iter().position(|c| *c == class).and_then(|at| u8::try_from(at).ok());
-        let label =
-            label.ok_or_else(|| bad(format!("{class:?} is none of the classes in wnids.txt")))?;
-        if Path::new(name).file_name() != Some(name.as_ref()) {
-            return Err(bad(format!("{name:?} is not the name of a file")));
-        }
-        let bytes = bytes(&root.join("val").join("images").join(name))?;
-        pictures.push(Picture { label: Some(label), ..decode(&bytes, name, arch, fit)? });
+/// What the lists in Tiny-ImageNet's folder say.
+pub struct TinyImageNet {
+    /// The classes' names, in the order of their numbers.
+    pub classes: Vec<String>,
+    /// Class and file of each validation picture, in the order of their list.
+    pub validation: Vec<(u8, PathBuf)>,
+}
+
+impl TinyImageNet {
+    /// Classes of the whole set.
+    pub const CLASSES: usize = 200;
+
+    /// The folder with `wnids.txt`, which is `path` or lies in it.
+    pub fn find(path: &Path) -> Option<PathBuf> {
+        let inside = [path.to_owned(), path.join("tiny-imagenet-200")];
+        inside.into_iter().find(|root| root.join("wnids.txt").is_file())
     }
-    Ok(pictures)
+
+    /// Reads the lists in the folder that [`TinyImageNet::find`] found.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for a list that cannot be read, [`Error::Picture`] for one that is not what the format says; names of
+    /// files outside the folder are refused.
+    pub fn read(root: &Path) -> Result<Self, Error> {
+        let classes: Vec<String> =
+            text(&root.join("wnids.txt"))?.split_whitespace().map(String::from).collect();
+        if classes.is_empty() || classes.len() > Self::CLASSES {
+            let why = format!("lists {} classes; expected 1 to {}", classes.len(), Self::CLASSES);
+            return Err(Error::picture("wnids.txt", why));
+        }
+        let number: BTreeMap<&str, u8> = classes.iter().map(String::as_str).zip(0..).collect();
+        let images = root.join("val").join("images");
+        let mut validation = Vec::new();
+        for (i, line) in text(&root.join("val").join("val_annotations.txt"))?.lines().enumerate() {
+            let bad = |why: String| {
+                Error::picture("val_annotations.txt", format!("line {}: {why}", i + 1))
+            };
+            let mut words = line.split('\t');
+            let (name, class) =
+                (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            let label = number
+                .get(class)
+                .ok_or_else(|| bad(format!("{class:?} is none of the classes in wnids.txt")))?;
+            if Path::new(name).file_name() != Some(name.as_ref()) {
+                return Err(bad(format!("{name:?} is not the name of a file")));
+            }
+            validation.push((*label, images.join(name)));
+        }
+        Ok(Self { classes, validation })
+    }
+
+    fn test_pictures(&self, arch: &Arch, fit: Fit, limit: usize) -> Result<Vec<Picture>, Error> {
+        let one = |(label, path): &(u8, PathBuf)| {
+            let picture = decode(&bytes(path)?, &file_name(path), arch, fit)?;
+            Ok(Picture { label: Some(*label), ..picture })
+        };
+        self.validation.iter().take(limit).map(one).collect()
+    }
 }
 
 fn text(path: &Path) -> Result<String, Error> {

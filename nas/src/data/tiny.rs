@@ -5,46 +5,31 @@
 //! `wnids.txt` lists the classes in the order of their numbers; `train/<class>/images/*.JPEG`;
 //! `val/val_annotations.txt` names file and class of `val/images/*.JPEG`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sotto_models::Arch;
-use sotto_models::images::{Fit, decode};
+use sotto_models::images::{Fit, TinyImageNet, decode};
 
 use crate::Error;
 use crate::data::{DataSet, Split};
 
 /// Height and width of an image.
 pub const SIDE: usize = 64;
-const CLASSES: usize = 200;
 /// Threads that decode pictures.
 const WORKERS: usize = 4;
 
-/// The folder with `wnids.txt`, which is `path` or lies in it.
-pub fn root(path: &Path) -> Option<PathBuf> {
-    let inner = path.join("tiny-imagenet-200");
-    [path.to_owned(), inner].into_iter().find(|p| p.join("wnids.txt").is_file())
-}
-
-/// Reads the folder that [`root`] found.
+/// Reads the folder with `wnids.txt`.
 ///
 /// # Errors
 /// [`Error::File`] for a file that is missing, [`Error::Data`] for a picture or a line that is not
 /// what the format says.
 pub fn read(root: &Path) -> Result<DataSet, Error> {
-    let text = |name: &str| {
-        let path = root.join(name);
-        std::fs::read_to_string(&path).map_err(|e| Error::file(path, e))
-    };
-    let classes: Vec<String> = text("wnids.txt")?.split_whitespace().map(String::from).collect();
-    if classes.is_empty() || classes.len() > CLASSES {
-        let n = classes.len();
-        return Err(Error::Data(format!("wnids.txt lists {n} classes; expected 1 to {CLASSES}")));
-    }
-    let number: BTreeMap<&str, u16> = classes.iter().map(String::as_str).zip(0..).collect();
-
+    let lists = TinyImageNet::read(root).map_err(|e| match e {
+        sotto_models::Error::Io { path, source } => Error::File { path, source },
+        other => Error::Data(other.to_string()),
+    })?;
     let mut train = Vec::new();
-    for (class, label) in classes.iter().zip(0..) {
+    for (class, label) in lists.classes.iter().zip(0..) {
         let folder = root.join("train").join(class).join("images");
         let entries = std::fs::read_dir(&folder).map_err(|e| Error::file(&folder, e))?;
         let mut files = Vec::new();
@@ -54,23 +39,14 @@ pub fn read(root: &Path) -> Result<DataSet, Error> {
         files.sort();
         train.extend(files.into_iter().map(|file| (label, file)));
     }
-    let mut test = Vec::new();
-    for (i, line) in text("val/val_annotations.txt")?.lines().enumerate() {
-        let mut words = line.split('\t');
-        let (file, class) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let label = number.get(class).ok_or_else(|| {
-            Error::Data(format!("val_annotations.txt, line {}: {class:?} is no class", i + 1))
-        })?;
-        test.push((*label, root.join("val").join("images").join(file)));
-    }
-    let (train, test) = (load(&train)?, load(&test)?);
-    Ok(DataSet { name: "Tiny-ImageNet", classes: CLASSES, train, test })
+    let (train, test) = (load(&train)?, load(&lists.validation)?);
+    Ok(DataSet { name: "Tiny-ImageNet", classes: TinyImageNet::CLASSES, train, test })
 }
 
-fn load(files: &[(u16, PathBuf)]) -> Result<Split, Error> {
+fn load(files: &[(u8, PathBuf)]) -> Result<Split, Error> {
     let arch = Arch::vit_tiny();
-    let part = |files: &[(u16, PathBuf)]| -> Result<Vec<(u16, Vec<u8>)>, Error> {
-        let one = |(label, path): &(u16, PathBuf)| {
+    let part = |files: &[(u8, PathBuf)]| -> Result<Vec<(u8, Vec<u8>)>, Error> {
+        let one = |(label, path): &(u8, PathBuf)| {
             let bytes = std::fs::read(path).map_err(|e| Error::file(path, e))?;
             let name = path.display().to_string();
             let picture =
@@ -86,7 +62,7 @@ fn load(files: &[(u16, PathBuf)]) -> Result<Split, Error> {
             files.chunks(chunk).map(|files| scope.spawn(move || part(files))).collect();
         for thread in threads {
             let pictures = thread.join().expect("a thread that panics ends the program")?;
-            pictures.iter().for_each(|(label, pixels)| split.push(*label, pixels));
+            pictures.iter().for_each(|(label, pixels)| split.push(u16::from(*label), pixels));
         }
         Ok(split)
     })
