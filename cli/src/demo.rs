@@ -209,8 +209,8 @@ fn bar(length: usize, what: &'static str) -> ProgressBar {
 /// Runs the demo; `program` is the `sotto` binary.
 ///
 /// # Errors
-/// Those of the processes, and [`Error::Check`] when a private class is not the simulator's (but for ties) or a count is not the
-/// plan's.
+/// Those of the processes, and [`Error::Check`] when a private class is not the simulator's (but for ties) or a count
+/// is not the plan's.
 pub fn run(demo: &Demo, program: &Path) -> Result<Summary, Error> {
     let model = Model::find(&demo.model)?;
     let card = Card {

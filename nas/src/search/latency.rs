@@ -179,39 +179,37 @@ impl Latencies {
         self.entries[layer][at * self.space.activations.len() + activation]
     }
 
+    /// Every composition of a layer: head counts, activation, and what they add.
+    fn offers(&self, layer: usize) -> impl Iterator<Item = (Vec<usize>, usize, f64)> {
+        let counts = splits(self.base.heads, self.space.kinds.len()).into_iter();
+        counts.flat_map(move |counts| {
+            (0..self.space.activations.len()).map(move |activation| {
+                let cost = self.entry(layer, &counts, activation);
+                (counts.clone(), activation, cost)
+            })
+        })
+    }
+
     /// The architecture with the least latency that the space offers.
     pub fn cheapest(&self) -> Arch {
         let mut arch = self.base.clone();
-        for (layer, (heads, activation)) in
-            arch.attention.iter_mut().zip(&mut arch.activation).enumerate()
-        {
-            let mut best = f64::INFINITY;
-            for counts in splits(heads.len(), self.space.kinds.len()) {
-                for (a, &option) in self.space.activations.iter().enumerate() {
-                    let cost = self.entry(layer, &counts, a);
-                    if cost < best {
-                        let row = self.space.kinds.iter().zip(&counts);
-                        *heads = row.flat_map(|(&k, &n)| std::iter::repeat_n(k, n)).collect();
-                        (best, *activation) = (cost, option);
-                    }
-                }
-            }
+        for layer in 0..arch.layers {
+            let least = self.offers(layer).min_by(|a, b| a.2.total_cmp(&b.2));
+            let (counts, activation, _) = least.expect("a space offers something");
+            let row = self.space.kinds.iter().zip(&counts);
+            arch.attention[layer] = row.flat_map(|(&k, &n)| std::iter::repeat_n(k, n)).collect();
+            arch.activation[layer] = self.space.activations[activation];
         }
         arch
     }
 
     /// The least and the largest latency that the space offers.
     pub fn range(&self) -> (f64, f64) {
-        let all = splits(self.base.heads, self.space.kinds.len());
-        let options = self.space.activations.len();
         let mut range = (self.constant, self.constant);
-        for entries in &self.entries {
-            let reached = all.iter().flat_map(|counts| {
-                let at = place(counts, self.base.heads) * options;
-                entries[at..at + options].iter().copied()
-            });
+        for layer in 0..self.base.layers {
+            let costs = self.offers(layer).map(|(_, _, cost)| cost);
             let (low, high) =
-                reached.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), e| (l.min(e), h.max(e)));
+                costs.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), e| (l.min(e), h.max(e)));
             range = (range.0 + low, range.1 + high);
         }
         range
