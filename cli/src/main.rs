@@ -25,6 +25,7 @@ use sotto_models::{
     images::{Fit, load},
 };
 use sotto_net::Identity;
+use sotto_netsim::Through;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -145,6 +146,10 @@ enum Command {
         /// Where to write the profile.
         #[arg(long, default_value = "machine.json")]
         out: PathBuf,
+        /// Messages go through the emulator, whose work shares this machine's cores: for predictions of what is then
+        /// measured through it here, as in `sotto demo --net` and `sotto search`.
+        #[arg(long)]
+        emulated: bool,
     },
     /// Trains a model on CIFAR-10, CIFAR-100 or Tiny-ImageNet that all other commands run (starts `sotto-nas`).
     ///
@@ -352,14 +357,14 @@ fn run(command: Command) -> Result<(), Error> {
             Ok(())
         }
         Command::Simulate(simulate) => simulate.run(),
-        Command::CalibrateMachine { out } => {
+        Command::CalibrateMachine { out, emulated } => {
+            let through = if emulated { Through::Emulator } else { Through::Loopback };
             let bar = ProgressBar::new(0).with_message("measuring messages and gates");
             bar.enable_steady_tick(std::time::Duration::from_millis(200));
-            let (machine, checks) =
-                sotto_netsim::calibrate(sotto_netsim::Through::Loopback, |done, all| {
-                    bar.set_length(all as u64);
-                    bar.set_position(done as u64);
-                })?;
+            let (machine, checks) = sotto_netsim::calibrate(through, |done, all| {
+                bar.set_length(all as u64);
+                bar.set_position(done as u64);
+            })?;
             bar.finish_and_clear();
             std::fs::write(&out, machine.to_json()).map_err(Error::io(&out))?;
             println!("{}: {}, {} gates", out.display(), machine.processor, machine.gates.len());

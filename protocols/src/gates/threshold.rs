@@ -10,7 +10,7 @@
 //! Security: the opened bits are masked by uniform bits used once; ranges depend on public `c`
 //! alone. Source: PROTOCOLS 1.6, 1.10.
 
-use sotto_ring::{mask, prefix::parity_below};
+use sotto_ring::mask;
 
 use crate::{
     deal::{Dealing, Known},
@@ -67,63 +67,83 @@ impl Thresholds {
     fn bits(&self) -> usize {
         self.input.count() * self.thresholds.len()
     }
+
+    /// The highest threshold and how many there are, where they fill a word without gaps.
+    fn consecutive(&self) -> Option<(u32, u32)> {
+        let (highest, count) = (*self.thresholds.last()?, self.thresholds.len() as u32);
+        let ascend = self.thresholds.windows(2).all(|w| w[1] == w[0] + 1);
+        (ascend && count <= 64).then_some((highest, count))
+    }
 }
 
 /// XOR shares of `[h >= t]` for every `t`, of one element whose public index has the top bits `high`.
 ///
-/// They are the parity of the one-hot's bits at `r = high - h` for `h >= t`.
-pub(super) enum Above<'a> {
-    /// Up to 64 bits at once: bit `last - t`.
+/// They are the parity of the one-hot's bits at `r = high - h` for `h >= t`: `r` in the cyclic range
+/// `(high, high - t]`.
+pub(super) enum Above {
+    /// A one-hot of up to 64 bits: bit `last - t`.
     Word { parities: u64, last: u32 },
-    /// More: one threshold at a time.
-    Bytes { e: &'a [u8], k: u32, high: usize },
+    /// A longer one: parities of the bits up to each place of two turns of it, from which the range is taken.
+    Words { parities: [u64; 2 * LONGEST + 1], high: usize, size: usize },
 }
 
-impl<'a> Above<'a> {
+/// Words of the longest one-hot.
+const LONGEST: usize = (1 << 10) / 64;
+
+/// Bit `i` is the parity of the bits up to `i`.
+#[inline]
+fn parities(word: u64) -> u64 {
+    [1, 2, 4, 8, 16, 32].iter().fold(word, |p, s| p ^ (p << s))
+}
+
+impl Above {
     /// Of the one-hot `e` of `2^k` bits.
     #[inline]
-    pub fn new(e: &'a [u8], k: u32, high: usize) -> Self {
+    pub fn new(e: &[u8], k: u32, high: usize) -> Self {
         let size = 1u32 << k;
         if size > 64 {
-            return Above::Bytes { e, k, high };
+            return Self::long(e, high);
         }
         let word = match e.try_into() {
             Ok(whole) => u64::from_le_bytes(whole),
             Err(_) => e.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
         };
         let from = (high as u32 + 1) & (size - 1);
-        // Bit i of the rotated word is the one-hot's bit at r = high + 1 + i, set where h = size - 1 - i.
+        // Bit i of the rotated word is the one-hot's bit at r = high + 1 + i, set where h = size - 1 - i. What is
+        // above the size does not reach down.
         let rotated = word >> from | (word << (size - 1 - from)) << 1;
-        // Bit i becomes the parity of the bits up to i; what is above the size does not reach down.
-        let parities = [1, 2, 4, 8, 16, 32].iter().fold(rotated, |p, s| p ^ (p << s));
-        Above::Word { parities, last: size - 1 }
+        Above::Word { parities: parities(rotated), last: size - 1 }
+    }
+
+    fn long(e: &[u8], high: usize) -> Self {
+        let mut two = [0; 2 * LONGEST + 1];
+        let (mut odd, words) = (0u64, e.len() / 8);
+        for (to, bytes) in two.iter_mut().zip(e.chunks_exact(8)) {
+            *to = parities(u64::from_le_bytes(bytes.try_into().expect("eight"))) ^ odd;
+            odd = (*to >> 63).wrapping_neg();
+        }
+        let (first, second) = two.split_at_mut(words);
+        second.iter_mut().zip(first).for_each(|(to, from)| *to = *from ^ odd);
+        Above::Words { parities: two, high, size: 8 * e.len() }
     }
 
     /// The share for the threshold `t` in `1..2^k`.
     #[inline]
     pub fn bit(&self, t: u32) -> u64 {
-        match *self {
-            Above::Word { parities, last } => parities >> (last - t) & 1,
-            Above::Bytes { e, k, high } => {
-                // h >= t where r is in the cyclic range (high, high - t].
-                let (size, from) = (1usize << k, high + 1);
-                let end = from + size - t as usize;
-                let parity = parity_below(e, k, from)
-                    ^ match end.checked_sub(size) {
-                        Some(wrapped) => parity_below(e, k, size) ^ parity_below(e, k, wrapped),
-                        None => parity_below(e, k, end),
-                    };
-                u64::from(parity)
-            }
-        }
+        self.word(t, 1)
     }
 
-    /// The shares for the `count` consecutive thresholds whose largest is `highest`, that one lowest.
+    /// The shares for up to 64 consecutive thresholds of which `highest` is the largest, that one lowest.
     #[inline]
     pub fn word(&self, highest: u32, count: u32) -> u64 {
         match *self {
             Above::Word { parities, last } => parities >> (last - highest) & mask(count),
-            Above::Bytes { .. } => (0..count).map(|i| self.bit(highest - i) << i).sum(),
+            Above::Words { ref parities, high, size } => {
+                let (at, before) = (high + size - highest as usize, parities[high / 64]);
+                let (word, bit) = (at / 64, at % 64);
+                let up_to = parities[word] >> bit | (parities[word + 1] << (63 - bit)) << 1;
+                (up_to ^ (before >> (high % 64) & 1).wrapping_neg()) & mask(count)
+            }
         }
     }
 }
@@ -169,7 +189,13 @@ impl Gate for Thresholds {
         let mut bits = Vec::with_capacity(self.bits());
         for (e, &c) in run.bits(0).chunks_exact((1 << self.k) / 8).zip(run.public(0)) {
             let above = Above::new(e, self.k, (c >> lo) as usize);
-            bits.extend(self.thresholds.iter().map(|&t| above.bit(t)));
+            match self.consecutive() {
+                Some((highest, count)) => {
+                    let word = above.word(highest, count);
+                    bits.extend((0..count).rev().map(|i| word >> i & 1));
+                }
+                None => bits.extend(self.thresholds.iter().map(|&t| above.bit(t))),
+            }
         }
         run.open(bits, 1);
     }
@@ -185,18 +211,27 @@ impl Gate for Thresholds {
 
 #[cfg(test)]
 mod tests {
+    use sotto_ring::prefix::parity_below;
+
+    use super::Above;
     use crate::{plan::Trace, testing::Bench};
 
     #[test]
     fn bits_are_exact() {
-        for (k, t) in
-            [(6, [1, 20, 33, 34, 63]), (4, [1, 7, 8, 9, 15]), (8, [1, 100, 128, 129, 255])]
-        {
+        for (k, t) in [
+            (6, &[1, 20, 33, 34, 63][..]),
+            (4, &[1, 7, 8, 9, 15]),
+            (5, &[12, 13, 14, 15, 16]),
+            (7, &[60, 61, 64, 65, 127]),
+            (8, &[9, 100, 128, 129, 250]),
+            (8, &[126, 127, 128, 129, 130]),
+            (10, &[60, 511, 512, 513, 900]),
+        ] {
             let mut bench = Bench::new(31);
             let mut trace = Trace::new();
             let x = trace.input(&[800], 30, 10);
             let c = trace.open(x, 16, 1 << 15);
-            let b = trace.thresholds(c, k, &t);
+            let b = trace.thresholds(c, k, t);
             let b = trace.lift(b, 8);
             let b = trace.sum_last(b);
             let b = trace.reveal(b, 8);
@@ -205,6 +240,29 @@ mod tests {
             let result = bench.run_shared(&plan, Vec::new(), &[input]);
             result.check_exact();
             assert!(result.outputs[0].contains(&5) && result.outputs[0].contains(&0));
+        }
+    }
+
+    #[test]
+    fn every_share_is_the_parity_of_its_cyclic_range() {
+        let mut stream = sotto_crypto::Seed::from_bytes([9; 32]).stream(0);
+        for k in 3..=10 {
+            let size = 1usize << k;
+            let e: Vec<u8> = (0..size / 8).map(|_| (256.0 * stream.unit()) as u8).collect();
+            let below = |end: usize| parity_below(&e, k, end.min(size));
+            for high in (0..size).step_by(size / 8 - (k > 4) as usize) {
+                let above = Above::new(&e, k, high);
+                for t in 1..size {
+                    // Of r in (high, high - t]: what is beyond the size counts again from zero.
+                    let (from, end) = (high + 1, high + 1 + size - t);
+                    let expected = below(end) ^ below(from) ^ below(end.saturating_sub(size));
+                    let t = t as u32;
+                    assert_eq!(above.bit(t), u64::from(expected), "k {k} high {high} t {t}");
+                    let count = t.min(64);
+                    let bits = (0..count).map(|i| above.bit(t - i) << i).sum::<u64>();
+                    assert_eq!(above.word(t, count), bits, "k {k} high {high} t {t}");
+                }
+            }
         }
     }
 }
