@@ -15,7 +15,7 @@ use sotto_ring::pack::packed_len;
 use crate::Error;
 
 /// Version of the profile's file; it changes with the gates' internals.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// When a step of a gate happens, and at whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

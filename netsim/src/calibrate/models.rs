@@ -12,7 +12,25 @@ use sotto_models::{
 pub(super) struct Model {
     pub(super) arch: Arch,
     options: Options,
+    ranges: Ranges,
 }
+
+/// Where a model's ranges come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ranges {
+    /// Its random weights.
+    Recorded,
+    /// The same, where a trained model reaches further: to what the demo's model does.
+    Trained,
+}
+
+/// What trained models reach, by tensor: windows, tables and one-hots follow from it.
+const TRAINED: [(&str, f32, f32); 4] = [
+    ("softmax.scores", -11.0, 14.0),
+    ("softmax.row_max", -1.0, 14.0),
+    ("relu.scores", -9.0, 9.0),
+    ("fc1.out", -11.5, 9.0),
+];
 
 /// Three layers whose heads and activations are each of another kind.
 fn layered(heads: usize, dim: usize, image: usize, classes: usize) -> Arch {
@@ -31,19 +49,20 @@ pub(super) fn all() -> Vec<Model> {
     let public = Options { max: MaxKind::Public, ..Options::default() };
     let rows = Options { tables: Tables::Rows, ..class_only };
     [
-        (layered(4, 256, 32, 10), Options::default()),
-        (layered(12, 192, 64, 200), Options::default()),
-        (layered(4, 64, 32, 10), class_only),
-        (mixed.clone(), public),
-        (mixed, rows),
+        (layered(4, 256, 32, 10), Options::default(), Ranges::Recorded),
+        (layered(12, 192, 64, 200), Options::default(), Ranges::Recorded),
+        (layered(4, 64, 32, 10), class_only, Ranges::Recorded),
+        (mixed.clone(), public, Ranges::Recorded),
+        (layered(4, 128, 32, 10), Options::default(), Ranges::Trained),
+        (mixed, rows, Ranges::Recorded),
     ]
-    .map(|(arch, options)| Model { arch, options })
+    .map(|(arch, options, ranges)| Model { arch, options, ranges })
     .into()
 }
 
 #[cfg(test)]
 pub(super) fn small() -> Model {
-    Model { arch: layered(2, 16, 8, 4), options: Options::default() }
+    Model { arch: layered(2, 16, 8, 4), options: Options::default(), ranges: Ranges::Trained }
 }
 
 impl Model {
@@ -62,7 +81,16 @@ impl Model {
     /// The traced model.
     pub(super) fn private(&self) -> Private {
         let weights = Weights::random(&self.arch, 7);
-        let calibration = Calibration::record(&self.arch, &weights, &[self.image()], |_| ());
+        let mut calibration = Calibration::record(&self.arch, &weights, &[self.image()], |_| ());
+        if self.ranges == Ranges::Trained {
+            for layer in &mut calibration.layers {
+                for (name, min, max) in TRAINED {
+                    if let Some(range) = layer.get_mut(name) {
+                        (range.min, range.max) = (range.min.min(min), range.max.max(max));
+                    }
+                }
+            }
+        }
         Private::new(&self.arch, &calibration, 1, self.options).expect("these models have a format")
     }
 }

@@ -17,11 +17,14 @@
 
 use std::collections::BTreeSet;
 
-use sotto_ring::{mask, prefix::parity_below};
+use sotto_ring::{
+    mask,
+    prefix::{parities, word},
+};
 
 use crate::{
     deal::Dealing,
-    gate::{Draw, Exchange, Gate, To},
+    gate::{Draw, Exchange, Gate, To, Work},
     party::Run,
     plan::Trace,
     simulate::Simulation,
@@ -131,6 +134,12 @@ impl Gate for Sign {
         all
     }
 
+    /// The terms of the ANDs, each a product of bits.
+    fn work(&self) -> Work {
+        let terms = self.products().iter().map(|p| 1 << p.count_ones()).sum::<u64>();
+        Work::online(terms * self.count() as u64)
+    }
+
     fn rounds(&self) -> Vec<Vec<Exchange>> {
         let open = Exchange { count: self.count(), width: 1, to: To::Both };
         match self.variables() {
@@ -218,11 +227,9 @@ impl Sign {
         let k = size.max(3);
         let rows = bits.chunks_exact((1 << k) / 8).zip(c);
         rows.map(|(e, c)| {
-            let c = (c >> at & mask(size)) as usize;
-            let below = parity_below(e, k, c);
-            let up_to = parity_below(e, k, c + 1);
-            let all = parity_below(e, k, 1 << k);
-            (u64::from(all ^ up_to), u64::from(up_to ^ below))
+            let (word, c) = (word(e), c >> at & mask(size));
+            let parities = parities(word);
+            ((parities >> 63 ^ parities >> c) & 1, word >> c & 1)
         })
         .unzip()
     }

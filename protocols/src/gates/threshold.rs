@@ -10,7 +10,10 @@
 //! Security: the opened bits are masked by uniform bits used once; ranges depend on public `c`
 //! alone. Source: PROTOCOLS 1.6, 1.10.
 
-use sotto_ring::mask;
+use sotto_ring::{
+    mask,
+    prefix::{parities, word},
+};
 
 use crate::{
     deal::{Dealing, Known},
@@ -90,12 +93,6 @@ pub(super) enum Above {
 /// Words of the longest one-hot.
 const LONGEST: usize = (1 << 10) / 64;
 
-/// Bit `i` is the parity of the bits up to `i`.
-#[inline]
-fn parities(word: u64) -> u64 {
-    [1, 2, 4, 8, 16, 32].iter().fold(word, |p, s| p ^ (p << s))
-}
-
 impl Above {
     /// Of the one-hot `e` of `2^k` bits.
     #[inline]
@@ -104,10 +101,7 @@ impl Above {
         if size > 64 {
             return Self::long(e, high);
         }
-        let word = match e.try_into() {
-            Ok(whole) => u64::from_le_bytes(whole),
-            Err(_) => e.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
-        };
+        let word = word(e);
         let from = (high as u32 + 1) & (size - 1);
         // Bit i of the rotated word is the one-hot's bit at r = high + 1 + i, set where h = size - 1 - i. What is
         // above the size does not reach down.
@@ -119,7 +113,7 @@ impl Above {
         let mut two = [0; 2 * LONGEST + 1];
         let (mut odd, words) = (0u64, e.len() / 8);
         for (to, bytes) in two.iter_mut().zip(e.chunks_exact(8)) {
-            *to = parities(u64::from_le_bytes(bytes.try_into().expect("eight"))) ^ odd;
+            *to = parities(word(bytes)) ^ odd;
             odd = (*to >> 63).wrapping_neg();
         }
         let (first, second) = two.split_at_mut(words);
@@ -211,8 +205,6 @@ impl Gate for Thresholds {
 
 #[cfg(test)]
 mod tests {
-    use sotto_ring::prefix::parity_below;
-
     use super::Above;
     use crate::{plan::Trace, testing::Bench};
 
@@ -249,15 +241,15 @@ mod tests {
         for k in 3..=10 {
             let size = 1usize << k;
             let e: Vec<u8> = (0..size / 8).map(|_| (256.0 * stream.unit()) as u8).collect();
-            let below = |end: usize| parity_below(&e, k, end.min(size));
+            let bit = |r: usize| u64::from(e[r % size / 8] >> (r % 8) & 1);
             for high in (0..size).step_by(size / 8 - (k > 4) as usize) {
                 let above = Above::new(&e, k, high);
-                for t in 1..size {
-                    // Of r in (high, high - t]: what is beyond the size counts again from zero.
-                    let (from, end) = (high + 1, high + 1 + size - t);
-                    let expected = below(end) ^ below(from) ^ below(end.saturating_sub(size));
+                let mut expected = 0;
+                for t in (1..size).rev() {
+                    // r in (high, high - t] modulo the size: one more than for t + 1.
+                    expected ^= bit(high + size - t);
                     let t = t as u32;
-                    assert_eq!(above.bit(t), u64::from(expected), "k {k} high {high} t {t}");
+                    assert_eq!(above.bit(t), expected, "k {k} high {high} t {t}");
                     let count = t.min(64);
                     let bits = (0..count).map(|i| above.bit(t - i) << i).sum::<u64>();
                     assert_eq!(above.word(t, count), bits, "k {k} high {high} t {t}");
