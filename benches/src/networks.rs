@@ -18,8 +18,8 @@ use sotto_protocols::{Role, plan::Plan};
 
 use crate::{error::Error, record::Records};
 
-/// Models: the paper's CIFAR model with softmax, ReLU-softmax and linear attention.
-const MODELS: [&str; 3] = ["vit_cifar", "vit_cifar_relu", "vit_cifar_linear"];
+/// Models: the paper's CIFAR model with softmax, ReLU-softmax and linear attention and random weights; a trained one.
+const MODELS: [&str; 4] = ["vit_cifar", "vit_cifar_relu", "vit_cifar_linear", "demo"];
 
 /// Networks, each with the largest deviation allowed. On loopback the parties compute on shared cores.
 const NETWORKS: [(&str, f64); 6] = [

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::augment::{Patcher, Rng, View};
 use crate::data::{CHANNELS, Split};
+use crate::distort::distorted;
 
 /// How often each change is made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,9 @@ pub struct Strength {
     pub cutmix: f32,
     /// Share of pictures that get an empty rectangle.
     pub erase: f32,
+    /// Share of pictures that RandAugment distorts, before anything else.
+    #[serde(default)]
+    pub distort: f32,
 }
 
 /// Pictures and targets of one micro-batch.
@@ -61,9 +65,8 @@ impl Source<'_> {
 
     /// The planes of sample `i`, its two classes and the first one's share.
     fn sample(&self, patcher: &Patcher, i: u32) -> (Vec<f32>, [usize; 2], f32) {
-        let view = |i| View::random(self.seed, self.epoch, i);
         let label = self.split.label(i as usize);
-        let mut planes = patcher.planes(self.split.image(i as usize), view(i));
+        let mut planes = self.planes(patcher, i);
         let mut rng = Rng::new(&[self.seed, 4, self.epoch as u64, u64::from(i)]);
         let choice = rng.unit() as f32;
         let erased = (rng.unit() as f32) < self.strength.erase;
@@ -77,7 +80,7 @@ impl Source<'_> {
             return (planes, [label, label], 1.0);
         }
         let j = rng.below(self.split.len()) as u32;
-        let other = patcher.planes(self.split.image(j as usize), view(j));
+        let other = self.planes(patcher, j);
         let labels = [label, self.split.label(j as usize)];
         if choice < mixup {
             let share = beta(&mut rng, 0.8) as f32;
@@ -91,6 +94,18 @@ impl Source<'_> {
         area.each(|at| planes[at] = other[at]);
         let pasted = (area.width * area.height) as f32 / self.split.side().pow(2) as f32;
         (planes, labels, 1.0 - pasted)
+    }
+}
+
+impl Source<'_> {
+    /// The planes of image `i` by itself, distorted and cropped and flipped.
+    fn planes(&self, patcher: &Patcher, i: u32) -> Vec<f32> {
+        let (image, view) = (self.split.image(i as usize), View::random(self.seed, self.epoch, i));
+        let mut rng = Rng::new(&[self.seed, 10, self.epoch as u64, u64::from(i)]);
+        if rng.unit() as f32 >= self.strength.distort {
+            return patcher.planes(image, view);
+        }
+        patcher.planes(&distorted(image, self.split.side(), &mut rng), view)
     }
 }
 
@@ -140,13 +155,13 @@ mod tests {
     use super::*;
     use sotto_models::Arch;
 
-    fn samples(mixup: f32, cutmix: f32, erase: f32) -> Samples {
+    fn samples(mixup: f32, cutmix: f32, erase: f32, distort: f32) -> Samples {
         let split = Split::synthetic(50);
         let source = Source {
             split: &split,
             seed: 1,
             epoch: 2,
-            strength: Strength { mixup, cutmix, erase },
+            strength: Strength { mixup, cutmix, erase, distort },
         };
         let arch = Arch::vit(1, 2, 8, 16, 32, 8, 10);
         source.samples(&Patcher::new(&arch), &(0..50).collect::<Vec<_>>(), 10)
@@ -154,10 +169,10 @@ mod tests {
 
     #[test]
     fn targets_are_distributions_that_match_what_was_mixed() {
-        let plain = samples(0.0, 0.0, 0.0);
+        let plain = samples(0.0, 0.0, 0.0, 0.0);
         assert!(plain.targets.iter().all(|&t| t == 0.0 || t == 1.0));
         for (mixup, cutmix) in [(1.0, 0.0), (0.0, 1.0), (0.4, 0.4)] {
-            let mixed = samples(mixup, cutmix, 0.0);
+            let mixed = samples(mixup, cutmix, 0.0, 0.0);
             assert_eq!(mixed.patches.len(), plain.patches.len());
             let soft = mixed.targets.iter().filter(|&&t| t > 0.0 && t < 1.0).count();
             assert!(soft > 30, "only {soft} shares are mixed");
@@ -169,12 +184,23 @@ mod tests {
 
     #[test]
     fn erasing_changes_pixels_but_no_target() {
-        let (plain, erased) = (samples(0.0, 0.0, 0.0), samples(0.0, 0.0, 1.0));
+        let (plain, erased) = (samples(0.0, 0.0, 0.0, 0.0), samples(0.0, 0.0, 1.0, 0.0));
         assert_eq!(plain.targets, erased.targets);
         let changed = plain.patches.iter().zip(&erased.patches).filter(|(a, b)| a != b).count();
         let share = changed as f64 / plain.patches.len() as f64;
         assert!((0.02..0.25).contains(&share), "{share}");
         assert!(plain.patches.iter().zip(&erased.patches).all(|(a, b)| a == b || *b == 0.0));
+    }
+
+    #[test]
+    fn distorting_changes_most_pictures_but_no_target() {
+        let (plain, distorted) = (samples(0.0, 0.0, 0.0, 0.0), samples(0.0, 0.0, 0.0, 1.0));
+        assert_eq!(plain.targets, distorted.targets);
+        let pictures =
+            |s: &Samples| s.patches.chunks(3072).map(<[f32]>::to_vec).collect::<Vec<_>>();
+        let pairs = pictures(&plain).into_iter().zip(pictures(&distorted));
+        let changed = pairs.filter(|(a, b)| a != b).count();
+        assert!((25..48).contains(&changed), "{changed} of 50");
     }
 
     #[test]

@@ -22,7 +22,7 @@ usage: sotto-nas train --data PATH --arch PRESET|FILE.toml --out DIR [options]
   --steps N         stop with a checkpoint after N steps in all; --resume goes on
   --minutes M       also end after M minutes of wall clock; the learning rate follows the clock
   --seed S          (1)
-  --device D        cpu | libtorch | cuda (cpu)
+  --device D        cpu | libtorch | cuda | gpu (cpu); all but the first want a build with their feature
   --precision P     f32 | bf16, of the matrix products (f32)
   --optimiser O     muon | adamw (muon)
   --lr X --decay X --smoothing X --z X   peak learning rate (0.002), weight decay (0.05),
@@ -30,11 +30,11 @@ usage: sotto-nas train --data PATH --arch PRESET|FILE.toml --out DIR [options]
   --schedule S      linear: warm-up of 200 steps, constant to 30 %, then on a line to zero
                     cosine: warm-up of 10 epochs, then half a cosine to 0.00001 (linear)
   --mixup P --cutmix P --erase P         shares of changed pictures (0), beyond crop and flip;
-                    not in the last 15 % of the run
+  --distort P                            the same by RandAugment; none in the last 15 % of the run
   --batch N --micro N --workers N        images per step (128), per micro-batch (32), threads (2)
   --limit N         use only the first N training images (0: all)
   --resume          go on from the checkpoint in DIR (--micro, --minutes and --mixup, --cutmix,
-                    --erase may differ from before)
+                    --erase, --distort may differ from before)
 
        sotto-nas eval --data PATH --out DIR [--device D] [--precision P]
   accuracy of DIR's exported model on the test images";
@@ -54,7 +54,7 @@ pub struct Config {
     pub init: Option<PathBuf>,
     /// Wall-clock budget.
     pub minutes: Option<f64>,
-    /// `cpu` or `libtorch`.
+    /// Its name, as in [`find`](crate::device::find).
     pub device: String,
     /// Threads.
     pub workers: usize,
@@ -129,6 +129,10 @@ impl Config {
         if let Some((name, _)) = wanted.iter().find(|w| w.1) {
             return Err(Error::Usage(format!("{name} is missing\n{USAGE}")));
         }
+        if config.device == "gpu" && config.recipe.bf16 {
+            let why = "--device gpu has no bfloat16 (WGSL does not): --precision f32";
+            return Err(Error::Usage(why.into()));
+        }
         Ok(config)
     }
 
@@ -147,7 +151,7 @@ impl Config {
             "--teacher" => (self.teacher, recipe.distilled) = (Some(value.into()), true),
             "--init" => (self.init, recipe.inherited) = (Some(value.into()), true),
             "--minutes" => self.minutes = Some(number(name, value, 0.01, 1e5)?),
-            "--device" => self.device = one_of(name, value, &["cpu", "libtorch", "cuda"])?,
+            "--device" => self.device = one_of(name, value, &["cpu", "libtorch", "cuda", "gpu"])?,
             "--workers" => self.workers = number(name, value, 1, 256)?,
             "--epochs" => recipe.epochs = number(name, value, 1, 100_000)?,
             "--seed" => recipe.seed = number(name, value, 0, u64::MAX)?,
@@ -156,6 +160,7 @@ impl Config {
             "--smoothing" => recipe.smoothing = number(name, value, 0.0, 0.9)?,
             "--z" => recipe.z = number(name, value, 0.0, 1.0)?,
             "--mixup" => recipe.strength.mixup = number(name, value, 0.0, 1.0)?,
+            "--distort" => recipe.strength.distort = number(name, value, 0.0, 1.0)?,
             "--cutmix" => recipe.strength.cutmix = number(name, value, 0.0, 1.0)?,
             "--erase" => recipe.strength.erase = number(name, value, 0.0, 1.0)?,
             "--batch" => recipe.batch = number(name, value, 1, 65_536)?,
@@ -206,7 +211,8 @@ mod tests {
             ("--data d --arch a", "--out is missing"),
             ("--data d --arch a --out o --epochs x", "--epochs x"),
             ("--data d --arch a --out o --batch 0", "from 1 to 65536"),
-            ("--data d --arch a --out o --device tpu", "cpu, libtorch, cuda"),
+            ("--data d --arch a --out o --device tpu", "cpu, libtorch, cuda, gpu"),
+            ("--data d --arch a --out o --device gpu --precision bf16", "--precision f32"),
             ("--data d --arch a --out o --mixup 2", "from 0 to 1"),
             ("--data d --arch a --out o --fast 1", "unknown option --fast"),
             ("--data", "--data wants a value"),

@@ -1,11 +1,14 @@
 //! The devices by name.
 
+#[cfg(feature = "wgpu")]
+use std::sync::OnceLock;
+
 use burn::tensor::Device;
 
 use crate::Error;
 
-/// The device called `name`: `cpu` needs nothing installed, `libtorch` (the same processor, faster)
-/// and `cuda` (the first GPU) the feature `libtorch`.
+/// The device called `name`: `cpu` needs nothing installed; `libtorch` (the same processor, faster) and `cuda`
+/// (the first GPU of NVIDIA) the feature `libtorch`; `gpu` (the best of any other maker) the feature `wgpu`.
 ///
 /// # Errors
 /// [`Error::Usage`] for a device that this build or this machine does not have.
@@ -25,8 +28,30 @@ pub fn find(name: &str) -> Result<Device, Error> {
         "cuda" => Err(Error::Usage(
             "device cuda: libtorch sees no GPU; it must be its CUDA build, with a driver".into(),
         )),
-        other => Err(Error::Usage(format!(
-            "device {other} is not in this build: build with --features libtorch"
-        ))),
+        #[cfg(feature = "wgpu")]
+        "gpu" => {
+            // burn starts it once in a process.
+            static GPU: OnceLock<Result<Device, String>> = OnceLock::new();
+            let start = || Device::wgpu_options().init().map_err(|e| e.to_string());
+            GPU.get_or_init(start).clone().map_err(|e| {
+                let needed = "it needs a driver for Vulkan, Metal or DirectX 12";
+                Error::Usage(format!("device gpu: {e}; {needed}"))
+            })
+        }
+        other => {
+            let feature = if other == "gpu" { "wgpu" } else { "libtorch" };
+            Err(Error::Usage(format!(
+                "device {other} is not in this build: build with --features {feature}"
+            )))
+        }
     }
+}
+
+/// The devices that this build and this machine have.
+#[cfg(test)]
+pub(crate) fn all() -> Vec<Device> {
+    let devices = ["cpu", "libtorch", "gpu"].iter().filter_map(|name| find(name).ok());
+    let devices: Vec<Device> = devices.collect();
+    assert!(!devices.is_empty());
+    devices
 }

@@ -14,6 +14,7 @@ use crate::augment::{Patcher, View};
 use crate::blend::{Samples, Source};
 use crate::data::Split;
 use crate::distil::Teacher;
+use crate::right::Right;
 use crate::vit::{Mixture, Precision, Reach, forward, run};
 use crate::weights::matrix;
 
@@ -166,38 +167,37 @@ impl Engine {
 
     /// The share of `split` whose highest logit is the right class, for the engine's architecture.
     pub fn accuracy(&self, weights: &[Tensor<2>], split: &Split) -> f64 {
-        self.accuracy_of(&self.arch, weights, split)
+        self.right(weights, split).share()
     }
 
-    /// The same for another architecture of the same sizes, whose weights these are too.
-    pub fn accuracy_of(&self, arch: &Arch, weights: &[Tensor<2>], split: &Split) -> f64 {
-        let right = |logits: Tensor<2>, images: &[u32]| {
-            let guesses = guesses(&logits, arch.classes);
+    /// The images of `split` whose highest logit is the right class.
+    pub fn right(&self, weights: &[Tensor<2>], split: &Split) -> Right {
+        Right(self.of_images(&self.arch, weights, split, |logits, images| {
+            let guesses = guesses(&logits, self.arch.classes);
             let pairs = guesses.iter().zip(images);
-            pairs.filter(|(g, i)| **g == split.label(**i as usize)).count() as f64
-        };
-        self.mean(arch, weights, split, right)
+            pairs.map(|(guess, i)| *guess == split.label(*i as usize)).collect()
+        }))
     }
 
     /// The mean cross entropy of the right classes, without any change of the pictures.
     pub fn cross_entropy_of(&self, arch: &Arch, weights: &[Tensor<2>], split: &Split) -> f64 {
-        let loss = |logits: Tensor<2>, images: &[u32]| {
+        let entropies = self.of_images(arch, weights, split, |logits, images| {
             let log = activation::log_softmax(logits.cast(DType::F32), 1).to_data();
             let log = log.as_slice::<f32>().expect("just cast to float32");
             let rows = log.chunks_exact(arch.classes).zip(images);
-            rows.map(|(row, i)| -f64::from(row[split.label(*i as usize)])).sum()
-        };
-        self.mean(arch, weights, split, loss)
+            rows.map(|(row, i)| -f64::from(row[split.label(*i as usize)])).collect()
+        });
+        entropies.iter().sum::<f64>() / split.len().max(1) as f64
     }
 
-    /// The mean over all images of what `sum` makes of the logits of some.
-    fn mean(
+    /// What `of` makes of the logits of some images, for all images in their order.
+    fn of_images<T: Send>(
         &self,
         arch: &Arch,
         weights: &[Tensor<2>],
         split: &Split,
-        sum: impl Fn(Tensor<2>, &[u32]) -> f64 + Sync,
-    ) -> f64 {
+        of: impl Fn(Tensor<2>, &[u32]) -> Vec<T> + Sync,
+    ) -> Vec<T> {
         let patcher = Patcher::new(arch);
         let all: Vec<u32> = (0..split.len() as u32).collect();
         let chunks: Vec<&[u32]> = all.chunks(100).collect();
@@ -212,9 +212,9 @@ impl Engine {
             let width = arch.patch_dim();
             let rows = patches.len() / width;
             let input = matrix(patches, [rows, width], &self.device);
-            sum(forward(arch, weights, input, self.precision), chunks[i])
+            of(forward(arch, weights, input, self.precision), chunks[i])
         });
-        parts.iter().sum::<f64>() / split.len().max(1) as f64
+        parts.into_iter().flatten().collect()
     }
 
     /// Runs `work` for 0..n on the workers; results in order.

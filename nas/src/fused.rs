@@ -5,6 +5,8 @@
 //! has its own backward rule; libtorch runs its fused kernels, every other backend its own forward
 //! and the textbook formula backwards.
 
+#[cfg(feature = "wgpu")]
+use burn::backend::Cube;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -18,7 +20,7 @@ use burn::tensor::Tensor;
 const EPSILON: f64 = 1e-5;
 
 /// The two functions and their backward rules; rows are the last axis.
-#[backend_extension(Autodiff, Flex, LibTorch: cfg(feature = "libtorch"))]
+#[backend_extension(Autodiff, Flex, LibTorch: cfg(feature = "libtorch"), Cube: cfg(feature = "wgpu"))]
 pub trait Fused: Backend {
     /// exp(x) / sum exp(x).
     fn rows_softmax(x: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -65,6 +67,9 @@ pub trait Fused: Backend {
 }
 
 impl Fused for Flex {}
+
+#[cfg(feature = "wgpu")]
+impl Fused for Cube {}
 
 #[cfg(feature = "libtorch")]
 impl Fused for LibTorch {
@@ -206,14 +211,6 @@ mod tests {
         matrix(values, shape, device)
     }
 
-    fn devices() -> Vec<Device> {
-        let mut devices = vec![Device::flex()];
-        if let Ok(device) = crate::device::find("libtorch") {
-            devices.push(device);
-        }
-        devices
-    }
-
     /// The function's value and its gradients with respect to x, gain and offset.
     fn probe(
         device: &Device,
@@ -238,7 +235,7 @@ mod tests {
 
     #[test]
     fn both_rules_agree_with_burns_own_on_every_device() {
-        for device in devices() {
+        for device in crate::device::all() {
             let expected = probe(&device, |x, _, _| activation::softmax(x, 1));
             assert_close(&probe(&device, |x, _, _| softmax(x)), &expected, 1);
             let expected = probe(&device, |x, g, o| module::layer_norm(x, g, Some(o), EPSILON));

@@ -17,8 +17,7 @@ pub const NAMES: [&str; 5] =
 
 /// Sizes and recipe of a model in MPCViT's paper (Zeng et al., ICCV 2023) and its release.
 ///
-/// RandAugment is missing here: views are crop and flip, beside mixup, CutMix and erasing, which here end for the last
-/// 15 % of a run. Each picture is either added to another or gets a part of one, half of them each, as timm's switch
+/// RandAugment, mixup, CutMix and erasing here end for the last 15 % of a run. Each picture is either added to another or gets a part of one, half of them each, as timm's switch
 /// does by batches.
 #[derive(Debug, PartialEq)]
 pub struct Preset {
@@ -68,7 +67,7 @@ impl Preset {
         (recipe.lr, recipe.decay, recipe.smoothing, recipe.z) = (5.5e-4, 0.06, 0.1, 0.0);
         (recipe.batch, recipe.micro) = (128, 128);
         (recipe.muon, recipe.cosine) = (false, true);
-        recipe.strength = Strength { mixup: 0.5, cutmix: 0.5, erase: 0.25 };
+        recipe.strength = Strength { mixup: 0.5, cutmix: 0.5, erase: 0.25, distort: 1.0 };
     }
 
     /// The passes of a search's jobs.

@@ -162,7 +162,6 @@ mod tests {
     use crate::augment::{Patcher, Rng, View};
     use crate::checkpoint::encode;
     use crate::weights::{download, initial, matrix, upload};
-    use burn::tensor::Device;
     use sotto_models::Weights;
     use sotto_models::float::{self, NoProbe};
     use sotto_models::images::{Picture, normalise};
@@ -198,22 +197,19 @@ mod tests {
             let expected =
                 float::forward(&arch, &weights, &normalise(&arch, &picture), &mut NoProbe);
 
-            let device = Device::flex();
             let mut patches = Vec::new();
             let patcher = Patcher::new(&arch);
             patcher.push(&patcher.planes(&image, View::default()), &mut patches);
-            let input = matrix(patches, [16, arch.patch_dim()], &device);
-            let weights = upload(&arch, &values, &device);
-            let got = download(&forward(&arch, &weights, input.clone(), Precision::F32));
-            let all = download(
-                &run(&arch, &weights, input, Precision::F32, Reach::AllTokens, None).logits,
-            );
-            assert!(got.iter().zip(&all).all(|(a, b)| (a - b).abs() < 1e-4), "{got:?} and {all:?}");
-            for (g, e) in got.iter().zip(&expected) {
-                assert!(
-                    (g - e).abs() < 1e-3 * e.abs().max(1.0),
-                    "{kinds:?}: {got:?} for {expected:?}"
+            for device in crate::device::all() {
+                let input = matrix(patches.clone(), [16, arch.patch_dim()], &device);
+                let weights = upload(&arch, &values, &device);
+                let got = download(&forward(&arch, &weights, input.clone(), Precision::F32));
+                let all = download(
+                    &run(&arch, &weights, input, Precision::F32, Reach::AllTokens, None).logits,
                 );
+                let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-3 * b.abs().max(1.0);
+                assert!(got.iter().zip(&expected).all(near), "{kinds:?}: {got:?} for {expected:?}");
+                assert!(all.iter().zip(&got).all(near), "{got:?} and {all:?}");
             }
         }
     }

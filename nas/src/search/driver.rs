@@ -162,12 +162,14 @@ impl Driver {
         // What is exported, as it is exported.
         let (arch, values) = checkpoint::import(&out)?;
         let weights = upload(&arch, &values, &self.device);
-        let accuracy = self.engine(&arch, None, false).accuracy(&weights, &data.test);
+        let right = self.engine(&arch, None, false).right(&weights, &data.test);
+        let accuracy = right.share();
         eprintln!("{model}: {:.2} % of {} test images", 100.0 * accuracy, data.test.len());
         let (images, latency) = (data.test.len(), BTreeMap::new());
         let trained = Trained {
             arch,
             accuracy,
+            right,
             images,
             epochs: recipe.epochs,
             seconds,

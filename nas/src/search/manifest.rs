@@ -9,6 +9,7 @@ use sotto_models::Arch;
 
 use crate::Error;
 use crate::checkpoint::differences;
+use crate::right::Right;
 use crate::search::explore::Found;
 use crate::search::measure::Measured;
 use crate::search::settings::Settings;
@@ -50,6 +51,8 @@ pub struct Trained {
     pub arch: Arch,
     /// Share of all test images that are right, in plaintext float32.
     pub accuracy: f64,
+    /// Which ones.
+    pub right: Right,
     /// Number of test images.
     pub images: usize,
     /// Passes over the training images.

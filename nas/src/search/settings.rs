@@ -27,16 +27,17 @@ usage: sotto-nas search --data PATH --arch PRESET|FILE.toml --out DIR [options]
                     and of each search (5)
   --search-lr X     learning rate of the weights during the search (0.0005)
   --alpha-lr X      of the shares (0.03)
-  --polish N        small changes to try on each found architecture (100)
+  --polish N        small changes to try on each found architecture (200)
   --equal           instead: one budget for each baseline, its own latency
+  --margin T        stay below every budget by so much, such as 3ms: predictions are not exact (0s)
   --scratch         train each architecture from fresh weights, not from the shared ones
   --calibrate N     training images that the number format is calibrated on (256)
   --sotto PROGRAM   in the end measure every model privately with this `sotto` (`sotto search`: itself)
   --private N       test images for private accuracy (500); 0: measure nothing privately
-  --repeats N       test images for the latency over each emulated network (10)
+  --repeats N       test images for the latency over each emulated network, more where they take little (10)
   --resume          go on where a killed search with the same options was
 and of `sotto-nas train`: --device --precision --workers --micro --batch --seed --limit --lr --decay
---smoothing --z --mixup --cutmix --erase --optimiser";
+--smoothing --z --mixup --cutmix --erase --distort --optimiser";
 
 /// Relative difference of latencies that count as one.
 const ALIKE: f64 = 0.02;
@@ -87,6 +88,9 @@ pub struct Settings {
     pub pareto: usize,
     /// Whether the budgets are the baselines' latencies.
     pub equal: bool,
+    /// Seconds by which what is found stays below its budget.
+    #[serde(default)]
+    pub margin: f64,
     /// Passes.
     pub epochs: Epochs,
     /// Learning rate of the weights during the search.
@@ -118,10 +122,11 @@ impl Settings {
             budgets: Vec::new(),
             pareto: 3,
             equal: false,
+            margin: 0.0,
             epochs: Epochs { teacher: 30, supernet: 20, search: 5, train: 10 },
             search_lr: 5e-4,
             alpha_lr: 0.03,
-            polish: 100,
+            polish: 200,
             scratch: false,
             calibrate: 256,
             measure: Measure { sotto: None, images: 500, repeats: 10 },
@@ -173,7 +178,8 @@ impl Settings {
             "--net" => self.networks.push(value.into()),
             "--objective" => self.objective = one_of(name, value, &["online", "total"])?,
             "--machine" => self.machine = Some(value.into()),
-            "--budget" => self.budgets.push(seconds(value)?),
+            "--budget" => self.budgets.push(above_zero(name, value)?),
+            "--margin" => self.margin = seconds(name, value)?,
             "--pareto" => self.pareto = number(name, value, 1, 64)?,
             "--epochs" => self.epochs.train = number(name, value, 1, 100_000)?,
             "--teacher-epochs" => self.epochs.teacher = number(name, value, 1, 100_000)?,
@@ -244,15 +250,21 @@ impl Settings {
 }
 
 /// Seconds from `2.5s`, `2.5` or `80ms`.
-fn seconds(text: &str) -> Result<f64, Error> {
+fn seconds(name: &str, text: &str) -> Result<f64, Error> {
     let (digits, unit) = match text.strip_suffix("ms") {
         Some(digits) => (digits, 1e-3),
         None => (text.strip_suffix('s').unwrap_or(text), 1.0),
     };
     let value = digits.trim().parse::<f64>().ok().map(|v| v * unit);
-    value.filter(|v| v.is_finite() && *v > 0.0).ok_or_else(|| {
-        Error::Usage(format!("--budget {text}: wants a time above zero such as 2.5s or 80ms"))
-    })
+    value
+        .filter(|v| v.is_finite() && *v >= 0.0)
+        .ok_or_else(|| Error::Usage(format!("{name} {text}: wants a time such as 2.5s or 80ms")))
+}
+
+fn above_zero(name: &str, text: &str) -> Result<f64, Error> {
+    let value = seconds(name, text)?;
+    let wrong = || Error::Usage(format!("{name} {text}: wants a time above zero"));
+    if value > 0.0 { Ok(value) } else { Err(wrong()) }
 }
 
 #[cfg(test)]
@@ -267,18 +279,20 @@ mod tests {
     fn options_go_to_the_search_or_to_training() {
         let (settings, config) = parse(
             "--data d --arch a --out o --net lan --net wan --budget 2.5s --budget 80ms --epochs 3 \
-             --precision bf16 --search-epochs 2 --resume --cutmix 0.3",
+             --precision bf16 --search-epochs 2 --resume --cutmix 0.3 --margin 3ms",
         )
         .unwrap();
         assert_eq!(settings.networks().unwrap().len(), 2);
         assert_eq!(settings.budgets((0.0, 1.0), &[]), [2.5, 0.08]);
         assert_eq!((settings.epochs.train, settings.epochs.search), (3, 2));
+        assert_eq!(settings.margin, 0.003);
         assert!(config.resume && settings.recipe.bf16 && settings.recipe.strength.cutmix == 0.3);
         let program = |line: &str| parse(line).unwrap().0.measure.program().map(Path::to_path_buf);
         assert_eq!(program("--data d --out o --sotto s"), Some("s".into()));
         assert_eq!(program("--data d --out o --sotto s --private 0"), None);
         for (line, part) in [
             ("--data d --out o --budget 0s", "above zero"),
+            ("--data d --out o --margin -1ms", "--margin -1ms: wants a time"),
             ("--data d --out o --objective both", "online, total"),
             ("--data d --out o --fast 1", "unknown option --fast"),
             ("--data d --out o --teacher t", "makes its own teacher"),

@@ -4,6 +4,7 @@
 use serde::Serialize;
 use sotto_models::Arch;
 
+use crate::right::Right;
 use crate::search::manifest::{Candidate, Manifest};
 use crate::search::measure::Measured;
 
@@ -52,7 +53,7 @@ pub struct Verdict {
     pub gain: Option<f64>,
     /// Whether the point is at least as accurate.
     pub dominated: bool,
-    /// Standard deviation of the gain when both are measured on so many images independently.
+    /// Standard deviation of the gain over other test images like these ([`Right::noise`]).
     pub noise: f64,
 }
 
@@ -93,7 +94,9 @@ pub fn summarise(manifest: &Manifest) -> Summary<'_> {
             rows.iter_mut().for_each(|r| r.measured = None);
         }
         rows.sort_by(|a, b| a.latency().total_cmp(&b.latency()));
-        let verdicts = rows.iter().filter(|r| !r.searched).map(|r| verdict(r, &rows)).collect();
+        let right = |row: &Row| &manifest.models[&row.model].right;
+        let baselines = rows.iter().filter(|r| !r.searched);
+        let verdicts = baselines.map(|r| verdict(r, &rows, right)).collect();
         Section {
             network: network.clone(),
             range: outcome.range,
@@ -129,20 +132,19 @@ fn row(manifest: &Manifest, candidate: &Candidate, network: &str) -> Option<Row>
     })
 }
 
-fn verdict(baseline: &Row, rows: &[Row]) -> Verdict {
+fn verdict<'a>(baseline: &Row, rows: &[Row], right: impl Fn(&Row) -> &'a Right) -> Verdict {
     let no_slower = |r: &&Row| {
         // The same model is measured once: it is not slower than itself.
         r.searched && (r.latency() <= baseline.latency() || r.model == baseline.model)
     };
     let point = rows.iter().filter(no_slower).max_by(|a, b| a.accuracy.total_cmp(&b.accuracy));
-    let spread = |r: &Row| r.accuracy * (1.0 - r.accuracy) / r.images.max(1) as f64;
     let gain = point.map(|p| p.accuracy - baseline.accuracy);
     Verdict {
         baseline: baseline.name.clone(),
         point: point.map(|p| p.name.clone()),
         gain,
         dominated: gain.is_some_and(|g| g >= 0.0),
-        noise: (spread(baseline) + point.map_or(0.0, spread)).sqrt(),
+        noise: point.map_or(0.0, |p| right(p).noise(right(baseline))),
     }
 }
 
@@ -153,6 +155,12 @@ pub(crate) mod tests {
     use crate::search::settings::Settings;
     use sotto_models::arch::{Activation, Attention};
     use std::collections::BTreeMap;
+
+    /// So many right images of 10,000, most of them the same for every model.
+    fn right(model: usize, accuracy: f64) -> Right {
+        let at = |image: usize| (7919 * image + 13 * model) % 10_000;
+        Right((0..10_000).map(|image| (at(image) as f64) < 1e4 * accuracy).collect())
+    }
 
     /// A finished search with two points and two baselines on one network.
     pub(crate) fn manifest() -> Manifest {
@@ -181,6 +189,7 @@ pub(crate) mod tests {
             let trained = Trained {
                 arch,
                 accuracy,
+                right: right(i, accuracy),
                 images: 10_000,
                 epochs: 1,
                 seconds: 1.0,
@@ -214,7 +223,8 @@ pub(crate) mod tests {
         assert!(softmax.dominated && softmax.point.as_deref() == Some("wan 0.9 s"));
         let linear = of("all <linear>");
         assert!(!linear.dominated && (linear.gain.unwrap() + 0.01).abs() < 1e-9, "{linear:?}");
-        assert!((0.004..0.006).contains(&linear.noise));
+        assert_eq!(linear.noise, right(0, 0.80).noise(&right(3, 0.81)));
+        assert!((0.0005..0.002).contains(&linear.noise), "{}", linear.noise);
         assert!(serde_json::to_string(&summary).unwrap().contains("\"dominated\":false"));
     }
 }

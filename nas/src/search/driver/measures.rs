@@ -12,6 +12,9 @@ use crate::search::measure::demo;
 
 /// Images in one evaluation where their classes alone are wanted.
 const BATCH: usize = 10;
+/// Short evaluations vary the most: as many as take so many seconds by prediction, up to [`MOST`].
+const SHORT: f64 = 2.0;
+const MOST: usize = 30;
 
 impl Driver {
     /// Measures a model privately, as far as that has not been done.
@@ -29,8 +32,10 @@ impl Driver {
         }
         for (network, words) in self.settings.networks()?.iter().zip(&self.settings.networks) {
             if !known(&self.manifest, &network.name) {
-                let measured = demo(sotto, &folder, &data, (counts.repeats, 1), words)?;
                 let trained = self.manifest.models.get_mut(model).expect("it is trained");
+                let short = (SHORT / trained.latency[&network.name]) as usize;
+                let repeats = counts.repeats.max(short.min(MOST));
+                let measured = demo(sotto, &folder, &data, (repeats, 1), words)?;
                 trained.measured.insert(network.name.clone(), measured);
                 self.manifest.save(&self.config.out)?;
             }

@@ -1,6 +1,9 @@
 //! One search a network, and MPCViT's own.
 
+use std::iter;
 use std::path::PathBuf;
+
+use sotto_models::Arch;
 
 use super::{Driver, Priced};
 use crate::data::DataSet;
@@ -35,12 +38,15 @@ impl Driver {
         let differences = latencies.differences(oracle, CHECKED)?;
         let range = latencies.range();
         let base = self.manifest.base.clone();
-        let equal: Vec<f64> = baselines::plain(&base)
+        let plain: Vec<Arch> = baselines::plain(&base)
             .into_iter()
             .chain([baselines::uniform(&base, base.heads.div_ceil(2))])
-            .map(|(_, arch)| Oracle::latency(oracle, &arch))
-            .collect::<Result<_, _>>()?;
-        let budgets = self.settings.budgets(range, &equal);
+            .map(|(_, arch)| arch)
+            .collect();
+        let equal: Vec<f64> =
+            plain.iter().map(|arch| Oracle::latency(oracle, arch)).collect::<Result<_, _>>()?;
+        let mut budgets = self.settings.budgets(range, &equal);
+        budgets.sort_by(|a, b| b.total_cmp(a));
         eprintln!(
             "searching for {name}: {:.4} to {:.4} s, budgets {budgets:.4?}, relaxed latency within \
              {:.1e} of the simulator's on {CHECKED} architectures (tables alone {:.1e})",
@@ -48,7 +54,10 @@ impl Driver {
         );
         let alphas = Alphas::new(&space.sites(&base), Relaxation::Softmax);
         let goal = Goal::Latency { oracle, latencies };
-        let pressure = Pressure::new(LAMBDA, budgets);
+        // A budget that is hardly met leaves no room for a margin.
+        let margin = self.settings.margin;
+        let limits = budgets.iter().map(|b| (b - margin).max(range.0)).collect();
+        let pressure = Pressure::new(LAMBDA, limits);
         let shares = (alphas, self.settings.alpha_lr);
         let folder = self.config.out.join(format!("search-{name}"));
         let mut search = self.explore(folder, space, shares, (goal, pressure))?;
@@ -58,10 +67,18 @@ impl Driver {
         let weights = upload(&base, &values, &self.device);
         let images = data.train.head(POLISHED);
         let engine = self.engine(&base, None, true);
-        for one in found.iter_mut().filter(|_| self.settings.polish > 0) {
+        for (one, &budget) in found.iter_mut().zip(&budgets) {
+            let limit = std::mem::replace(&mut one.budget, budget);
+            if self.settings.polish == 0 {
+                continue;
+            }
+            // A baseline needs no margin: by the same prediction it is no slower than itself.
+            let within = equal.iter().zip(&plain).filter(|(latency, _)| **latency <= budget);
+            let starts: Vec<Arch> =
+                iter::once(one.arch.clone()).chain(within.map(|(_, arch)| arch.clone())).collect();
             let costs: (&Latencies, &dyn Oracle) = (latencies, oracle);
-            let what = (&Space::default(), &one.arch, one.budget);
             let effort = (self.settings.polish, self.settings.recipe.seed);
+            let what = (&Space::default(), &starts[..], limit);
             let (arch, latency, entropy) =
                 polish(what, costs, (&engine, &weights, &images), effort)?;
             (one.arch, one.latency, one.polished) = (arch, latency, Some(entropy));

@@ -9,6 +9,7 @@ use sotto_models::Arch;
 use sotto_models::arch::{Activation, Attention};
 
 use super::page;
+use crate::right::Right;
 use crate::search::manifest::{Candidate, Manifest, Outcome, Trained};
 use crate::search::settings::Settings;
 use crate::search::summary::summarise;
@@ -40,6 +41,7 @@ fn manifest() -> Manifest {
         let trained = Trained {
             arch,
             accuracy,
+            right: Right::default(),
             images: 10_000,
             epochs: 10,
             seconds: 600.0,
