@@ -150,6 +150,6 @@ mod tests {
         assert_eq!((&taken.0, taken.2), (&arch, [before, after]));
         let kept = run(&[start.clone(), arch.clone()], 20, low);
         assert_eq!(kept.0, arch);
-        assert_eq!(run(&[start.clone()], 20, low).0, start);
+        assert_eq!(run(&starts, 20, low).0, start);
     }
 }

@@ -83,6 +83,10 @@ impl Thresholds {
 ///
 /// They are the parity of the one-hot's bits at `r = high - h` for `h >= t`: `r` in the cyclic range
 /// `(high, high - t]`.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives on the stack; a box would allocate for every element"
+)]
 pub(super) enum Above {
     /// A one-hot of up to 64 bits: bit `last - t`.
     Word { parities: u64, last: u32 },
