@@ -51,6 +51,14 @@ pub fn page(summary: &Summary<'_>) -> String {
             escape(&settings.objective)
         ),
     );
+    if settings.margin > 0.0 {
+        let told = format!(
+            "<p>What is found stays {:.4} s below its budget by prediction, unless it is a plain architecture that a \
+             baseline is, too.</p>",
+            settings.margin
+        );
+        put(&mut out, told);
+    }
     for section in &summary.networks {
         network(&mut out, section);
     }
@@ -155,7 +163,12 @@ fn network(out: &mut String, section: &Section) {
             ),
         );
     }
-    put(out, "</table></div>".into());
+    put(
+        out,
+        "</table></div>\n<p>Noise is the standard deviation of the gain on other test images like these: it follows from the \
+         images that one of the two alone gets right.</p>"
+            .into(),
+    );
 }
 
 #[cfg(test)]

@@ -222,7 +222,7 @@ fn a_browser_shows_every_point_name_table_and_command() {
 #[test]
 fn the_picture_has_the_colours_of_points_kinds_and_activations() {
     let opened = Opened::new("picture");
-    let window = "--window-size=1100,3300";
+    let window = "--window-size=1100,3500";
     let light = opened.picture("light.png", &[window]);
     let count = |picture: &image::RgbImage, colour: [u8; 3]| {
         picture.pixels().filter(|p| p.0 == colour).count()
@@ -240,7 +240,7 @@ fn the_picture_has_the_colours_of_points_kinds_and_activations() {
         let got = count(&light, colour);
         assert!(got >= least, "{what}: {got} pixels");
     }
-    assert_eq!((light.dimensions(), light.get_pixel(2, 2).0), ((1100, 3300), [255; 3]));
+    assert_eq!((light.dimensions(), light.get_pixel(2, 2).0), ((1100, 3500), [255; 3]));
     let dark = opened.picture("dark.png", &[window, "--blink-settings=preferredColorScheme=0"]);
     assert_eq!(dark.get_pixel(2, 2).0, [0x16, 0x18, 0x1c]);
     assert!(count(&dark, [0x5a, 0xa9, 0xe6]) >= 2_000);
