@@ -59,9 +59,10 @@ fn sources() -> Vec<Text> {
     texts().into_iter().filter(|t| t.path.ends_with(".rs")).collect()
 }
 
-/// Code outside of the test folders, examples and benchmarks.
+/// Code outside of test folders and modules, examples and benchmarks.
 fn is_product(path: &str) -> bool {
-    !["tests", "examples", "benches"].iter().any(|d| path.split('/').any(|part| part == *d))
+    let apart = ["tests", "tests.rs", "examples", "benches"];
+    !apart.iter().any(|d| path.split('/').any(|part| part == *d))
 }
 
 /// The source with comments, strings and character literals blanked out, line breaks kept.
@@ -208,6 +209,19 @@ fn unsafe_stays_in_the_ring_s_kernels() {
         }
     }
     refuse(found, "`unsafe` stands in the ring's kernels alone, each with its reason");
+}
+
+#[test]
+fn modules_of_tests_are_compiled_for_tests_alone() {
+    let sources = sources();
+    let text = |path: &str| sources.iter().find(|s| s.path == path).map(|s| s.text.as_str());
+    let modules = sources.iter().filter_map(|s| s.path.strip_suffix("/tests.rs"));
+    let open = modules.filter(|owner| {
+        let files = [".rs", "/mod.rs", "/lib.rs", "/main.rs"].map(|end| format!("{owner}{end}"));
+        let owner = files.iter().find_map(|path| text(path));
+        !owner.is_some_and(|text| text.contains("#[cfg(test)]\nmod tests;"))
+    });
+    refuse(open.map(str::to_owned).collect(), "`#[cfg(test)]` before `mod tests;`");
 }
 
 #[test]

@@ -1,0 +1,211 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use sotto::{choices::Choices, simulate::Simulate};
+
+/// Private transformer inference: a client classifies its image with a server's model; neither learns the other's
+/// data. A dealer supplies correlated randomness beforehand and sees neither.
+///
+/// Start with `sotto demo`. On three hosts: `sotto keygen NAME` on each, exchange the .cert files, then `sotto
+/// deal`, `sotto serve` and `sotto infer` with one small TOML file each (README, "Three hosts").
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Runs server, client and dealer as three processes on this machine and checks every result.
+    Demo {
+        /// `demo`, `vit_cifar` or `vit_tiny` (random weights), or a model folder.
+        #[arg(long, default_value = "demo")]
+        model: PathBuf,
+        /// PNG or JPEG, CIFAR .bin/.tar.gz, or the folder of CIFAR or Tiny-ImageNet, instead of the embedded images.
+        #[arg(long)]
+        images: Option<PathBuf>,
+        /// Classify at most so many images.
+        #[arg(long, default_value_t = 16)]
+        limit: usize,
+        /// Images in one evaluation: no more flights than one image.
+        #[arg(long, default_value_t = 1)]
+        batch: usize,
+        /// What lies between the parties, emulated: loopback, lan, lan-cheetah, wan-cheetah, wan, mobile,
+        /// intercontinental, or a TOML file (README, "Networks").
+        #[arg(long, default_value = "loopback")]
+        net: String,
+        /// One JSON object instead of tables.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Emulates the network between parties that you start yourself: delay, bandwidth, loss, cuts.
+    #[command(after_help = EMULATE)]
+    Emulate {
+        /// emulate.toml
+        #[arg(long)]
+        config: PathBuf,
+        /// What went over each path as JSON at the end.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Makes a key and a self-signed certificate: NAME.key (private) and NAME.cert (to give to the peers).
+    Keygen {
+        /// The party's name, as its peers' configurations will have it.
+        name: String,
+        /// Where to write them.
+        #[arg(long, default_value = ".")]
+        out: PathBuf,
+    },
+    /// Runs the server: owns the weights, serves clients until it is stopped.
+    Serve {
+        /// server.toml
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Runs the dealer: supplies correlated randomness, sees neither inputs nor weights.
+    Deal {
+        /// dealer.toml
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Classifies images with the server's model.
+    Infer {
+        /// client.toml
+        #[arg(long)]
+        config: PathBuf,
+        /// PNG, JPEG, or CIFAR .bin files.
+        #[arg(required = true)]
+        images: Vec<PathBuf>,
+        /// Centre-crop and resize pictures of another size.
+        #[arg(long)]
+        resize: bool,
+        /// At most so many pictures of each file.
+        #[arg(long, default_value_t = usize::MAX)]
+        limit: usize,
+        /// One JSON object at the end instead of a table.
+        #[arg(long)]
+        json: bool,
+        /// One JSON object a line as results come.
+        #[arg(long, conflicts_with = "json")]
+        json_lines: bool,
+    },
+    /// Prints a model's plan: gates, widths, flights, bytes and multiply-adds.
+    Plan {
+        /// `demo`, `vit_cifar` or `vit_tiny`, or a model folder.
+        model: PathBuf,
+        #[command(flatten)]
+        choices: Choices,
+        /// Every gate and the totals as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Records the range of every tensor on images and writes calibration.toml beside the weights.
+    Calibrate {
+        /// Folder with arch.toml and weights.safetensors.
+        model: PathBuf,
+        /// Images: CIFAR .bin or .tar.gz, the folder of CIFAR or Tiny-ImageNet, PNG, JPEG.
+        #[arg(long)]
+        images: PathBuf,
+        /// At most so many.
+        #[arg(long, default_value_t = 512)]
+        count: usize,
+    },
+    /// Predicts setup, offline, online and total time of a model on a network, and where the time goes.
+    #[command(after_help = SIMULATE)]
+    Simulate(Box<Simulate>),
+    /// Measures this machine: seconds of every gate and message, for `sotto simulate --machine`. Half a minute.
+    CalibrateMachine {
+        /// Where to write the profile.
+        #[arg(long, default_value = "machine.json")]
+        out: PathBuf,
+        /// Messages go through the emulator, whose work shares this machine's cores: for predictions of what is then
+        /// measured through it here, as in `sotto demo --net` and `sotto search`.
+        #[arg(long)]
+        emulated: bool,
+    },
+    /// Trains a model on CIFAR-10, CIFAR-100 or Tiny-ImageNet that all other commands run (starts `sotto-nas`).
+    ///
+    /// Needs the program `sotto-nas`, which is built apart: cargo build --release --manifest-path nas/Cargo.toml. All
+    /// arguments go to it as they are; `sotto train --help` asks it for its options.
+    #[command(disable_help_flag = true, after_help = TRAIN)]
+    Train {
+        /// Options of `sotto-nas train`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
+    /// Searches the model that is most accurate within a private latency on your network (starts `sotto-nas`).
+    ///
+    /// Needs the program `sotto-nas`, which is built apart: cargo build --release --manifest-path nas/Cargo.toml. All
+    /// arguments go to it as they are; `sotto search --help` asks it for its options. In the end it measures every
+    /// model privately with this `sotto`.
+    #[command(disable_help_flag = true, after_help = SEARCH)]
+    Search {
+        /// Options of `sotto-nas search`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
+    /// Prints a completion script for a shell.
+    Completions {
+        /// bash, zsh, fish, elvish or powershell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// An example of `sotto train`.
+const TRAIN: &str = "\
+Example:
+  sotto train --data cifar-10-binary.tar.gz --arch vit_7_4_128 --out model
+  sotto demo --model model --images cifar-10-binary.tar.gz";
+
+/// An example of `sotto search`.
+const SEARCH: &str = "\
+Example:
+  sotto search --data cifar-10-binary.tar.gz --arch vit_5_4_96 --net lan --net wan --equal --out search";
+
+/// Examples of `sotto simulate`.
+const SIMULATE: &str = "\
+Examples:
+  sotto simulate vit_cifar --net wan --svg timeline.svg
+  sotto simulate demo --rtt 30ms --up 20Mbps --down 100Mbps --json
+  sotto simulate MODEL --net office.toml --machine server.json --client-machine laptop.json
+
+A network file; what is left out is unlimited, lossless and instant:
+  name = \"office\"
+  [client_server]            # up: from the first named to the other
+  rtt = \"30ms\"             # or delay = \"15ms\", one way
+  up = \"20Mbps\"
+  down = \"100Mbps\"
+  jitter = \"2ms\"
+  loss = \"0.1%\"
+  [client_dealer]            # as client_server where it is left out
+  rtt = \"10ms\"
+  [server_dealer]
+  rate = \"1Gbps\"           # both ways
+";
+
+/// An example of `emulate.toml`.
+const EMULATE: &str = "\
+Each party keeps its configuration; who connects uses the address on which the emulator listens. Example:
+
+    network = \"wan\"                  # a preset (see `sotto demo --help`) or a network file beside this one
+    seed = 1                         # losses and jitter follow from it
+    [client_server]
+    listen = \"127.0.0.1:7101\"        # the server's address in client.toml
+    target = \"127.0.0.1:7001\"        # where the server listens
+    [client_dealer]
+    listen = \"127.0.0.1:7102\"        # the dealer's address in client.toml
+    target = \"127.0.0.1:7002\"
+    [server_dealer]
+    listen = \"127.0.0.1:7103\"        # the dealer's address in server.toml
+    target = \"127.0.0.1:7002\"
+    [[partition]]                    # as many as you like, or none
+    path = \"client_server\"
+    after = 10.0                     # seconds
+    lasts = 2.0
+
+Ctrl-C ends it.";

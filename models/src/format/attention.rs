@@ -1,0 +1,186 @@
+//! The formats of the attention's kinds.
+
+use sotto_protocols::{
+    compose::{
+        attention::{DivideFormat, LinearFormat, ScoreFormat, Shift},
+        row_max::MaxFormat,
+    },
+    functions::Window,
+};
+
+use super::{ACTIVATION, MARGIN, MaxKind, WEIGHT, bits};
+use crate::{Arch, Calibration, Error, arch::Attention, float::RELU_EPS};
+
+/// Fractional bits of scores.
+const SCORE: u32 = 10;
+/// Fractional bits of an exponential before it is truncated.
+pub(super) const EXP_SCALE: u32 = 26;
+
+/// Scores of `score_bits` integer bits at `scale`.
+fn score_format(score_bits: u32, scale: u32) -> ScoreFormat {
+    let width = (scale + score_bits + MARGIN + 1).max(SCORE + 6);
+    ScoreFormat { product_width: width + 2 * ACTIVATION - scale, score: (width, scale) }
+}
+
+fn divide_format(
+    unnormalised: f64,
+    (smallest_sum, largest_sum): (f64, f64),
+    weight_scale: u32,
+    result_width: u32,
+) -> DivideFormat {
+    let scale = weight_scale.min(ACTIVATION);
+    let window = Window::positive(bits(largest_sum) + scale, scale);
+    let k = 13.min(window.bits - 2);
+    let lo = window.bits - k;
+    // Slopes are small where sums are large: bits for these, as far as the quotient's ring leaves room.
+    let room = 64u32.saturating_sub(result_width + lo);
+    let slope_scale = (bits(largest_sum) + 6).min(room).max(12);
+    // The row sum lives in the product's ring, which must hold its window.
+    let output = ACTIVATION + bits(unnormalised) + MARGIN + 2;
+    let piece = f64::from(1u32 << lo) / f64::from(1u32 << scale);
+    DivideFormat {
+        weight_scale,
+        product_width: (output + weight_scale).max(window.bits + weight_scale - scale),
+        sum: window,
+        added: 0,
+        k,
+        slope_scale,
+        floor: (smallest_sum / 2.0).max(2.0 * piece),
+        output: (output, ACTIVATION),
+    }
+}
+
+/// [`divide_format`] with as many fractional bits of the weights as `room` for the product's ring allows, but for four.
+fn fitted(
+    unnormalised: f64,
+    sums: (f64, f64),
+    (weight_scale, room): (u32, u32),
+    result_width: u32,
+) -> DivideFormat {
+    let format = |scale| divide_format(unnormalised, sums, scale, result_width);
+    let whole = format(weight_scale);
+    match whole.product_width.saturating_sub(room).min(4) {
+        0 => whole,
+        less => format(weight_scale - less),
+    }
+}
+
+/// Largest sum of a row's powers against its coarse maximum in units of `span` powers of two; 0 where it is exact.
+///
+/// A power exceeds 1 where its score lies a fraction `f` of a unit above the maximum, by `2^(span f) - 1`. A
+/// score is rounded up a unit with probability `f`, and none of these was, or the maximum would be higher.
+/// As `2^(span f) - 1 <= -1.46 ln(1 - f)` for a span of 2 and `-0.7 ln(1 - f)` for 1, all of them together exceed 1 by
+/// more than `32 span` with probability `2^-60` at most.
+fn largest_sum(arch: &Arch, span: f64) -> f64 {
+    arch.tokens() as f64 + 1.0 + 32.0 * span
+}
+
+pub(super) fn softmax(
+    arch: &Arch,
+    cal: &Calibration,
+    layer: usize,
+    kind: MaxKind,
+    result_width: u32,
+) -> Result<Option<(ScoreFormat, Shift, DivideFormat)>, Error> {
+    if !arch.attention[layer].contains(&Attention::Softmax) {
+        return Ok(None);
+    }
+    let log2e = std::f64::consts::LOG2_E;
+    let scores = cal.range(layer, "softmax.scores")?.size() * log2e;
+    let row_max = cal.range(layer, "softmax.row_max")?;
+    let (low, high) = (f64::from(row_max.min) * log2e, f64::from(row_max.max) * log2e);
+    let sums = cal.range(layer, "softmax.row_sum")?;
+    let format = score_format(bits(scores), SCORE);
+    let public = kind == MaxKind::Public && high - low <= 10.0 * log2e;
+    let (shift, scale_up) = if public {
+        // Powers lie in (2^-(high - low), 1].
+        (Shift::Public((high.ceil() as i64) << SCORE), 1.0)
+    } else {
+        // Every threshold costs bits a score: with many tokens half as many do, in units of two powers.
+        let span = if arch.tokens() > 127 { 2 } else { 1 };
+        // In units, as indices of the window [-2^(n-1), 2^(n-1)).
+        let k = format.score.0 - SCORE - (span - 1);
+        if k > 10 {
+            return Err(Error::Calibration(format!(
+                "layer {layer}: scores up to {scores:.0} powers of two; up to {} are possible (train with a \
+                 z-loss)",
+                span << 7
+            )));
+        }
+        let half = f64::from(1u32 << (k - 1));
+        let unit = f64::from(span);
+        let index = |x: f64| ((x / unit).floor() + half).clamp(1.0, 2.0 * half - 1.0) as u32;
+        let thresholds = MaxFormat::covering(k, index(low - 1.0), index(high + 4.0), 1);
+        (Shift::Coarse(thresholds), unit.exp2())
+    };
+    let smallest = match public {
+        true => f64::from(sums.min) * (low - high.ceil()).exp2(),
+        // The largest power of a row is at least one unit below 1.
+        false => 1.0 / scale_up,
+    };
+    let largest = (scale_up * f64::from(sums.max) * 4.0).min(largest_sum(arch, scale_up.log2()));
+    let sums = (smallest, largest);
+    let unnormalised = cal.range(layer, "softmax.unnormalised")?.size() * scale_up;
+    // The norm before the projection needs the rest.
+    let divide = fitted(unnormalised, sums, (14, 64 - WEIGHT - 14), result_width);
+    Ok(Some((format, shift, divide)))
+}
+
+pub(super) fn relu(
+    arch: &Arch,
+    cal: &Calibration,
+    layer: usize,
+    result_width: u32,
+) -> Result<Option<(ScoreFormat, DivideFormat)>, Error> {
+    if !arch.attention[layer].contains(&Attention::Relu) {
+        return Ok(None);
+    }
+    let scores = cal.range(layer, "relu.scores")?.size();
+    let sums = cal.range(layer, "relu.row_sum")?;
+    let unnormalised = cal.range(layer, "relu.unnormalised")?.size();
+    // Scores are the weights here, and small row sums divide them: keep their bits.
+    let mut format = score_format(bits(scores), ACTIVATION);
+    // The comparison's opening must also be liftable: one bit more.
+    format.score.0 += 1;
+    format.product_width += 1;
+    let epsilon = f64::from(RELU_EPS);
+    let sums = (epsilon, f64::from(sums.max) * 4.0 + epsilon);
+    // Weights are scores here, not powers: theirs are the last bits to go.
+    let divide = fitted(unnormalised, sums, (ACTIVATION, 64 - WEIGHT - 10), result_width);
+    let added = (epsilon * f64::from(divide.sum.scale).exp2()) as i64;
+    Ok(Some((format, DivideFormat { added, ..divide })))
+}
+
+/// The power of two, and the remaining factor in `[1, 2)` for the query, of `1 / (N sqrt(d))`.
+pub fn linear_scale(arch: &Arch) -> (u32, f64) {
+    let whole = arch.tokens() as f64 * (arch.head_dim() as f64).sqrt();
+    let shift = whole.log2().ceil() as u32;
+    (shift, f64::from(shift).exp2() / whole)
+}
+
+pub(super) fn linear(
+    arch: &Arch,
+    cal: &Calibration,
+    layer: usize,
+) -> Result<Option<LinearFormat>, Error> {
+    if !arch.attention[layer].contains(&Attention::Linear) {
+        return Ok(None);
+    }
+    let (shift, factor) = linear_scale(arch);
+    let root = (arch.head_dim() as f64).sqrt();
+    // The first product as it is computed, with the query's factor where the query is in it.
+    let (first, operand) = match arch.head_dim() < arch.tokens() {
+        true => (cal.range(layer, "linear.kv")?.size(), cal.range(layer, "q")?.size() * factor),
+        false => (
+            cal.range(layer, "linear.scores")?.size() * root * factor,
+            cal.range(layer, "v")?.size(),
+        ),
+    };
+    let middle = ACTIVATION + bits(first / f64::from(shift).exp2()) + MARGIN + 2;
+    Ok(Some(LinearFormat {
+        first_width: middle + ACTIVATION + shift,
+        shift,
+        middle: (middle, ACTIVATION),
+        operand_width: ACTIVATION + bits(operand) + MARGIN + 2,
+    }))
+}
