@@ -163,9 +163,22 @@ impl Paths {
     /// # Errors
     /// [`Error::Config`] when there is no such path.
     pub fn partition(&self, pair: &str, duration: Duration) -> Result<(), Error> {
-        let link = self.links.iter().find(|(name, _)| *name == pair);
-        link.ok_or_else(|| unknown(pair))?.1.partition(duration);
+        self.link(pair)?.partition(duration);
         Ok(())
+    }
+
+    /// Cuts a pair's path as soon as it has carried `bytes` in all from or to its first party.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when there is no such path.
+    pub fn partition_at(&self, pair: &str, bytes: [u64; 2]) -> Result<(), Error> {
+        self.link(pair)?.partition_at(bytes);
+        Ok(())
+    }
+
+    fn link(&self, pair: &str) -> Result<&Link, Error> {
+        let found = self.links.iter().find(|(name, _)| *name == pair);
+        found.map(|(_, link)| link).ok_or_else(|| unknown(pair))
     }
 
     /// What went over each path so far.

@@ -97,6 +97,12 @@ impl Link {
         self.control.give(Order::Cut { link: self.number, duration });
     }
 
+    /// Cuts the link, both ways, as soon as it has carried `bytes` in all to the target or back, until
+    /// [`Link::partition`] says otherwise: at the same place in a conversation however busy the machine is.
+    pub fn partition_at(&self, bytes: [u64; 2]) {
+        self.control.give(Order::CutAt { link: self.number, bytes });
+    }
+
     /// What happened so far.
     pub fn statistics(&self) -> Statistics {
         let [up, down] = self.meters.read();
@@ -174,6 +180,31 @@ mod tests {
             thread::yield_now();
         }
         assert_eq!(receive(&target).0, b"mended");
+    }
+
+    #[test]
+    fn a_link_is_cut_once_it_has_carried_enough() {
+        let (target, client) = (socket(), socket());
+        let mut emulator = Emulator::start(1).unwrap();
+        let link = link(&mut emulator, &target);
+        // A packet of 100 bytes counts 128.
+        link.partition_at([250, u64::MAX]);
+        // The order precedes the packets in the relay's round.
+        for _ in 0..5 {
+            client.send_to(&[1; 100], link.address()).unwrap();
+        }
+        while link.statistics().up.cut < 3 {
+            thread::yield_now();
+        }
+        assert_eq!(link.statistics().up.packets, 2);
+        link.partition(Duration::ZERO);
+        let passed = link.statistics().up.packets;
+        while link.statistics().up.packets == passed {
+            client.send_to(&[2; 100], link.address()).unwrap();
+            thread::yield_now();
+        }
+        let packets = [(); 3].map(|()| receive(&target).0[0]);
+        assert_eq!(packets, [1, 1, 2]);
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub(crate) struct LinkState {
     down: Way,
     /// Nothing passes until then.
     cut: u64,
+    /// Nothing passes once one direction has carried so many bytes.
+    most: [u64; 2],
     pub meters: Arc<Meters>,
 }
 
@@ -61,6 +63,7 @@ impl LinkState {
             up: Way::new(Lane::new(plan.path.up.clone(), seed)),
             down: Way::new(Lane::new(plan.path.down.clone(), seed ^ 1)),
             cut: 0,
+            most: [u64::MAX; 2],
             meters: Arc::default(),
         })
     }
@@ -69,9 +72,20 @@ impl LinkState {
         self.front.local_addr()
     }
 
-    /// Nothing that comes in until then passes.
+    /// Nothing that comes in until then passes, whatever was said before.
     pub fn cut(&mut self, until: u64) {
         self.cut = until;
+        self.most = [u64::MAX; 2];
+    }
+
+    /// Nothing passes once the way up or the way down has carried so many bytes in all.
+    pub fn cut_at(&mut self, bytes: [u64; 2]) {
+        self.most = bytes;
+    }
+
+    fn is_cut(&self, now: u64) -> bool {
+        let carried = [&self.meters.up, &self.meters.down].map(Counters::bytes);
+        now < self.cut || carried.iter().zip(self.most).any(|(bytes, most)| *bytes >= most)
     }
 
     /// The sockets, the one for clients first.
@@ -94,22 +108,27 @@ impl LinkState {
             };
             let Some(flow) = flow else { continue };
             self.flows[flow].active = now;
-            let cut = now < self.cut;
-            let (way, counters) = match index {
-                0 => (&mut self.up, &self.meters.up),
-                _ => (&mut self.down, &self.meters.down),
-            };
-            counters.overrun(got.overrun);
-            let Received { len, stride, marks, .. } = got;
+            let Received { len, stride, marks, overrun, .. } = got;
             let data = Bytes::copy_from_slice(&buffer[..len]);
             let mut start = 0;
             // An empty datagram is one, too.
             while start < len.max(1) {
                 let end = (start + stride.max(1)).min(len);
                 let packet = Packet { at: 0, flow, marks, data: data.slice(start..end) };
+                let cut = self.is_cut(now);
+                let (way, counters) = self.way(index);
                 way.admit(now, cut, packet, counters);
                 start += stride.max(1);
             }
+            self.way(index).1.overrun(overrun);
+        }
+    }
+
+    /// The direction of what comes in at socket number `index`.
+    fn way(&mut self, index: usize) -> (&mut Way, &Counters) {
+        match index {
+            0 => (&mut self.up, &self.meters.up),
+            _ => (&mut self.down, &self.meters.down),
         }
     }
 

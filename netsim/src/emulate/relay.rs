@@ -22,6 +22,7 @@ const NICE: i32 = -15;
 pub(crate) enum Order {
     Add(Box<LinkState>),
     Cut { link: usize, duration: Duration },
+    CutAt { link: usize, bytes: [u64; 2] },
     Stop,
 }
 
@@ -95,6 +96,7 @@ impl Relay {
                     let until = self.clock.now().saturating_add(duration.as_nanos() as u64);
                     self.links[link].cut(until);
                 }
+                Ok(Order::CutAt { link, bytes }) => self.links[link].cut_at(bytes),
                 Ok(Order::Stop) | Err(mpsc::TryRecvError::Disconnected) => return false,
                 Err(mpsc::TryRecvError::Empty) => return true,
             }

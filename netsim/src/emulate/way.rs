@@ -70,6 +70,10 @@ impl Counters {
         }
     }
 
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
     pub fn overrun(&self, packets: u32) {
         if packets > 0 {
             self.overrun.fetch_add(packets.into(), Relaxed);
