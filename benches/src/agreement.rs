@@ -139,6 +139,7 @@ mod tests {
         Summary {
             network: "loopback".into(),
             paths: Vec::new(),
+            batch: 1,
             images: 2,
             correct: 1,
             agree_plaintext: 1,
