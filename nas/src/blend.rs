@@ -49,6 +49,15 @@ pub struct Source<'a> {
 }
 
 impl Source<'_> {
+    /// What the samples of images `indices` follow from.
+    pub fn name(&self, indices: &[u32]) -> Vec<u32> {
+        let Strength { mixup, cutmix, erase, distort } = self.strength;
+        let strength = [mixup, cutmix, erase, distort].map(f32::to_bits);
+        let numbers = [self.seed, self.epoch as u64, self.split.len() as u64];
+        let halves = numbers.iter().flat_map(|&n| [n as u32, (n >> 32) as u32]);
+        halves.chain(strength).chain(indices.iter().copied()).collect()
+    }
+
     /// The samples of images `indices`.
     pub fn samples(&self, patcher: &Patcher, indices: &[u32], classes: usize) -> Samples {
         let mut samples = Samples::default();

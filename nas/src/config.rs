@@ -12,7 +12,8 @@ pub const USAGE: &str = "\
 usage: sotto-nas train --data PATH --arch PRESET|FILE.toml --out DIR [options]
   --data PATH       cifar-10-binary.tar.gz or cifar-100-binary.tar.gz, the folder with their .bin
                     files, or the folder tiny-imagenet-200
-  --arch A          vit_7_4_32 | vit_9_12_64 | vit_7_4_128 | vit_6_5_160 | vit_5_4_96 | an arch.toml
+  --arch A          vit_7_4_32 | vit_9_12_64 | vit_7_4_128 | vit_6_5_160 | vit_5_4_96 | vit_4_4_96 |
+                    an arch.toml
   --preset P        mpcvit-cifar10 | mpcvit-cifar100 | mpcvit-tiny: sizes and recipe of MPCViT's paper, for a GPU
                     (--device cuda); options beside it override single settings
   --out DIR         receives arch.toml, weights.safetensors, checkpoint, metrics.jsonl

@@ -94,7 +94,7 @@ impl Split {
 }
 
 /// A data set in memory.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataSet {
     /// What people call it.
     pub name: &'static str,
@@ -102,6 +102,8 @@ pub struct DataSet {
     pub classes: usize,
     /// The training images.
     pub train: Split,
+    /// Training images that a search keeps apart to choose by; none in training.
+    pub held: Split,
     /// The test images; Tiny-ImageNet's labelled validation images.
     pub test: Split,
 }
@@ -118,5 +120,56 @@ impl DataSet {
             Some(root) => tiny::read(&root),
             None => cifar::read(path),
         }
+    }
+
+    /// So many noisy pictures to train on and to test with.
+    #[cfg(test)]
+    pub(crate) fn synthetic(train: usize, test: usize) -> Self {
+        let [train, test] = [train, test].map(Split::synthetic);
+        Self { name: "synthetic", classes: 10, train, held: Split::new(32), test }
+    }
+
+    /// Keeps `n` training images apart, evenly spaced, as some data sets are sorted by class.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when that is more than half of them.
+    pub fn hold(mut self, n: usize) -> Result<Self, Error> {
+        let all = self.train.len();
+        if 2 * n > all {
+            let why = format!("--validate {n} of {all} training images: at most half of them");
+            return Err(Error::Usage(why));
+        }
+        let step = all.checked_div(n).unwrap_or(all + 1);
+        let mut parts = [Split::new(self.train.side()), Split::new(self.train.side())];
+        for i in 0..all {
+            let held = (i + 1).is_multiple_of(step) && i / step < n;
+            parts[usize::from(held)].push(self.train.labels[i], self.train.image(i));
+        }
+        [self.train, self.held] = parts;
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn held_images_are_evenly_spaced_and_no_longer_trained_on() {
+        let all = Split::synthetic(50);
+        let data = DataSet { train: all.clone(), ..DataSet::synthetic(0, 0) };
+        assert_eq!(data.clone().hold(0).unwrap(), data);
+        let data = data.hold(15).unwrap();
+        assert_eq!((data.train.len(), data.held.len()), (35, 15));
+        for i in 0..15 {
+            assert_eq!(data.held.image(i), all.image(3 * i + 2));
+            assert_eq!(data.held.label(i), all.label(3 * i + 2));
+        }
+        let trained: Vec<usize> = (0..50).filter(|i| i % 3 != 2 || *i >= 45).collect();
+        for (i, at) in trained.into_iter().enumerate() {
+            assert_eq!(data.train.image(i), all.image(at));
+        }
+        let error = data.hold(18).unwrap_err().to_string();
+        assert!(error.contains("--validate 18 of 35"), "{error}");
     }
 }

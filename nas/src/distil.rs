@@ -4,7 +4,9 @@
 //! student) of the class distributions at temperature 1 plus the mean squared difference of the
 //! final norm's output over all tokens.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Tensor, activation};
 use sotto_models::Arch;
@@ -13,13 +15,43 @@ use crate::vit::{Output, Precision, Reach, run};
 use crate::weights::upload;
 use crate::{Error, checkpoint};
 
+/// Bytes that a teacher's outputs may take in memory.
+const MOST: usize = 4 << 30;
+
 /// A trained model that another one imitates.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Teacher {
     /// The model.
     pub arch: Arch,
     /// Its weights, without automatic differentiation.
     pub weights: Vec<Tensor<2>>,
+    /// What it said before, where that is kept.
+    memory: Option<Arc<Memory>>,
+}
+
+/// Outputs by what the pictures follow from. Students of one recipe see the very same pictures; only the first of them
+/// waits for the teacher.
+#[derive(Debug)]
+struct Memory {
+    /// How many more pictures there is room for, and what is known.
+    state: Mutex<(usize, HashMap<Vec<u32>, Output>)>,
+}
+
+impl Memory {
+    fn recall(&self, name: Vec<u32>, think: impl FnOnce() -> Output) -> Output {
+        let state = || self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(output) = state().1.get(&name) {
+            return output.clone();
+        }
+        let output = think();
+        let pictures = output.logits.dims()[0];
+        let (room, known) = &mut *state();
+        if *room >= pictures {
+            *room -= pictures;
+            known.insert(name, output.clone());
+        }
+        output
+    }
 }
 
 impl Teacher {
@@ -38,7 +70,31 @@ impl Teacher {
             )));
         }
         let weights = upload(&arch, &values, device);
-        Ok(Self { arch, weights })
+        Ok(Self { arch, weights, memory: None })
+    }
+
+    /// The same one, who remembers what it says about the first `pictures` pictures, unless that takes more than 4 GiB.
+    pub fn remembering(self, pictures: usize) -> Self {
+        let numbers = self.arch.tokens() * self.arch.dim + self.arch.classes;
+        let fits = pictures.saturating_mul(numbers * size_of::<f32>()) <= MOST;
+        let state = Mutex::new((pictures, HashMap::new()));
+        Self { memory: fits.then(|| Arc::new(Memory { state })), ..self }
+    }
+
+    /// What it says about pictures; `name` tells everything that these follow from.
+    ///
+    /// Shapes: `patches` as for [`run`], without automatic differentiation.
+    pub fn output(
+        &self,
+        name: impl FnOnce() -> Vec<u32>,
+        patches: Tensor<2>,
+        precision: Precision,
+    ) -> Output {
+        let run = || run(&self.arch, &self.weights, patches, precision, Reach::AllTokens, None);
+        match self.memory.as_deref() {
+            None => run(),
+            Some(memory) => memory.recall(name(), run),
+        }
     }
 
     /// Whether the final norm's outputs of teacher and `student` can be compared.
@@ -46,18 +102,8 @@ impl Teacher {
         (self.arch.tokens(), self.arch.dim) == (student.tokens(), student.dim)
     }
 
-    /// What a student of `arch` with output `student` on `patches` pays, summed over the images.
-    ///
-    /// Shapes: `patches` as for [`run`], with automatic differentiation or without.
-    pub fn loss(
-        &self,
-        arch: &Arch,
-        student: &Output,
-        patches: Tensor<2>,
-        precision: Precision,
-    ) -> Tensor<1> {
-        let own =
-            run(&self.arch, &self.weights, patches.inner(), precision, Reach::AllTokens, None);
+    /// What a student of `arch` with output `student` pays where the teacher says `own`, summed over the images.
+    pub fn loss(&self, arch: &Arch, student: &Output, own: Output) -> Tensor<1> {
         let log_own = activation::log_softmax(own.logits, 1);
         let share = Tensor::from_inner(log_own.clone().exp());
         let log = activation::log_softmax(student.logits.clone(), 1);
@@ -92,17 +138,43 @@ mod tests {
             student.1.iter().map(|w| Tensor::from_inner(w.clone()).require_grad()).collect();
         let output =
             run(&student.0, &leaves, patches.clone(), Precision::F32, Reach::AllTokens, None);
-        teacher.loss(&student.0, &output, patches, Precision::F32).inner().into_scalar::<f32>()
+        let own = teacher.output(Vec::new, patches.inner(), Precision::F32);
+        teacher.loss(&student.0, &output, own).inner().into_scalar::<f32>()
     }
 
     #[test]
     fn a_teacher_is_free_to_imitate_for_itself_and_dear_for_another() {
         let (arch, weights) = setting(1);
-        let teacher = Teacher { arch, weights };
+        let teacher = Teacher { arch, weights, memory: None };
         let own = paid(&setting(1), &teacher);
         let other = paid(&setting(2), &teacher);
         assert!(own.abs() < 1e-5, "{own}");
         assert!(other > 0.1, "{other}");
+    }
+
+    #[test]
+    fn a_teacher_says_the_same_of_the_same_pictures_and_is_asked_once() {
+        let (arch, weights) = setting(1);
+        let teacher = Teacher { arch, weights, memory: None };
+        let pictures = |seed: f32| {
+            let pixels = (0..2 * 3072).map(|i| (i as f32 * seed).sin()).collect();
+            matrix(pixels, [8, 768], &Device::flex())
+        };
+        let said = |teacher: &Teacher, name: u32, seed| {
+            let output = teacher.output(|| vec![name], pictures(seed), Precision::F32);
+            [output.logits, output.features].map(|t| crate::weights::download(&t))
+        };
+        let remembering = teacher.clone().remembering(2 + 2);
+        let (one, two) = (said(&teacher, 0, 0.7), said(&teacher, 0, 0.9));
+        assert_ne!(one, two);
+        assert_eq!(said(&remembering, 1, 0.7), one);
+        assert_eq!(said(&remembering, 2, 0.9), two);
+        // The second answer comes from memory, also a clone's.
+        assert_eq!(said(&remembering.clone(), 1, 0.9), one);
+        // There is room for no more.
+        assert_eq!(said(&remembering, 3, 0.7), one);
+        assert_eq!(said(&remembering, 3, 0.9), two);
+        assert!(teacher.remembering(usize::MAX / 2).memory.is_none());
     }
 
     #[test]
@@ -122,7 +194,7 @@ mod tests {
     #[test]
     fn a_teacher_of_another_width_is_compared_by_its_classes_alone() {
         let (arch, weights) = setting(1);
-        let teacher = Teacher { arch, weights };
+        let teacher = Teacher { arch, weights, memory: None };
         let wide = Arch::vit(1, 2, 12, 16, 32, 16, 10);
         assert!(!teacher.compares_features(&wide));
         let weights = upload(&wide, &initial(&wide, 3), &Device::flex());

@@ -84,7 +84,9 @@ impl Engine {
                 Form::Drawn(archs) => Form::Drawn(&archs[i..=i]),
                 form => form,
             };
-            let (mut part, guesses) = self.micro_batch(weights, samples, indices.len(), loss, form);
+            let name = || source.name(micro[i]);
+            let (mut part, guesses) =
+                self.micro_batch(weights, (samples, name), indices.len(), loss, form);
             let right = guesses
                 .iter()
                 .zip(micro[i])
@@ -111,11 +113,12 @@ impl Engine {
         total.expect("a batch holds at least one image")
     }
 
-    /// The part of a batch of `of` images that `samples` make, and each one's most likely class.
+    /// The part of a batch of `of` images that `samples` make, and each one's most likely class. The name is what the
+    /// samples follow from.
     fn micro_batch(
         &self,
         weights: &[Tensor<2>],
-        samples: Samples,
+        (samples, name): (Samples, impl FnOnce() -> Vec<u32>),
         of: usize,
         loss: Loss,
         form: Form<'_>,
@@ -151,7 +154,8 @@ impl Engine {
             value = value + partition.square().sum().mul_scalar(loss.z);
         }
         if let Some(teacher) = &self.teacher {
-            value = value + teacher.loss(&self.arch, &output, input, self.precision);
+            let own = teacher.output(name, input.inner(), self.precision);
+            value = value + teacher.loss(&self.arch, &output, own);
         }
         let value = value.div_scalar(of as f64);
         let mut gradients = value.backward();

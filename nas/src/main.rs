@@ -89,7 +89,7 @@ fn search(words: Vec<String>) -> Result<(), Error> {
     let command = named(&format!("sotto-nas search {}", words.join(" ")));
     let (mut settings, config) = Settings::parse(words)?;
     settings.measure.sotto = settings.measure.sotto.or_else(caller);
-    let data = read(&config)?;
+    let data = read(&config)?.hold(settings.validate)?;
     let base = presets::fit(presets::find(&config.arch)?, &data)?;
     let device = device::find(&config.device)?;
     std::fs::create_dir_all(&config.out).map_err(|e| Error::file(&config.out, e))?;

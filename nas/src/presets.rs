@@ -12,8 +12,8 @@ use crate::recipe::Recipe;
 use crate::search::settings::Epochs;
 
 /// The names that `--arch` knows.
-pub const NAMES: [&str; 5] =
-    ["vit_7_4_32", "vit_9_12_64", "vit_7_4_128", "vit_6_5_160", "vit_5_4_96"];
+pub const NAMES: [&str; 6] =
+    ["vit_7_4_32", "vit_9_12_64", "vit_7_4_128", "vit_6_5_160", "vit_5_4_96", "vit_4_4_96"];
 
 /// Sizes and recipe of a model in MPCViT's paper (Zeng et al., ICCV 2023) and its release.
 ///
@@ -112,6 +112,7 @@ pub fn find(name: &str) -> Result<Arch, Error> {
         "vit_9_12_64" => Arch { name: name.to_owned(), ..Arch::vit_tiny() },
         "vit_7_4_128" => sized(7, 4, 128),
         "vit_5_4_96" => sized(5, 4, 96),
+        "vit_4_4_96" => sized(4, 4, 96),
         "vit_6_5_160" => sized(6, 5, 160),
         path => {
             let text = std::fs::read_to_string(path).map_err(|e| {
@@ -177,6 +178,7 @@ mod tests {
             name: "CIFAR-100",
             classes: 100,
             train: Split::new(32),
+            held: Split::new(32),
             test: Split::new(32),
         };
         let said = config.preset.unwrap().check(&data).unwrap_err().to_string();
@@ -202,6 +204,7 @@ mod tests {
             name: "set",
             classes,
             train: Split::new(side),
+            held: Split::new(side),
             test: Split::new(side),
         };
         let hundred = fit(find("vit_7_4_32").unwrap(), &of(100, 32)).unwrap();

@@ -37,18 +37,29 @@ impl Trainer {
     /// A fresh run, or with `--resume` the one whose checkpoint lies in the output folder.
     ///
     /// # Errors
-    /// As [`checkpoint::load`].
+    /// As [`checkpoint::load`], and [`Teacher::load`].
     pub fn new(config: Config, arch: Arch, device: Device) -> Result<Self, Error> {
+        let load = |folder| Teacher::load(folder, &arch, &device);
+        let teacher = config.teacher.as_deref().map(load).transpose()?;
+        Self::taught(config, arch, device, teacher)
+    }
+
+    /// [`Trainer::new`] with a teacher that is in memory.
+    ///
+    /// # Errors
+    /// As [`checkpoint::load`].
+    pub fn taught(
+        config: Config,
+        arch: Arch,
+        device: Device,
+        teacher: Option<Teacher>,
+    ) -> Result<Self, Error> {
         let recipe = config.recipe.clone();
         let engine = Engine {
             arch: arch.clone(),
             precision: recipe.precision(),
             device: device.clone(),
-            teacher: config
-                .teacher
-                .as_deref()
-                .map(|folder| Teacher::load(folder, &arch, &device))
-                .transpose()?,
+            teacher,
             micro: recipe.micro,
             workers: config.workers,
         };
@@ -224,12 +235,7 @@ mod tests {
     }
 
     fn data() -> DataSet {
-        DataSet {
-            name: "synthetic",
-            classes: 10,
-            train: Split::synthetic(40),
-            test: Split::synthetic(20),
-        }
+        DataSet::synthetic(40, 20)
     }
 
     #[test]

@@ -110,7 +110,7 @@ pub fn read(path: &Path) -> Result<DataSet, Error> {
     }
     let bytes = find(format.test).ok_or_else(|| missing(format.test))?;
     format.append(&mut test, format.test, bytes)?;
-    Ok(DataSet { name: format.name, classes: format.classes, train, test })
+    Ok(DataSet { name: format.name, classes: format.classes, held: Split::new(SIDE), train, test })
 }
 
 fn wanted(name: &str) -> bool {

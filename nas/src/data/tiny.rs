@@ -40,7 +40,8 @@ pub fn read(root: &Path) -> Result<DataSet, Error> {
         train.extend(files.into_iter().map(|file| (label, file)));
     }
     let (train, test) = (load(&train)?, load(&lists.validation)?);
-    Ok(DataSet { name: "Tiny-ImageNet", classes: TinyImageNet::CLASSES, train, test })
+    let (held, classes) = (Split::new(train.side()), TinyImageNet::CLASSES);
+    Ok(DataSet { name: "Tiny-ImageNet", classes, train, held, test })
 }
 
 fn load(files: &[(u8, PathBuf)]) -> Result<Split, Error> {

@@ -11,14 +11,16 @@ use crate::search::space::{Alphas, Space};
 /// Draws for [`random`].
 const DRAWS: usize = 20_000;
 
-/// One kind in every head and GELU in every MLP, for each kind.
+/// The plain architectures: one kind in every head, for each kind, and half of each layer's heads ReLU, the others
+/// linear; GELU in every MLP.
 pub fn plain(base: &Arch) -> Vec<(String, Arch)> {
     let one = |kind: Attention| (format!("all {}", kind.name()), base.clone().with_attention(kind));
-    Attention::ALL.into_iter().map(one).collect()
+    let half = uniform(base, base.heads.div_ceil(2));
+    Attention::ALL.into_iter().map(one).chain([half]).collect()
 }
 
 /// The same share of ReLU heads in every layer, the rest linear, GELU everywhere.
-pub fn uniform(base: &Arch, of_heads: usize) -> (String, Arch) {
+fn uniform(base: &Arch, of_heads: usize) -> (String, Arch) {
     let row = |h: usize| if h < of_heads { Attention::Relu } else { Attention::Linear };
     let attention = vec![(0..base.heads).map(row).collect(); base.layers];
     let name = format!("uniform, {of_heads} of {} heads ReLU", base.heads);
@@ -74,7 +76,7 @@ mod tests {
         let count =
             |arch: &Arch, kind| arch.attention.iter().flatten().filter(|&&k| k == kind).count();
         let plain = plain(&base);
-        assert_eq!(plain.len(), 3);
+        assert_eq!(plain.len(), 4);
         assert_eq!((plain[1].0.as_str(), count(&plain[1].1, Attention::Relu)), ("all relu", 12));
         let (_, even) = uniform(&base, 1);
         assert!(even.attention.iter().all(|row| row[0] == Attention::Relu));

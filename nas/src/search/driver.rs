@@ -38,6 +38,7 @@ pub struct Driver {
     config: Config,
     device: Device,
     manifest: Manifest,
+    teacher: Option<Teacher>,
 }
 
 /// What predicts the latencies of one network.
@@ -62,7 +63,7 @@ impl Driver {
         let mut manifest = Manifest::open(&config.out, &settings, &base, config.resume)?;
         manifest.commands.push(command);
         manifest.save(&config.out)?;
-        Ok(Self { settings, config, device, manifest })
+        Ok(Self { settings, config, device, manifest, teacher: None })
     }
 
     /// Runs what is left to do.
@@ -74,10 +75,13 @@ impl Driver {
         let base = self.manifest.base.clone();
         let epochs = self.settings.epochs.clone();
         let plain = self.recipe(epochs.teacher);
-        self.train("teacher", &base, plain, [None, None], data)?;
-        let teacher = Some("teacher");
+        self.train("teacher", &base, plain, None, data)?;
+        // Every search and every model is taught on the same pictures.
+        let passes = epochs.train.max(epochs.search);
+        let teacher = Teacher::load(&self.folder("teacher"), &base, &self.device)?;
+        self.teacher = Some(teacher.remembering(passes * data.train.len()));
         let shared = Recipe { drawn: true, ..self.recipe(epochs.supernet) };
-        self.train("supernet", &base, shared, [teacher, None], data)?;
+        self.train("supernet", &base, shared, None, data)?;
 
         let priced = self.price(&self.weights("supernet", &base)?, data)?;
         self.affordable(&priced, 1.0)?;
@@ -89,7 +93,7 @@ impl Driver {
         let inherited = if self.settings.scratch { None } else { Some("supernet") };
         for (model, arch) in &archs {
             let recipe = self.recipe(epochs.train);
-            self.train(model, arch, recipe, [teacher, inherited], data)?;
+            self.train(model, arch, recipe, inherited, data)?;
             self.calibrate(model, data)?;
         }
         for (model, arch) in &archs {
@@ -128,13 +132,14 @@ impl Driver {
         self.config.out.join("models").join(model)
     }
 
-    /// Trains a model, unless it is done; `[teacher, init]` are models that were trained before.
+    /// Trains a model, unless it is done, from the weights of `init` where that is given, taught by the teacher where
+    /// there is one.
     fn train(
         &mut self,
         model: &str,
         arch: &Arch,
         recipe: Recipe,
-        [teacher, init]: [Option<&str>; 2],
+        init: Option<&str>,
         data: &DataSet,
     ) -> Result<(), Error> {
         if self.manifest.models.contains_key(model) {
@@ -144,18 +149,19 @@ impl Driver {
         let out = self.folder(model);
         std::fs::create_dir_all(&out).map_err(|e| Error::file(&out, e))?;
         let config = Config {
-            teacher: teacher.map(|t| self.folder(t)),
+            teacher: None,
             init: init.map(|i| self.folder(i)),
             resume: true,
             recipe: Recipe {
-                distilled: teacher.is_some(),
+                distilled: self.teacher.is_some(),
                 inherited: init.is_some(),
                 ..recipe.clone()
             },
             out: out.clone(),
             ..self.config.clone()
         };
-        let mut trainer = Trainer::new(config, arch.clone(), self.device.clone())?;
+        let (device, teacher) = (self.device.clone(), self.teacher.clone());
+        let mut trainer = Trainer::taught(config, arch.clone(), device, teacher)?;
         trainer.run(data, None)?;
         let seconds = trainer.seconds();
 
@@ -164,11 +170,14 @@ impl Driver {
         let weights = upload(&arch, &values, &self.device);
         let right = self.engine(&arch, None, false).right(&weights, &data.test);
         let accuracy = right.share();
+        let validation =
+            self.engine(&arch, None, false).cross_entropy_of(&arch, &weights, &data.held);
         eprintln!("{model}: {:.2} % of {} test images", 100.0 * accuracy, data.test.len());
         let (images, latency) = (data.test.len(), BTreeMap::new());
         let trained = Trained {
             arch,
             accuracy,
+            validation,
             right,
             images,
             epochs: recipe.epochs,
@@ -237,16 +246,11 @@ mod tests {
             mean: presets::find("vit_7_4_32").unwrap().mean,
             ..Arch::vit(2, 2, 16, 32, 32, 8, 10)
         };
-        let data = DataSet {
-            name: "synthetic",
-            classes: 10,
-            train: Split::synthetic(40),
-            test: Split::synthetic(20),
-        };
+        let data = DataSet::synthetic(50, 20).hold(10).unwrap();
         let run = |resume: &str| {
             let line = format!(
                 "--data d --out {} --net lan --net wan --pareto 2 --epochs 1 --teacher-epochs 2 \
-                 --supernet-epochs 1 --search-epochs 1 --polish 3 --batch 20 --micro 10 --calibrate 2{resume}",
+                 --supernet-epochs 1 --search-epochs 1 --validate 10 --polish 3 --batch 20 --micro 10 --calibrate 2{resume}",
                 out.display()
             );
             let (settings, config) =

@@ -38,6 +38,8 @@ pub struct Candidate {
     pub network: Option<String>,
     /// Whether the search found it; otherwise it is a baseline.
     pub searched: bool,
+    /// Whether the search may choose it: what it found, and the plain baselines.
+    pub offered: bool,
     /// The latency that it was to stay below, seconds.
     pub budget: Option<f64>,
     /// Its model's folder under `models`.
@@ -51,6 +53,8 @@ pub struct Trained {
     pub arch: Arch,
     /// Share of all test images that are right, in plaintext float32.
     pub accuracy: f64,
+    /// Mean cross entropy of the held training images, by which the search chooses.
+    pub validation: f64,
     /// Which ones.
     pub right: Right,
     /// Number of test images.

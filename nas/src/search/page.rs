@@ -60,7 +60,7 @@ pub fn page(summary: &Summary<'_>) -> String {
         put(&mut out, told);
     }
     for section in &summary.networks {
-        network(&mut out, section);
+        network(&mut out, section, settings.validate);
     }
     put(&mut out, "<h2>Architectures</h2>".into());
     put(&mut out, legend());
@@ -96,7 +96,7 @@ fn put(out: &mut String, line: String) {
     writeln!(out, "{line}").expect("writing to a string does not fail");
 }
 
-fn network(out: &mut String, section: &Section) {
+fn network(out: &mut String, section: &Section, validate: usize) {
     put(out, format!("<h2>Network: {}</h2>", escape(&section.network)));
     let how = match section.measured {
         true => "measured over the emulated network",
@@ -106,10 +106,13 @@ fn network(out: &mut String, section: &Section) {
         out,
         format!(
             "<figure><div class=\"wide\">{}</div><figcaption>Accuracy on all test images against private latency, \
-         {how}. Circles: found by the search for this network; the line is their front. Squares: baselines. \
+         {how}. Circles: found by the search for this network. Squares: baselines. Blue: what the search chooses \
+         in the end, of what it found and of the plain baselines, by {} training images that nothing was trained on; \
+         the line is their front. \
          The fastest and the slowest architecture of the search space take {:.4} and {:.4} s; the relaxed latency that the search \
          saw is within a share of {:.1e} of the simulator's at the corners.</figcaption></figure>",
             plot(section, how),
+            validate,
             section.range.0,
             section.range.1,
             section.differences[0]
@@ -118,7 +121,7 @@ fn network(out: &mut String, section: &Section) {
     put(
         out,
         "<div class=\"wide\"><table><tr><th>architecture</th><th>budget, s</th><th>predicted, s</th><th>measured, s\
-              </th><th>accuracy, plaintext</th><th>accuracy, private</th><th>flights</th><th>online, kB</th></tr>"
+              </th><th>cross entropy, held</th><th>accuracy, plaintext</th><th>accuracy, private</th><th>flights</th><th>online, kB</th></tr>"
             .into(),
     );
     let number = |x: Option<f64>| x.map_or("-".into(), |x| format!("{x:.4}"));
@@ -131,13 +134,14 @@ fn network(out: &mut String, section: &Section) {
         put(
             out,
             format!(
-                "<tr{}><td>{}</td><td>{}</td><td>{:.4}</td><td>{}</td><td>{:.2} %</td><td>{private}</td>\
+                "<tr{}><td>{}</td><td>{}</td><td>{:.4}</td><td>{}</td><td>{:.4}</td><td>{:.2} %</td><td>{private}</td>\
              <td>{}</td><td>{}</td></tr>",
-                if row.searched { " class=\"point\"" } else { "" },
+                if row.point { " class=\"point\"" } else { "" },
                 escape(&row.name),
                 number(row.budget),
                 row.predicted,
                 number(row.measured),
+                row.validation,
                 100.0 * row.accuracy,
                 of(&|c| c.flights),
                 of(&|c| c.online_bytes / 1000)
@@ -146,7 +150,7 @@ fn network(out: &mut String, section: &Section) {
     }
     put(
         out,
-        "</table></div>\n<div class=\"wide\"><table><tr><th>baseline</th><th>best point that is no slower</th><th>gain</th>\
+        "</table></div>\n<div class=\"wide\"><table><tr><th>baseline</th><th>best point of the front that is no slower</th><th>gain</th>\
               <th>noise (1 sd)</th><th>verdict</th></tr>"
             .into(),
     );

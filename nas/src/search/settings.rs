@@ -28,7 +28,9 @@ usage: sotto-nas search --data PATH --arch PRESET|FILE.toml --out DIR [options]
   --search-lr X     learning rate of the weights during the search (0.0005)
   --alpha-lr X      of the shares (0.03)
   --polish N        small changes to try on each found architecture (200)
-  --equal           instead: one budget for each baseline, its own latency
+  --equal           instead: one budget for each baseline, its own latency, and one halfway between
+                    the fastest of them and the fastest architecture of all
+  --validate N      training images that nothing is trained on: the search chooses by them (5000)
   --margin T        stay below every budget by so much, such as 3ms: predictions are not exact (0s)
   --scratch         train each architecture from fresh weights, not from the shared ones
   --calibrate N     training images that the number format is calibrated on (256)
@@ -86,8 +88,11 @@ pub struct Settings {
     pub budgets: Vec<f64>,
     /// Number of budgets to spread.
     pub pareto: usize,
-    /// Whether the budgets are the baselines' latencies.
+    /// Whether the budgets are the baselines' latencies, and one below.
     pub equal: bool,
+    /// Training images kept apart to choose by.
+    #[serde(default)]
+    pub validate: usize,
     /// Seconds by which what is found stays below its budget.
     #[serde(default)]
     pub margin: f64,
@@ -122,6 +127,7 @@ impl Settings {
             budgets: Vec::new(),
             pareto: 3,
             equal: false,
+            validate: 5000,
             margin: 0.0,
             epochs: Epochs { teacher: 30, supernet: 20, search: 5, train: 10 },
             search_lr: 5e-4,
@@ -190,6 +196,7 @@ impl Settings {
             "--sotto" => self.measure.sotto = Some(value.into()),
             "--private" => self.measure.images = number(name, value, 0, 10_000)?,
             "--repeats" => self.measure.repeats = number(name, value, 1, 10_000)?,
+            "--validate" => self.validate = number(name, value, 1, 1_000_000)?,
             "--polish" => self.polish = number(name, value, 0, 1_000_000)?,
             "--calibrate" => self.calibrate = number(name, value, 1, 50_000)?,
             _ => return Ok(false),
@@ -232,7 +239,7 @@ impl Settings {
     }
 
     /// The budgets where latencies go from `low` to `high` and baselines take `equal`: the given
-    /// ones, the baselines', or those that cut the range in equal parts.
+    /// ones, the baselines' and one below them, or those that cut the range in equal parts.
     pub fn budgets(&self, (low, high): (f64, f64), equal: &[f64]) -> Vec<f64> {
         if !self.budgets.is_empty() {
             return self.budgets.clone();
@@ -242,6 +249,8 @@ impl Settings {
             budgets.sort_by(f64::total_cmp);
             // A point that beats the faster of two alike beats the other too.
             budgets.dedup_by(|next, kept| *next < *kept * (1.0 + ALIKE));
+            // Where no baseline is, the front goes on.
+            budgets.extend(budgets.first().map(|fastest| (low + fastest) / 2.0));
             return budgets;
         }
         let parts = self.pareto as f64 + 1.0;
@@ -311,6 +320,6 @@ mod tests {
         let budgets = settings.budgets((1.0, 2.0), &[]);
         assert!(budgets.iter().zip([1.2, 1.4, 1.6, 1.8]).all(|(a, b)| (a - b).abs() < 1e-12));
         let (settings, _) = parse("--data d --out o --equal").unwrap();
-        assert_eq!(settings.budgets((1.0, 2.0), &[1.9, 1.51, 1.5, 1.2]), [1.2, 1.5, 1.9]);
+        assert_eq!(settings.budgets((1.0, 2.0), &[1.9, 1.51, 1.5, 1.2]), [1.2, 1.5, 1.9, 1.1]);
     }
 }

@@ -19,6 +19,11 @@ pub struct Row {
     pub budget: Option<f64>,
     /// Folder of the model under `models`.
     pub model: String,
+    /// Whether the search may choose it: what it found, and the plain baselines.
+    pub offered: bool,
+    /// Whether it is a point of the front: of what is offered, nothing that is no slower by prediction has a lower
+    /// cross entropy on the held images.
+    pub point: bool,
     /// The architecture.
     pub arch: Arch,
     /// Latency by the simulator, seconds.
@@ -27,6 +32,8 @@ pub struct Row {
     pub measured: Option<f64>,
     /// The whole measurement over the emulated network.
     pub details: Option<Measured>,
+    /// Mean cross entropy of the held training images.
+    pub validation: f64,
     /// Share of the test images that are right in plaintext.
     pub accuracy: f64,
     /// Number of those images.
@@ -47,7 +54,7 @@ impl Row {
 pub struct Verdict {
     /// The baseline.
     pub baseline: String,
-    /// The most accurate searched point that is no slower; none when all are slower.
+    /// The most accurate point of the front that is no slower; none when all are slower.
     pub point: Option<String>,
     /// That point's accuracy minus the baseline's.
     pub gain: Option<f64>,
@@ -93,6 +100,7 @@ pub fn summarise(manifest: &Manifest) -> Summary<'_> {
             // A mixture of measured and predicted times could not be compared.
             rows.iter_mut().for_each(|r| r.measured = None);
         }
+        mark_points(&mut rows);
         rows.sort_by(|a, b| a.latency().total_cmp(&b.latency()));
         let right = |row: &Row| &manifest.models[&row.model].right;
         let baselines = rows.iter().filter(|r| !r.searched);
@@ -120,22 +128,38 @@ fn row(manifest: &Manifest, candidate: &Candidate, network: &str) -> Option<Row>
     Some(Row {
         name: candidate.name.clone(),
         searched: candidate.searched,
+        offered: candidate.offered,
+        point: false,
         budget: candidate.budget,
         model: candidate.model.clone(),
         arch: trained.arch.clone(),
         predicted: trained.latency.get(network).copied()?,
         measured: details.as_ref().map(|m| m.seconds(objective)),
         details,
+        validation: trained.validation,
         accuracy: trained.accuracy,
         images: trained.images,
         private: trained.private.clone(),
     })
 }
 
+/// Chooses the front, without a look at the test images.
+fn mark_points(rows: &mut [Row]) {
+    let mut offered: Vec<&mut Row> = rows.iter_mut().filter(|r| r.offered).collect();
+    offered.sort_by(|a, b| {
+        a.predicted.total_cmp(&b.predicted).then(a.validation.total_cmp(&b.validation))
+    });
+    let mut best = f64::INFINITY;
+    for row in offered {
+        row.point = row.validation < best;
+        best = best.min(row.validation);
+    }
+}
+
 fn verdict<'a>(baseline: &Row, rows: &[Row], right: impl Fn(&Row) -> &'a Right) -> Verdict {
     let no_slower = |r: &&Row| {
         // The same model is measured once: it is not slower than itself.
-        r.searched && (r.latency() <= baseline.latency() || r.model == baseline.model)
+        r.point && (r.latency() <= baseline.latency() || r.model == baseline.model)
     };
     let point = rows.iter().filter(no_slower).max_by(|a, b| a.accuracy.total_cmp(&b.accuracy));
     let gain = point.map(|p| p.accuracy - baseline.accuracy);
@@ -182,6 +206,7 @@ pub(crate) mod tests {
                 name: name.into(),
                 network: searched.then(|| "wan".into()),
                 searched,
+                offered: searched,
                 budget: searched.then_some(seconds),
                 model: model.clone(),
             });
@@ -189,6 +214,7 @@ pub(crate) mod tests {
             let trained = Trained {
                 arch,
                 accuracy,
+                validation: 1.0 - accuracy,
                 right: right(i, accuracy),
                 images: 10_000,
                 epochs: 1,
@@ -210,6 +236,24 @@ pub(crate) mod tests {
             candidates,
             models,
         }
+    }
+
+    #[test]
+    fn points_are_chosen_by_the_held_images_and_latency_alone() {
+        let mut manifest = manifest();
+        let points = |manifest: &Manifest| -> Vec<String> {
+            let section = &summarise(manifest).networks[0];
+            section.rows.iter().filter(|r| r.point).map(|r| r.name.clone()).collect()
+        };
+        assert_eq!(points(&manifest), ["wan 0.5 s", "wan 0.9 s"]);
+        // A plain architecture is a point where the search may choose it and it is better on the held images.
+        manifest.candidates[3].offered = true;
+        assert_eq!(points(&manifest), ["wan 0.5 s", "all <linear>", "wan 0.9 s"]);
+        let last = manifest.candidates[1].model.clone();
+        manifest.models.get_mut(&last).unwrap().validation = 0.195;
+        assert_eq!(points(&manifest), ["wan 0.5 s", "all <linear>"]);
+        manifest.models.get_mut(&last).unwrap().validation = f64::NAN;
+        assert_eq!(points(&manifest), ["wan 0.5 s", "all <linear>"]);
     }
 
     #[test]

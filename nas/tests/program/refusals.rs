@@ -66,7 +66,7 @@ fn a_checkpoint_of_another_architecture_or_recipe_is_not_gone_on_with() {
 fn a_budget_below_the_cheapest_architecture_is_refused_at_once() {
     let root = data("mpcvit-cifar10", "budget");
     let out = root.join("out");
-    let more = ["--arch", "vit_5_4_96", "--net", "wan", "--budget", "10ms"];
+    let more = ["--arch", "vit_5_4_96", "--net", "wan", "--budget", "10ms", "--validate", "2"];
     let (code, said) = refused("search", &root, &out, &more);
     check(
         (code, said),

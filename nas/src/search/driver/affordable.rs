@@ -62,7 +62,6 @@ mod tests {
     use sotto_models::Arch;
 
     use super::*;
-    use crate::data::Split;
     use crate::search::settings::Settings;
 
     #[test]
@@ -72,12 +71,7 @@ mod tests {
         let line = format!("--data d --out {} --net wan --budget 1ms", out.display());
         let words = line.split_whitespace().map(String::from);
         let (settings, config) = Settings::parse(words).unwrap();
-        let data = DataSet {
-            name: "synthetic",
-            classes: 10,
-            train: Split::synthetic(10),
-            test: Split::synthetic(10),
-        };
+        let data = DataSet::synthetic(10, 10);
         let base = Arch::vit(2, 2, 16, 32, 32, 8, 10);
         let mut driver = Driver::new(settings, config, base, Device::flex(), line).unwrap();
         let said = driver.run(&data).unwrap_err().to_string();

@@ -17,20 +17,29 @@ impl Driver {
             let hash: String = arch.hash()[..4].iter().map(|b| format!("{b:02x}")).collect();
             let model = format!("{}-{hash}", base.name);
             let arch = Arch { name: model.clone(), ..arch };
-            (Candidate { name, network, searched: false, budget: None, model }, arch)
+            let (searched, offered, budget) = (false, false, None);
+            (Candidate { name, network, searched, offered, budget, model }, arch)
         };
         let mut all: Vec<(Candidate, Arch)> = Vec::new();
+        for (name, arch) in baselines::plain(&base) {
+            let (candidate, arch) = of(name, None, arch);
+            all.push((Candidate { offered: true, ..candidate }, arch));
+        }
         for one in priced {
-            for found in &self.manifest.searches[&one.name].found {
+            // By rising budget; what several budgets or a plain baseline have in common is offered once.
+            for found in self.manifest.searches[&one.name].found.iter().rev() {
+                let (network, budget) = (Some(one.name.clone()), Some(found.budget));
                 let name = format!("{} {:.3} s", one.name, found.budget);
-                let (candidate, arch) = of(name, Some(one.name.clone()), found.arch.clone());
-                let budget = Some(found.budget);
-                all.push((Candidate { searched: true, budget, ..candidate }, arch));
+                let (candidate, arch) = of(name, network.clone(), found.arch.clone());
+                let known = |(c, _): &(Candidate, Arch)| {
+                    c.model == candidate.model && (c.network.is_none() || c.network == network)
+                };
+                if !all.iter().any(known) {
+                    let (searched, offered) = (true, true);
+                    all.push((Candidate { searched, offered, budget, ..candidate }, arch));
+                }
             }
         }
-        all.extend(baselines::plain(&base).into_iter().map(|(name, arch)| of(name, None, arch)));
-        let (name, arch) = baselines::uniform(&base, base.heads.div_ceil(2));
-        all.push(of(name, None, arch));
         let alphas = self.manifest.mpcvit.as_ref().expect("searched before");
         let (name, arch) = baselines::mpcvit(&base, alphas, base.layers * base.heads / 2);
         all.push(of(name, None, arch));

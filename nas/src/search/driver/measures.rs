@@ -13,8 +13,8 @@ use crate::search::measure::demo;
 /// Images in one evaluation where their classes alone are wanted.
 const BATCH: usize = 10;
 /// Short evaluations vary the most: as many as take so many seconds by prediction, up to [`MOST`].
-const SHORT: f64 = 2.0;
-const MOST: usize = 30;
+const SHORT: f64 = 5.0;
+const MOST: usize = 80;
 
 impl Driver {
     /// Measures a model privately, as far as that has not been done.

@@ -7,7 +7,6 @@ use sotto_models::Arch;
 
 use super::{Driver, Priced};
 use crate::data::DataSet;
-use crate::distil::Teacher;
 use crate::recipe::Recipe;
 use crate::search::baselines;
 use crate::search::explore::{Goal, Search};
@@ -21,8 +20,8 @@ use crate::{Error, checkpoint};
 
 /// Architectures on which the relaxed latency is compared with the simulator's.
 const CHECKED: u64 = 30;
-/// Training images on which small changes of an architecture are judged.
-const POLISHED: usize = 2000;
+/// Held images on which small changes of an architecture are judged.
+const POLISHED: usize = 1000;
 /// The pressure that a search starts with.
 const LAMBDA: f64 = 0.01;
 /// MPCViT's weight of the sum of its parameters, and the learning rate of them.
@@ -38,11 +37,7 @@ impl Driver {
         let differences = latencies.differences(oracle, CHECKED)?;
         let range = latencies.range();
         let base = self.manifest.base.clone();
-        let plain: Vec<Arch> = baselines::plain(&base)
-            .into_iter()
-            .chain([baselines::uniform(&base, base.heads.div_ceil(2))])
-            .map(|(_, arch)| arch)
-            .collect();
+        let plain: Vec<Arch> = baselines::plain(&base).into_iter().map(|(_, arch)| arch).collect();
         let equal: Vec<f64> =
             plain.iter().map(|arch| Oracle::latency(oracle, arch)).collect::<Result<_, _>>()?;
         let mut budgets = self.settings.budgets(range, &equal);
@@ -65,7 +60,7 @@ impl Driver {
         let steps = search.step();
         let (_, values) = checkpoint::import(&self.folder("supernet"))?;
         let weights = upload(&base, &values, &self.device);
-        let images = data.train.head(POLISHED);
+        let images = data.held.head(POLISHED);
         let engine = self.engine(&base, None, true);
         for (one, &budget) in found.iter_mut().zip(&budgets) {
             let limit = std::mem::replace(&mut one.budget, budget);
@@ -112,8 +107,7 @@ impl Driver {
     ) -> Result<Search<'a>, Error> {
         std::fs::create_dir_all(&folder).map_err(|e| Error::file(&folder, e))?;
         let base = &self.manifest.base;
-        let teacher = Teacher::load(&self.folder("teacher"), base, &self.device)?;
-        let engine = self.engine(base, Some(teacher), true);
+        let engine = self.engine(base, self.teacher.clone(), true);
         let recipe = Recipe {
             lr: self.settings.search_lr,
             distilled: true,

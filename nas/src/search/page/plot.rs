@@ -106,12 +106,12 @@ pub(super) fn plot(section: &Section, how: &str) -> String {
         );
         put(
             &mut out,
-            match row.searched {
-                true => format!(
-                    "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"7\" fill=\"var(--found)\" {common}</circle>"
+            match (row.searched, colours(row)) {
+                (true, colours) => format!(
+                    "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"7\" {colours} {common}</circle>"
                 ),
-                false => format!(
-                    "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"12\" height=\"12\" fill=\"var(--baseline)\" {common}</rect>",
+                (false, colours) => format!(
+                    "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"12\" height=\"12\" {colours} {common}</rect>",
                     cx - 6.0,
                     cy - 6.0
                 ),
@@ -130,7 +130,16 @@ pub(super) fn plot(section: &Section, how: &str) -> String {
     out + "</svg>"
 }
 
-/// The corners of the staircase of the best accuracy that the searched points reach by each latency.
+/// A mark's colours: what is on the front stands out, what was found and is not is hollow.
+fn colours(row: &Row) -> &'static str {
+    match (row.point, row.searched) {
+        (true, _) => "fill=\"var(--found)\"",
+        (false, true) => "fill=\"var(--paper)\" stroke=\"var(--found)\" stroke-width=\"1.5\"",
+        (false, false) => "fill=\"var(--baseline)\"",
+    }
+}
+
+/// The corners of the staircase of the best accuracy that the points of the front reach by each latency.
 fn front(
     section: &Section,
     x: impl Fn(f64) -> f64,
@@ -138,7 +147,7 @@ fn front(
     end: f64,
 ) -> Vec<Point> {
     let (mut corners, mut best): (Vec<Point>, f64) = (Vec::new(), f64::NEG_INFINITY);
-    for row in section.rows.iter().filter(|r| r.searched) {
+    for row in section.rows.iter().filter(|r| r.point) {
         if row.accuracy > best {
             best = row.accuracy;
             let (cx, cy) = (x(row.latency()), y(100.0 * best));

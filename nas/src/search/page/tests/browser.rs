@@ -41,6 +41,7 @@ fn manifest() -> Manifest {
         let trained = Trained {
             arch,
             accuracy,
+            validation: 1.0 - accuracy,
             right: Right::default(),
             images: 10_000,
             epochs: 10,
@@ -51,7 +52,8 @@ fn manifest() -> Manifest {
         };
         models.insert(model.clone(), trained);
         let (network, budget) = (network.map(String::from), own.filter(|_| searched));
-        candidates.push(Candidate { name, network, searched, budget, model });
+        let offered = searched || name.starts_with("all") || name.starts_with("uniform");
+        candidates.push(Candidate { name, network, searched, offered, budget, model });
     };
     for (network, (low, high)) in ranges {
         let shares = [0.12, 0.41, 0.55, 0.76, 0.81, 0.98].iter().enumerate();
