@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::Error;
 use crate::blend::Strength;
+use crate::options::{number, one_of};
 use crate::presets::Preset;
 use crate::recipe::Recipe;
 
@@ -173,22 +174,6 @@ impl Config {
         }
         Ok(())
     }
-}
-
-pub(crate) fn number<T>(name: &str, value: &str, low: T, high: T) -> Result<T, Error>
-where
-    T: std::str::FromStr + PartialOrd + std::fmt::Display,
-{
-    let parsed = value.parse::<T>().ok().filter(|v| *v >= low && *v <= high);
-    parsed
-        .ok_or_else(|| Error::Usage(format!("{name} {value}: wants a number from {low} to {high}")))
-}
-
-pub(crate) fn one_of(name: &str, value: &str, accepted: &[&str]) -> Result<String, Error> {
-    if accepted.contains(&value) {
-        return Ok(value.to_owned());
-    }
-    Err(Error::Usage(format!("{name} {value}: wants one of {}", accepted.join(", "))))
 }
 
 #[cfg(test)]

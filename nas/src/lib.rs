@@ -20,6 +20,7 @@ pub mod error;
 pub mod fused;
 pub mod metrics;
 pub mod optim;
+mod options;
 pub mod presets;
 pub mod recipe;
 pub mod right;

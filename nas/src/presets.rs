@@ -6,10 +6,9 @@ use sotto_models::Arch;
 
 use crate::Error;
 use crate::blend::Strength;
-use crate::config::one_of;
 use crate::data::DataSet;
-use crate::recipe::Recipe;
-use crate::search::settings::Epochs;
+use crate::options::one_of;
+use crate::recipe::{Epochs, Recipe};
 
 /// The names that `--arch` knows.
 pub const NAMES: [&str; 6] =

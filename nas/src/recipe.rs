@@ -52,6 +52,19 @@ pub struct Recipe {
     pub bf16: bool,
 }
 
+/// Passes over the training set, by a search's job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Epochs {
+    /// The softmax teacher.
+    pub teacher: usize,
+    /// The shared weights.
+    pub supernet: usize,
+    /// One search.
+    pub search: usize,
+    /// Each architecture.
+    pub train: usize,
+}
+
 impl Recipe {
     /// The optimiser's rule for matrices.
     pub fn rule(&self) -> Rule {

@@ -105,9 +105,7 @@ impl Driver {
         }
         self.manifest.save(&self.config.out)?;
         if let Some(sotto) = self.settings.measure.program().map(PathBuf::from) {
-            for (model, _) in &archs {
-                self.measure(&sotto, model)?;
-            }
+            self.measure(&sotto)?;
         }
         self.report()?;
         Ok(&self.manifest)

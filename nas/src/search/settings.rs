@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use sotto_netsim::{Machine, Network, Objective};
 
 use crate::Error;
-use crate::config::{Config, number, one_of};
+use crate::config::Config;
+use crate::options::{above_zero, number, one_of, seconds};
 use crate::presets::Preset;
-use crate::recipe::Recipe;
+use crate::recipe::{Epochs, Recipe};
 
 /// How `sotto-nas search` is called.
 pub const USAGE: &str = "\
@@ -43,19 +44,6 @@ and of `sotto-nas train`: --device --precision --workers --micro --batch --seed 
 
 /// Relative difference of latencies that count as one.
 const ALIKE: f64 = 0.02;
-
-/// Passes over the training set, by job.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Epochs {
-    /// The softmax teacher.
-    pub teacher: usize,
-    /// The shared weights.
-    pub supernet: usize,
-    /// One search.
-    pub search: usize,
-    /// Each architecture.
-    pub train: usize,
-}
 
 /// What is measured privately in the end. A resumed search may measure otherwise than before.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -256,24 +244,6 @@ impl Settings {
         let parts = self.pareto as f64 + 1.0;
         (1..=self.pareto).map(|i| low + (high - low) * i as f64 / parts).collect()
     }
-}
-
-/// Seconds from `2.5s`, `2.5` or `80ms`.
-fn seconds(name: &str, text: &str) -> Result<f64, Error> {
-    let (digits, unit) = match text.strip_suffix("ms") {
-        Some(digits) => (digits, 1e-3),
-        None => (text.strip_suffix('s').unwrap_or(text), 1.0),
-    };
-    let value = digits.trim().parse::<f64>().ok().map(|v| v * unit);
-    value
-        .filter(|v| v.is_finite() && *v >= 0.0)
-        .ok_or_else(|| Error::Usage(format!("{name} {text}: wants a time such as 2.5s or 80ms")))
-}
-
-fn above_zero(name: &str, text: &str) -> Result<f64, Error> {
-    let value = seconds(name, text)?;
-    let wrong = || Error::Usage(format!("{name} {text}: wants a time above zero"));
-    if value > 0.0 { Ok(value) } else { Err(wrong()) }
 }
 
 #[cfg(test)]

@@ -7,40 +7,63 @@ use sotto_models::{Calibration, Private, private};
 use super::{Driver, inputs};
 use crate::Error;
 use crate::data::DataSet;
-use crate::search::manifest::Manifest;
 use crate::search::measure::demo;
+use crate::search::summary::summarise;
 
 /// Images in one evaluation where their classes alone are wanted.
 const BATCH: usize = 10;
 /// Short evaluations vary the most: as many as take so many seconds by prediction, up to [`MOST`].
-const SHORT: f64 = 5.0;
-const MOST: usize = 80;
+const SHORT: f64 = 4.0;
+const MOST: usize = 40;
 
 impl Driver {
-    /// Measures a model privately, as far as that has not been done.
-    pub(super) fn measure(&mut self, sotto: &Path, model: &str) -> Result<(), Error> {
-        let folder = self.folder(model);
-        let data = self.config.data.clone();
-        let counts = self.settings.measure.clone();
-        let known = |m: &Manifest, network: &str| m.models[model].measured.contains_key(network);
-        if self.manifest.models[model].private.is_none() {
-            eprintln!("{model}: {} images privately", counts.images);
-            let measured = demo(sotto, &folder, &data, (counts.images, BATCH), "loopback")?;
-            let trained = self.manifest.models.get_mut(model).expect("it is trained");
-            trained.private = Some(measured);
-            self.manifest.save(&self.config.out)?;
-        }
-        for (network, words) in self.settings.networks()?.iter().zip(&self.settings.networks) {
-            if !known(&self.manifest, &network.name) {
-                let trained = self.manifest.models.get_mut(model).expect("it is trained");
-                let short = (SHORT / trained.latency[&network.name]) as usize;
-                let repeats = counts.repeats.max(short.min(MOST));
-                let measured = demo(sotto, &folder, &data, (repeats, 1), words)?;
-                trained.measured.insert(network.name.clone(), measured);
-                self.manifest.save(&self.config.out)?;
+    /// Measures privately what has not been measured: the latency of all that is compared, over the network on which it
+    /// is, and the accuracy of the fronts' points.
+    pub(super) fn measure(&mut self, sotto: &Path) -> Result<(), Error> {
+        let networks = self.settings.networks()?;
+        let sections = summarise(&self.manifest).networks;
+        for (network, words) in networks.iter().zip(self.settings.networks.clone()) {
+            let section = sections.iter().find(|s| s.network == network.name);
+            for row in section.map_or(&[][..], |s| &s.rows) {
+                self.measure_latency(sotto, &row.model, (&network.name, &words))?;
             }
         }
+        for row in sections.iter().flat_map(|s| &s.rows).filter(|row| row.point) {
+            self.measure_accuracy(sotto, &row.model)?;
+        }
         Ok(())
+    }
+
+    fn measure_latency(
+        &mut self,
+        sotto: &Path,
+        model: &str,
+        (network, words): (&str, &str),
+    ) -> Result<(), Error> {
+        let trained = &self.manifest.models[model];
+        if trained.measured.contains_key(network) {
+            return Ok(());
+        }
+        let short = (SHORT / trained.latency[network]) as usize;
+        let repeats = self.settings.measure.repeats.max(short.min(MOST));
+        eprintln!("{model}: {repeats} images over {network}");
+        let measured = demo(sotto, &self.folder(model), &self.config.data, (repeats, 1), words)?;
+        let trained = self.manifest.models.get_mut(model).expect("it is trained");
+        trained.measured.insert(network.to_owned(), measured);
+        self.manifest.save(&self.config.out)
+    }
+
+    fn measure_accuracy(&mut self, sotto: &Path, model: &str) -> Result<(), Error> {
+        if self.manifest.models[model].private.is_some() {
+            return Ok(());
+        }
+        let images = self.settings.measure.images;
+        eprintln!("{model}: {images} images privately");
+        let (folder, data) = (self.folder(model), &self.config.data);
+        let measured = demo(sotto, &folder, data, (images, BATCH), "loopback")?;
+        let trained = self.manifest.models.get_mut(model).expect("it is trained");
+        trained.private = Some(measured);
+        self.manifest.save(&self.config.out)
     }
 
     /// Writes `calibration.toml` beside a trained model, unless it is there, and checks that the
