@@ -13,6 +13,9 @@ use crate::{
     spawned::Process,
 };
 
+/// More bytes than anybody sends.
+pub const NEVER: u64 = u64::MAX;
+
 /// Both ends of a path of this kind: far enough that the parties need the profile for long paths.
 pub fn distant(rate: f64) -> Direction {
     Direction::new(rate, 0.004)
@@ -53,6 +56,19 @@ impl Deployed {
     /// Starts a client on so many pictures.
     pub fn client(&self, pictures: usize) -> Process {
         self.parties.start_infer(&self.config, &["--json-lines", &self.parties.many(pictures)])
+    }
+
+    /// Starts a client on so many pictures, and waits until a pair's path has carried `more` bytes from its first party,
+    /// or back, and is cut: the session stands still there until the path is mended or somebody's deadline is over,
+    /// however busy this machine is.
+    pub fn client_until(&self, (pair, more): (&str, [u64; 2]), pictures: usize) -> Process {
+        let before = self.bytes(pair);
+        let at = [0, 1].map(|way| before[way].saturating_add(more[way]));
+        self.paths.partition_at(pair, at).unwrap();
+        let client = self.client(pictures);
+        let carried = || self.bytes(pair).iter().zip(at).any(|(bytes, at)| *bytes >= at);
+        wait_until("the phase", carried);
+        client
     }
 
     /// Classifies one picture, which must work.
@@ -102,7 +118,7 @@ fn reordering_and_jitter_cost_time_alone() {
 #[test]
 fn a_cut_of_two_seconds_is_waited_out() {
     let deployed = Deployed::new(distant(12.5e6), 10);
-    let mut client = deployed.client(4);
+    let mut client = deployed.client(12);
     // The setup, and the first picture.
     client.line();
     client.line();
@@ -110,16 +126,15 @@ fn a_cut_of_two_seconds_is_waited_out() {
     deployed.cut(Duration::from_secs(2));
     let done = client.finish();
     assert_eq!(done.code, 0, "{}", done.err);
-    assert_eq!(done.out.lines().count(), 3);
+    assert_eq!(done.out.lines().count(), 11);
     assert!(deployed.sum(|c| c.cut) > 0 && start.elapsed() >= Duration::from_secs(2));
 }
 
 #[test]
 fn a_cut_beyond_the_deadline_is_an_error_everywhere_and_burns_the_batch() {
     let deployed = Deployed::new(distant(1.25e6), 3);
-    let client = deployed.client(4);
     // In the middle of the first evaluation: the client sends nothing large before.
-    wait_until("the evaluation", || deployed.bytes("client_server")[0] > 40_000);
+    let client = deployed.client_until(("client_server", [40_000, NEVER]), 4);
     deployed.cut(Duration::from_secs(3600));
     let failed = client.finish();
     failed.failed(4, &["server"]);

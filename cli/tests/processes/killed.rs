@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{
-    emulated::{Deployed, distant},
-    parties::wait_until,
-    spawned::Process,
-};
+use crate::emulated::{Deployed, NEVER, distant};
 
 /// Seconds after which a party gives a silent peer up.
 const DEADLINE: u64 = 3;
@@ -34,24 +30,7 @@ impl Phase {
             Phase::Online => ("client_server", [40_000, NEVER]),
         }
     }
-
-    /// Starts a client on so many pictures, whose session stands still in the middle of the phase until the paths are
-    /// mended or somebody's deadline is over: no busy machine misses it.
-    fn reached(self, deployed: &Deployed, pictures: usize) -> Process {
-        let (pair, more) = self.middle();
-        let before = deployed.bytes(pair);
-        let at = [0, 1].map(|way| before[way].saturating_add(more[way]));
-        deployed.paths.partition_at(pair, at).unwrap();
-        let client = deployed.client(pictures);
-        wait_until("the phase", || {
-            deployed.bytes(pair).iter().zip(at).any(|(bytes, at)| *bytes >= at)
-        });
-        client
-    }
 }
-
-/// More bytes than anybody sends.
-const NEVER: u64 = u64::MAX;
 
 fn deployed() -> Deployed {
     Deployed::new(distant(1.25e6), DEADLINE)
@@ -61,7 +40,7 @@ fn deployed() -> Deployed {
 fn a_killed_server_is_named_and_missed_until_it_is_back() {
     for phase in Phase::ALL {
         let mut deployed = deployed();
-        let client = phase.reached(&deployed, 2);
+        let client = deployed.client_until(phase.middle(), 2);
         deployed.server.kill();
         deployed.cut(Duration::ZERO);
         client.finish().failed(4, &["server"]);
@@ -79,7 +58,7 @@ fn a_killed_server_is_named_and_missed_until_it_is_back() {
 fn a_killed_dealer_is_named_unless_it_has_dealt() {
     for phase in Phase::ALL {
         let mut deployed = deployed();
-        let client = phase.reached(&deployed, 1);
+        let client = deployed.client_until(phase.middle(), 1);
         deployed.dealer.kill();
         deployed.cut(Duration::ZERO);
         let done = client.finish();
@@ -97,7 +76,7 @@ fn a_killed_dealer_is_named_unless_it_has_dealt() {
 fn a_killed_client_leaves_a_server_that_serves_the_next() {
     let deployed = deployed();
     for phase in Phase::ALL {
-        let mut client = phase.reached(&deployed, 2);
+        let mut client = deployed.client_until(phase.middle(), 2);
         client.kill();
         deployed.cut(Duration::ZERO);
         deployed.works();
