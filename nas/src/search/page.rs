@@ -106,7 +106,7 @@ fn network(out: &mut String, section: &Section, validate: usize) {
         out,
         format!(
             "<figure><div class=\"wide\">{}</div><figcaption>Accuracy on all test images against private latency, \
-         {how}. Circles: found by the search for this network. Squares: baselines. Blue: what the search chooses \
+         {how}. Circles: found by a search. Squares: baselines. Blue: what the search chooses \
          in the end, of what it found and of the plain baselines, by {} training images that nothing was trained on; \
          the line is their front. \
          The fastest and the slowest architecture of the search space take {:.4} and {:.4} s; the relaxed latency that the search \
@@ -163,7 +163,11 @@ fn network(out: &mut String, section: &Section, validate: usize) {
                 escape(v.point.as_deref().unwrap_or("none")),
                 v.gain.map_or("-".into(), |g| format!("{:+.2} points", 100.0 * g)),
                 100.0 * v.noise,
-                if v.dominated { "dominated" } else { "not dominated" }
+                match v.gain {
+                    _ if v.dominated => "dominated",
+                    Some(gain) if -gain <= v.noise => "not dominated, within noise",
+                    _ => "not dominated",
+                }
             ),
         );
     }

@@ -13,7 +13,7 @@ use crate::search::measure::Measured;
 pub struct Row {
     /// Its name.
     pub name: String,
-    /// Whether the search for this network found it.
+    /// Whether a search found it.
     pub searched: bool,
     /// The latency that it was to stay below, seconds.
     pub budget: Option<f64>,
@@ -93,14 +93,12 @@ pub struct Summary<'a> {
 /// Sums up a search that has ended.
 pub fn summarise(manifest: &Manifest) -> Summary<'_> {
     let networks = manifest.searches.iter().map(|(network, outcome)| {
-        let mut rows: Vec<Row> =
-            manifest.candidates.iter().filter_map(|c| row(manifest, c, network)).collect();
+        let mut rows = rows(manifest, network);
         let measured = rows.iter().all(|r| r.measured.is_some());
         if !measured {
             // A mixture of measured and predicted times could not be compared.
             rows.iter_mut().for_each(|r| r.measured = None);
         }
-        mark_points(&mut rows);
         rows.sort_by(|a, b| a.latency().total_cmp(&b.latency()));
         let right = |row: &Row| &manifest.models[&row.model].right;
         let baselines = rows.iter().filter(|r| !r.searched);
@@ -117,11 +115,20 @@ pub fn summarise(manifest: &Manifest) -> Summary<'_> {
     Summary { networks: networks.collect(), manifest }
 }
 
+/// What was searched or chosen for this network or for none, and of what was found for others the points of the front.
+fn rows(manifest: &Manifest, network: &str) -> Vec<Row> {
+    let here = |c: &&Candidate| c.network.as_deref().is_none_or(|n| n == network);
+    let (own, others): (Vec<&Candidate>, Vec<_>) = manifest.candidates.iter().partition(here);
+    let count = own.len();
+    let offered = others.into_iter().filter(|c| c.offered);
+    let rows = own.into_iter().chain(offered).filter_map(|c| row(manifest, c, network));
+    let mut rows: Vec<Row> = rows.collect();
+    mark_points(&mut rows);
+    let kept = rows.into_iter().enumerate().filter(|(i, row)| *i < count || row.point);
+    kept.map(|(_, row)| row).collect()
+}
+
 fn row(manifest: &Manifest, candidate: &Candidate, network: &str) -> Option<Row> {
-    // What was searched or chosen for one network says nothing about another.
-    if candidate.network.as_deref().is_some_and(|n| n != network) {
-        return None;
-    }
     let trained = manifest.models.get(&candidate.model)?;
     let details = trained.measured.get(network).cloned();
     let objective = &manifest.settings.objective;
@@ -143,7 +150,7 @@ fn row(manifest: &Manifest, candidate: &Candidate, network: &str) -> Option<Row>
     })
 }
 
-/// Chooses the front, without a look at the test images.
+/// Chooses the front, without a look at the test images; of equal rows the first.
 fn mark_points(rows: &mut [Row]) {
     let mut offered: Vec<&mut Row> = rows.iter_mut().filter(|r| r.offered).collect();
     offered.sort_by(|a, b| {
@@ -254,6 +261,16 @@ pub(crate) mod tests {
         assert_eq!(points(&manifest), ["wan 0.5 s", "all <linear>"]);
         manifest.models.get_mut(&last).unwrap().validation = f64::NAN;
         assert_eq!(points(&manifest), ["wan 0.5 s", "all <linear>"]);
+        // What was found for another network is listed where it is a point, and not twice.
+        let found = manifest.candidates[0].clone();
+        let (name, network) = ("lan 0.1 s".to_owned(), Some("lan".to_owned()));
+        manifest.candidates.insert(0, Candidate { name, network, ..found });
+        assert_eq!(points(&manifest), ["wan 0.5 s", "all <linear>"]);
+        assert_eq!(summarise(&manifest).networks[0].rows.len(), 4);
+        manifest.candidates.remove(1);
+        assert_eq!(points(&manifest), ["lan 0.1 s", "all <linear>"]);
+        manifest.candidates[0].offered = false;
+        assert_eq!(points(&manifest), ["all <linear>"]);
     }
 
     #[test]
