@@ -68,9 +68,9 @@ pub struct Trained {
     /// Private accuracy, measured without a network between the parties.
     #[serde(default)]
     pub private: Option<Measured>,
-    /// Private latency measured over emulated networks, by network.
+    /// Private latency measured over emulated networks, by network: one measurement a round.
     #[serde(default)]
-    pub measured: BTreeMap<String, Measured>,
+    pub measured: BTreeMap<String, Vec<Measured>>,
 }
 
 /// The state of a whole search.

@@ -1,5 +1,5 @@
-//! The last word of a search: plain architectures beside the found one, then small changes of the best,
-//! judged with the shared weights.
+//! The last step of a search before training: small changes of the found architecture, or of a plain one where that
+//! is better, judged with the shared weights.
 //!
 //! Those weights were trained under every kind at random, so that they serve any architecture. One
 //! or two layers at a time get another composition; the change stays if the latency's limit still
@@ -21,31 +21,38 @@ use crate::search::space::Space;
 /// Changes that are drawn for each one that is evaluated, at most.
 const DRAWS: usize = 200;
 
-/// The best of `starts`, of which the first is what the shares chose, and of `trials` changes within `limit` seconds
-/// of the best of them that is within it; with its latency, and the cross entropies of the first start and of it.
+/// The best of `found`, which the shares chose, and of `trials` changes within `limit` seconds; with its latency, and the
+/// cross entropies of `found` and of it. What is changed is the best so far within the limit, `plain` included; these are
+/// trained in any case, and the result is none of them.
 ///
 /// Cost: `trials` passes over `images`, and one for each start.
 ///
 /// # Errors
 /// As the oracle.
 pub fn polish(
-    (space, starts, limit): (&Space, &[Arch], f64),
+    (space, found, plain, limit): (&Space, &Arch, &[Arch], f64),
     (latencies, oracle): (&Latencies, &dyn Oracle),
     (engine, weights, images): (&Engine, &[Tensor<2>], &Split),
     (trials, seed): (usize, u64),
 ) -> Result<(Arch, f64, [f64; 2]), Error> {
     let mut rng = Rng::new(&[seed, 9]);
     let judge = |arch: &Arch| engine.cross_entropy_of(arch, weights, images);
-    let mut judged = Vec::with_capacity(starts.len());
-    for start in starts {
-        judged.push((start.clone(), oracle.latency(start)?, judge(start)));
+    let within = |arch: &Arch| -> Result<Option<(Arch, f64, f64)>, Error> {
+        let latency = oracle.latency(arch)?;
+        Ok((latency <= limit).then(|| (arch.clone(), latency, judge(arch))))
+    };
+    let mut own = (found.clone(), oracle.latency(found)?, judge(found));
+    let first = own.2;
+    let mut best = own.clone();
+    for plain in plain {
+        best = within(plain)?.filter(|plain| plain.2 < best.2).unwrap_or(best);
     }
-    let first = judged[0].2;
-    let least = |a: &&(Arch, f64, f64), b: &&(Arch, f64, f64)| a.2.total_cmp(&b.2);
-    let plain = judged.iter().min_by(least).expect("the shares chose something").clone();
-    let within = judged.iter().filter(|start| start.1 <= limit);
-    let mut best = within.min_by(least).unwrap_or(&judged[0]).clone();
-    let mut seen: BTreeSet<Vec<usize>> = starts.iter().map(|s| space.choices(s)).collect();
+    // A plain architecture that the shares chose gives way to anything else.
+    if plain.contains(found) {
+        own.2 = f64::INFINITY;
+    }
+    let starts = plain.iter().chain([found]);
+    let mut seen: BTreeSet<Vec<usize>> = starts.map(|s| space.choices(s)).collect();
     for trial in 0..trials {
         let mut change = || {
             let mut arch = best.0.clone();
@@ -63,21 +70,19 @@ pub fn polish(
         let found = (0..DRAWS).map(|_| change()).find(|arch| fits(arch) && fresh(arch, &seen));
         let Some(arch) = found else { break };
         seen.insert(space.choices(&arch));
-        let latency = oracle.latency(&arch)?;
-        if latency > limit {
-            continue;
+        let Some(changed) = within(&arch)? else { continue };
+        if changed.2 < own.2 {
+            own = changed.clone();
         }
-        let entropy = judge(&arch);
-        if entropy < best.2 {
-            best = (arch, latency, entropy);
+        if changed.2 < best.2 {
+            best = changed;
         }
-        let (all, last) = (trials, best.2);
+        let (all, last) = (trials, own.2.min(first));
         eprint!("\rpolishing {}/{all}: cross entropy {first:.4} -> {last:.4}   ", trial + 1);
     }
     eprintln!();
-    // A start may keep to the budget itself and not to the limit below it.
-    let (arch, latency, entropy) = if plain.2 < best.2 { plain } else { best };
-    Ok((arch, latency, [first, entropy]))
+    let (arch, latency, entropy) = own;
+    Ok((arch, latency, [first, if entropy.is_finite() { entropy } else { first }]))
 }
 
 /// A layer's kinds: some of all kinds, then each head one of those. The presence of a kind costs flights, so layers of
@@ -133,23 +138,26 @@ mod tests {
         let budget = low + 0.6 * (high - low);
         let start = space.build(&base, &[2, 2, 2, 2, 2, 2]);
         let judge = |arch: &Arch| engine.cross_entropy_of(arch, &weights, &images);
-        let run = |starts: &[Arch], trials, limit| {
-            let what = (&space, starts, limit);
+        let run = |found: &Arch, plain: &[Arch], trials, limit| {
+            let what = (&space, found, plain, limit);
             let costs: (&Latencies, &dyn Oracle) = (&latencies, &Standin);
             polish(what, costs, (&engine, &weights, &images), (trials, 1)).unwrap()
         };
-        let starts = [start.clone()];
-        let (arch, latency, [before, after]) = run(&starts, 20, budget);
+        let (arch, latency, [before, after]) = run(&start, &[], 20, budget);
         assert!(after < before && arch != start, "{before} {after}");
         assert_eq!(latency, Standin.latency(&arch).unwrap());
         assert!(latency <= budget);
         assert!((judge(&arch) - after).abs() < 1e-9);
-        assert_eq!(run(&starts, 20, budget).0, arch);
-        // A better start is taken, also where nothing is changed and where it is above the limit.
-        let taken = run(&[start.clone(), arch.clone()], 0, budget);
-        assert_eq!((&taken.0, taken.2), (&arch, [before, after]));
-        let kept = run(&[start.clone(), arch.clone()], 20, low);
-        assert_eq!(kept.0, arch);
-        assert_eq!(run(&starts, 20, low).0, start);
+        assert_eq!(run(&start, &[], 20, budget).0, arch);
+        assert_eq!(run(&start, &[], 20, low).0, start);
+        // A better plain one is changed, but not the result.
+        let plain = [arch.clone()];
+        assert_eq!(run(&start, &plain, 0, budget).0, start);
+        let own = run(&start, &plain, 20, budget);
+        assert!(own.0 != arch && own.1 <= budget && own.2[1] <= before, "{own:?}");
+        // Where the shares chose a plain one, the best of its changes is the result, also where it is worse.
+        let own = run(&arch, &plain, 20, budget);
+        assert!(own.0 != arch && own.2[0] == after, "{own:?}");
+        assert_eq!(run(&arch, &plain, 0, budget).0, arch);
     }
 }

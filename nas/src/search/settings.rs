@@ -28,7 +28,7 @@ usage: sotto-nas search --data PATH --arch PRESET|FILE.toml --out DIR [options]
                     and of each search (5)
   --search-lr X     learning rate of the weights during the search (0.0005)
   --alpha-lr X      of the shares (0.03)
-  --polish N        small changes to try on each found architecture (200)
+  --polish N        small changes to try on each found architecture, or on a plain one that is better (200)
   --equal           instead: one budget for each baseline, its own latency, and one halfway between
                     the fastest of them and the fastest architecture of all
   --validate N      training images that nothing is trained on: the search chooses by them (5000)
@@ -37,7 +37,8 @@ usage: sotto-nas search --data PATH --arch PRESET|FILE.toml --out DIR [options]
   --calibrate N     training images that the number format is calibrated on (256)
   --sotto PROGRAM   in the end measure every model privately with this `sotto` (`sotto search`: itself)
   --private N       test images for private accuracy (500); 0: measure nothing privately
-  --repeats N       test images for the latency over each emulated network, more where they take little (10)
+  --repeats N       test images for the latency over each emulated network, more where they take little, in each
+                    of three rounds (10)
   --resume          go on where a killed search with the same options was
 and of `sotto-nas train`: --device --precision --workers --micro --batch --seed --limit --lr --decay
 --smoothing --z --mixup --cutmix --erase --distort --optimiser";

@@ -28,9 +28,9 @@ pub struct Row {
     pub arch: Arch,
     /// Latency by the simulator, seconds.
     pub predicted: f64,
-    /// Mean latency measured over the emulated network, seconds.
+    /// Latency measured over the emulated network, seconds: the median of the rounds' medians.
     pub measured: Option<f64>,
-    /// The whole measurement over the emulated network.
+    /// The whole measurement of that round.
     pub details: Option<Measured>,
     /// Mean cross entropy of the held training images.
     pub validation: f64,
@@ -130,8 +130,10 @@ fn rows(manifest: &Manifest, network: &str) -> Vec<Row> {
 
 fn row(manifest: &Manifest, candidate: &Candidate, network: &str) -> Option<Row> {
     let trained = manifest.models.get(&candidate.model)?;
-    let details = trained.measured.get(network).cloned();
     let objective = &manifest.settings.objective;
+    let mut rounds = trained.measured.get(network).cloned().unwrap_or_default();
+    rounds.sort_by(|a, b| a.seconds(objective).total_cmp(&b.seconds(objective)));
+    let details = rounds.get(rounds.len() / 2).cloned();
     Some(Row {
         name: candidate.name.clone(),
         searched: candidate.searched,

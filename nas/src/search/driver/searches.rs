@@ -1,6 +1,5 @@
 //! One search a network, and MPCViT's own.
 
-use std::iter;
 use std::path::PathBuf;
 
 use sotto_models::Arch;
@@ -67,13 +66,9 @@ impl Driver {
             if self.settings.polish == 0 {
                 continue;
             }
-            // A baseline needs no margin: by the same prediction it is no slower than itself.
-            let within = equal.iter().zip(&plain).filter(|(latency, _)| **latency <= budget);
-            let starts: Vec<Arch> =
-                iter::once(one.arch.clone()).chain(within.map(|(_, arch)| arch.clone())).collect();
             let costs: (&Latencies, &dyn Oracle) = (latencies, oracle);
             let effort = (self.settings.polish, self.settings.recipe.seed);
-            let what = (&Space::default(), &starts[..], limit);
+            let what = (&Space::default(), &one.arch, &plain[..], limit);
             let (arch, latency, entropy) =
                 polish(what, costs, (&engine, &weights, &images), effort)?;
             (one.arch, one.latency, one.polished) = (arch, latency, Some(entropy));
