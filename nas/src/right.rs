@@ -32,17 +32,21 @@ impl Right {
         self.0.iter().filter(|r| **r).count() as f64 / self.0.len().max(1) as f64
     }
 
-    /// Standard deviation of the difference of two models' accuracies on other images like these: from the images
-    /// that one of the two alone gets right, as in McNemar's test.
-    pub fn noise(&self, other: &Self) -> f64 {
-        let n = self.0.len().min(other.0.len()).max(1) as f64;
-        let apart = |mine: bool| {
-            let pairs = self.0.iter().zip(&other.0);
-            pairs.filter(|(a, b)| a != b && **a == mine).count() as f64 / n
-        };
-        let (won, lost) = (apart(true), apart(false));
-        ((won + lost - (won - lost).powi(2)) / n).sqrt()
+    fn at(&self, image: usize) -> f64 {
+        f64::from(u8::from(self.0.get(image) == Some(&true)))
     }
+}
+
+/// Standard deviation of the difference of two models' accuracies on other images like these, from the images on which
+/// they differ, as in McNemar's test. A model is the mean of its runs.
+pub fn noise(one: &[Right], other: &[Right]) -> f64 {
+    let images = one.iter().chain(other).map(|run| run.0.len()).min().unwrap_or(0);
+    let mean = |runs: &[Right], i| runs.iter().map(|r| r.at(i)).sum::<f64>() / runs.len() as f64;
+    let n = images.max(1) as f64;
+    let moment = |power: i32| -> f64 {
+        (0..images).map(|i| (mean(one, i) - mean(other, i)).powi(power)).sum::<f64>() / n
+    };
+    ((moment(2) - moment(1).powi(2)) / n).sqrt()
 }
 
 #[cfg(test)]
@@ -61,13 +65,20 @@ mod tests {
     #[test]
     fn noise_is_that_of_the_images_on_which_two_differ() {
         let first = Right((0..1000).map(|i| i % 5 != 0).collect());
-        assert_eq!(first.noise(&first), 0.0);
+        let noise = |one: &Right, other: &Right| super::noise(&[one.clone()], &[other.clone()]);
+        assert_eq!(noise(&first, &first), 0.0);
         // Forty images won, ten lost.
         let second = Right(
             (0..1000).map(|i| (i % 5 != 0 && i % 100 != 1) || (i % 5 == 0 && i < 200)).collect(),
         );
         let (won, lost) = (0.010, 0.040);
         let expected = ((won + lost - f64::powi(won - lost, 2)) / 1000.0).sqrt();
-        assert!((first.noise(&second) - expected).abs() < 1e-12, "{}", first.noise(&second));
+        assert!((noise(&first, &second) - expected).abs() < 1e-12, "{}", noise(&first, &second));
+        // Runs that are the same add nothing; a model between two others is half as far from each.
+        let twice = [second.clone(), second.clone()];
+        let first = [first];
+        assert!((super::noise(&first, &twice) - expected).abs() < 1e-12);
+        let between = [first[0].clone(), second];
+        assert!((super::noise(&first, &between) - expected / 2.0).abs() < 1e-12);
     }
 }

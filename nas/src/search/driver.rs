@@ -1,5 +1,5 @@
 //! The whole search as a list of jobs: teacher, shared weights, one search a network, MPCViT's own
-//! search, then training and calibration of every architecture that was found or is compared.
+//! search, finalists, then training and calibration of every architecture that is one or is compared.
 //!
 //! Every job goes on from its checkpoint; a job that has ended is in the manifest.
 
@@ -7,28 +7,26 @@ mod affordable;
 mod compared;
 mod measures;
 mod searches;
+mod training;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
 use sotto_models::images::{Picture, normalise};
 use sotto_models::{Arch, Weights};
 
+use crate::Error;
 use crate::config::Config;
 use crate::data::{DataSet, Split};
 use crate::distil::Teacher;
 use crate::engine::Engine;
 use crate::recipe::Recipe;
 use crate::search::latency::{Latencies, simulator};
-use crate::search::manifest::{Manifest, Trained};
+use crate::search::manifest::Manifest;
 use crate::search::page::page;
 use crate::search::settings::Settings;
 use crate::search::space::Space;
 use crate::search::summary::summarise;
-use crate::train::Trainer;
-use crate::weights::upload;
-use crate::{Error, checkpoint};
 
 /// Images that the simulator takes the ranges of tensors from.
 const RANGE_IMAGES: usize = 8;
@@ -74,12 +72,8 @@ impl Driver {
         self.affordable_untrained(data)?;
         let base = self.manifest.base.clone();
         let epochs = self.settings.epochs.clone();
-        let plain = self.recipe(epochs.teacher);
-        self.train("teacher", &base, plain, None, data)?;
-        // Every search and every model is taught on the same pictures.
-        let passes = epochs.train.max(epochs.search);
-        let teacher = Teacher::load(&self.folder("teacher"), &base, &self.device)?;
-        self.teacher = Some(teacher.remembering(passes * data.train.len()));
+        self.train("teacher", &base, self.recipe(epochs.teacher), None, data)?;
+        self.teach(data)?;
         let shared = Recipe { drawn: true, ..self.recipe(epochs.supernet) };
         self.train("supernet", &base, shared, None, data)?;
 
@@ -89,21 +83,9 @@ impl Driver {
             self.search(one, data)?;
         }
         self.mpcvit(data)?;
+        self.polish(&priced, data)?;
         let archs = self.candidates(&priced)?;
-        let inherited = if self.settings.scratch { None } else { Some("supernet") };
-        for (model, arch) in &archs {
-            let recipe = self.recipe(epochs.train);
-            self.train(model, arch, recipe, inherited, data)?;
-            self.calibrate(model, data)?;
-        }
-        for (model, arch) in &archs {
-            let trained = self.manifest.models.get_mut(model).expect("trained above");
-            for one in &priced {
-                let latency = one.oracle.latency(arch).map_err(|e| Error::Arch(e.to_string()))?;
-                trained.latency.insert(one.name.clone(), latency);
-            }
-        }
-        self.manifest.save(&self.config.out)?;
+        self.train_all(&archs, &priced, data)?;
         if let Some(sotto) = self.settings.measure.program().map(PathBuf::from) {
             self.measure(&sotto)?;
         }
@@ -128,64 +110,6 @@ impl Driver {
 
     fn folder(&self, model: &str) -> PathBuf {
         self.config.out.join("models").join(model)
-    }
-
-    /// Trains a model, unless it is done, from the weights of `init` where that is given, taught by the teacher where
-    /// there is one.
-    fn train(
-        &mut self,
-        model: &str,
-        arch: &Arch,
-        recipe: Recipe,
-        init: Option<&str>,
-        data: &DataSet,
-    ) -> Result<(), Error> {
-        if self.manifest.models.contains_key(model) {
-            return Ok(());
-        }
-        eprintln!("training {model} for {} epochs", recipe.epochs);
-        let out = self.folder(model);
-        std::fs::create_dir_all(&out).map_err(|e| Error::file(&out, e))?;
-        let config = Config {
-            teacher: None,
-            init: init.map(|i| self.folder(i)),
-            resume: true,
-            recipe: Recipe {
-                distilled: self.teacher.is_some(),
-                inherited: init.is_some(),
-                ..recipe.clone()
-            },
-            out: out.clone(),
-            ..self.config.clone()
-        };
-        let (device, teacher) = (self.device.clone(), self.teacher.clone());
-        let mut trainer = Trainer::taught(config, arch.clone(), device, teacher)?;
-        trainer.run(data, None)?;
-        let seconds = trainer.seconds();
-
-        // What is exported, as it is exported.
-        let (arch, values) = checkpoint::import(&out)?;
-        let weights = upload(&arch, &values, &self.device);
-        let right = self.engine(&arch, None, false).right(&weights, &data.test);
-        let accuracy = right.share();
-        let validation =
-            self.engine(&arch, None, false).cross_entropy_of(&arch, &weights, &data.held);
-        eprintln!("{model}: {:.2} % of {} test images", 100.0 * accuracy, data.test.len());
-        let (images, latency) = (data.test.len(), BTreeMap::new());
-        let trained = Trained {
-            arch,
-            accuracy,
-            validation,
-            right,
-            images,
-            epochs: recipe.epochs,
-            seconds,
-            latency,
-            private: None,
-            measured: BTreeMap::new(),
-        };
-        self.manifest.models.insert(model.to_owned(), trained);
-        self.manifest.save(&self.config.out)
     }
 
     fn engine(&self, arch: &Arch, teacher: Option<Teacher>, fast: bool) -> Engine {
@@ -248,7 +172,7 @@ mod tests {
         let run = |resume: &str| {
             let line = format!(
                 "--data d --out {} --net lan --net wan --pareto 2 --epochs 1 --teacher-epochs 2 \
-                 --supernet-epochs 1 --search-epochs 1 --validate 10 --polish 3 --batch 20 --micro 10 --calibrate 2{resume}",
+                 --supernet-epochs 1 --search-epochs 1 --validate 10 --polish 3 --finalists 2 --seeds 2 --batch 20 --micro 10 --calibrate 2{resume}",
                 out.display()
             );
             let (settings, config) =
@@ -265,7 +189,16 @@ mod tests {
             assert!(outcome.differences[0] < 1e-12, "{:?}", outcome.differences);
             for found in &outcome.found {
                 assert!(found.latency <= found.budget);
+                assert!((1..=2).contains(&found.finalists.len()), "{found:?}");
+                assert!(found.finalists.iter().all(|f| f.latency <= found.budget));
             }
+        }
+        let summary = summarise(&manifest);
+        for row in summary.networks.iter().flat_map(|section| &section.rows) {
+            // Of what was found, points alone are trained again.
+            let runs = &manifest.models[&row.model].runs;
+            assert!(runs.len() == 2 || (runs.len() == 1 && !row.point && row.searched), "{row:?}");
+            assert_eq!(runs[0].seed, 1);
         }
         for candidate in &manifest.candidates {
             let trained = &manifest.models[&candidate.model];

@@ -9,11 +9,10 @@ use sotto_models::Arch;
 
 use crate::Error;
 use crate::checkpoint::differences;
-use crate::right::Right;
 use crate::search::explore::Found;
-use crate::search::measure::Measured;
 use crate::search::settings::Settings;
 use crate::search::space::Alphas;
+use crate::search::trained::Trained;
 
 /// One network's search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,33 +45,6 @@ pub struct Candidate {
     pub model: String,
 }
 
-/// A trained model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Trained {
-    /// The architecture.
-    pub arch: Arch,
-    /// Share of all test images that are right, in plaintext float32.
-    pub accuracy: f64,
-    /// Mean cross entropy of the held training images, by which the search chooses.
-    pub validation: f64,
-    /// Which ones.
-    pub right: Right,
-    /// Number of test images.
-    pub images: usize,
-    /// Passes over the training images.
-    pub epochs: usize,
-    /// Seconds of training.
-    pub seconds: f64,
-    /// Predicted latency, by network.
-    pub latency: BTreeMap<String, f64>,
-    /// Private accuracy, measured without a network between the parties.
-    #[serde(default)]
-    pub private: Option<Measured>,
-    /// Private latency measured over emulated networks, by network: one measurement a round.
-    #[serde(default)]
-    pub measured: BTreeMap<String, Vec<Measured>>,
-}
-
 /// The state of a whole search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -88,7 +60,7 @@ pub struct Manifest {
     pub mpcvit: Option<Alphas>,
     /// What is compared; empty until all searches have ended.
     pub candidates: Vec<Candidate>,
-    /// Models that are trained, by folder.
+    /// Models that are trained, by the folder of the first run.
     pub models: BTreeMap<String, Trained>,
 }
 
@@ -127,6 +99,7 @@ impl Manifest {
         // As in training, where how a batch is cut orders additions alone; drawn kinds also follow from it.
         same.recipe.micro = settings.recipe.micro;
         same.measure = settings.measure.clone();
+        same.seeds = settings.seeds;
         if same != *settings || found.base != *base {
             let mut told = differences(&same, settings);
             if found.base != *base {

@@ -14,3 +14,4 @@ pub mod schedule;
 pub mod settings;
 pub mod space;
 pub mod summary;
+pub mod trained;

@@ -53,8 +53,7 @@ pub fn page(summary: &Summary<'_>) -> String {
     );
     if settings.margin > 0.0 {
         let told = format!(
-            "<p>What is found stays {:.4} s below its budget by prediction, unless it is a plain architecture that a \
-             baseline is, too.</p>",
+            "<p>What is found stays {:.4} s below its budget by prediction.</p>",
             settings.margin
         );
         put(&mut out, told);
@@ -78,7 +77,7 @@ pub fn page(summary: &Summary<'_>) -> String {
                     escape(model),
                     grid(&trained.arch),
                     escape(&names.join("; ")).replace("; ", "<br/>"),
-                    100.0 * trained.accuracy
+                    100.0 * trained.accuracy()
                 ),
             );
         }
@@ -129,12 +128,19 @@ fn network(out: &mut String, section: &Section, validate: usize) {
         let private = row.private.as_ref().map_or("-".into(), |p| {
             format!("{:.1} % of {}", 100.0 * p.correct as f64 / p.images.max(1) as f64, p.images)
         });
+        let runs = match row.runs.len() {
+            0 | 1 => String::new(),
+            _ => {
+                let each = row.runs.iter().map(|accuracy| format!("{:.2}", 100.0 * accuracy));
+                format!(" ({})", each.collect::<Vec<_>>().join(", "))
+            }
+        };
         let counts = row.details.as_ref().or(row.private.as_ref());
         let of = |f: &dyn Fn(&Measured) -> u64| counts.map_or("-".into(), |c| f(c).to_string());
         put(
             out,
             format!(
-                "<tr{}><td>{}</td><td>{}</td><td>{:.4}</td><td>{}</td><td>{:.4}</td><td>{:.2} %</td><td>{private}</td>\
+                "<tr{}><td>{}</td><td>{}</td><td>{:.4}</td><td>{}</td><td>{:.4}</td><td>{:.2} %{runs}</td><td>{private}</td>\
              <td>{}</td><td>{}</td></tr>",
                 if row.point { " class=\"point\"" } else { "" },
                 escape(&row.name),
@@ -174,7 +180,8 @@ fn network(out: &mut String, section: &Section, validate: usize) {
     put(
         out,
         "</table></div>\n<p>Noise is the standard deviation of the gain on other test images like these: it follows from the \
-         images that one of the two alone gets right.</p>"
+         images on which the two differ. Where an architecture was trained with several seeds, cross entropy and accuracy are means, \
+         with each seed's accuracy in brackets; the first seed's model is what was measured privately.</p>"
             .into(),
     );
 }

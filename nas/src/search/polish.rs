@@ -1,88 +1,153 @@
-//! The last step of a search before training: small changes of the found architecture, or of a plain one where that
-//! is better, judged with the shared weights.
+//! The last step of a search before training: small changes of what is known, judged with the shared weights.
 //!
-//! Those weights were trained under every kind at random, so that they serve any architecture. One
-//! or two layers at a time get another composition; the change stays if the latency's limit still
-//! holds and the mean cross entropy of the same training images is lower.
+//! Those weights were trained under every kind at random, so that they serve any architecture. All budgets of all
+//! networks draw on one pool of judged architectures, since the cross entropy of the same images knows no network: for
+//! each limit in turn one of the best within it gets another composition of one or two layers. The best of the pool
+//! are then trained, and these judge anew: what the shared weights say of an architecture is biased, for a layer without
+//! activation too kindly.
 
 use std::collections::BTreeSet;
 
-use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 use sotto_models::Arch;
 use sotto_models::arch::Attention;
 
 use crate::Error;
 use crate::augment::Rng;
-use crate::data::Split;
-use crate::engine::Engine;
 use crate::search::latency::{Latencies, Oracle};
 use crate::search::space::Space;
 
-/// Changes that are drawn for each one that is evaluated, at most.
+/// Changes that are drawn for each one that is judged, at most.
 const DRAWS: usize = 200;
+/// The best within a limit, of which one is changed.
+const PARENTS: usize = 5;
+/// Layers in which two finalists of one budget differ at least.
+const APART: usize = 2;
 
-/// The best of `found`, which the shares chose, and of `trials` changes within `limit` seconds; with its latency, and the
-/// cross entropies of `found` and of it. What is changed is the best so far within the limit, `plain` included; these are
-/// trained in any case, and the result is none of them.
-///
-/// Cost: `trials` passes over `images`, and one for each start.
-///
-/// # Errors
-/// As the oracle.
-pub fn polish(
-    (space, found, plain, limit): (&Space, &Arch, &[Arch], f64),
-    (latencies, oracle): (&Latencies, &dyn Oracle),
-    (engine, weights, images): (&Engine, &[Tensor<2>], &Split),
-    (trials, seed): (usize, u64),
-) -> Result<(Arch, f64, [f64; 2]), Error> {
-    let mut rng = Rng::new(&[seed, 9]);
-    let judge = |arch: &Arch| engine.cross_entropy_of(arch, weights, images);
-    let within = |arch: &Arch| -> Result<Option<(Arch, f64, f64)>, Error> {
-        let latency = oracle.latency(arch)?;
-        Ok((latency <= limit).then(|| (arch.clone(), latency, judge(arch))))
-    };
-    let mut own = (found.clone(), oracle.latency(found)?, judge(found));
-    let first = own.2;
-    let mut best = own.clone();
-    for plain in plain {
-        best = within(plain)?.filter(|plain| plain.2 < best.2).unwrap_or(best);
+/// A latency that is not to be exceeded.
+pub struct Limit<'a> {
+    /// Predicts it.
+    pub oracle: &'a dyn Oracle,
+    /// The same as tables.
+    pub latencies: &'a Latencies,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+impl Limit<'_> {
+    fn holds(&self, arch: &Arch) -> bool {
+        self.latencies.of(arch) <= self.seconds
     }
-    // A plain architecture that the shares chose gives way to anything else.
-    if plain.contains(found) {
-        own.2 = f64::INFINITY;
+}
+
+/// An architecture that is worth training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finalist {
+    /// The architecture.
+    pub arch: Arch,
+    /// Its latency by the oracle, seconds.
+    pub latency: f64,
+    /// Its cross entropy with the shared weights.
+    pub entropy: f64,
+}
+
+/// Judged architectures, the best first.
+pub struct Pool<'a> {
+    space: &'a Space,
+    judge: &'a dyn Fn(&Arch) -> f64,
+    judged: Vec<(f64, Arch)>,
+    seen: BTreeSet<Vec<usize>>,
+}
+
+impl<'a> Pool<'a> {
+    /// The pool of `starts`.
+    pub fn new(space: &'a Space, judge: &'a dyn Fn(&Arch) -> f64, starts: &[Arch]) -> Self {
+        let mut pool = Self { space, judge, judged: Vec::new(), seen: BTreeSet::new() };
+        for start in starts {
+            if !pool.seen.contains(&space.choices(start)) {
+                pool.add(start.clone());
+            }
+        }
+        pool
     }
-    let starts = plain.iter().chain([found]);
-    let mut seen: BTreeSet<Vec<usize>> = starts.map(|s| space.choices(s)).collect();
-    for trial in 0..trials {
-        let mut change = || {
-            let mut arch = best.0.clone();
-            for _ in 0..=rng.below(2) {
-                let layer = rng.below(arch.layers);
-                arch.attention[layer] = row(space, arch.heads, &mut rng);
-                if rng.below(2) == 0 {
-                    arch.activation[layer] = space.activations[rng.below(space.activations.len())];
+
+    /// Judges up to `trials` small changes for each of `limits`; what is judged for one serves all.
+    pub fn grow(&mut self, limits: &[Limit<'_>], trials: usize, seed: u64) {
+        let mut rng = Rng::new(&[seed, 9]);
+        for trial in 0..trials {
+            for limit in limits {
+                let within = self.judged.iter().map(|(_, arch)| arch).filter(|a| limit.holds(a));
+                let parents: Vec<&Arch> = within.take(PARENTS).collect();
+                if parents.is_empty() {
+                    continue;
+                }
+                let parent = parents[rng.below(parents.len())].clone();
+                let mut changes = (0..DRAWS).map(|_| change(self.space, &parent, &mut rng));
+                let fresh = |arch: &Arch| !self.seen.contains(&self.space.choices(arch));
+                if let Some(arch) = changes.find(|arch| limit.holds(arch) && fresh(arch)) {
+                    self.add(arch);
                 }
             }
-            arch
-        };
-        let fits = |arch: &Arch| latencies.of(arch) <= limit;
-        let fresh = |arch: &Arch, seen: &BTreeSet<_>| !seen.contains(&space.choices(arch));
-        let found = (0..DRAWS).map(|_| change()).find(|arch| fits(arch) && fresh(arch, &seen));
-        let Some(arch) = found else { break };
-        seen.insert(space.choices(&arch));
-        let Some(changed) = within(&arch)? else { continue };
-        if changed.2 < own.2 {
-            own = changed.clone();
+            let (of, judged) = (trial + 1, self.judged.len());
+            eprint!("\rpolishing: {of} of {trials} rounds, {judged} architectures judged   ");
         }
-        if changed.2 < best.2 {
-            best = changed;
-        }
-        let (all, last) = (trials, own.2.min(first));
-        eprint!("\rpolishing {}/{all}: cross entropy {first:.4} -> {last:.4}   ", trial + 1);
+        eprintln!();
     }
-    eprintln!();
-    let (arch, latency, entropy) = own;
-    Ok((arch, latency, [first, if entropy.is_finite() { entropy } else { first }]))
+
+    /// The best `count` within `limit` that are none of `but` and differ from one another in two layers or more, whatever
+    /// the order of the heads.
+    ///
+    /// # Errors
+    /// As the oracle.
+    pub fn best(
+        &self,
+        limit: &Limit<'_>,
+        count: usize,
+        but: &[Arch],
+    ) -> Result<Vec<Finalist>, Error> {
+        let mut best: Vec<Finalist> = Vec::new();
+        let apart = |arch: &Arch, best: &[Finalist]| {
+            best.iter().all(|other| different(&other.arch, arch) >= APART.min(arch.layers))
+        };
+        for (entropy, arch) in &self.judged {
+            if best.len() == count {
+                break;
+            }
+            if !limit.holds(arch) || but.contains(arch) || !apart(arch, &best) {
+                continue;
+            }
+            let latency = limit.oracle.latency(arch)?;
+            if latency <= limit.seconds {
+                best.push(Finalist { arch: arch.clone(), latency, entropy: *entropy });
+            }
+        }
+        Ok(best)
+    }
+
+    /// The cross entropy of an architecture of the pool.
+    pub fn entropy(&self, arch: &Arch) -> Option<f64> {
+        self.judged.iter().find(|(_, known)| known == arch).map(|(entropy, _)| *entropy)
+    }
+
+    fn add(&mut self, arch: Arch) {
+        let entropy = (self.judge)(&arch);
+        self.seen.insert(self.space.choices(&arch));
+        let at = self.judged.partition_point(|(known, _)| *known <= entropy);
+        self.judged.insert(at, (entropy, arch));
+    }
+}
+
+/// One or two layers get other kinds, and every other time another activation.
+fn change(space: &Space, arch: &Arch, rng: &mut Rng) -> Arch {
+    let mut arch = arch.clone();
+    for _ in 0..=rng.below(2) {
+        let layer = rng.below(arch.layers);
+        arch.attention[layer] = row(space, arch.heads, rng);
+        if rng.below(2) == 0 {
+            arch.activation[layer] = space.activations[rng.below(space.activations.len())];
+        }
+    }
+    arch
 }
 
 /// A layer's kinds: some of all kinds, then each head one of those. The presence of a kind costs flights, so layers of
@@ -94,13 +159,20 @@ fn row(space: &Space, heads: usize, rng: &mut Rng) -> Vec<Attention> {
     (0..heads).map(|_| kinds[rng.below(kinds.len())]).collect()
 }
 
+/// The layers in which the number of heads of a kind, or the activation, is not the same.
+fn different(a: &Arch, b: &Arch) -> usize {
+    let layer = |arch: &Arch, i: usize| {
+        let count = |kind: &Attention| arch.attention[i].iter().filter(|k| *k == kind).count();
+        (Attention::ALL.each_ref().map(count), arch.activation[i])
+    };
+    (0..a.layers).filter(|&i| layer(a, i) != layer(b, i)).count()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::search::latency::standin::Standin;
-    use crate::vit::Precision;
-    use crate::weights::{initial, upload};
-    use burn::tensor::Device;
+    use sotto_models::arch::Activation;
 
     #[test]
     fn layers_of_every_set_of_kinds_are_tried() {
@@ -118,46 +190,63 @@ mod tests {
         assert!(pure.iter().all(|n| (90..170).contains(n)), "{pure:?}");
     }
 
+    /// Worse with every head that is not softmax, and with every MLP that is not GELU.
+    fn judge(arch: &Arch) -> f64 {
+        let heads = arch.attention.iter().flatten().filter(|&&k| k != Attention::Softmax).count();
+        let mlps = arch.activation.iter().filter(|&&a| a != Activation::Gelu).count();
+        heads as f64 + 3.0 * mlps as f64
+    }
+
     #[test]
-    fn a_polished_architecture_is_no_worse_and_keeps_to_the_budget() {
-        let (space, base) = (Space::default(), Arch::vit(2, 2, 16, 32, 32, 8, 10));
+    fn finalists_keep_to_their_limits_and_get_better() {
+        let (space, base) = (Space::default(), Arch::vit(3, 3, 12, 24, 32, 8, 10));
         let latencies = Latencies::new(&space, &base, &Standin).unwrap();
-        let engine = Engine {
-            arch: base.clone(),
-            precision: Precision::F32,
-            teacher: None,
-            device: Device::flex(),
-            micro: 10,
-            workers: 2,
-        };
-        let mut values = initial(&base, 3);
-        values.iter_mut().flatten().for_each(|v| *v *= 2.0);
-        let weights = upload(&base, &values, &Device::flex());
-        let images = Split::synthetic(20);
         let (low, high) = latencies.range();
-        let budget = low + 0.6 * (high - low);
-        let start = space.build(&base, &[2, 2, 2, 2, 2, 2]);
-        let judge = |arch: &Arch| engine.cross_entropy_of(arch, &weights, &images);
-        let run = |found: &Arch, plain: &[Arch], trials, limit| {
-            let what = (&space, found, plain, limit);
-            let costs: (&Latencies, &dyn Oracle) = (&latencies, &Standin);
-            polish(what, costs, (&engine, &weights, &images), (trials, 1)).unwrap()
+        let limit = |share: f64| Limit {
+            oracle: &Standin,
+            latencies: &latencies,
+            seconds: low + share * (high - low),
         };
-        let (arch, latency, [before, after]) = run(&start, &[], 20, budget);
-        assert!(after < before && arch != start, "{before} {after}");
-        assert_eq!(latency, Standin.latency(&arch).unwrap());
-        assert!(latency <= budget);
-        assert!((judge(&arch) - after).abs() < 1e-9);
-        assert_eq!(run(&start, &[], 20, budget).0, arch);
-        assert_eq!(run(&start, &[], 20, low).0, start);
-        // A better plain one is changed, but not the result.
-        let plain = [arch.clone()];
-        assert_eq!(run(&start, &plain, 0, budget).0, start);
-        let own = run(&start, &plain, 20, budget);
-        assert!(own.0 != arch && own.1 <= budget && own.2[1] <= before, "{own:?}");
-        // Where the shares chose a plain one, the best of its changes is the result, also where it is worse.
-        let own = run(&arch, &plain, 20, budget);
-        assert!(own.0 != arch && own.2[0] == after, "{own:?}");
-        assert_eq!(run(&arch, &plain, 0, budget).0, arch);
+        let limits = [limit(0.0), limit(0.3), limit(0.6)];
+        let start = latencies.cheapest();
+        let mut pool = Pool::new(&space, &judge, &[start.clone(), start.clone()]);
+        assert_eq!(pool.judged.len(), 1);
+        pool.grow(&limits, 60, 1);
+        let sorted = pool.judged.windows(2).all(|w| w[0].0 <= w[1].0);
+        assert!(sorted && pool.seen.len() == pool.judged.len());
+        let mut before = f64::INFINITY;
+        for limit in &limits {
+            let best = pool.best(limit, 3, &[]).unwrap();
+            for (i, one) in best.iter().enumerate() {
+                assert!(one.latency <= limit.seconds);
+                assert_eq!(one.latency, Standin.latency(&one.arch).unwrap());
+                assert_eq!(one.entropy, judge(&one.arch));
+                assert!(best[..i].iter().all(|other| different(&other.arch, &one.arch) >= 2));
+                assert!(best[..i].iter().all(|other| other.entropy <= one.entropy));
+            }
+            assert!(best[0].entropy < before || best[0].arch == start, "{best:?}");
+            before = best[0].entropy;
+            // What is trained in any case is no finalist.
+            let but = [best[0].arch.clone()];
+            assert!(pool.best(limit, 3, &but).unwrap().iter().all(|one| one.arch != but[0]));
+        }
+        assert_eq!(pool.best(&limits[2], 3, &[]).unwrap().len(), 3);
+        assert_eq!(pool.entropy(&start), Some(judge(&start)));
+        // The same seed judges the same.
+        let mut again = Pool::new(&space, &judge, &[start]);
+        again.grow(&limits, 60, 1);
+        assert_eq!(again.judged, pool.judged);
+    }
+
+    #[test]
+    fn heads_in_another_order_make_no_other_layer() {
+        let base = Arch::vit(2, 2, 8, 16, 32, 8, 10);
+        let mut a = base.clone();
+        a.attention[0] = vec![Attention::Relu, Attention::Linear];
+        let mut b = a.clone();
+        b.attention[0].reverse();
+        assert_eq!(different(&a, &b), 0);
+        b.activation[1] = Activation::None;
+        assert_eq!((different(&a, &b), different(&base, &b)), (1, 2));
     }
 }

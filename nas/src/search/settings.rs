@@ -23,12 +23,14 @@ usage: sotto-nas search --data PATH --arch PRESET|FILE.toml --out DIR [options]
   --budget T        a latency such as 2.5s or 80ms; repeat for several
   --pareto N        instead: N budgets, evenly spread over what the network allows (3)
   --epochs N        passes to train each architecture (10)
+  --seeds N         train baselines and what is on a front so often, with one seed after the other; their mean counts (1)
   --teacher-epochs N --supernet-epochs N --search-epochs N
                     of the softmax teacher (30), of the weights that all architectures share (20)
                     and of each search (5)
   --search-lr X     learning rate of the weights during the search (0.0005)
   --alpha-lr X      of the shares (0.03)
-  --polish N        small changes to try on each found architecture, or on a plain one that is better (200)
+  --polish N        small changes to judge with the shared weights for each budget (200)
+  --finalists N     architectures to train for each budget, the best of these (3)
   --equal           instead: one budget for each baseline, its own latency, and one halfway between
                     the fastest of them and the fastest architecture of all
   --validate N      training images that nothing is trained on: the search chooses by them (5000)
@@ -91,8 +93,12 @@ pub struct Settings {
     pub search_lr: f32,
     /// Learning rate of the shares.
     pub alpha_lr: f64,
-    /// Small changes to try on each found architecture.
+    /// Small changes to judge for each budget.
     pub polish: usize,
+    /// Architectures to train for each budget.
+    pub finalists: usize,
+    /// Trainings of each baseline and each point.
+    pub seeds: u64,
     /// Whether architectures are trained from fresh weights.
     pub scratch: bool,
     /// Images to calibrate on.
@@ -122,6 +128,8 @@ impl Settings {
             search_lr: 5e-4,
             alpha_lr: 0.03,
             polish: 200,
+            finalists: 3,
+            seeds: 1,
             scratch: false,
             calibrate: 256,
             measure: Measure { sotto: None, images: 500, repeats: 10 },
@@ -187,6 +195,8 @@ impl Settings {
             "--repeats" => self.measure.repeats = number(name, value, 1, 10_000)?,
             "--validate" => self.validate = number(name, value, 1, 1_000_000)?,
             "--polish" => self.polish = number(name, value, 0, 1_000_000)?,
+            "--finalists" => self.finalists = number(name, value, 1, 1000)?,
+            "--seeds" => self.seeds = number(name, value, 1, 100)?,
             "--calibrate" => self.calibrate = number(name, value, 1, 50_000)?,
             _ => return Ok(false),
         }

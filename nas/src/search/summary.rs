@@ -4,9 +4,9 @@
 use serde::Serialize;
 use sotto_models::Arch;
 
-use crate::right::Right;
 use crate::search::manifest::{Candidate, Manifest};
 use crate::search::measure::Measured;
+use crate::search::trained::Trained;
 
 /// One architecture on one network.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -32,10 +32,12 @@ pub struct Row {
     pub measured: Option<f64>,
     /// The whole measurement of that round.
     pub details: Option<Measured>,
-    /// Mean cross entropy of the held training images.
+    /// Mean cross entropy of the held training images, over the runs.
     pub validation: f64,
-    /// Share of the test images that are right in plaintext.
+    /// Share of the test images that are right in plaintext, its mean over the runs.
     pub accuracy: f64,
+    /// The same for each run.
+    pub runs: Vec<f64>,
     /// Number of those images.
     pub images: usize,
     /// The measurement of private accuracy.
@@ -60,7 +62,7 @@ pub struct Verdict {
     pub gain: Option<f64>,
     /// Whether the point is at least as accurate.
     pub dominated: bool,
-    /// Standard deviation of the gain over other test images like these ([`Right::noise`]).
+    /// Standard deviation of the gain over other test images like these ([`Trained::noise`]).
     pub noise: f64,
 }
 
@@ -100,9 +102,9 @@ pub fn summarise(manifest: &Manifest) -> Summary<'_> {
             rows.iter_mut().for_each(|r| r.measured = None);
         }
         rows.sort_by(|a, b| a.latency().total_cmp(&b.latency()));
-        let right = |row: &Row| &manifest.models[&row.model].right;
+        let trained = |row: &Row| &manifest.models[&row.model];
         let baselines = rows.iter().filter(|r| !r.searched);
-        let verdicts = baselines.map(|r| verdict(r, &rows, right)).collect();
+        let verdicts = baselines.map(|r| verdict(r, &rows, trained)).collect();
         Section {
             network: network.clone(),
             range: outcome.range,
@@ -145,8 +147,9 @@ fn row(manifest: &Manifest, candidate: &Candidate, network: &str) -> Option<Row>
         predicted: trained.latency.get(network).copied()?,
         measured: details.as_ref().map(|m| m.seconds(objective)),
         details,
-        validation: trained.validation,
-        accuracy: trained.accuracy,
+        validation: trained.validation(),
+        accuracy: trained.accuracy(),
+        runs: trained.runs.iter().map(|run| run.accuracy).collect(),
         images: trained.images,
         private: trained.private.clone(),
     })
@@ -165,7 +168,7 @@ fn mark_points(rows: &mut [Row]) {
     }
 }
 
-fn verdict<'a>(baseline: &Row, rows: &[Row], right: impl Fn(&Row) -> &'a Right) -> Verdict {
+fn verdict<'a>(baseline: &Row, rows: &[Row], trained: impl Fn(&Row) -> &'a Trained) -> Verdict {
     let no_slower = |r: &&Row| {
         // The same model is measured once: it is not slower than itself.
         r.point && (r.latency() <= baseline.latency() || r.model == baseline.model)
@@ -177,15 +180,17 @@ fn verdict<'a>(baseline: &Row, rows: &[Row], right: impl Fn(&Row) -> &'a Right) 
         point: point.map(|p| p.name.clone()),
         gain,
         dominated: gain.is_some_and(|g| g >= 0.0),
-        noise: point.map_or(0.0, |p| right(p).noise(right(baseline))),
+        noise: point.map_or(0.0, |p| trained(p).noise(trained(baseline))),
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::search::manifest::{Outcome, Trained};
+    use crate::right::{Right, noise};
+    use crate::search::manifest::Outcome;
     use crate::search::settings::Settings;
+    use crate::search::trained::Run;
     use sotto_models::arch::{Activation, Attention};
     use std::collections::BTreeMap;
 
@@ -220,14 +225,13 @@ pub(crate) mod tests {
                 model: model.clone(),
             });
             let latency = [("wan".to_owned(), seconds)].into();
+            let (validation, right) = (1.0 - accuracy, right(i, accuracy));
+            let run = Run { seed: 1, accuracy, validation, right, seconds: 1.0 };
             let trained = Trained {
                 arch,
-                accuracy,
-                validation: 1.0 - accuracy,
-                right: right(i, accuracy),
                 images: 10_000,
                 epochs: 1,
-                seconds: 1.0,
+                runs: vec![run],
                 latency,
                 private: None,
                 measured: BTreeMap::new(),
@@ -259,9 +263,9 @@ pub(crate) mod tests {
         manifest.candidates[3].offered = true;
         assert_eq!(points(&manifest), ["wan 0.5 s", "all <linear>", "wan 0.9 s"]);
         let last = manifest.candidates[1].model.clone();
-        manifest.models.get_mut(&last).unwrap().validation = 0.195;
+        manifest.models.get_mut(&last).unwrap().runs[0].validation = 0.195;
         assert_eq!(points(&manifest), ["wan 0.5 s", "all <linear>"]);
-        manifest.models.get_mut(&last).unwrap().validation = f64::NAN;
+        manifest.models.get_mut(&last).unwrap().runs[0].validation = f64::NAN;
         assert_eq!(points(&manifest), ["wan 0.5 s", "all <linear>"]);
         // What was found for another network is listed where it is a point, and not twice.
         let found = manifest.candidates[0].clone();
@@ -286,7 +290,7 @@ pub(crate) mod tests {
         assert!(softmax.dominated && softmax.point.as_deref() == Some("wan 0.9 s"));
         let linear = of("all <linear>");
         assert!(!linear.dominated && (linear.gain.unwrap() + 0.01).abs() < 1e-9, "{linear:?}");
-        assert_eq!(linear.noise, right(0, 0.80).noise(&right(3, 0.81)));
+        assert_eq!(linear.noise, noise(&[right(0, 0.80)], &[right(3, 0.81)]));
         assert!((0.0005..0.002).contains(&linear.noise), "{}", linear.noise);
         assert!(serde_json::to_string(&summary).unwrap().contains("\"dominated\":false"));
     }

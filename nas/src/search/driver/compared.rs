@@ -28,15 +28,20 @@ impl Driver {
         for one in priced {
             // By rising budget; what several budgets or a plain baseline have in common is offered once.
             for found in self.manifest.searches[&one.name].found.iter().rev() {
-                let (network, budget) = (Some(one.name.clone()), Some(found.budget));
-                let name = format!("{} {:.3} s", one.name, found.budget);
-                let (candidate, arch) = of(name, network.clone(), found.arch.clone());
-                let known = |(c, _): &(Candidate, Arch)| {
-                    c.model == candidate.model && (c.network.is_none() || c.network == network)
-                };
-                if !all.iter().any(known) {
-                    let (searched, offered) = (true, true);
-                    all.push((Candidate { searched, offered, budget, ..candidate }, arch));
+                for (i, finalist) in found.finalists.iter().enumerate() {
+                    let (network, budget) = (Some(one.name.clone()), Some(found.budget));
+                    let name = match i {
+                        0 => format!("{} {:.3} s", one.name, found.budget),
+                        _ => format!("{} {:.3} s #{}", one.name, found.budget, i + 1),
+                    };
+                    let (candidate, arch) = of(name, network.clone(), finalist.arch.clone());
+                    let known = |(c, _): &(Candidate, Arch)| {
+                        c.model == candidate.model && (c.network.is_none() || c.network == network)
+                    };
+                    if !all.iter().any(known) {
+                        let (searched, offered) = (true, true);
+                        all.push((Candidate { searched, offered, budget, ..candidate }, arch));
+                    }
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! One search a network, and MPCViT's own.
+//! One search a network, MPCViT's own, and the finalists.
 
 use std::path::PathBuf;
 
@@ -9,9 +9,9 @@ use crate::data::DataSet;
 use crate::recipe::Recipe;
 use crate::search::baselines;
 use crate::search::explore::{Goal, Search};
-use crate::search::latency::{Latencies, Oracle};
+use crate::search::latency::Oracle;
 use crate::search::manifest::Outcome;
-use crate::search::polish::polish;
+use crate::search::polish::{Finalist, Limit, Pool};
 use crate::search::schedule::Pressure;
 use crate::search::space::{Alphas, Relaxation, Space};
 use crate::weights::upload;
@@ -19,7 +19,7 @@ use crate::{Error, checkpoint};
 
 /// Architectures on which the relaxed latency is compared with the simulator's.
 const CHECKED: u64 = 30;
-/// Held images on which small changes of an architecture are judged.
+/// Held images on which architectures are judged with the shared weights.
 const POLISHED: usize = 1000;
 /// The pressure that a search starts with.
 const LAMBDA: f64 = 0.01;
@@ -36,9 +36,9 @@ impl Driver {
         let differences = latencies.differences(oracle, CHECKED)?;
         let range = latencies.range();
         let base = self.manifest.base.clone();
-        let plain: Vec<Arch> = baselines::plain(&base).into_iter().map(|(_, arch)| arch).collect();
-        let equal: Vec<f64> =
-            plain.iter().map(|arch| Oracle::latency(oracle, arch)).collect::<Result<_, _>>()?;
+        let equal: Vec<f64> = (plain(&base).iter())
+            .map(|arch| Oracle::latency(oracle, arch))
+            .collect::<Result<_, _>>()?;
         let mut budgets = self.settings.budgets(range, &equal);
         budgets.sort_by(|a, b| b.total_cmp(a));
         eprintln!(
@@ -48,34 +48,67 @@ impl Driver {
         );
         let alphas = Alphas::new(&space.sites(&base), Relaxation::Softmax);
         let goal = Goal::Latency { oracle, latencies };
-        // A budget that is hardly met leaves no room for a margin.
-        let margin = self.settings.margin;
-        let limits = budgets.iter().map(|b| (b - margin).max(range.0)).collect();
+        let limits = budgets.iter().map(|b| self.limit(*b, range)).collect();
         let pressure = Pressure::new(LAMBDA, limits);
         let shares = (alphas, self.settings.alpha_lr);
         let folder = self.config.out.join(format!("search-{name}"));
         let mut search = self.explore(folder, space, shares, (goal, pressure))?;
         let mut found = search.run(&data.train, None)?.found.clone();
+        found.iter_mut().zip(&budgets).for_each(|(one, budget)| one.budget = *budget);
         let steps = search.step();
-        let (_, values) = checkpoint::import(&self.folder("supernet"))?;
-        let weights = upload(&base, &values, &self.device);
-        let images = data.held.head(POLISHED);
-        let engine = self.engine(&base, None, true);
-        for (one, &budget) in found.iter_mut().zip(&budgets) {
-            let limit = std::mem::replace(&mut one.budget, budget);
-            if self.settings.polish == 0 {
-                continue;
-            }
-            let costs: (&Latencies, &dyn Oracle) = (latencies, oracle);
-            let effort = (self.settings.polish, self.settings.recipe.seed);
-            let what = (&Space::default(), &one.arch, &plain[..], limit);
-            let (arch, latency, entropy) =
-                polish(what, costs, (&engine, &weights, &images), effort)?;
-            (one.arch, one.latency, one.polished) = (arch, latency, Some(entropy));
-        }
         let outcome = Outcome { range, found, steps, differences };
         self.manifest.searches.insert(name.clone(), outcome);
         self.manifest.save(&self.config.out)
+    }
+
+    /// Names the finalists of every budget: the best by the shared weights of what the shares chose and of small changes
+    /// of that and of the plain baselines. These are trained in any case, so they are no finalists.
+    pub(super) fn polish(&mut self, priced: &[Priced], data: &DataSet) -> Result<(), Error> {
+        let mut searches = self.manifest.searches.clone();
+        let found = || searches.values().flat_map(|outcome| &outcome.found);
+        if found().all(|one| !one.finalists.is_empty()) {
+            return Ok(());
+        }
+        let base = &self.manifest.base;
+        let (_, values) = checkpoint::import(&self.folder("supernet"))?;
+        let weights = upload(base, &values, &self.device);
+        let images = data.held.head(POLISHED);
+        let engine = self.engine(base, None, true);
+        let judge = |arch: &Arch| engine.cross_entropy_of(arch, &weights, &images);
+        let (space, plain) = (Space::default(), plain(base));
+        let starts: Vec<Arch> = plain.iter().chain(found().map(|one| &one.arch)).cloned().collect();
+        let limits: Vec<Limit<'_>> = (priced.iter())
+            .flat_map(|one| searches[&one.name].found.iter().map(move |found| (one, found.budget)))
+            .map(|(one, budget)| {
+                let (oracle, latencies) = (&one.oracle, &one.latencies);
+                Limit { oracle, latencies, seconds: self.limit(budget, latencies.range()) }
+            })
+            .collect();
+        let mut pool = Pool::new(&space, &judge, &starts);
+        pool.grow(&limits, self.settings.polish, self.settings.recipe.seed);
+        let mut limits = limits.iter();
+        for Priced { name, .. } in priced {
+            for one in &mut searches.get_mut(name).expect("searched before").found {
+                let limit = limits.next().expect("one for each budget");
+                one.finalists = pool.best(limit, self.settings.finalists, &plain)?;
+                let entropy = pool.entropy(&one.arch).expect("it was a start");
+                if one.finalists.is_empty() {
+                    let (arch, latency) = (one.arch.clone(), one.latency);
+                    one.finalists.push(Finalist { arch, latency, entropy });
+                }
+                let best: Vec<String> =
+                    one.finalists.iter().map(|f| format!("{:.4}", f.entropy)).collect();
+                let (budget, best) = (one.budget, best.join(", "));
+                eprintln!("{name} {budget:.4} s: cross entropy {entropy:.4} -> {best}");
+            }
+        }
+        self.manifest.searches = searches;
+        self.manifest.save(&self.config.out)
+    }
+
+    /// A budget that is hardly met leaves no room for a margin.
+    fn limit(&self, budget: f64, (least, _): (f64, f64)) -> f64 {
+        (budget - self.settings.margin).max(least)
     }
 
     pub(super) fn mpcvit(&mut self, data: &DataSet) -> Result<(), Error> {
@@ -111,4 +144,8 @@ impl Driver {
         };
         Search::new(folder, engine, recipe, &self.folder("supernet"), space, shares, goal)
     }
+}
+
+fn plain(base: &Arch) -> Vec<Arch> {
+    baselines::plain(base).into_iter().map(|(_, arch)| arch).collect()
 }

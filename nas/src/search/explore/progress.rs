@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use sotto_models::Arch;
 
 use crate::search::latency::{Latencies, Oracle};
+use crate::search::polish::Finalist;
 use crate::search::schedule::Pressure;
 use crate::search::space::{Alphas, Table};
 
@@ -20,7 +21,7 @@ pub enum Goal<'a> {
     First(f64),
 }
 
-/// An architecture that the search found.
+/// The architecture that the shares chose for a budget.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Found {
     /// The latency that it was to stay below, seconds.
@@ -33,8 +34,9 @@ pub struct Found {
     pub step: usize,
     /// The architecture.
     pub arch: Arch,
-    /// Its cross entropy with the shared weights before and after small changes.
-    pub polished: Option<[f64; 2]>,
+    /// What is trained for this budget, the best by the shared weights first; empty until all searches have ended.
+    #[serde(default)]
+    pub finalists: Vec<Finalist>,
 }
 
 /// What a search knows besides its weights.

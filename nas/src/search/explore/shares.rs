@@ -52,7 +52,14 @@ impl Search<'_> {
                 ))
             })?;
         let (lambda, step) = (self.progress.pressure.lambda, self.state.step);
-        self.progress.found.push(Found { budget, latency, lambda, step, arch, polished: None });
+        self.progress.found.push(Found {
+            budget,
+            latency,
+            lambda,
+            step,
+            arch,
+            finalists: Vec::new(),
+        });
         Ok(())
     }
 

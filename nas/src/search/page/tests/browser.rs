@@ -10,9 +10,10 @@ use sotto_models::arch::{Activation, Attention};
 
 use super::page;
 use crate::right::Right;
-use crate::search::manifest::{Candidate, Manifest, Outcome, Trained};
+use crate::search::manifest::{Candidate, Manifest, Outcome};
 use crate::search::settings::Settings;
 use crate::search::summary::summarise;
+use crate::search::trained::{Run, Trained};
 
 /// The baselines of a real search, with latencies as shares of the range, and accuracies.
 const BASELINES: [(&str, f64, f64); 8] = [
@@ -38,14 +39,12 @@ fn manifest() -> Manifest {
         let model = format!("m{:02}", models.len());
         let latency = ranges.map(|(n, range)| (n.to_owned(), at(range))).into();
         let own = ranges.iter().find(|r| Some(r.0) == network).map(|r| at(r.1));
+        let (validation, right) = (1.0 - accuracy, Right::default());
         let trained = Trained {
             arch,
-            accuracy,
-            validation: 1.0 - accuracy,
-            right: Right::default(),
             images: 10_000,
             epochs: 10,
-            seconds: 600.0,
+            runs: vec![Run { seed: 1, accuracy, validation, right, seconds: 600.0 }],
             latency,
             private: None,
             measured: BTreeMap::new(),
