@@ -7,8 +7,9 @@
 use std::{fs, path::Path};
 
 use indicatif::ProgressBar;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use sotto::{
+    client::{Classified, Costs},
     demo::SetupLine,
     model::Model,
     processes::{Deployment, Running, Settings},
@@ -38,23 +39,6 @@ pub struct Timing<'a> {
     pub model: &'a Model,
     /// Timed images, after the first.
     pub images: usize,
-}
-
-/// One line of the client process.
-#[derive(Deserialize)]
-struct Line {
-    logits: Vec<f64>,
-    costs: Costs,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-struct Costs {
-    offline_bytes: u64,
-    offline_s: f64,
-    from_server: u64,
-    from_client: u64,
-    flights: u64,
-    online_s: f64,
 }
 
 /// Seconds of the images after the first.
@@ -117,7 +101,7 @@ impl Timing<'_> {
         let mut client = Running::start(program, "client", &args)?;
 
         let setup: SetupLine = parse(&client.line()?)?;
-        let mut lines: Vec<Line> = Vec::new();
+        let mut lines: Vec<Classified> = Vec::new();
         for _ in &files {
             lines.push(parse(&client.line()?)?);
             bar.inc(1);
@@ -132,7 +116,7 @@ impl Timing<'_> {
         if worst > SANE {
             return Err(Error::Check(format!("{}: a logit is off by {worst}", self.preset)));
         }
-        let costs: Vec<Costs> = lines.iter().map(|l| l.costs).collect();
+        let costs: Vec<Costs> = lines.iter().map(|l| l.costs.clone()).collect();
         let planned = Counts::planned(&private.plan);
         check_counts(setup.setup_bytes, &costs, &planned)?;
         self.record(&setup, &costs, &planned, worst, records);
@@ -228,8 +212,8 @@ mod tests {
         let line = r#"{"name":"a","label":null,"class":1,"class_name":"1","logits":[0.5,1.5],"costs":
             {"offline_bytes":1,"offline_s":0.5,"from_server":2,"from_client":3,"flights":4,"online_s":0.25},
             "batch":1}"#;
-        let line: Line = parse(line).expect("a line");
+        let line: Classified = parse(line).expect("a line");
         assert_eq!((line.logits.len(), line.costs.flights), (2, 4));
-        assert!(parse::<Line>("").is_err());
+        assert!(parse::<Classified>("").is_err());
     }
 }

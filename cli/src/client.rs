@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sotto_models::{
     Private,
     images::{Picture, normalise},
@@ -36,7 +36,7 @@ use crate::{
 const TRIES: usize = 3;
 
 /// Measured costs of one evaluation (of a batch of images).
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
     /// Bytes that server and client received from the dealer.
     pub offline_bytes: u64,
@@ -52,8 +52,8 @@ pub struct Costs {
     pub online_s: f64,
 }
 
-/// One image's result.
-#[derive(Clone, Debug, Serialize)]
+/// One image's result, a line of the client process with `--json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Classified {
     /// File and position.
     pub name: String,

@@ -24,13 +24,14 @@ use sotto_protocols::{
 
 use crate::{
     card::Card,
+    client::Classified,
     emulate::{self, Between, Paths},
     error::Error,
     model::{DEMO_IMAGES, Model},
     processes::{Deployment, LOCAL, Settings},
 };
 
-pub use summary::{Compared, CostLine, Summary};
+pub use summary::{Compared, Summary};
 
 /// What to run.
 pub struct Demo {
@@ -46,24 +47,13 @@ pub struct Demo {
     pub network: Network,
 }
 
-/// The first line that the client process prints.
+/// The first line that the client process prints; one [`Classified`] for each image follows.
 #[derive(Serialize, Deserialize)]
 pub struct SetupLine {
     /// Masked weights received.
     pub setup_bytes: u64,
     /// Seconds from connecting to having them.
     pub setup_s: f64,
-}
-
-/// A following line: one image.
-#[derive(Serialize, Deserialize)]
-pub struct ImageLine {
-    /// Private top-1.
-    pub class: usize,
-    /// Private logits.
-    pub logits: Vec<f64>,
-    /// Costs of its evaluation.
-    pub costs: CostLine,
 }
 
 fn top(logits: impl Iterator<Item = f64>) -> usize {
@@ -85,7 +75,7 @@ struct References {
 
 impl References {
     /// Up to a batch of pictures beside what the client said of them.
-    fn compare(&self, pictures: &[Picture], lines: &[ImageLine]) -> Vec<Compared> {
+    fn compare(&self, pictures: &[Picture], lines: &[Classified]) -> Vec<Compared> {
         let arch = &self.model.arch;
         let mut images: Vec<Vec<f32>> = pictures.iter().map(|p| normalise(arch, p)).collect();
         let floats: Vec<Vec<f32>> = (images.iter())
@@ -185,7 +175,7 @@ pub fn run(demo: &Demo, program: &Path) -> Result<Summary, Error> {
     let progress = bar(pictures.len(), "private inference");
     let mut lines = Vec::with_capacity(pictures.len());
     while lines.len() < pictures.len() {
-        lines.push(parse::<ImageLine>(&client.line()?)?);
+        lines.push(parse::<Classified>(&client.line()?)?);
         progress.inc(1);
     }
     progress.finish_and_clear();

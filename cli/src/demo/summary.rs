@@ -1,25 +1,15 @@
 //! What the demo found: every image beside its references, and the costs.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sotto_models::Private;
 
-use super::{ImageLine, SetupLine};
+use super::SetupLine;
 use crate::{
+    client::{Classified, Costs},
     emulate::{self, PathLine},
     error::Error,
     report::{Counts, bytes, table},
 };
-
-/// Costs as the client process prints them.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct CostLine {
-    offline_bytes: u64,
-    offline_s: f64,
-    from_server: u64,
-    from_client: u64,
-    flights: u64,
-    online_s: f64,
-}
 
 /// Logits that are this close may change places between two evaluations: truncations round at random.
 const TIE: f64 = 0.05;
@@ -105,11 +95,11 @@ impl Summary {
         private: &Private,
         (network, paths): (&str, Vec<PathLine>),
         setup: &SetupLine,
-        lines: &[ImageLine],
+        lines: &[Classified],
         results: Vec<Compared>,
     ) -> Result<Self, Error> {
         let planned = Counts::planned(&private.plan);
-        let measured = |line: &ImageLine| Counts {
+        let measured = |line: &Classified| Counts {
             setup_bytes: setup.setup_bytes,
             offline_bytes: line.costs.offline_bytes,
             online_bytes: line.costs.from_server + line.costs.from_client,
@@ -121,10 +111,10 @@ impl Summary {
         let counted = lines.first().map_or(planned, measured);
         let n = results.len().max(1) as f64;
         let batch = private.batch as u64;
-        let mean = |f: &dyn Fn(&CostLine) -> f64| -> f64 {
+        let mean = |f: &dyn Fn(&Costs) -> f64| -> f64 {
             lines.iter().map(|l| f(&l.costs)).sum::<f64>() / n / batch as f64
         };
-        let median = |f: &dyn Fn(&CostLine) -> f64| -> f64 {
+        let median = |f: &dyn Fn(&Costs) -> f64| -> f64 {
             let later = if lines.len() > 1 { &lines[1..] } else { lines };
             let mut all: Vec<f64> = later.iter().map(|l| f(&l.costs) / batch as f64).collect();
             all.sort_by(f64::total_cmp);

@@ -1,12 +1,14 @@
 //! What a search found, as numbers: for each network every point and baseline, and whether the front
 //! of the points lies above every baseline. The page and the JSON file are both made from it.
 
+mod verdict;
+
 use serde::Serialize;
 use sotto_models::Arch;
 
 use crate::search::manifest::{Candidate, Manifest};
 use crate::search::measure::Measured;
-use crate::search::trained::Trained;
+pub use crate::search::summary::verdict::Verdict;
 
 /// One architecture on one network.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -51,21 +53,6 @@ impl Row {
     }
 }
 
-/// How a baseline compares with the front.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Verdict {
-    /// The baseline.
-    pub baseline: String,
-    /// The most accurate point of the front that is no slower; none when all are slower.
-    pub point: Option<String>,
-    /// That point's accuracy minus the baseline's.
-    pub gain: Option<f64>,
-    /// Whether the point is at least as accurate.
-    pub dominated: bool,
-    /// Standard deviation of the gain over other test images like these ([`Trained::noise`]).
-    pub noise: f64,
-}
-
 /// One network.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Section {
@@ -102,9 +89,8 @@ pub fn summarise(manifest: &Manifest) -> Summary<'_> {
             rows.iter_mut().for_each(|r| r.measured = None);
         }
         rows.sort_by(|a, b| a.latency().total_cmp(&b.latency()));
-        let trained = |row: &Row| &manifest.models[&row.model];
         let baselines = rows.iter().filter(|r| !r.searched);
-        let verdicts = baselines.map(|r| verdict(r, &rows, trained)).collect();
+        let verdicts = baselines.map(|r| Verdict::new(manifest, network, r, &rows)).collect();
         Section {
             network: network.clone(),
             range: outcome.range,
@@ -168,34 +154,18 @@ fn mark_points(rows: &mut [Row]) {
     }
 }
 
-fn verdict<'a>(baseline: &Row, rows: &[Row], trained: impl Fn(&Row) -> &'a Trained) -> Verdict {
-    let no_slower = |r: &&Row| {
-        // The same model is measured once: it is not slower than itself.
-        r.point && (r.latency() <= baseline.latency() || r.model == baseline.model)
-    };
-    let point = rows.iter().filter(no_slower).max_by(|a, b| a.accuracy.total_cmp(&b.accuracy));
-    let gain = point.map(|p| p.accuracy - baseline.accuracy);
-    Verdict {
-        baseline: baseline.name.clone(),
-        point: point.map(|p| p.name.clone()),
-        gain,
-        dominated: gain.is_some_and(|g| g >= 0.0),
-        noise: point.map_or(0.0, |p| trained(p).noise(trained(baseline))),
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::right::{Right, noise};
+    use crate::right::Right;
     use crate::search::manifest::Outcome;
     use crate::search::settings::Settings;
-    use crate::search::trained::Run;
+    use crate::search::trained::{Run, Trained};
     use sotto_models::arch::{Activation, Attention};
     use std::collections::BTreeMap;
 
     /// So many right images of 10,000, most of them the same for every model.
-    fn right(model: usize, accuracy: f64) -> Right {
+    pub(crate) fn right(model: usize, accuracy: f64) -> Right {
         let at = |image: usize| (7919 * image + 13 * model) % 10_000;
         Right((0..10_000).map(|image| (at(image) as f64) < 1e4 * accuracy).collect())
     }
@@ -277,21 +247,5 @@ pub(crate) mod tests {
         assert_eq!(points(&manifest), ["lan 0.1 s", "all <linear>"]);
         manifest.candidates[0].offered = false;
         assert_eq!(points(&manifest), ["all <linear>"]);
-    }
-
-    #[test]
-    fn a_baseline_is_dominated_by_a_point_that_is_no_slower_and_no_worse() {
-        let manifest = manifest();
-        let summary = summarise(&manifest);
-        let section = &summary.networks[0];
-        assert!(section.rows.windows(2).all(|w| w[0].latency() <= w[1].latency()));
-        let of = |name: &str| section.verdicts.iter().find(|v| v.baseline == name).unwrap();
-        let softmax = of("all softmax");
-        assert!(softmax.dominated && softmax.point.as_deref() == Some("wan 0.9 s"));
-        let linear = of("all <linear>");
-        assert!(!linear.dominated && (linear.gain.unwrap() + 0.01).abs() < 1e-9, "{linear:?}");
-        assert_eq!(linear.noise, noise(&[right(0, 0.80)], &[right(3, 0.81)]));
-        assert!((0.0005..0.002).contains(&linear.noise), "{}", linear.noise);
-        assert!(serde_json::to_string(&summary).unwrap().contains("\"dominated\":false"));
     }
 }
