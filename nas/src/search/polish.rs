@@ -2,11 +2,11 @@
 //!
 //! Those weights were trained under every kind at random, so that they serve any architecture. All budgets of all
 //! networks draw on one pool of judged architectures, since the cross entropy of the same images knows no network: for
-//! each limit in turn one of the best within it gets another composition of one or two layers. The best of the pool
-//! are then trained, and these judge anew: what the shared weights say of an architecture is biased, for a layer without
-//! activation too kindly.
+//! each limit in turn one of the best within it gets another composition of one or two layers. Few images tell the good
+//! from the bad; among the best of the pool more images decide, and then training: what the shared weights say of an
+//! architecture is biased, for a layer with ReLU or without activation too kindly.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sotto_models::Arch;
@@ -21,6 +21,8 @@ use crate::search::space::Space;
 const DRAWS: usize = 200;
 /// The best within a limit, of which one is changed.
 const PARENTS: usize = 5;
+/// The best within a limit by the first judge, between which the second one decides.
+const CONTENDERS: usize = 12;
 /// Layers in which two finalists of one budget differ at least.
 const APART: usize = 2;
 
@@ -47,22 +49,28 @@ pub struct Finalist {
     pub arch: Arch,
     /// Its latency by the oracle, seconds.
     pub latency: f64,
-    /// Its cross entropy with the shared weights.
+    /// Its cross entropy with the shared weights, by the second judge.
     pub entropy: f64,
 }
+
+/// The cross entropy of an architecture with the shared weights.
+pub type Judge<'a> = &'a dyn Fn(&Arch) -> f64;
 
 /// Judged architectures, the best first.
 pub struct Pool<'a> {
     space: &'a Space,
-    judge: &'a dyn Fn(&Arch) -> f64,
+    judges: [Judge<'a>; 2],
     judged: Vec<(f64, Arch)>,
     seen: BTreeSet<Vec<usize>>,
+    /// What the second judge said.
+    again: BTreeMap<Vec<usize>, f64>,
 }
 
 impl<'a> Pool<'a> {
-    /// The pool of `starts`.
-    pub fn new(space: &'a Space, judge: &'a dyn Fn(&Arch) -> f64, starts: &[Arch]) -> Self {
-        let mut pool = Self { space, judge, judged: Vec::new(), seen: BTreeSet::new() };
+    /// The pool of `starts`; the first of the judges sees all, the second one the best.
+    pub fn new(space: &'a Space, judges: [Judge<'a>; 2], starts: &[Arch]) -> Self {
+        let (judged, seen, again) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
+        let mut pool = Self { space, judges, judged, seen, again };
         for start in starts {
             if !pool.seen.contains(&space.choices(start)) {
                 pool.add(start.clone());
@@ -100,37 +108,39 @@ impl<'a> Pool<'a> {
     /// # Errors
     /// As the oracle.
     pub fn best(
-        &self,
+        &mut self,
         limit: &Limit<'_>,
         count: usize,
         but: &[Arch],
     ) -> Result<Vec<Finalist>, Error> {
+        let within = self.judged.iter().map(|(_, arch)| arch).filter(|arch| limit.holds(arch));
+        let contenders: Vec<Arch> =
+            within.filter(|arch| !but.contains(arch)).take(CONTENDERS).cloned().collect();
+        let mut ranked: Vec<(f64, Arch)> =
+            contenders.into_iter().map(|arch| (self.entropy(&arch), arch)).collect();
+        ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut best: Vec<Finalist> = Vec::new();
-        let apart = |arch: &Arch, best: &[Finalist]| {
-            best.iter().all(|other| different(&other.arch, arch) >= APART.min(arch.layers))
-        };
-        for (entropy, arch) in &self.judged {
-            if best.len() == count {
-                break;
-            }
-            if !limit.holds(arch) || but.contains(arch) || !apart(arch, &best) {
+        for (entropy, arch) in ranked {
+            let apart = |other: &Finalist| different(&other.arch, &arch) >= APART.min(arch.layers);
+            if best.len() == count || !best.iter().all(apart) {
                 continue;
             }
-            let latency = limit.oracle.latency(arch)?;
+            let latency = limit.oracle.latency(&arch)?;
             if latency <= limit.seconds {
-                best.push(Finalist { arch: arch.clone(), latency, entropy: *entropy });
+                best.push(Finalist { arch, latency, entropy });
             }
         }
         Ok(best)
     }
 
-    /// The cross entropy of an architecture of the pool.
-    pub fn entropy(&self, arch: &Arch) -> Option<f64> {
-        self.judged.iter().find(|(_, known)| known == arch).map(|(entropy, _)| *entropy)
+    /// What the second judge says of an architecture.
+    pub fn entropy(&mut self, arch: &Arch) -> f64 {
+        let judge = self.judges[1];
+        *self.again.entry(self.space.choices(arch)).or_insert_with(|| judge(arch))
     }
 
     fn add(&mut self, arch: Arch) {
-        let entropy = (self.judge)(&arch);
+        let entropy = self.judges[0](&arch);
         self.seen.insert(self.space.choices(&arch));
         let at = self.judged.partition_point(|(known, _)| *known <= entropy);
         self.judged.insert(at, (entropy, arch));
@@ -190,6 +200,11 @@ mod tests {
         assert!(pure.iter().all(|n| (90..170).contains(n)), "{pure:?}");
     }
 
+    /// As [`judge`], less exactly.
+    fn rough(arch: &Arch) -> f64 {
+        (judge(arch) / 2.0).floor()
+    }
+
     /// Worse with every head that is not softmax, and with every MLP that is not GELU.
     fn judge(arch: &Arch) -> f64 {
         let heads = arch.attention.iter().flatten().filter(|&&k| k != Attention::Softmax).count();
@@ -209,7 +224,7 @@ mod tests {
         };
         let limits = [limit(0.0), limit(0.3), limit(0.6)];
         let start = latencies.cheapest();
-        let mut pool = Pool::new(&space, &judge, &[start.clone(), start.clone()]);
+        let mut pool = Pool::new(&space, [&rough, &judge], &[start.clone(), start.clone()]);
         assert_eq!(pool.judged.len(), 1);
         pool.grow(&limits, 60, 1);
         let sorted = pool.judged.windows(2).all(|w| w[0].0 <= w[1].0);
@@ -231,9 +246,9 @@ mod tests {
             assert!(pool.best(limit, 3, &but).unwrap().iter().all(|one| one.arch != but[0]));
         }
         assert_eq!(pool.best(&limits[2], 3, &[]).unwrap().len(), 3);
-        assert_eq!(pool.entropy(&start), Some(judge(&start)));
+        assert_eq!(pool.entropy(&start), judge(&start));
         // The same seed judges the same.
-        let mut again = Pool::new(&space, &judge, &[start]);
+        let mut again = Pool::new(&space, [&rough, &judge], &[start]);
         again.grow(&limits, 60, 1);
         assert_eq!(again.judged, pool.judged);
     }

@@ -23,7 +23,7 @@ usage: sotto-nas search --data PATH --arch PRESET|FILE.toml --out DIR [options]
   --budget T        a latency such as 2.5s or 80ms; repeat for several
   --pareto N        instead: N budgets, evenly spread over what the network allows (3)
   --epochs N        passes to train each architecture (10)
-  --seeds N         train baselines and what is on a front so often, with one seed after the other; their mean counts (1)
+  --seeds N         train baselines (not the random ones) and points so often, seed after seed; their mean counts (1)
   --teacher-epochs N --supernet-epochs N --search-epochs N
                     of the softmax teacher (30), of the weights that all architectures share (20)
                     and of each search (5)

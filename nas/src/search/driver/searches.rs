@@ -72,9 +72,10 @@ impl Driver {
         let base = &self.manifest.base;
         let (_, values) = checkpoint::import(&self.folder("supernet"))?;
         let weights = upload(base, &values, &self.device);
-        let images = data.held.head(POLISHED);
+        let few = data.held.head(POLISHED);
         let engine = self.engine(base, None, true);
-        let judge = |arch: &Arch| engine.cross_entropy_of(arch, &weights, &images);
+        let rough = |arch: &Arch| engine.cross_entropy_of(arch, &weights, &few);
+        let judge = |arch: &Arch| engine.cross_entropy_of(arch, &weights, &data.held);
         let (space, plain) = (Space::default(), plain(base));
         let starts: Vec<Arch> = plain.iter().chain(found().map(|one| &one.arch)).cloned().collect();
         let limits: Vec<Limit<'_>> = (priced.iter())
@@ -84,14 +85,14 @@ impl Driver {
                 Limit { oracle, latencies, seconds: self.limit(budget, latencies.range()) }
             })
             .collect();
-        let mut pool = Pool::new(&space, &judge, &starts);
+        let mut pool = Pool::new(&space, [&rough, &judge], &starts);
         pool.grow(&limits, self.settings.polish, self.settings.recipe.seed);
         let mut limits = limits.iter();
         for Priced { name, .. } in priced {
             for one in &mut searches.get_mut(name).expect("searched before").found {
                 let limit = limits.next().expect("one for each budget");
                 one.finalists = pool.best(limit, self.settings.finalists, &plain)?;
-                let entropy = pool.entropy(&one.arch).expect("it was a start");
+                let entropy = pool.entropy(&one.arch);
                 if one.finalists.is_empty() {
                     let (arch, latency) = (one.arch.clone(), one.latency);
                     one.finalists.push(Finalist { arch, latency, entropy });

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::data::DataSet;
 use crate::distil::Teacher;
 use crate::recipe::Recipe;
-use crate::search::summary::summarise;
+use crate::search::summary::{Row, summarise};
 use crate::search::trained::{Run, Trained};
 use crate::train::Trainer;
 use crate::weights::upload;
@@ -65,11 +65,14 @@ impl Driver {
         }
     }
 
-    /// The models of baselines and points that were not trained with this seed.
+    /// The models of points and of baselines that were not trained with this seed; one random architecture stands for so
+    /// many others that its own seeds are no matter.
     fn without(&self, seed: u64) -> BTreeSet<String> {
         let sections = summarise(&self.manifest).networks;
         let rows = sections.into_iter().flat_map(|section| section.rows);
-        let compared = rows.filter(|row| row.point || !row.searched).map(|row| row.model);
+        let random = |row: &Row| !row.searched && row.budget.is_some();
+        let compared = rows.filter(|row| row.point || !(row.searched || random(row)));
+        let compared = compared.map(|row| row.model);
         let has = |model: &String| self.manifest.models[model].runs.iter().any(|r| r.seed == seed);
         compared.filter(|model| !has(model)).collect()
     }
