@@ -1,10 +1,11 @@
 //! The whole search as a list of jobs: teacher, shared weights, one search a network, MPCViT's own
-//! search, finalists, then training and calibration of every architecture that is one or is compared.
+//! search, then generations of finalists, and training and calibration of these and of all that is compared.
 //!
 //! Every job goes on from its checkpoint; a job that has ended is in the manifest.
 
 mod affordable;
 mod compared;
+mod finalists;
 mod measures;
 mod searches;
 mod training;
@@ -83,9 +84,12 @@ impl Driver {
             self.search(one, data)?;
         }
         self.mpcvit(data)?;
-        self.polish(&priced, data)?;
-        let archs = self.candidates(&priced)?;
-        self.train_all(&archs, &priced, data)?;
+        for generation in 0..self.settings.generations {
+            self.name_finalists(generation, &priced, data)?;
+            let archs = self.candidates(&priced)?;
+            self.train_each(&archs, &priced, data)?;
+        }
+        self.train_again(data)?;
         if let Some(sotto) = self.settings.measure.program().map(PathBuf::from) {
             self.measure(&sotto)?;
         }
@@ -172,7 +176,7 @@ mod tests {
         let run = |resume: &str| {
             let line = format!(
                 "--data d --out {} --net lan --net wan --pareto 2 --epochs 1 --teacher-epochs 2 \
-                 --supernet-epochs 1 --search-epochs 1 --validate 10 --polish 3 --finalists 2 --seeds 2 --batch 20 --micro 10 --calibrate 2{resume}",
+                 --supernet-epochs 1 --search-epochs 1 --validate 10 --polish 3 --finalists 2 --generations 2 --seeds 2 --batch 20 --micro 10 --calibrate 2{resume}",
                 out.display()
             );
             let (settings, config) =
@@ -189,7 +193,7 @@ mod tests {
             assert!(outcome.differences[0] < 1e-12, "{:?}", outcome.differences);
             for found in &outcome.found {
                 assert!(found.latency <= found.budget);
-                assert!((1..=2).contains(&found.finalists.len()), "{found:?}");
+                assert!((1..=3).contains(&found.finalists.len()), "{found:?}");
                 assert!(found.finalists.iter().all(|f| f.latency <= found.budget));
             }
         }

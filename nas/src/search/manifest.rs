@@ -58,6 +58,9 @@ pub struct Manifest {
     pub searches: BTreeMap<String, Outcome>,
     /// MPCViT's parameters once they are learnt.
     pub mpcvit: Option<Alphas>,
+    /// Generations of finalists that are named.
+    #[serde(default)]
+    pub generations: usize,
     /// What is compared; empty until all searches have ended.
     pub candidates: Vec<Candidate>,
     /// Models that are trained, by the folder of the first run.
@@ -85,6 +88,7 @@ impl Manifest {
                 commands: Vec::new(),
                 searches: BTreeMap::new(),
                 mpcvit: None,
+                generations: 0,
                 candidates: Vec::new(),
                 models: BTreeMap::new(),
             });
@@ -96,10 +100,11 @@ impl Manifest {
         let text = std::fs::read_to_string(&path).map_err(|e| Error::file(&path, e))?;
         let mut found: Self = serde_json::from_str(&text).map_err(|e| broken(e.to_string()))?;
         let mut same = found.settings.clone();
+        // More seeds and generations go on where fewer ended.
         // As in training, where how a batch is cut orders additions alone; drawn kinds also follow from it.
         same.recipe.micro = settings.recipe.micro;
         same.measure = settings.measure.clone();
-        same.seeds = settings.seeds;
+        (same.seeds, same.generations) = (settings.seeds, settings.generations);
         if same != *settings || found.base != *base {
             let mut told = differences(&same, settings);
             if found.base != *base {

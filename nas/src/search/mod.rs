@@ -3,6 +3,7 @@
 
 pub mod baselines;
 pub mod choose;
+pub mod correction;
 pub mod driver;
 pub mod explore;
 pub mod latency;

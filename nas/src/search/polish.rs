@@ -1,12 +1,11 @@
-//! The last step of a search before training: small changes of what is known, judged with the shared weights.
+//! Small changes of what is known, judged with the shared weights: finalists for every budget.
 //!
-//! Those weights were trained under every kind at random, so that they serve any architecture. All budgets of all
+//! The shared weights were trained under every kind at random, so that they serve any architecture. All budgets of all
 //! networks draw on one pool of judged architectures, since the cross entropy of the same images knows no network: for
-//! each limit in turn one of the best within it gets another composition of one or two layers. Few images tell the good
-//! from the bad; among the best of the pool more images decide, and then training: what the shared weights say of an
-//! architecture is biased, for a layer with ReLU or without activation too kindly.
+//! each limit in turn one of the best within it gets another composition of one or two layers. A few images tell which
+//! changes are worth a look; what these say best of is judged on all, since the best of many by few images is that by chance.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use sotto_models::Arch;
@@ -21,8 +20,6 @@ use crate::search::space::Space;
 const DRAWS: usize = 200;
 /// The best within a limit, of which one is changed.
 const PARENTS: usize = 5;
-/// The best within a limit by the first judge, between which the second one decides.
-const CONTENDERS: usize = 12;
 /// Layers in which two finalists of one budget differ at least.
 const APART: usize = 2;
 
@@ -37,7 +34,8 @@ pub struct Limit<'a> {
 }
 
 impl Limit<'_> {
-    fn holds(&self, arch: &Arch) -> bool {
+    /// Whether an architecture keeps to it, by the tables.
+    pub fn holds(&self, arch: &Arch) -> bool {
         self.latencies.of(arch) <= self.seconds
     }
 }
@@ -49,31 +47,38 @@ pub struct Finalist {
     pub arch: Arch,
     /// Its latency by the oracle, seconds.
     pub latency: f64,
-    /// Its cross entropy with the shared weights, by the second judge.
+    /// Its cross entropy with the shared weights, corrected by what was trained before it.
     pub entropy: f64,
 }
 
-/// The cross entropy of an architecture with the shared weights.
+/// What to expect of an architecture: its cross entropy with the shared weights, or what follows from it.
 pub type Judge<'a> = &'a dyn Fn(&Arch) -> f64;
 
-/// Judged architectures, the best first.
+struct Judged {
+    /// By the second judge.
+    entropy: f64,
+    /// By the first one.
+    rough: f64,
+    arch: Arch,
+}
+
+/// Judged architectures.
 pub struct Pool<'a> {
     space: &'a Space,
     judges: [Judge<'a>; 2],
-    judged: Vec<(f64, Arch)>,
+    /// The best first.
+    judged: Vec<Judged>,
     seen: BTreeSet<Vec<usize>>,
-    /// What the second judge said.
-    again: BTreeMap<Vec<usize>, f64>,
 }
 
 impl<'a> Pool<'a> {
-    /// The pool of `starts`; the first of the judges sees all, the second one the best.
+    /// The pool of `starts`. The first of the judges sees every change, the second one the starts, and of the changes what the
+    /// first one does not call worse than all that it changes.
     pub fn new(space: &'a Space, judges: [Judge<'a>; 2], starts: &[Arch]) -> Self {
-        let (judged, seen, again) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
-        let mut pool = Self { space, judges, judged, seen, again };
+        let mut pool = Self { space, judges, judged: Vec::new(), seen: BTreeSet::new() };
         for start in starts {
-            if !pool.seen.contains(&space.choices(start)) {
-                pool.add(start.clone());
+            if pool.seen.insert(space.choices(start)) {
+                pool.add(start.clone(), judges[0](start));
             }
         }
         pool
@@ -84,20 +89,30 @@ impl<'a> Pool<'a> {
         let mut rng = Rng::new(&[seed, 9]);
         for trial in 0..trials {
             for limit in limits {
-                let within = self.judged.iter().map(|(_, arch)| arch).filter(|a| limit.holds(a));
-                let parents: Vec<&Arch> = within.take(PARENTS).collect();
+                let within = self.judged.iter().filter(|one| limit.holds(&one.arch));
+                let parents: Vec<&Judged> = within.take(PARENTS).collect();
                 if parents.is_empty() {
                     continue;
                 }
-                let parent = parents[rng.below(parents.len())].clone();
+                let worst = match parents.len() {
+                    PARENTS => parents.iter().map(|one| one.rough).fold(f64::MIN, f64::max),
+                    _ => f64::INFINITY,
+                };
+                let parent = parents[rng.below(parents.len())].arch.clone();
                 let mut changes = (0..DRAWS).map(|_| change(self.space, &parent, &mut rng));
                 let fresh = |arch: &Arch| !self.seen.contains(&self.space.choices(arch));
                 if let Some(arch) = changes.find(|arch| limit.holds(arch) && fresh(arch)) {
-                    self.add(arch);
+                    self.seen.insert(self.space.choices(&arch));
+                    let rough = self.judges[0](&arch);
+                    if rough <= worst {
+                        self.add(arch, rough);
+                    }
                 }
             }
-            let (of, judged) = (trial + 1, self.judged.len());
-            eprint!("\rpolishing: {of} of {trials} rounds, {judged} architectures judged   ");
+            let (of, seen, judged) = (trial + 1, self.seen.len(), self.judged.len());
+            eprint!(
+                "\rpolishing: {of} of {trials} rounds, {seen} architectures, {judged} of them judged twice   "
+            );
         }
         eprintln!();
     }
@@ -108,42 +123,35 @@ impl<'a> Pool<'a> {
     /// # Errors
     /// As the oracle.
     pub fn best(
-        &mut self,
+        &self,
         limit: &Limit<'_>,
         count: usize,
         but: &[Arch],
     ) -> Result<Vec<Finalist>, Error> {
-        let within = self.judged.iter().map(|(_, arch)| arch).filter(|arch| limit.holds(arch));
-        let contenders: Vec<Arch> =
-            within.filter(|arch| !but.contains(arch)).take(CONTENDERS).cloned().collect();
-        let mut ranked: Vec<(f64, Arch)> =
-            contenders.into_iter().map(|arch| (self.entropy(&arch), arch)).collect();
-        ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut best: Vec<Finalist> = Vec::new();
-        for (entropy, arch) in ranked {
-            let apart = |other: &Finalist| different(&other.arch, &arch) >= APART.min(arch.layers);
-            if best.len() == count || !best.iter().all(apart) {
+        for Judged { entropy, arch, .. } in &self.judged {
+            let apart = |other: &Finalist| different(&other.arch, arch) >= APART.min(arch.layers);
+            let wanted = limit.holds(arch) && !but.contains(arch) && best.iter().all(apart);
+            if best.len() == count || !wanted {
                 continue;
             }
-            let latency = limit.oracle.latency(&arch)?;
+            let latency = limit.oracle.latency(arch)?;
             if latency <= limit.seconds {
-                best.push(Finalist { arch, latency, entropy });
+                best.push(Finalist { arch: arch.clone(), latency, entropy: *entropy });
             }
         }
         Ok(best)
     }
 
-    /// What the second judge says of an architecture.
-    pub fn entropy(&mut self, arch: &Arch) -> f64 {
-        let judge = self.judges[1];
-        *self.again.entry(self.space.choices(arch)).or_insert_with(|| judge(arch))
+    /// What the second judge said of an architecture of the pool.
+    pub fn entropy(&self, arch: &Arch) -> Option<f64> {
+        self.judged.iter().find(|one| one.arch == *arch).map(|one| one.entropy)
     }
 
-    fn add(&mut self, arch: Arch) {
-        let entropy = self.judges[0](&arch);
-        self.seen.insert(self.space.choices(&arch));
-        let at = self.judged.partition_point(|(known, _)| *known <= entropy);
-        self.judged.insert(at, (entropy, arch));
+    fn add(&mut self, arch: Arch, rough: f64) {
+        let entropy = self.judges[1](&arch);
+        let at = self.judged.partition_point(|known| known.entropy <= entropy);
+        self.judged.insert(at, Judged { entropy, rough, arch });
     }
 }
 
@@ -227,8 +235,8 @@ mod tests {
         let mut pool = Pool::new(&space, [&rough, &judge], &[start.clone(), start.clone()]);
         assert_eq!(pool.judged.len(), 1);
         pool.grow(&limits, 60, 1);
-        let sorted = pool.judged.windows(2).all(|w| w[0].0 <= w[1].0);
-        assert!(sorted && pool.seen.len() == pool.judged.len());
+        let sorted = pool.judged.windows(2).all(|w| w[0].entropy <= w[1].entropy);
+        assert!(sorted && pool.seen.len() > pool.judged.len());
         let mut before = f64::INFINITY;
         for limit in &limits {
             let best = pool.best(limit, 3, &[]).unwrap();
@@ -246,11 +254,11 @@ mod tests {
             assert!(pool.best(limit, 3, &but).unwrap().iter().all(|one| one.arch != but[0]));
         }
         assert_eq!(pool.best(&limits[2], 3, &[]).unwrap().len(), 3);
-        assert_eq!(pool.entropy(&start), judge(&start));
+        assert_eq!(pool.entropy(&start), Some(judge(&start)));
         // The same seed judges the same.
         let mut again = Pool::new(&space, [&rough, &judge], &[start]);
         again.grow(&limits, 60, 1);
-        assert_eq!(again.judged, pool.judged);
+        assert_eq!(again.seen, pool.seen);
     }
 
     #[test]

@@ -29,8 +29,9 @@ usage: sotto-nas search --data PATH --arch PRESET|FILE.toml --out DIR [options]
                     and of each search (5)
   --search-lr X     learning rate of the weights during the search (0.0005)
   --alpha-lr X      of the shares (0.03)
-  --polish N        small changes to judge with the shared weights for each budget (200)
-  --finalists N     architectures to train for each budget, the best of these (3)
+  --polish N        small changes to judge with the shared weights for each budget, in each generation (200)
+  --finalists N     architectures to train for each budget, the best of these (2)
+  --generations N   after the first finalists, N - 1 times one more for each budget, chosen by what training said (2)
   --equal           instead: one budget for each baseline, its own latency, and one halfway between
                     the fastest of them and the fastest architecture of all
   --validate N      training images that nothing is trained on: the search chooses by them (5000)
@@ -97,6 +98,8 @@ pub struct Settings {
     pub polish: usize,
     /// Architectures to train for each budget.
     pub finalists: usize,
+    /// How often finalists are named.
+    pub generations: usize,
     /// Trainings of each baseline and each point.
     pub seeds: u64,
     /// Whether architectures are trained from fresh weights.
@@ -128,7 +131,8 @@ impl Settings {
             search_lr: 5e-4,
             alpha_lr: 0.03,
             polish: 200,
-            finalists: 3,
+            finalists: 2,
+            generations: 2,
             seeds: 1,
             scratch: false,
             calibrate: 256,
@@ -196,6 +200,7 @@ impl Settings {
             "--validate" => self.validate = number(name, value, 1, 1_000_000)?,
             "--polish" => self.polish = number(name, value, 0, 1_000_000)?,
             "--finalists" => self.finalists = number(name, value, 1, 1000)?,
+            "--generations" => self.generations = number(name, value, 1, 100)?,
             "--seeds" => self.seeds = number(name, value, 1, 100)?,
             "--calibrate" => self.calibrate = number(name, value, 1, 50_000)?,
             _ => return Ok(false),

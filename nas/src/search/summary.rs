@@ -216,6 +216,7 @@ pub(crate) mod tests {
             commands: vec!["sotto-nas search --net <wan>".into()],
             searches: [("wan".to_owned(), outcome)].into(),
             mpcvit: None,
+            generations: 0,
             candidates,
             models,
         }

@@ -1,26 +1,20 @@
-//! One search a network, MPCViT's own, and the finalists.
+//! One search a network, and MPCViT's own.
 
 use std::path::PathBuf;
 
-use sotto_models::Arch;
-
 use super::{Driver, Priced};
+use crate::Error;
 use crate::data::DataSet;
 use crate::recipe::Recipe;
 use crate::search::baselines;
 use crate::search::explore::{Goal, Search};
 use crate::search::latency::Oracle;
 use crate::search::manifest::Outcome;
-use crate::search::polish::{Finalist, Limit, Pool};
 use crate::search::schedule::Pressure;
 use crate::search::space::{Alphas, Relaxation, Space};
-use crate::weights::upload;
-use crate::{Error, checkpoint};
 
 /// Architectures on which the relaxed latency is compared with the simulator's.
 const CHECKED: u64 = 30;
-/// Held images on which architectures are judged with the shared weights.
-const POLISHED: usize = 1000;
 /// The pressure that a search starts with.
 const LAMBDA: f64 = 0.01;
 /// MPCViT's weight of the sum of its parameters, and the learning rate of them.
@@ -36,8 +30,8 @@ impl Driver {
         let differences = latencies.differences(oracle, CHECKED)?;
         let range = latencies.range();
         let base = self.manifest.base.clone();
-        let equal: Vec<f64> = (plain(&base).iter())
-            .map(|arch| Oracle::latency(oracle, arch))
+        let equal: Vec<f64> = (baselines::plain(&base).iter())
+            .map(|(_, arch)| Oracle::latency(oracle, arch))
             .collect::<Result<_, _>>()?;
         let mut budgets = self.settings.budgets(range, &equal);
         budgets.sort_by(|a, b| b.total_cmp(a));
@@ -59,57 +53,6 @@ impl Driver {
         let outcome = Outcome { range, found, steps, differences };
         self.manifest.searches.insert(name.clone(), outcome);
         self.manifest.save(&self.config.out)
-    }
-
-    /// Names the finalists of every budget: the best by the shared weights of what the shares chose and of small changes
-    /// of that and of the plain baselines. These are trained in any case, so they are no finalists.
-    pub(super) fn polish(&mut self, priced: &[Priced], data: &DataSet) -> Result<(), Error> {
-        let mut searches = self.manifest.searches.clone();
-        let found = || searches.values().flat_map(|outcome| &outcome.found);
-        if found().all(|one| !one.finalists.is_empty()) {
-            return Ok(());
-        }
-        let base = &self.manifest.base;
-        let (_, values) = checkpoint::import(&self.folder("supernet"))?;
-        let weights = upload(base, &values, &self.device);
-        let few = data.held.head(POLISHED);
-        let engine = self.engine(base, None, true);
-        let rough = |arch: &Arch| engine.cross_entropy_of(arch, &weights, &few);
-        let judge = |arch: &Arch| engine.cross_entropy_of(arch, &weights, &data.held);
-        let (space, plain) = (Space::default(), plain(base));
-        let starts: Vec<Arch> = plain.iter().chain(found().map(|one| &one.arch)).cloned().collect();
-        let limits: Vec<Limit<'_>> = (priced.iter())
-            .flat_map(|one| searches[&one.name].found.iter().map(move |found| (one, found.budget)))
-            .map(|(one, budget)| {
-                let (oracle, latencies) = (&one.oracle, &one.latencies);
-                Limit { oracle, latencies, seconds: self.limit(budget, latencies.range()) }
-            })
-            .collect();
-        let mut pool = Pool::new(&space, [&rough, &judge], &starts);
-        pool.grow(&limits, self.settings.polish, self.settings.recipe.seed);
-        let mut limits = limits.iter();
-        for Priced { name, .. } in priced {
-            for one in &mut searches.get_mut(name).expect("searched before").found {
-                let limit = limits.next().expect("one for each budget");
-                one.finalists = pool.best(limit, self.settings.finalists, &plain)?;
-                let entropy = pool.entropy(&one.arch);
-                if one.finalists.is_empty() {
-                    let (arch, latency) = (one.arch.clone(), one.latency);
-                    one.finalists.push(Finalist { arch, latency, entropy });
-                }
-                let best: Vec<String> =
-                    one.finalists.iter().map(|f| format!("{:.4}", f.entropy)).collect();
-                let (budget, best) = (one.budget, best.join(", "));
-                eprintln!("{name} {budget:.4} s: cross entropy {entropy:.4} -> {best}");
-            }
-        }
-        self.manifest.searches = searches;
-        self.manifest.save(&self.config.out)
-    }
-
-    /// A budget that is hardly met leaves no room for a margin.
-    fn limit(&self, budget: f64, (least, _): (f64, f64)) -> f64 {
-        (budget - self.settings.margin).max(least)
     }
 
     pub(super) fn mpcvit(&mut self, data: &DataSet) -> Result<(), Error> {
@@ -145,8 +88,4 @@ impl Driver {
         };
         Search::new(folder, engine, recipe, &self.folder("supernet"), space, shares, goal)
     }
-}
-
-fn plain(base: &Arch) -> Vec<Arch> {
-    baselines::plain(base).into_iter().map(|(_, arch)| arch).collect()
 }

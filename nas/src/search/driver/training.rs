@@ -25,17 +25,15 @@ impl Driver {
         Ok(())
     }
 
-    /// Trains and prices all that is compared, then baselines and points again with each further seed. A mean can
-    /// lift another architecture to the front, so that this goes on until every point has all seeds.
-    pub(super) fn train_all(
+    /// Trains and prices all that is compared, with the first seed.
+    pub(super) fn train_each(
         &mut self,
         archs: &[(String, Arch)],
         priced: &[Priced],
         data: &DataSet,
     ) -> Result<(), Error> {
-        let seed = self.settings.recipe.seed;
         for (model, arch) in archs {
-            self.train_as(model, arch, seed, data)?;
+            self.train_as(model, arch, self.settings.recipe.seed, data)?;
             self.calibrate(model, data)?;
         }
         for (model, arch) in archs {
@@ -45,7 +43,13 @@ impl Driver {
                 trained.latency.insert(one.name.clone(), latency);
             }
         }
-        self.manifest.save(&self.config.out)?;
+        self.manifest.save(&self.config.out)
+    }
+
+    /// Trains baselines and points again with each further seed. A mean can lift another architecture to the front, so
+    /// that this goes on until every point has all seeds.
+    pub(super) fn train_again(&mut self, data: &DataSet) -> Result<(), Error> {
+        let seed = self.settings.recipe.seed;
         loop {
             let mut complete = true;
             for seed in seed + 1..seed + self.settings.seeds {
@@ -55,8 +59,9 @@ impl Driver {
                 }
                 complete = false;
                 self.teach(data)?;
-                for (model, arch) in archs.iter().filter(|(model, _)| wanted.contains(model)) {
-                    self.train_as(model, arch, seed, data)?;
+                for model in wanted {
+                    let arch = self.manifest.models[&model].arch.clone();
+                    self.train_as(&model, &arch, seed, data)?;
                 }
             }
             if complete {

@@ -79,6 +79,7 @@ fn manifest() -> Manifest {
         commands: vec!["sotto search --data cifar-10 --net <lan> & more".into()],
         searches: ranges.map(|(name, range)| (name.to_owned(), outcome(range))).into(),
         mpcvit: None,
+        generations: 0,
         candidates,
         models,
     }
