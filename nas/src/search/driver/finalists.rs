@@ -29,6 +29,8 @@ impl Driver {
         if self.manifest.generations > generation {
             return Ok(());
         }
+        let (of, now) = (self.settings.generations, generation + 1);
+        eprintln!("judging architectures with the shared weights, generation {now} of {of}");
         let base = &self.manifest.base;
         let mut searches = self.manifest.searches.clone();
         let (_, values) = checkpoint::import(&self.folder("supernet"))?;
