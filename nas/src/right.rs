@@ -51,6 +51,8 @@ pub fn noise(one: &[Right], other: &[Right]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
 
     #[test]
@@ -65,7 +67,7 @@ mod tests {
     #[test]
     fn noise_is_that_of_the_images_on_which_two_differ() {
         let first = Right((0..1000).map(|i| i % 5 != 0).collect());
-        let noise = |one: &Right, other: &Right| super::noise(&[one.clone()], &[other.clone()]);
+        let noise = |one: &Right, other: &Right| super::noise(from_ref(one), from_ref(other));
         assert_eq!(noise(&first, &first), 0.0);
         // Forty images won, ten lost.
         let second = Right(

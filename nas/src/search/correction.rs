@@ -84,22 +84,23 @@ fn scaled(row: &[f64], scales: &[[f64; 3]]) -> Vec<f64> {
 }
 
 /// Solves a positive definite system by elimination.
-fn solve(mut matrix: Vec<Vec<f64>>, mut right: Vec<f64>) -> Vec<f64> {
-    let n = right.len();
+fn solve(mut rows: Vec<Vec<f64>>, right: Vec<f64>) -> Vec<f64> {
+    let n = rows.len();
+    rows.iter_mut().zip(right).for_each(|(row, value)| row.push(value));
     for pivot in 0..n {
-        for row in pivot + 1..n {
-            let factor = matrix[row][pivot] / matrix[pivot][pivot];
-            for column in pivot..n {
-                matrix[row][column] -= factor * matrix[pivot][column];
-            }
-            right[row] -= factor * right[pivot];
+        let (done, rest) = rows.split_at_mut(pivot + 1);
+        let top = &done[pivot];
+        for row in rest {
+            let factor = row[pivot] / top[pivot];
+            row.iter_mut().zip(top).for_each(|(value, above)| *value -= factor * above);
         }
     }
-    for row in (0..n).rev() {
-        let known: f64 = (row + 1..n).map(|column| matrix[row][column] * right[column]).sum();
-        right[row] = (right[row] - known) / matrix[row][row];
+    let mut solution = vec![0.0; n];
+    for (i, row) in rows.iter().enumerate().rev() {
+        let known: f64 = row[i + 1..n].iter().zip(&solution[i + 1..]).map(|(a, x)| a * x).sum();
+        solution[i] = (row[n] - known) / row[i];
     }
-    right
+    solution
 }
 
 #[cfg(test)]
