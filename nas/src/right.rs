@@ -39,9 +39,9 @@ impl Right {
 
 /// Standard deviation of the difference of two models' accuracies on other images like these, from the images on which
 /// they differ, as in McNemar's test. A model is the mean of its runs.
-pub fn noise(one: &[Right], other: &[Right]) -> f64 {
+pub fn noise(one: &[&Right], other: &[&Right]) -> f64 {
     let images = one.iter().chain(other).map(|run| run.0.len()).min().unwrap_or(0);
-    let mean = |runs: &[Right], i| runs.iter().map(|r| r.at(i)).sum::<f64>() / runs.len() as f64;
+    let mean = |runs: &[&Right], i| runs.iter().map(|r| r.at(i)).sum::<f64>() / runs.len() as f64;
     let n = images.max(1) as f64;
     let moment = |power: i32| -> f64 {
         (0..images).map(|i| (mean(one, i) - mean(other, i)).powi(power)).sum::<f64>() / n
@@ -51,8 +51,6 @@ pub fn noise(one: &[Right], other: &[Right]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::slice::from_ref;
-
     use super::*;
 
     #[test]
@@ -67,7 +65,7 @@ mod tests {
     #[test]
     fn noise_is_that_of_the_images_on_which_two_differ() {
         let first = Right((0..1000).map(|i| i % 5 != 0).collect());
-        let noise = |one: &Right, other: &Right| super::noise(from_ref(one), from_ref(other));
+        let noise = |one: &Right, other: &Right| super::noise(&[one], &[other]);
         assert_eq!(noise(&first, &first), 0.0);
         // Forty images won, ten lost.
         let second = Right(
@@ -77,10 +75,10 @@ mod tests {
         let expected = ((won + lost - f64::powi(won - lost, 2)) / 1000.0).sqrt();
         assert!((noise(&first, &second) - expected).abs() < 1e-12, "{}", noise(&first, &second));
         // Runs that are the same add nothing; a model between two others is half as far from each.
-        let twice = [second.clone(), second.clone()];
-        let first = [first];
+        let twice = [&second, &second];
+        let first = [&first];
         assert!((super::noise(&first, &twice) - expected).abs() < 1e-12);
-        let between = [first[0].clone(), second];
+        let between = [first[0], &second];
         assert!((super::noise(&first, &between) - expected / 2.0).abs() < 1e-12);
     }
 }

@@ -100,10 +100,10 @@ impl Manifest {
         let text = std::fs::read_to_string(&path).map_err(|e| Error::file(&path, e))?;
         let mut found: Self = serde_json::from_str(&text).map_err(|e| broken(e.to_string()))?;
         let mut same = found.settings.clone();
-        // More seeds and generations go on where fewer ended.
         // As in training, where how a batch is cut orders additions alone; drawn kinds also follow from it.
         same.recipe.micro = settings.recipe.micro;
         same.measure = settings.measure.clone();
+        // More seeds and generations go on where fewer ended.
         (same.seeds, same.generations) = (settings.seeds, settings.generations);
         if same != *settings || found.base != *base {
             let mut told = differences(&same, settings);

@@ -130,9 +130,11 @@ impl<'a> Pool<'a> {
     ) -> Result<Vec<Finalist>, Error> {
         let mut best: Vec<Finalist> = Vec::new();
         for Judged { entropy, arch, .. } in &self.judged {
+            if best.len() == count {
+                break;
+            }
             let apart = |other: &Finalist| different(&other.arch, arch) >= APART.min(arch.layers);
-            let wanted = limit.holds(arch) && !but.contains(arch) && best.iter().all(apart);
-            if best.len() == count || !wanted {
+            if !limit.holds(arch) || but.contains(arch) || !best.iter().all(apart) {
                 continue;
             }
             let latency = limit.oracle.latency(arch)?;

@@ -57,10 +57,11 @@ impl Trained {
 
     /// Standard deviation of the difference of this one's and another's accuracy on other images like the test images.
     pub fn noise(&self, other: &Self) -> f64 {
-        let of = |trained: &Self| -> Vec<Right> {
-            trained.runs.iter().map(|run| run.right.clone()).collect()
-        };
-        noise(&of(self), &of(other))
+        noise(&self.right(), &other.right())
+    }
+
+    fn right(&self) -> Vec<&Right> {
+        self.runs.iter().map(|run| &run.right).collect()
     }
 
     fn mean(&self, of: impl Fn(&Run) -> f64) -> f64 {

@@ -1,5 +1,8 @@
 //! What is trained for every budget: one generation after the other.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use sotto_models::Arch;
 
 use super::{Driver, Priced};
@@ -38,7 +41,12 @@ impl Driver {
         let few = data.held.head(FEW);
         let engine = self.engine(base, None, true);
         let space = Space::default();
-        let all = |arch: &Arch| engine.cross_entropy_of(arch, &weights, &data.held);
+        // What is fitted to is a start, too: it is judged once.
+        let said: RefCell<BTreeMap<Vec<usize>, f64>> = RefCell::default();
+        let all = |arch: &Arch| {
+            let judge = || engine.cross_entropy_of(arch, &weights, &data.held);
+            *said.borrow_mut().entry(space.choices(arch)).or_insert_with(judge)
+        };
         let first = generation == 0;
         let trained = if first { Vec::new() } else { self.trained() };
         let shared: Vec<f64> = trained.iter().map(|(arch, _)| all(arch)).collect();

@@ -37,16 +37,17 @@ impl Verdict {
             ratio: best.as_ref().and_then(|(_, pair)| pair.ratio),
             gain,
             dominated: gain.is_some_and(|g| g >= 0.0),
-            noise: best.map_or(0.0, |(_, pair)| pair.noise),
+            noise: best.map_or(0.0, |(point, _)| {
+                manifest.models[&point.model].noise(&manifest.models[&baseline.model])
+            }),
         }
     }
 }
 
-/// A point beside a baseline.
+/// A point's latency beside a baseline's.
 struct Pair {
     ratio: Option<f64>,
     slower: bool,
-    noise: f64,
 }
 
 impl Pair {
@@ -63,7 +64,6 @@ impl Pair {
         Self {
             ratio: ratios.get(ratios.len() / 2).copied(),
             slower: dearer || ratios.first().is_some_and(|least| *least > 1.0),
-            noise: point.noise(baseline),
         }
     }
 }
@@ -87,7 +87,7 @@ mod tests {
         assert!(softmax.dominated && softmax.point.as_deref() == Some("wan 0.9 s"));
         let linear = of("all <linear>");
         assert!(!linear.dominated && (linear.gain.unwrap() + 0.01).abs() < 1e-9, "{linear:?}");
-        assert_eq!(linear.noise, noise(&[right(0, 0.80)], &[right(3, 0.81)]));
+        assert_eq!(linear.noise, noise(&[&right(0, 0.80)], &[&right(3, 0.81)]));
         assert!((0.0005..0.002).contains(&linear.noise), "{}", linear.noise);
         assert!(serde_json::to_string(&summary).unwrap().contains("\"dominated\":false"));
     }
