@@ -105,7 +105,7 @@ fn network(out: &mut String, section: &Section, validate: usize) {
         out,
         format!(
             "<figure><div class=\"wide\">{}</div><figcaption>Accuracy on all test images against private latency, \
-         {how}. Circles: found by a search. Squares: baselines. Blue: what the search chooses \
+         {how}. Circles: found by a search. Squares: baselines. Filled blue: what the search chooses \
          in the end, of what it found and of the plain baselines, by {} training images that nothing was trained on; \
          the line is their front. \
          The fastest and the slowest architecture of the search space take {:.4} and {:.4} s; the relaxed latency that the search \

@@ -37,7 +37,7 @@ impl Area {
 }
 
 /// An area for each name: the first place around its mark that is free, else the freest.
-pub(super) fn place(frame: &Area, marks: &[Point], names: &[&str], line: &[Point]) -> Vec<Area> {
+pub(super) fn place(frame: &Area, marks: &[Point], names: &[String], line: &[Point]) -> Vec<Area> {
     let around = |&(x, y): &Point| Area {
         left: x - MARK.0,
         top: y - MARK.0,
@@ -67,6 +67,15 @@ pub(super) fn place(frame: &Area, marks: &[Point], names: &[&str], line: &[Point
         areas.push(best);
     }
     areas
+}
+
+/// A line from a mark to its name, for a name that had to go further away than beside its mark.
+pub(super) fn leader(&(x, y): &Point, name: &Area) -> Option<[Point; 2]> {
+    let end = (x.clamp(name.left, name.right), y.clamp(name.top, name.bottom));
+    let (dx, dy) = (end.0 - x, end.1 - y);
+    let long = dx.hypot(dy);
+    let start = (x + dx * MARK.0 / long, y + dy * MARK.0 / long);
+    (long > MARK.1 + LINE / 2.0).then_some([start, end])
 }
 
 /// The places for a name around its mark: beside it, above and below it, then further up and down.
@@ -112,7 +121,8 @@ mod tests {
             "uniform, 2 of 4 heads ReLU",
             "wan 0.052 s",
             "all softmax",
-        ];
+        ]
+        .map(String::from);
         let line = [(400.0, 120.0), (870.0, 120.0)];
         let front = Area { left: 400.0, top: 119.5, right: 870.0, bottom: 120.5 };
         let areas = place(&FRAME, &marks, &names, &line);
@@ -129,7 +139,17 @@ mod tests {
 
     #[test]
     fn a_mark_alone_has_its_name_on_the_right() {
-        let areas = place(&FRAME, &[(200.0, 100.0)], &["all relu"], &[]);
+        let areas = place(&FRAME, &[(200.0, 100.0)], &["all relu".into()], &[]);
         assert!(areas[0].left == 211.0 && (areas[0].top, areas[0].bottom) == (93.0, 107.0));
+        assert_eq!(leader(&(200.0, 100.0), &areas[0]), None);
+    }
+
+    #[test]
+    fn a_line_leads_to_a_name_that_stands_apart() {
+        let name = Area { left: 190.0, top: 130.0, right: 240.0, bottom: 144.0 };
+        assert_eq!(leader(&(200.0, 100.0), &name), Some([(200.0, 107.0), (200.0, 130.0)]));
+        let [start, end] = leader(&(160.0, 90.0), &name).unwrap();
+        assert_eq!(end, (190.0, 130.0));
+        assert!(((start.0 - 160.0).hypot(start.1 - 90.0) - MARK.0).abs() < 1e-9);
     }
 }

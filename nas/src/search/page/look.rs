@@ -10,11 +10,13 @@ pub(super) const STYLE: &str = "\
 --baseline:#d95f02}\
 @media(prefers-color-scheme:dark){:root{--paper:#16181c;--ink:#e4e4e4;--faint:#a9adb3;--rule:#3a3e45;--code:#22252b;\
 --found:#5aa9e6;--baseline:#f28e2b}}\
-body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:var(--ink);\
+body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:var(--ink);\
 background:var(--paper)}\
 .wide{overflow-x:auto}.wide>svg{display:block;width:100%;min-width:680px}svg text{fill:var(--ink)}\
-svg .rule{stroke:var(--rule)}svg .cell{font:10px sans-serif;text-anchor:middle;pointer-events:none}\
-table{border-collapse:collapse;margin:1em 0;font-size:13px}th,td{padding:.25em .7em;border-bottom:1px solid var(--rule);\
+svg .rule{stroke:var(--rule)}svg .leader{stroke:var(--faint);stroke-width:.7}\
+svg .name{paint-order:stroke;stroke:var(--paper);stroke-width:3px;stroke-linejoin:round}\
+svg .cell{font:10px sans-serif;text-anchor:middle;pointer-events:none}\
+table{border-collapse:collapse;margin:1em 0;font-size:13px}th,td{padding:.25em .55em;border-bottom:1px solid var(--rule);\
 text-align:right;white-space:nowrap}\
 th:first-child,td:first-child{text-align:left}tr.point{font-weight:600}\
 pre{background:var(--code);padding:1em;white-space:pre-wrap;overflow-wrap:anywhere;font-size:12px}\

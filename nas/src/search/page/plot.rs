@@ -1,7 +1,7 @@
 //! A network's plot.
 
 use super::grid::words;
-use super::labels::{Area, FONT, Point, place};
+use super::labels::{Area, FONT, Point, leader, place};
 use super::{escape, put};
 use crate::search::summary::{Row, Section};
 
@@ -92,10 +92,24 @@ pub(super) fn plot(section: &Section, how: &str) -> String {
     );
     let marks: Vec<Point> =
         section.rows.iter().map(|r| (x(r.latency()), y(100.0 * r.accuracy))).collect();
-    let names: Vec<&str> = section.rows.iter().map(|r| r.name.as_str()).collect();
+    // The heading above the plot says which network it is.
+    let own = format!("{} ", section.network);
+    let short = |r: &Row| r.name.strip_prefix(&own).unwrap_or(&r.name).to_owned();
+    let names: Vec<String> = section.rows.iter().map(short).collect();
     let frame = Area { left: LEFT, top: TOP, right: WIDTH, bottom: HEIGHT - BOTTOM };
     let labels = place(&frame, &marks, &names, &corners);
-    for ((row, &(cx, cy)), area) in section.rows.iter().zip(&marks).zip(&labels) {
+    for (mark, area) in marks.iter().zip(&labels) {
+        if let Some([(x1, y1), (x2, y2)]) = leader(mark, area) {
+            put(
+                &mut out,
+                format!(
+                    "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" class=\"leader\"/>"
+                ),
+            );
+        }
+    }
+    for (((row, name), &(cx, cy)), area) in section.rows.iter().zip(&names).zip(&marks).zip(&labels)
+    {
         let label = format!("{}: {:.4} s, {:.2} %", row.name, row.latency(), 100.0 * row.accuracy);
         let common = format!(
             "class=\"mark\" data-model=\"{}\" data-label=\"{}\"><title>{}\n{}</title>",
@@ -117,13 +131,15 @@ pub(super) fn plot(section: &Section, how: &str) -> String {
                 ),
             },
         );
+        // Letters are narrower than their areas: what stands to the left ends at its mark.
+        let (edge, anchor) =
+            if area.right <= cx { (area.right, "end") } else { (area.left, "start") };
         put(
             &mut out,
             format!(
-                "<text x=\"{:.1}\" y=\"{:.1}\" font-size=\"{FONT}\">{}</text>",
-                area.left,
+                "<text x=\"{edge:.1}\" y=\"{:.1}\" font-size=\"{FONT}\" text-anchor=\"{anchor}\" class=\"name\">{}</text>",
                 area.bottom - 3.0,
-                escape(&row.name)
+                escape(name)
             ),
         );
     }
