@@ -1,6 +1,7 @@
 //! Inputs: CIFAR's binary records, bare, in their archive or in its folder, Tiny-ImageNet's folder, and PNG or JPEG
 //! files.
 
+pub mod cifar;
 mod decode;
 mod folder;
 
@@ -9,23 +10,17 @@ pub use folder::TinyImageNet;
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use flate2::read::GzDecoder;
 use image::DynamicImage;
 
 use crate::{Arch, Error};
+use cifar::{Cifar, HUNDRED, TEN};
 use decode::{fitted, planes};
 
-/// Side of a CIFAR picture.
-const CIFAR_SIDE: usize = 32;
-/// Bytes of a CIFAR picture: the red, green and blue planes.
-const CIFAR_PIXELS: usize = 3 * CIFAR_SIDE * CIFAR_SIDE;
 /// Largest PNG or JPEG file that is read, in bytes.
 const MAX_FILE: u64 = 64 << 20;
-/// Most bytes that are unpacked from one archive.
-const MAX_UNPACKED: u64 = 1 << 30;
-
 /// One picture of a model's size, before normalisation.
 ///
 /// Security: the pixels are the client's secret; there is no `Debug`.
@@ -49,23 +44,6 @@ pub enum Fit {
     Resize,
 }
 
-/// A record of one of CIFAR's sets: bytes of label, the last of them the class, then the planes.
-struct Records {
-    set: &'static str,
-    labels: usize,
-    classes: u8,
-}
-
-const TEN: Records = Records { set: "CIFAR-10", labels: 1, classes: 10 };
-const HUNDRED: Records = Records { set: "CIFAR-100", labels: 2, classes: 100 };
-
-impl Records {
-    /// What a bare file of records holds for a model: CIFAR-100's where the model has 100 classes.
-    fn of(arch: &Arch) -> &'static Self {
-        if arch.classes == usize::from(HUNDRED.classes) { &HUNDRED } else { &TEN }
-    }
-}
-
 /// Which members of CIFAR's archives to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
@@ -76,17 +54,18 @@ pub enum Split {
 }
 
 impl Split {
-    /// What a member holds, where it is of this split.
-    fn records(self, member: &str) -> Option<&'static Records> {
-        match (self, member) {
-            (Split::Test, "test_batch.bin") => Some(&TEN),
-            (Split::Test, "test.bin") | (Split::Train, "train.bin") => Some(&HUNDRED),
-            (Split::Train, _) if member.starts_with("data_batch_") && member.ends_with(".bin") => {
-                Some(&TEN)
-            }
-            _ => None,
+    /// Whether a file of a set is of this split.
+    fn holds(self, set: &Cifar, name: &str) -> bool {
+        match self {
+            Split::Train => set.train.contains(&name),
+            Split::Test => set.test == name,
         }
     }
+}
+
+/// The set whose records a bare file holds for a model: CIFAR-100's where the model has 100 classes.
+fn set_of(arch: &Arch) -> &'static Cifar {
+    if arch.classes == usize::from(HUNDRED.classes) { &HUNDRED } else { &TEN }
 }
 
 /// Reads at most `limit` pictures from a file: `.bin` as CIFAR-10 records (CIFAR-100's for a model of 100 classes), a
@@ -108,7 +87,7 @@ pub fn load(path: &Path, arch: &Arch, fit: Fit, limit: usize) -> Result<Vec<Pict
     file.by_ref().take(2).read_to_end(&mut magic).map_err(Error::io(path))?;
     let whole = Cursor::new(magic.clone()).chain(file);
     if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("bin")) {
-        read_records(BufReader::new(whole), Records::of(arch), &name, (arch, fit), limit)
+        read_records(BufReader::new(whole), set_of(arch), &name, (arch, fit), limit)
     } else if magic == [0x1f, 0x8b] {
         read_cifar_archive(whole, &name, Split::Test, arch, fit, limit)
     } else if limit == 0 {
@@ -136,45 +115,23 @@ pub fn read_cifar(
 }
 
 fn read_records(
-    mut from: impl Read,
-    of: &Records,
+    from: impl Read,
+    set: &Cifar,
     file: &str,
     (arch, fit): (&Arch, Fit),
     limit: usize,
 ) -> Result<Vec<Picture>, Error> {
-    let (set, length) = (of.set, of.labels + CIFAR_PIXELS);
     let mut pictures = Vec::new();
-    while pictures.len() < limit {
-        let offset = (pictures.len() * length) as u64;
-        let mut record = Vec::with_capacity(length);
-        let read = from.by_ref().take(length as u64).read_to_end(&mut record);
-        read.map_err(|e| Error::picture(file, format!("after offset {offset}: {e}")))?;
-        if record.is_empty() && !pictures.is_empty() {
-            break;
-        }
-        if record.len() < length {
-            let (got, end) = (record.len(), offset + record.len() as u64);
-            let why = format!(
-                "ends at offset {end}, inside the {set} record that starts at offset {offset} \
-                 ({got} of {length} bytes)"
-            );
-            return Err(Error::picture(file, why));
-        }
-        let label = record[of.labels - 1];
-        if label >= of.classes {
-            let at = offset + of.labels as u64 - 1;
-            let most = of.classes - 1;
-            let why = format!("label {label} at offset {at}; {set} has labels 0 to {most}");
-            return Err(Error::picture(file, why));
-        }
+    set.records(from, file, limit, |label, record| {
         let name = format!("{file}#{}", pictures.len());
-        let pixels = if arch.image == CIFAR_SIDE {
-            record.split_off(of.labels)
+        let pixels = if arch.image == cifar::SIDE {
+            record.to_vec()
         } else {
-            planes(fitted(interleaved(&record[of.labels..]), &name, arch, fit)?)
+            planes(fitted(interleaved(record), &name, arch, fit)?)
         };
         pictures.push(Picture { pixels, label: Some(label), name });
-    }
+        Ok(())
+    })?;
     Ok(pictures)
 }
 
@@ -191,28 +148,17 @@ pub fn read_cifar_archive(
     fit: Fit,
     limit: usize,
 ) -> Result<Vec<Picture>, Error> {
-    let damaged = |e: std::io::Error| Error::picture(file, format!("not a whole .tar.gz: {e}"));
-    let mut archive = tar::Archive::new(GzDecoder::new(from).take(MAX_UNPACKED));
     let mut pictures = Vec::new();
     let mut found = false;
-    // Raw entries: extended headers, which can be of any length, are then skipped, not read.
-    for entry in archive.entries().map_err(damaged)?.raw(true) {
-        if found && pictures.len() >= limit {
-            break;
-        }
-        let entry = entry.map_err(damaged)?;
-        let path = entry.path_bytes();
-        let member = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
-        let member = String::from_utf8_lossy(member).into_owned();
-        if !entry.header().entry_type().is_file() {
-            continue;
-        }
-        if let Some(records) = split.records(&member) {
+    cifar::members(from, file, |set, member, entry| {
+        if split.holds(set, member) {
             found = true;
             let (name, left) = (format!("{file}/{member}"), limit - pictures.len());
-            pictures.extend(read_records(entry, records, &name, (arch, fit), left)?);
+            pictures.extend(read_records(entry, set, &name, (arch, fit), left)?);
         }
-    }
+        let enough = found && pictures.len() >= limit;
+        Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
     if !found {
         let wanted = match split {
             Split::Train => "`data_batch_*.bin` or `train.bin`",
@@ -267,10 +213,10 @@ fn file_name(path: &Path) -> String {
 
 /// A CIFAR record's planes as a picture.
 fn interleaved(planes: &[u8]) -> DynamicImage {
-    let plane = CIFAR_SIDE * CIFAR_SIDE;
-    let side = CIFAR_SIDE as u32;
+    let plane = cifar::SIDE * cifar::SIDE;
+    let side = cifar::SIDE as u32;
     DynamicImage::ImageRgb8(image::RgbImage::from_fn(side, side, |x, y| {
-        let at = y as usize * CIFAR_SIDE + x as usize;
+        let at = y as usize * cifar::SIDE + x as usize;
         image::Rgb([planes[at], planes[plane + at], planes[2 * plane + at]])
     }))
 }

@@ -75,6 +75,13 @@ impl Split {
         self.images.extend_from_slice(image);
     }
 
+    /// Adds the images of another split of this size.
+    fn append(&mut self, other: &Self) {
+        assert_eq!(self.side, other.side, "splits of one size");
+        self.images.extend_from_slice(&other.images);
+        self.labels.extend_from_slice(&other.labels);
+    }
+
     /// `n` noisy pictures whose colour tells their class of ten: what tests learn.
     #[cfg(test)]
     pub(crate) fn synthetic(n: usize) -> Self {

@@ -52,6 +52,14 @@ impl Error {
         }
     }
 
+    /// What `sotto-models` said about a file of a data set.
+    pub(crate) fn from_data(error: sotto_models::Error) -> Self {
+        match error {
+            sotto_models::Error::Io { path, source } => Self::File { path, source },
+            other => Self::Data(other.to_string()),
+        }
+    }
+
     /// Wraps an I/O error with the path it is about.
     pub fn file(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::File { path: path.into(), source }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Fit, HUNDRED, MAX_FILE, Picture, TEN, decode, file_name, read_records};
+use super::{Fit, MAX_FILE, Picture, cifar, decode, file_name, read_records};
 use crate::{Arch, Error};
 
 /// Reads at most `limit` test pictures from the folder of CIFAR-10's or CIFAR-100's binary version, or of Tiny-ImageNet
@@ -21,15 +21,11 @@ pub(super) fn test_pictures(
     fit: Fit,
     limit: usize,
 ) -> Result<Vec<Picture>, Error> {
-    let cifar = [
-        ("cifar-10-batches-bin", "test_batch.bin", &TEN),
-        ("cifar-100-binary", "test.bin", &HUNDRED),
-    ];
-    for (folder, name, records) in cifar {
-        let inside = [path.join(folder).join(name), path.join(name)];
+    for set in cifar::SETS {
+        let inside = [path.join(set.folder).join(set.test), path.join(set.test)];
         if let Some(file) = inside.iter().find(|file| file.is_file()) {
             let from = BufReader::new(File::open(file).map_err(Error::io(file))?);
-            return read_records(from, records, name, (arch, fit), limit);
+            return read_records(from, set, set.test, (arch, fit), limit);
         }
     }
     match TinyImageNet::find(path) {
@@ -114,7 +110,8 @@ fn bytes(path: &Path) -> Result<Vec<u8>, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{CIFAR_PIXELS, load};
+    use super::super::load;
+    use super::cifar::PIXELS;
     use super::*;
 
     fn write(path: &Path, bytes: &[u8]) {
@@ -130,8 +127,7 @@ mod tests {
     #[test]
     fn both_cifar_folders_are_read_and_the_bare_file_of_a_hundred_classes() {
         let dir = tempfile::tempdir().unwrap();
-        let ten: Vec<u8> =
-            [4, 9].iter().flat_map(|&l| [&[l][..], &[l; CIFAR_PIXELS]].concat()).collect();
+        let ten: Vec<u8> = [4, 9].iter().flat_map(|&l| [&[l][..], &[l; PIXELS]].concat()).collect();
         write(&dir.path().join("a/cifar-10-batches-bin/test_batch.bin"), &ten);
         let arch = Arch::vit_cifar();
         assert_eq!(labels(&dir.path().join("a"), &arch, 9).unwrap(), [Some(4), Some(9)]);
@@ -140,7 +136,7 @@ mod tests {
 
         let hundred = Arch { classes: 100, labels: Vec::new(), ..arch };
         let bytes: Vec<u8> =
-            [99, 7].iter().flat_map(|&l| [&[3, l][..], &[l; CIFAR_PIXELS]].concat()).collect();
+            [99, 7].iter().flat_map(|&l| [&[3, l][..], &[l; PIXELS]].concat()).collect();
         let file = dir.path().join("b/test.bin");
         write(&file, &bytes);
         for path in [dir.path().join("b"), file] {
@@ -149,7 +145,7 @@ mod tests {
             assert!(read[1].pixels.iter().all(|&p| p == 7));
         }
         let mut wrong = bytes;
-        wrong[CIFAR_PIXELS + 3] = 100;
+        wrong[PIXELS + 3] = 100;
         write(&dir.path().join("b/test.bin"), &wrong);
         let said = labels(&dir.path().join("b"), &hundred, 9).unwrap_err().to_string();
         assert!(said.contains("label 100 at offset 3075; CIFAR-100 has labels 0 to 99"), "{said}");

@@ -6,7 +6,7 @@ use image::{ImageFormat, Rgb, RgbImage, RgbaImage};
 
 use super::*;
 
-const CIFAR_RECORD: usize = 1 + CIFAR_PIXELS;
+const CIFAR_RECORD: usize = 1 + cifar::PIXELS;
 
 fn records(labels: &[u8]) -> Vec<u8> {
     let record = |(i, &label): (usize, &u8)| {

@@ -1,86 +1,15 @@
-//! CIFAR-10 and CIFAR-100 in their official binary formats: records of the label and 3 x 32 x 32
-//! pixel bytes. CIFAR-100's records begin with a coarse label, which is skipped.
-//!
-//! Source: <https://www.cs.toronto.edu/~kriz/cifar.html>, "Binary version". Files are found by
-//! name, so that the archive, its unpacked folder and the folder around it all work.
+//! CIFAR-10 and CIFAR-100 in memory, from the archive or a folder with its files.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufReader, Read};
+use std::ops::ControlFlow;
 use std::path::Path;
 
+use sotto_models::images::cifar::{self, Cifar, SETS, SIDE};
+
 use crate::Error;
-use crate::data::{CHANNELS, DataSet, Split};
-
-/// Height and width of an image.
-pub const SIDE: usize = 32;
-const IMAGE_BYTES: usize = CHANNELS * SIDE * SIDE;
-
-/// What one of the two sets is made of.
-struct Format {
-    name: &'static str,
-    folder: &'static str,
-    train: &'static [&'static str],
-    test: &'static str,
-    classes: usize,
-    /// Label bytes of a record; the last one is the class.
-    labels: usize,
-}
-
-const FORMATS: [Format; 2] = [
-    Format {
-        name: "CIFAR-10",
-        folder: "cifar-10-batches-bin",
-        train: &[
-            "data_batch_1.bin",
-            "data_batch_2.bin",
-            "data_batch_3.bin",
-            "data_batch_4.bin",
-            "data_batch_5.bin",
-        ],
-        test: "test_batch.bin",
-        classes: 10,
-        labels: 1,
-    },
-    Format {
-        name: "CIFAR-100",
-        folder: "cifar-100-binary",
-        train: &["train.bin"],
-        test: "test.bin",
-        classes: 100,
-        labels: 2,
-    },
-];
-
-impl Format {
-    fn files(&self) -> impl Iterator<Item = &'static str> {
-        self.train.iter().copied().chain([self.test])
-    }
-
-    /// Appends the records of one file.
-    fn append(&self, split: &mut Split, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        let length = self.labels + IMAGE_BYTES;
-        if bytes.is_empty() || !bytes.len().is_multiple_of(length) {
-            return Err(Error::Data(format!(
-                "{name} has {} bytes, which is not a whole number of {length}-byte records: \
-                 it is cut off or not {}'s binary version",
-                bytes.len(),
-                self.name
-            )));
-        }
-        for (i, record) in bytes.chunks_exact(length).enumerate() {
-            let label = record[self.labels - 1];
-            if usize::from(label) >= self.classes {
-                return Err(Error::Data(format!(
-                    "{name}, record {i}: label {label} is not a {} class (0 to {})",
-                    self.name,
-                    self.classes - 1
-                )));
-            }
-            split.push(u16::from(label), &record[self.labels..]);
-        }
-        Ok(())
-    }
-}
+use crate::data::{DataSet, Split};
 
 /// Reads `cifar-10-binary.tar.gz` or `cifar-100-binary.tar.gz`, or a folder with the files of one.
 ///
@@ -88,14 +17,8 @@ impl Format {
 /// [`Error::File`] when `path` cannot be read, [`Error::Data`] when a file is missing, cut off or
 /// holds a label that is no class.
 pub fn read(path: &Path) -> Result<DataSet, Error> {
-    let mut files: Vec<(String, Vec<u8>)> = Vec::new();
-    if path.is_dir() {
-        read_folder(path, &mut files)?;
-    } else {
-        read_archive(path, &mut files)?;
-    }
-    let find = |name: &str| files.iter().find(|f| f.0 == name).map(|f| f.1.as_slice());
-    let format = FORMATS.iter().find(|f| f.files().any(|name| find(name).is_some()));
+    let files = if path.is_dir() { read_folder(path)? } else { read_archive(path)? };
+    let set = SETS.into_iter().find(|set| set.files().any(|name| files.contains_key(name)));
     let missing = |name: &str| {
         Error::Data(format!(
             "{} holds no {name} (wanted: data_batch_1..5.bin and test_batch.bin of CIFAR-10, \
@@ -103,57 +26,59 @@ pub fn read(path: &Path) -> Result<DataSet, Error> {
             path.display()
         ))
     };
-    let format = format.ok_or_else(|| missing("data set"))?;
-    let (mut train, mut test) = (Split::new(SIDE), Split::new(SIDE));
-    for name in format.train {
-        format.append(&mut train, name, find(name).ok_or_else(|| missing(name))?)?;
+    let set = set.ok_or_else(|| missing("data set"))?;
+    let find = |name: &&'static str| files.get(name).ok_or_else(|| missing(name));
+    let mut train = Split::new(SIDE);
+    for name in set.train {
+        train.append(find(name)?);
     }
-    let bytes = find(format.test).ok_or_else(|| missing(format.test))?;
-    format.append(&mut test, format.test, bytes)?;
-    Ok(DataSet { name: format.name, classes: format.classes, held: Split::new(SIDE), train, test })
+    let (test, held) = (find(&set.test)?.clone(), Split::new(SIDE));
+    Ok(DataSet { name: set.name, classes: set.classes.into(), held, train, test })
 }
 
-fn wanted(name: &str) -> bool {
-    FORMATS.iter().any(|f| f.files().any(|file| file == name))
-}
-
-fn read_folder(path: &Path, files: &mut Vec<(String, Vec<u8>)>) -> Result<(), Error> {
-    for format in &FORMATS {
-        let inner = path.join(format.folder);
+fn read_folder(path: &Path) -> Result<BTreeMap<&'static str, Split>, Error> {
+    let mut files = BTreeMap::new();
+    for set in SETS {
+        let inner = path.join(set.folder);
         let folder = if inner.is_dir() { inner.as_path() } else { path };
-        for name in format.files() {
+        for name in set.files() {
             let file = folder.join(name);
             if file.exists() {
-                let bytes = std::fs::read(&file).map_err(|e| Error::file(&file, e))?;
-                files.push((name.to_owned(), bytes));
+                let from = File::open(&file).map_err(|e| Error::file(&file, e))?;
+                let from = BufReader::new(from);
+                files.insert(name, split(set, from, name).map_err(Error::from_data)?);
             }
         }
     }
-    Ok(())
+    Ok(files)
 }
 
-fn read_archive(path: &Path, files: &mut Vec<(String, Vec<u8>)>) -> Result<(), Error> {
-    let file = File::open(path).map_err(|e| Error::file(path, e))?;
-    let broken = |e: std::io::Error| {
-        Error::Data(format!("{} is not a whole .tar.gz ({e}): download it again", path.display()))
-    };
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
-    for entry in archive.entries().map_err(broken)? {
-        let mut entry = entry.map_err(broken)?;
-        let name =
-            entry.path().map_err(broken)?.file_name().map(|n| n.to_string_lossy().into_owned());
-        if let Some(name) = name.filter(|n| wanted(n)) {
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).map_err(broken)?;
-            files.push((name, bytes));
-        }
-    }
-    Ok(())
+fn read_archive(path: &Path) -> Result<BTreeMap<&'static str, Split>, Error> {
+    let from = BufReader::new(File::open(path).map_err(|e| Error::file(path, e))?);
+    let archive = path.display().to_string();
+    let mut files = BTreeMap::new();
+    let all = cifar::members(from, &archive, |set, name, from| {
+        files.insert(name, split(set, from, &format!("{archive}/{name}"))?);
+        Ok(ControlFlow::Continue(()))
+    });
+    all.map_err(Error::from_data)?;
+    Ok(files)
+}
+
+/// All records of a file.
+fn split(set: &Cifar, from: impl Read, file: &str) -> Result<Split, sotto_models::Error> {
+    let mut split = Split::new(SIDE);
+    set.records(from, file, usize::MAX, |label, planes| {
+        split.push(label.into(), planes);
+        Ok(())
+    })?;
+    Ok(split)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sotto_models::images::cifar::{PIXELS, TEN};
 
     fn folder(name: &str) -> std::path::PathBuf {
         let dir = std::env::temp_dir().join(format!("sotto-nas-{name}-{}", std::process::id()));
@@ -162,13 +87,13 @@ mod tests {
     }
 
     fn record(label: u8, fill: u8) -> Vec<u8> {
-        let mut r = vec![fill; 1 + IMAGE_BYTES];
+        let mut r = vec![fill; 1 + PIXELS];
         r[0] = label;
         r
     }
 
     fn write_set(dir: &Path) {
-        for (i, name) in FORMATS[0].files().enumerate() {
+        for (i, name) in TEN.files().enumerate() {
             std::fs::write(dir.join(name), record(i as u8, 10 * i as u8)).unwrap();
         }
     }
@@ -191,7 +116,7 @@ mod tests {
         let inner = dir.join("cifar-100-binary");
         std::fs::create_dir_all(&inner).unwrap();
         let record = |coarse: u8, fine: u8| {
-            let mut record = vec![fine; 2 + IMAGE_BYTES];
+            let mut record = vec![fine; 2 + PIXELS];
             record[0] = coarse;
             record
         };
@@ -218,7 +143,7 @@ mod tests {
             flate2::Compression::fast(),
         );
         let mut tar = tar::Builder::new(gz);
-        for name in FORMATS[0].files() {
+        for name in TEN.files() {
             tar.append_path_with_name(dir.join(name), format!("cifar-10-batches-bin/{name}"))
                 .unwrap();
         }
@@ -227,7 +152,7 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         let error = read(&path).unwrap_err().to_string();
-        assert!(error.contains("not a whole .tar.gz"), "{error}");
+        assert!(error.contains("set.tar.gz") && error.contains("download it again"), "{error}");
         std::fs::remove_dir_all(dir).unwrap();
     }
 
@@ -235,12 +160,12 @@ mod tests {
     fn refuses_a_cut_file_a_wrong_label_and_a_missing_file() {
         let dir = folder("bad");
         write_set(&dir);
-        std::fs::write(dir.join("data_batch_2.bin"), vec![0; IMAGE_BYTES]).unwrap();
+        std::fs::write(dir.join("data_batch_2.bin"), vec![0; PIXELS]).unwrap();
         let error = read(&dir).unwrap_err().to_string();
-        assert!(error.contains("data_batch_2.bin") && error.contains("cut off"), "{error}");
+        assert!(error.contains("data_batch_2.bin: ends at offset 3072, inside"), "{error}");
         std::fs::write(dir.join("data_batch_2.bin"), record(10, 0)).unwrap();
         let error = read(&dir).unwrap_err().to_string();
-        assert!(error.contains("record 0: label 10"), "{error}");
+        assert!(error.contains("data_batch_2.bin: label 10 at offset 0"), "{error}");
         std::fs::remove_file(dir.join("data_batch_2.bin")).unwrap();
         let error = read(&dir).unwrap_err().to_string();
         assert!(error.contains("holds no data_batch_2.bin"), "{error}");

@@ -24,10 +24,7 @@ const WORKERS: usize = 4;
 /// [`Error::File`] for a file that is missing, [`Error::Data`] for a picture or a line that is not
 /// what the format says.
 pub fn read(root: &Path) -> Result<DataSet, Error> {
-    let lists = TinyImageNet::read(root).map_err(|e| match e {
-        sotto_models::Error::Io { path, source } => Error::File { path, source },
-        other => Error::Data(other.to_string()),
-    })?;
+    let lists = TinyImageNet::read(root).map_err(Error::from_data)?;
     let mut train = Vec::new();
     for (class, label) in lists.classes.iter().zip(0..) {
         let folder = root.join("train").join(class).join("images");
