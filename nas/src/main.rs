@@ -1,6 +1,8 @@
 //! `sotto-nas`: the training program.
 
-use std::path::PathBuf;
+use std::fs::{File, TryLockError};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use sotto_nas::config::{self, Config};
@@ -59,9 +61,7 @@ fn train(config: Config) -> Result<(), Error> {
     let data = read(&config)?;
     let arch = presets::fit(presets::find(&config.arch)?, &data)?;
     let device = device::find(&config.device)?;
-    std::fs::create_dir_all(&config.out).map_err(|e| Error::file(&config.out, e))?;
-    let pid = config.out.join("pid");
-    std::fs::write(&pid, std::process::id().to_string()).map_err(|e| Error::file(&pid, e))?;
+    let _owned = own(&config.out)?;
     eprintln!(
         "{}: {} parameters, {} training and {} test images",
         arch.name,
@@ -78,6 +78,26 @@ fn train(config: Config) -> Result<(), Error> {
     Ok(())
 }
 
+/// Creates the output folder and keeps other processes out of it for as long as the file that is returned lives, also
+/// through a kill: the system gives a lock back. The file tells who it is.
+fn own(out: &Path) -> Result<File, Error> {
+    std::fs::create_dir_all(out).map_err(|e| Error::file(out, e))?;
+    let path = out.join("pid");
+    let open = File::options().create(true).truncate(false).write(true).open(&path);
+    let mut file = open.map_err(|e| Error::file(&path, e))?;
+    file.try_lock().map_err(|e| match e {
+        TryLockError::WouldBlock => Error::Usage(format!(
+            "--out {}: another process works there (its number is in {}): wait for it, stop it, or take another --out",
+            out.display(),
+            path.display()
+        )),
+        TryLockError::Error(e) => Error::file(&path, e),
+    })?;
+    let told = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+    told.map_err(|e| Error::file(&path, e))?;
+    Ok(file)
+}
+
 /// The data set, if it is what a preset is for.
 fn read(config: &Config) -> Result<DataSet, Error> {
     let data = DataSet::read(&config.data)?;
@@ -92,7 +112,7 @@ fn search(words: Vec<String>) -> Result<(), Error> {
     let data = read(&config)?.hold(settings.validate)?;
     let base = presets::fit(presets::find(&config.arch)?, &data)?;
     let device = device::find(&config.device)?;
-    std::fs::create_dir_all(&config.out).map_err(|e| Error::file(&config.out, e))?;
+    let _owned = own(&config.out)?;
     Driver::new(settings, config, base, device, command)?.run(&data)?;
     Ok(())
 }

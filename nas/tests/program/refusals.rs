@@ -30,11 +30,30 @@ fn bad_data_names_the_file_and_what_is_accepted() {
 
     let archive = root.join("set.tar.gz");
     std::fs::write(&archive, [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2, 3]).unwrap();
-    check(train(&archive), 3, &["set.tar.gz is not a whole .tar.gz", "download it again"]);
+    check(train(&archive), 3, &["set.tar.gz: not a whole .tar.gz", "download it again"]);
     std::fs::write(&batch, &whole[..1000]).unwrap();
-    check(train(&root), 3, &["data_batch_3.bin has 1000 bytes", "3073-byte records"]);
+    check(train(&root), 3, &["data_batch_3.bin: ends at offset 1000", "(1000 of 3073 bytes)"]);
     std::fs::write(&batch, [&[10], &whole[1..]].concat()).unwrap();
-    check(train(&root), 3, &["data_batch_3.bin, record 0: label 10", "(0 to 9)"]);
+    check(train(&root), 3, &["data_batch_3.bin: label 10 at offset 0", "labels 0 to 9"]);
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn two_processes_do_not_share_a_folder() {
+    let root = data("mpcvit-cifar10", "shared");
+    let out = root.join("out");
+    std::fs::create_dir_all(&out).unwrap();
+    let held = std::fs::File::create(out.join("pid")).unwrap();
+    held.lock().unwrap();
+    let train = ["--arch", "vit_5_4_96", "--batch", "2", "--micro", "1", "--steps", "1"];
+    for (job, more) in
+        [("train", &train[..]), ("search", &["--arch", "vit_5_4_96", "--validate", "1"])]
+    {
+        let said = refused(job, &root, &out, more);
+        check(said, 2, &["another process works there", "another --out"]);
+    }
+    drop(held);
+    check(refused("train", &root, &out, &train), 0, &["stopped after step 1"]);
     std::fs::remove_dir_all(root).unwrap();
 }
 
