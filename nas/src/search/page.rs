@@ -157,18 +157,21 @@ fn network(out: &mut String, section: &Section, validate: usize) {
     put(
         out,
         "</table></div>\n<div class=\"wide\"><table><tr><th>baseline</th><th>best point of the front that is no slower</th>\
-              <th>its latency, measured</th><th>gain</th><th>noise (1 sd)</th><th>verdict</th></tr>"
+              <th>its latency, measured</th><th>gain</th><th>gain by medians</th><th>noise (1 sd)</th><th>verdict</th></tr>"
             .into(),
     );
+    let points =
+        |gain: Option<f64>| gain.map_or("-".into(), |g| format!("{:+.2} points", 100.0 * g));
     for v in &section.verdicts {
         put(
             out,
             format!(
-                "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.2} points</td><td>{}</td></tr>",
+                "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.2} points</td><td>{}</td></tr>",
                 escape(&v.baseline),
                 escape(v.point.as_deref().unwrap_or("none")),
                 v.ratio.map_or("-".into(), |r| format!("{:+.1} %", 100.0 * (r - 1.0))),
-                v.gain.map_or("-".into(), |g| format!("{:+.2} points", 100.0 * g)),
+                points(v.gain),
+                points(v.plotted),
                 100.0 * v.noise,
                 match v.gain {
                     _ if v.dominated => "dominated",
@@ -181,7 +184,7 @@ fn network(out: &mut String, section: &Section, validate: usize) {
     put(
         out,
         "</table></div>\n<p>No slower: by prediction, and in at least one round of the measurement, where all are measured in turn; the \
-         table has the median of the rounds' ratios. Noise is the standard deviation of the gain on other test images like these: it follows from the \
+         table has the median of the rounds' ratios. By medians: of the line in the plot above or below the baseline. Noise is the standard deviation of the gain on other test images like these: it follows from the \
          images on which the two differ. Where an architecture was trained with several seeds, cross entropy and accuracy are means, \
          with each seed's accuracy in brackets; the first seed's model is what was measured privately.</p>"
             .into(),

@@ -18,6 +18,8 @@ pub struct Verdict {
     pub ratio: Option<f64>,
     /// That point's accuracy minus the baseline's.
     pub gain: Option<f64>,
+    /// The front's accuracy at the baseline's place in the plot minus the baseline's: by the medians of latencies alone.
+    pub plotted: Option<f64>,
     /// Whether the point is at least as accurate.
     pub dominated: bool,
     /// Standard deviation of the gain over other test images like these ([`Trained::noise`]).
@@ -30,12 +32,15 @@ impl Verdict {
         let points = rows.iter().filter(|row| row.point).map(|row| (row, pair(row)));
         let no_slower = points.filter(|(_, pair)| !pair.slower);
         let best = no_slower.max_by(|a, b| a.0.accuracy.total_cmp(&b.0.accuracy));
+        let left = rows.iter().filter(|row| row.point && row.latency() <= baseline.latency());
+        let line = left.map(|row| row.accuracy).max_by(f64::total_cmp);
         let gain = best.as_ref().map(|(point, _)| point.accuracy - baseline.accuracy);
         Self {
             baseline: baseline.name.clone(),
             point: best.as_ref().map(|(point, _)| point.name.clone()),
             ratio: best.as_ref().and_then(|(_, pair)| pair.ratio),
             gain,
+            plotted: line.map(|accuracy| accuracy - baseline.accuracy),
             dominated: gain.is_some_and(|g| g >= 0.0),
             noise: best.map_or(0.0, |(point, _)| {
                 manifest.models[&point.model].noise(&manifest.models[&baseline.model])
@@ -120,9 +125,12 @@ mod tests {
         };
         let verdict = softmax(&manifest);
         assert!(verdict.dominated && verdict.ratio == Some(0.95 / 0.9), "{verdict:?}");
+        // By medians the point is no slower either: 0.95 and 1.0 s.
+        assert!((verdict.plotted.unwrap() - 0.01).abs() < 1e-9, "{verdict:?}");
         manifest.models.get_mut("m1").unwrap().measured.get_mut("wan").unwrap()[0]
             .median_online_s = 1.01;
         let verdict = softmax(&manifest);
         assert!(!verdict.dominated && verdict.point.as_deref() == Some("wan 0.5 s"), "{verdict:?}");
+        assert!((verdict.plotted.unwrap() + 0.05).abs() < 1e-9, "{verdict:?}");
     }
 }
