@@ -21,6 +21,7 @@ use decode::{fitted, planes};
 
 /// Largest PNG or JPEG file that is read, in bytes.
 const MAX_FILE: u64 = 64 << 20;
+
 /// One picture of a model's size, before normalisation.
 ///
 /// Security: the pixels are the client's secret; there is no `Debug`.
