@@ -1,5 +1,7 @@
 //! Least squares with coefficients that are not negative.
 
+use crate::linear;
+
 /// Features of a step: 1, its multiply-adds, its elements, its bytes of correlations.
 pub(crate) const FEATURES: usize = 4;
 
@@ -53,21 +55,10 @@ fn solve(samples: &[Sample], used: &[usize]) -> Option<[f64; FEATURES]> {
         }
     }
     let whole: f64 = samples.iter().map(|(_, t)| 1.0 / (t + FLOOR)).sum();
-    for i in 0..n {
-        let pivot = (i..n).max_by(|&a, &b| m[a][i].abs().total_cmp(&m[b][i].abs()))?;
-        m.swap(i, pivot);
-        if m[i][i].abs() <= 1e-9 * whole {
-            return None;
-        }
-        let row = m[i].clone();
-        for (_, other) in m.iter_mut().enumerate().filter(|(j, _)| *j != i) {
-            let factor = other[i] / row[i];
-            other.iter_mut().zip(&row).for_each(|(a, b)| *a -= factor * b);
-        }
-    }
+    let solution = linear::solve(m, 1e-9 * whole)?;
     let mut found = [0.0; FEATURES];
-    for (k, &i) in used.iter().enumerate() {
-        found[i] = m[k][n] / m[k][k] / scales[k];
+    for ((&i, value), scale) in used.iter().zip(solution).zip(&scales) {
+        found[i] = value / scale;
     }
     Some(found)
 }

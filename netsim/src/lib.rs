@@ -8,6 +8,7 @@ mod calibrate;
 pub mod emulate;
 mod error;
 mod fit;
+mod linear;
 mod machine;
 mod network;
 mod offline;
@@ -23,6 +24,7 @@ mod wire;
 
 pub use calibrate::{Check, Through, calibrate};
 pub use error::Error;
+pub use linear::solve;
 pub use machine::{Machine, Messages, Phase, Rate, SetupRates};
 pub use network::{Direction, Host, LOCAL_ROUND_TRIP, Network, PRESETS, Path, PathFile};
 pub use offline::{Offline, offline, setup};

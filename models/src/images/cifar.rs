@@ -70,7 +70,7 @@ impl Cifar {
         self.train.iter().copied().chain([self.test])
     }
 
-    /// Reads at most `limit` records and gives class and planes of each to `each`; returns how many there were.
+    /// Reads at most `limit` records and gives class and planes of each to `each`.
     ///
     /// Cost: memory for one record.
     ///
@@ -83,7 +83,7 @@ impl Cifar {
         file: &str,
         limit: usize,
         mut each: impl FnMut(u8, &[u8]) -> Result<(), Error>,
-    ) -> Result<usize, Error> {
+    ) -> Result<(), Error> {
         let (set, length) = (self.name, self.labels + PIXELS);
         let mut record = Vec::with_capacity(length);
         for count in 0..limit {
@@ -97,7 +97,7 @@ impl Cifar {
                 Error::picture(file, why)
             })?;
             if record.is_empty() && count > 0 {
-                return Ok(count);
+                return Ok(());
             }
             if record.len() < length {
                 let (got, end) = (record.len(), offset + record.len() as u64);
@@ -116,7 +116,7 @@ impl Cifar {
             }
             each(label, &record[self.labels..])?;
         }
-        Ok(limit)
+        Ok(())
     }
 }
 
@@ -144,8 +144,8 @@ pub fn members(
         }
         let path = entry.path_bytes();
         let last = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
-        let known = SETS.iter().flat_map(|set| set.files().map(|name| (*set, name)));
-        let found = known.into_iter().find(|(_, name)| name.as_bytes() == last);
+        let mut known = SETS.iter().flat_map(|set| set.files().map(|name| (*set, name)));
+        let found = known.find(|(_, name)| name.as_bytes() == last);
         if let Some((set, name)) = found
             && each(set, name, &mut entry)?.is_break()
         {

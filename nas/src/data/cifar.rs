@@ -17,7 +17,7 @@ use crate::data::{DataSet, Split};
 /// [`Error::File`] when `path` cannot be read, [`Error::Data`] when a file is missing, cut off or
 /// holds a label that is no class.
 pub fn read(path: &Path) -> Result<DataSet, Error> {
-    let files = if path.is_dir() { read_folder(path)? } else { read_archive(path)? };
+    let mut files = if path.is_dir() { read_folder(path)? } else { read_archive(path)? };
     let set = SETS.into_iter().find(|set| set.files().any(|name| files.contains_key(name)));
     let missing = |name: &str| {
         Error::Data(format!(
@@ -27,12 +27,12 @@ pub fn read(path: &Path) -> Result<DataSet, Error> {
         ))
     };
     let set = set.ok_or_else(|| missing("data set"))?;
-    let find = |name: &&'static str| files.get(name).ok_or_else(|| missing(name));
+    let mut take = |name: &str| files.remove(name).ok_or_else(|| missing(name));
     let mut train = Split::new(SIDE);
     for name in set.train {
-        train.append(find(name)?);
+        train.append(&take(name)?);
     }
-    let (test, held) = (find(&set.test)?.clone(), Split::new(SIDE));
+    let (test, held) = (take(set.test)?, Split::new(SIDE));
     Ok(DataSet { name: set.name, classes: set.classes.into(), held, train, test })
 }
 

@@ -6,6 +6,7 @@
 //! the handful of architectures that are trained here.
 
 use sotto_models::Arch;
+use sotto_netsim::solve;
 
 use crate::search::space::Space;
 
@@ -44,12 +45,12 @@ impl Correction {
         let left: Vec<f64> =
             rows.iter().zip(&trained).map(|(row, y)| y - middle - prior * row[0]).collect();
         let products = |i: usize, j: usize| -> f64 { rows.iter().map(|r| r[i] * r[j]).sum() };
-        let matrix = (0..count).map(|i| {
+        let equations = (0..count).map(|i| {
             let ridge = |j| if i == j { PRIOR } else { 0.0 };
-            (0..count).map(|j| products(i, j) + ridge(j)).collect()
+            let right = rows.iter().zip(&left).map(|(r, y)| r[i] * y).sum();
+            (0..count).map(|j| products(i, j) + ridge(j)).chain([right]).collect()
         });
-        let right = (0..count).map(|i| rows.iter().zip(&left).map(|(r, y)| r[i] * y).sum());
-        let slopes = solve(matrix.collect(), right.collect());
+        let slopes = solve(equations.collect(), 0.0).expect("the prior lifts every eigenvalue");
         scales.iter_mut().zip(slopes).for_each(|(scale, slope)| scale[2] = slope);
         scales[0][2] += prior;
         Self { mean: middle, features: scales }
@@ -83,42 +84,11 @@ fn scaled(row: &[f64], scales: &[[f64; 3]]) -> Vec<f64> {
     row.iter().zip(scales).map(one).collect()
 }
 
-/// Solves a positive definite system by elimination.
-fn solve(mut rows: Vec<Vec<f64>>, right: Vec<f64>) -> Vec<f64> {
-    let n = rows.len();
-    rows.iter_mut().zip(right).for_each(|(row, value)| row.push(value));
-    for pivot in 0..n {
-        let (done, rest) = rows.split_at_mut(pivot + 1);
-        let top = &done[pivot];
-        for row in rest {
-            let factor = row[pivot] / top[pivot];
-            row.iter_mut().zip(top).for_each(|(value, above)| *value -= factor * above);
-        }
-    }
-    let mut solution = vec![0.0; n];
-    for (i, row) in rows.iter().enumerate().rev() {
-        let known: f64 = row[i + 1..n].iter().zip(&solution[i + 1..]).map(|(a, x)| a * x).sum();
-        solution[i] = (row[n] - known) / row[i];
-    }
-    solution
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::augment::Rng;
     use sotto_models::arch::{Activation, Attention};
-
-    #[test]
-    fn a_system_is_solved() {
-        let matrix = vec![vec![4.0, 1.0, 0.5], vec![1.0, 3.0, 0.2], vec![0.5, 0.2, 2.0]];
-        let wanted = [1.0, -2.0, 3.0];
-        let right: Vec<f64> =
-            matrix.iter().map(|row| row.iter().zip(wanted).map(|(a, b)| a * b).sum()).collect();
-        for (got, wanted) in solve(matrix, right).iter().zip(wanted) {
-            assert!((got - wanted).abs() < 1e-12);
-        }
-    }
 
     #[test]
     fn a_bias_of_the_shared_weights_is_found_and_taken_out() {

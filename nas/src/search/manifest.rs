@@ -59,7 +59,6 @@ pub struct Manifest {
     /// MPCViT's parameters once they are learnt.
     pub mpcvit: Option<Alphas>,
     /// Generations of finalists that are named.
-    #[serde(default)]
     pub generations: usize,
     /// What is compared; empty until all searches have ended.
     pub candidates: Vec<Candidate>,

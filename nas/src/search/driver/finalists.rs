@@ -1,7 +1,7 @@
 //! What is trained for every budget: one generation after the other.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sotto_models::Arch;
 
@@ -117,9 +117,7 @@ impl Driver {
     /// What was trained and may be chosen, with the cross entropy of the held images.
     fn trained(&self) -> Vec<(Arch, f64)> {
         let offered = self.manifest.candidates.iter().filter(|candidate| candidate.offered);
-        let mut models: Vec<&String> = offered.map(|candidate| &candidate.model).collect();
-        models.sort();
-        models.dedup();
+        let models: BTreeSet<&String> = offered.map(|candidate| &candidate.model).collect();
         let of = |model: &String| {
             let trained = &self.manifest.models[model];
             let name = self.manifest.base.name.clone();

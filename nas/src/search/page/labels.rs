@@ -37,7 +37,7 @@ impl Area {
 }
 
 /// An area for each name: the first place around its mark that is free, else the freest.
-pub(super) fn place(frame: &Area, marks: &[Point], names: &[String], line: &[Point]) -> Vec<Area> {
+pub(super) fn place(frame: &Area, marks: &[Point], names: &[&str], line: &[Point]) -> Vec<Area> {
     let around = |&(x, y): &Point| Area {
         left: x - MARK.0,
         top: y - MARK.0,
@@ -121,8 +121,7 @@ mod tests {
             "uniform, 2 of 4 heads ReLU",
             "wan 0.052 s",
             "all softmax",
-        ]
-        .map(String::from);
+        ];
         let line = [(400.0, 120.0), (870.0, 120.0)];
         let front = Area { left: 400.0, top: 119.5, right: 870.0, bottom: 120.5 };
         let areas = place(&FRAME, &marks, &names, &line);
@@ -139,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_mark_alone_has_its_name_on_the_right() {
-        let areas = place(&FRAME, &[(200.0, 100.0)], &["all relu".into()], &[]);
+        let areas = place(&FRAME, &[(200.0, 100.0)], &["all relu"], &[]);
         assert!(areas[0].left == 211.0 && (areas[0].top, areas[0].bottom) == (93.0, 107.0));
         assert_eq!(leader(&(200.0, 100.0), &areas[0]), None);
     }

@@ -94,8 +94,8 @@ pub(super) fn plot(section: &Section, how: &str) -> String {
         section.rows.iter().map(|r| (x(r.latency()), y(100.0 * r.accuracy))).collect();
     // The heading above the plot says which network it is.
     let own = format!("{} ", section.network);
-    let short = |r: &Row| r.name.strip_prefix(&own).unwrap_or(&r.name).to_owned();
-    let names: Vec<String> = section.rows.iter().map(short).collect();
+    let names: Vec<&str> =
+        section.rows.iter().map(|r| r.name.strip_prefix(&own).unwrap_or(&r.name)).collect();
     let frame = Area { left: LEFT, top: TOP, right: WIDTH, bottom: HEIGHT - BOTTOM };
     let labels = place(&frame, &marks, &names, &corners);
     for (mark, area) in marks.iter().zip(&labels) {
