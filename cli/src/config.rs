@@ -193,7 +193,7 @@ impl Own {
             Some(a) if a.is_ipv6() => SocketAddr::from(([0u16; 8], 0)),
             _ => SocketAddr::from(([0u8; 4], 0)),
         };
-        Ok(Endpoint::bind(self.listen.unwrap_or(any), &identity, &pinned, profile)?)
+        Ok(Endpoint::bind(self.listen.unwrap_or(any), &identity, &pinned, &pinned, profile)?)
     }
 }
 

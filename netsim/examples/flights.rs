@@ -46,7 +46,7 @@ fn measure(network: &Network, json: bool) -> Result<(), Box<dyn Error>> {
     let local: SocketAddr = "127.0.0.1:0".parse()?;
     let bind = |us: &Identity, peer: &Identity| {
         let peers = [(peer.name().to_owned(), peer.certificate().clone())];
-        Endpoint::bind(local, us, &peers, profile.clone())
+        Endpoint::bind(local, us, &peers, &peers, profile.clone())
     };
     let (server, client) = (bind(&server, &client)?, bind(&client, &server)?);
     let mut emulator = Emulator::start(1)?;

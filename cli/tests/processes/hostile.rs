@@ -22,7 +22,7 @@ fn endpoint(parties: &Parties, name: &str) -> Endpoint {
         let file = parties.path(&format!("{peer}.cert"));
         (peer.to_owned(), Certificate::load(&file).unwrap())
     });
-    Endpoint::bind(LOCAL, &identity, &pinned, Profile::loopback()).unwrap()
+    Endpoint::bind(LOCAL, &identity, &pinned, &[], Profile::loopback()).unwrap()
 }
 
 fn connect(endpoint: &Endpoint, name: &str, at: SocketAddr) -> QuicLink {

@@ -39,7 +39,7 @@ fn profile(spin: u64) -> Profile {
 fn echo(dir: &std::path::Path, spin: u64) -> Result<(), Box<dyn Error>> {
     let identity = Identity::load(dir, "server")?;
     let peers = [("client".into(), Certificate::load(&dir.join("client.cert"))?)];
-    let endpoint = Endpoint::bind("127.0.0.1:0".parse()?, &identity, &peers, profile(spin))?;
+    let endpoint = Endpoint::bind("127.0.0.1:0".parse()?, &identity, &[], &peers, profile(spin))?;
     println!("{}", endpoint.local_addr());
     let mut link = endpoint.accept(DEADLINE)?;
     for (len, rounds) in PINGS {
@@ -76,7 +76,7 @@ fn measure(spin: u64) -> Result<(), Box<dyn Error>> {
     let addr: SocketAddr = line.trim().parse()?;
 
     let peers = [("server".into(), server.certificate().clone())];
-    let endpoint = Endpoint::bind("127.0.0.1:0".parse()?, &client, &peers, profile(spin))?;
+    let endpoint = Endpoint::bind("127.0.0.1:0".parse()?, &client, &peers, &[], profile(spin))?;
     let start = Instant::now();
     let mut link = endpoint.connect(addr, "server", DEADLINE)?;
     println!("connect {:.1?}", start.elapsed());

@@ -1,51 +1,62 @@
-//! A UDP socket with its runtime thread: accepts pinned peers and connects to them.
+//! A UDP socket with its runtime thread: connects to pinned peers and accepts others.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use quinn::{TokioRuntime, TransportConfig};
 use rustls::sign::SingleCertAndKey;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::failure::ABANDONED;
-use crate::handshake::{Dial, Listener, PENDING, Peers, Pending};
+use crate::handshake::{Dial, Listener, PENDING, Pending};
+use crate::peers::Peers;
 use crate::pinning::{self, Refused};
 use crate::{Certificate, Error, Identity, Profile, QuicLink};
 
 /// How long a closing endpoint waits for its last packets to leave.
 const LINGER: Duration = Duration::from_millis(100);
+
 /// One UDP socket that serves any number of links; dropping it closes them all.
 pub struct Endpoint {
     quic: quinn::Endpoint,
     runtime: Handle,
     transport: Arc<TransportConfig>,
     key: Arc<SingleCertAndKey>,
-    peers: Peers,
+    peers: Arc<Peers>,
     profile: Profile,
-    accepted: Mutex<mpsc::Receiver<Pending>>,
+    /// None where nobody may connect.
+    accepted: Option<Mutex<mpsc::Receiver<Pending>>>,
     refused: Arc<Refused>,
     local: SocketAddr,
     close: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Endpoint {
-    /// Opens the socket (port 0: any free one) and starts to listen for the pinned `peers`.
+    /// Opens the socket (port 0: any free one) for connections to the pinned peers `dial` and from
+    /// the pinned peers `accept`.
+    ///
+    /// # Security
+    /// Whoever is on one list alone is a stranger on the other side. With an empty `accept` there
+    /// is nothing that listens: what comes in unasked is dropped before anything is kept of it.
     ///
     /// # Errors
     /// [`Error::Io`] when the address cannot be had, [`Error::Config`] for settings or an identity
-    /// that cannot be used.
+    /// that cannot be used, for malformed names, and for a certificate or key that two names share.
     pub fn bind(
         addr: SocketAddr,
         identity: &Identity,
-        peers: &[(String, Certificate)],
+        dial: &[(String, Certificate)],
+        accept: &[(String, Certificate)],
         profile: Profile,
     ) -> Result<Self, Error> {
+        let peers = Arc::new(Peers::new(identity, dial, accept)?);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -54,25 +65,22 @@ impl Endpoint {
         let transport = profile.transport(Arc::clone(&closes))?;
         let refused = Arc::new(Refused::default());
         let key = pinning::key(identity)?;
-        let pins = peers.iter().map(|(_, certificate)| certificate.clone()).collect();
-        let tls = pinning::server(Arc::clone(&key), pins, Arc::clone(&refused))?;
-        let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls));
-        server
-            .transport_config(Arc::clone(&transport))
-            .max_incoming(2 * PENDING)
-            .incoming_buffer_size(64 << 10)
-            .incoming_buffer_size_total(2 << 20)
-            .migration(false);
+        let server = if accept.is_empty() {
+            None
+        } else {
+            let tls = pinning::server(Arc::clone(&key), peers.accepted(), Arc::clone(&refused))?;
+            Some(server(tls, Arc::clone(&transport)))
+        };
+        let listens = server.is_some();
         let socket = profile.socket(addr)?;
         let quic = {
             let _inside = runtime.enter();
-            quinn::Endpoint::new(profile.endpoint()?, Some(server), socket, Arc::new(TokioRuntime))
+            quinn::Endpoint::new(profile.endpoint(listens)?, server, socket, Arc::new(TokioRuntime))
         }
         .map_err(|error| Error::io(format!("listen at {addr}"), &error))?;
         let local =
             quic.local_addr().map_err(|error| Error::io("ask for the local address", &error))?;
 
-        let peers: Peers = Arc::new(peers.to_vec());
         let (links, accepted) = mpsc::channel();
         let (close, closed) = oneshot::channel();
         let handle = runtime.handle().clone();
@@ -83,10 +91,10 @@ impl Endpoint {
             .spawn(move || {
                 prefer_this_thread();
                 runtime.block_on(async {
-                    let accepting = tokio::spawn(listener.run(listening.clone()));
+                    let accepting = listens.then(|| tokio::spawn(listener.run(listening.clone())));
                     // Either somebody asks for the end or the endpoint is gone: both end it.
                     let _ = closed.await;
-                    accepting.abort();
+                    accepting.inspect(JoinHandle::abort);
                     closes.store(true, Ordering::Relaxed);
                     listening.close(ABANDONED, &[]);
                     let _ = tokio::time::timeout(LINGER, listening.wait_idle()).await;
@@ -100,7 +108,7 @@ impl Endpoint {
             key,
             peers,
             profile,
-            accepted: Mutex::new(accepted),
+            accepted: listens.then(|| Mutex::new(accepted)),
             refused,
             local,
             close: Some(close),
@@ -121,10 +129,14 @@ impl Endpoint {
     /// The next pinned peer that connected; [`QuicLink::name`] tells which.
     ///
     /// # Errors
-    /// [`Error::Deadline`] when nobody came in time.
+    /// [`Error::Deadline`] when nobody came in time, [`Error::Config`] at once where nobody may
+    /// connect.
     pub fn accept(&self, deadline: Duration) -> Result<QuicLink, Error> {
         let start = Instant::now();
-        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        let accepted = self.accepted.as_ref().ok_or_else(|| {
+            Error::Config("nobody may connect to this endpoint: it has no peers to accept".into())
+        })?;
+        let accepted = accepted.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             match accepted.recv_timeout(deadline.saturating_sub(start.elapsed())) {
                 // A peer that gave up and came again leaves a broken link behind.
@@ -144,17 +156,16 @@ impl Endpoint {
     /// # Errors
     /// [`Error::Identity`] at once when either side refuses the other's certificate,
     /// [`Error::Link`] when there was no answer until the deadline, [`Error::Config`] for a name
-    /// that is not among the peers.
+    /// that is not among the peers to dial.
     pub fn connect(
         &self,
         addr: SocketAddr,
         name: &str,
         deadline: Duration,
     ) -> Result<QuicLink, Error> {
-        let pinned = self.peers.iter().find(|(peer, _)| peer == name);
-        let pinned = pinned.map(|(_, certificate)| certificate.clone());
-        let pinned =
-            pinned.ok_or_else(|| Error::Config(format!("no certificate is pinned for {name}")))?;
+        let pinned = self.peers.to_dial(name).ok_or_else(|| {
+            Error::Config(format!("no certificate is pinned for dialling {name}"))
+        })?;
         let shown = Arc::new(Refused::default());
         let tls = pinning::client(Arc::clone(&self.key), pinned.clone(), Arc::clone(&shown))?;
         let mut config = quinn::ClientConfig::new(Arc::new(tls));
@@ -187,6 +198,21 @@ impl Endpoint {
             None => Err(failure.into_error(&peer, 0)),
         }
     }
+}
+
+/// The accepting side's settings.
+fn server(
+    tls: quinn::crypto::rustls::QuicServerConfig,
+    transport: Arc<TransportConfig>,
+) -> quinn::ServerConfig {
+    let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls));
+    server
+        .transport_config(transport)
+        .max_incoming(2 * PENDING)
+        .incoming_buffer_size(64 << 10)
+        .incoming_buffer_size_total(2 << 20)
+        .migration(false);
+    server
 }
 
 /// Lets the network's thread go before those that compute, where the system grants it: it needs little time, and

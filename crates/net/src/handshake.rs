@@ -12,8 +12,9 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::failure::{Failure, connection_failure};
+use crate::peers::Peers;
 use crate::stream::{hear_hello, say_hello};
-use crate::{Certificate, Profile, QuicLink};
+use crate::{Profile, QuicLink};
 
 /// Handshakes under way and links not yet accepted, together.
 pub(crate) const PENDING: usize = 64;
@@ -24,7 +25,6 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Pause between attempts to connect.
 const PAUSE: Duration = Duration::from_millis(20);
 
-pub(crate) type Peers = Arc<Vec<(String, Certificate)>>;
 /// A link and its place among the pending.
 pub(crate) type Pending = (QuicLink, OwnedSemaphorePermit);
 
@@ -86,7 +86,7 @@ impl Dial {
 
 /// The accepting side of all links.
 pub(crate) struct Listener {
-    pub peers: Peers,
+    pub peers: Arc<Peers>,
     pub profile: Profile,
     pub links: mpsc::Sender<Pending>,
 }
@@ -132,7 +132,7 @@ impl Listener {
 
 async fn welcome(
     incoming: Incoming,
-    peers: &[(String, Certificate)],
+    peers: &Peers,
     profile: &Profile,
 ) -> Result<QuicLink, Failure> {
     let connection = incoming.await.map_err(connection_failure)?;
@@ -140,11 +140,10 @@ async fn welcome(
         .peer_identity()
         .and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
     let shown = shown.as_ref().and_then(|chain| chain.first());
-    let name = shown.and_then(|shown| peers.iter().find(|(_, pin)| pin.der() == shown));
-    let (name, _) =
-        name.ok_or_else(|| Failure::Identity("it showed no pinned certificate".into()))?;
+    let name = shown.and_then(|shown| peers.named(shown));
+    let name = name.ok_or_else(|| Failure::Identity("it showed no pinned certificate".into()))?;
     let (mut send, mut recv) = connection.accept_bi().await.map_err(connection_failure)?;
     hear_hello(&mut recv).await?;
     say_hello(&mut send).await?;
-    Ok(QuicLink::start(connection, (send, recv), name.clone(), profile))
+    Ok(QuicLink::start(connection, (send, recv), name.to_owned(), profile))
 }

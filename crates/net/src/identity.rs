@@ -6,7 +6,9 @@ use std::io::Write;
 use std::path::Path;
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ED25519};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{
+    CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer,
+};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::Error;
@@ -27,6 +29,13 @@ impl Certificate {
         &self.0
     }
 
+    /// The public key in it: one key may be in many certificates.
+    pub(crate) fn public_key(&self) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
+        let parsed = rustls::server::ParsedCertificate::try_from(&self.0)
+            .map_err(|error| Error::Config(format!("not an X.509 certificate: {error}")))?;
+        Ok(parsed.subject_public_key_info())
+    }
+
     /// Reads the PEM text of one certificate.
     ///
     /// # Errors
@@ -40,10 +49,9 @@ impl Certificate {
                 parsed.tag()
             )));
         }
-        let der = CertificateDer::from(parsed.into_contents());
-        rustls::server::ParsedCertificate::try_from(&der)
-            .map_err(|error| Error::Config(format!("not an X.509 certificate: {error}")))?;
-        Ok(Certificate(der))
+        let certificate = Certificate(CertificateDer::from(parsed.into_contents()));
+        certificate.public_key()?;
+        Ok(certificate)
     }
 
     /// The certificate as PEM text, to be given to the other parties.
@@ -107,17 +115,16 @@ impl Identity {
             Error::Config(format!("cannot make a certificate for {name}: {error}"))
         };
         let mut pair = KeyPair::generate_for(&PKCS_ED25519).map_err(failed)?;
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, name);
-        let certificate = params.self_signed(&pair).map_err(failed)?;
+        let certificate = self_signed(name, &pair).map_err(failed)?;
         let key = Zeroizing::new(pair.serialized_der().to_vec());
         pair.zeroize();
-        Ok(Identity {
-            name: name.into(),
-            certificate: Certificate::from_der(certificate.der()),
-            key,
-        })
+        Ok(Identity { name: name.into(), certificate, key })
+    }
+
+    /// Another certificate for the same key.
+    #[cfg(test)]
+    pub(crate) fn renewed(&self, name: &str) -> Result<Certificate, rcgen::Error> {
+        self_signed(name, &KeyPair::try_from(self.key.as_slice())?)
     }
 
     /// Writes `name.key` (mode 0600 from the start) and `name.cert` into the folder.
@@ -191,10 +198,23 @@ impl fmt::Debug for Identity {
     }
 }
 
-fn check_name(name: &str) -> Result<(), Error> {
+fn self_signed(name: &str, pair: &KeyPair) -> Result<Certificate, rcgen::Error> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    Ok(Certificate::from_der(params.self_signed(pair)?.der()))
+}
+
+/// Whether a party may be called so: names stand in logs, file names and key derivations.
+///
+/// # Errors
+/// [`Error::Config`] for a name that is not 1 to 64 letters, digits, `-` and `_`.
+pub fn check_name(name: &str) -> Result<(), Error> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
-        return Err(Error::Config("a party's name is 1 to 64 letters, digits, - and _".into()));
+        return Err(Error::Config(format!(
+            "{name:.64?}: a party's name is 1 to 64 letters, digits, - and _"
+        )));
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ mod identity;
 mod inbox;
 mod link;
 mod local;
+mod peers;
 mod pinning;
 mod profile;
 mod quic;
@@ -27,7 +28,7 @@ mod stream;
 
 pub use endpoint::Endpoint;
 pub use error::{Due, Error};
-pub use identity::{Certificate, Identity};
+pub use identity::{Certificate, Identity, check_name};
 pub use link::{Link, Traffic};
 pub use local::{LocalLink, local_pair};
 pub use profile::Profile;

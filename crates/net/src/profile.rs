@@ -19,6 +19,9 @@ const MIB: u64 = 1 << 20;
 /// The largest UDP payload that we take in.
 const LARGEST: u16 = 65_527;
 
+/// Between two answers of an endpoint that does not listen.
+const SELDOM: Duration = Duration::from_secs(3600);
+
 /// What a link may queue unless told otherwise.
 pub(crate) const QUEUE_LIMIT: u64 = 1 << 30;
 
@@ -148,8 +151,12 @@ impl Profile {
         Ok(Arc::new(transport))
     }
 
-    pub(crate) fn endpoint(&self) -> Result<EndpointConfig, Error> {
+    pub(crate) fn endpoint(&self, listens: bool) -> Result<EndpointConfig, Error> {
         let mut config = EndpointConfig::default();
+        if !listens {
+            // quinn answers strangers with stateless resets, of no use to anybody here.
+            config.min_reset_interval(SELDOM);
+        }
         config
             .max_udp_payload_size(LARGEST)
             .map_err(|error| Error::Config(format!("UDP payloads of {LARGEST} bytes: {error}")))?;

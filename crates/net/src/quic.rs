@@ -181,7 +181,7 @@ mod tests {
         (profile.max_frame, profile.prefetch) = (1 << 20, 1 << 16);
         let bind = |us: &Identity, peer: &Identity| {
             let peers = [(peer.name().to_owned(), peer.certificate().clone())];
-            Endpoint::bind("127.0.0.1:0".parse().unwrap(), us, &peers, profile.clone()).unwrap()
+            Endpoint::bind("127.0.0.1:0".parse().unwrap(), us, &peers, &peers, profile.clone()).unwrap()
         };
         let (server, client) = (bind(&s, &c), bind(&c, &s));
         let attacker = client.connect(server.local_addr(), "server", DEADLINE).unwrap();

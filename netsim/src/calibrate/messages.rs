@@ -61,7 +61,7 @@ impl Pair {
         };
         let bind = |own: &Identity, peer: &Identity| {
             let peers = [(peer.name().to_owned(), peer.certificate().clone())];
-            Endpoint::bind(local, own, &peers, profile.clone()).map_err(failed)
+            Endpoint::bind(local, own, &peers, &peers, profile.clone()).map_err(failed)
         };
         let (left_end, right_end) = (bind(&a, &b)?, bind(&b, &a)?);
         let (address, between) = relay(through, left_end.local_addr())?;

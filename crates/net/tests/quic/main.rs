@@ -2,6 +2,7 @@
 
 mod faults;
 mod links;
+mod lists;
 mod meeting;
 
 use std::net::SocketAddr;
@@ -9,7 +10,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sotto_net::{Endpoint, Error, Identity, Link, Profile, QuicLink, control};
+use sotto_net::{Certificate, Endpoint, Error, Identity, Link, Profile, QuicLink, control};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -27,9 +28,11 @@ fn bind_at(
     peers: &[&Identity],
     profile: Profile,
 ) -> Result<Endpoint, Error> {
-    let peers: Vec<_> =
-        peers.iter().map(|peer| (peer.name().to_owned(), peer.certificate().clone())).collect();
-    Endpoint::bind(addr, us, &peers, profile)
+    Endpoint::bind(addr, us, &pins(peers), &pins(peers), profile)
+}
+
+fn pins(peers: &[&Identity]) -> Vec<(String, Certificate)> {
+    peers.iter().map(|peer| (peer.name().to_owned(), peer.certificate().clone())).collect()
 }
 
 fn identity(name: &str) -> Identity {
