@@ -52,6 +52,10 @@ pub(crate) fn stream_ended() -> Failure {
     Failure::gone("it ended the stream without finishing", "look at its log")
 }
 
+pub(crate) fn closed_here() -> Failure {
+    Failure::gone("this side closed the link", "connect again")
+}
+
 pub(crate) fn read_failure(error: ReadError) -> Failure {
     match error {
         ReadError::ConnectionLost(error) => connection_failure(error),
@@ -141,9 +145,7 @@ pub(crate) fn connection_failure(error: ConnectionError) -> Failure {
             Failure::gone("it fell silent", "see whether it runs and the network works")
         }
         ConnectionError::Reset => Failure::gone("it restarted", "connect again"),
-        ConnectionError::LocallyClosed => {
-            Failure::gone("this side closed the link", "connect again")
-        }
+        ConnectionError::LocallyClosed => closed_here(),
         error => Failure::gone(error.to_string(), "look at the logs of both sides"),
     }
 }

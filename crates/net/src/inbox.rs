@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::failure::Failure;
-use crate::frame::{FRAME_COST, Frame, Header};
+use crate::failure::{Failure, closed_here};
+use crate::frame::{FRAME_COST, Frame, Header, Kind};
 use crate::{Due, Error};
 
 #[derive(Default)]
@@ -24,6 +24,11 @@ struct State {
     coming: Option<(Header, bool)>,
     /// Messages taken in whole, ever.
     taken_in: u64,
+    /// We have sent our last message.
+    fin_sent: bool,
+    /// The peer has sent its last message.
+    fin_seen: bool,
+    /// The peer has everything that we sent.
     fin_received: bool,
     failure: Option<Failure>,
 }
@@ -116,10 +121,27 @@ impl Inbox {
         Ok(())
     }
 
-    /// The peer has everything that we sent.
-    pub fn fin_received(&self) {
-        self.lock().fin_received = true;
-        self.wake();
+    /// Whether a frame of this kind may come now; after its fin a peer has nothing more to say, so
+    /// that nothing that it sends is answered twice.
+    pub fn expect(&self, kind: Kind) -> Result<(), String> {
+        let mut state = self.lock();
+        let wrong = match kind {
+            Kind::Hello => "a second hello",
+            Kind::Fin if state.fin_seen => "a second fin",
+            Kind::Message if state.fin_seen => "a message after its fin",
+            Kind::FinReceived if !state.fin_sent => "an answer to a fin that we have not sent",
+            Kind::FinReceived if state.fin_received => "a second answer to our fin",
+            _ => {
+                state.fin_seen |= kind == Kind::Fin;
+                if kind == Kind::FinReceived {
+                    state.fin_received = true;
+                    drop(state);
+                    self.wake();
+                }
+                return Ok(());
+            }
+        };
+        Err(wrong.into())
     }
 
     /// Nothing more will come; the first reason stands.
@@ -141,12 +163,20 @@ impl Inbox {
         matches!(&state.failure, Some(failure) if !matches!(failure, Failure::Finished { .. }))
     }
 
-    /// The error that a call at `step` meets if the link is dead.
+    /// Notes that our fin goes out; says whether it is the first one.
+    pub fn send_fin(&self) -> bool {
+        !std::mem::replace(&mut self.lock().fin_sent, true)
+    }
+
+    /// The error that a `send` at `step` meets if the link is dead or our fin is sent.
     pub fn check(&self, step: u32) -> Result<(), Error> {
-        match &self.lock().failure {
-            Some(failure) => Err(failure.clone().into_error(&self.peer, step)),
-            None => Ok(()),
-        }
+        let state = self.lock();
+        let failure = match &state.failure {
+            Some(failure) => failure.clone(),
+            None if state.fin_sent => closed_here(),
+            None => return Ok(()),
+        };
+        Err(failure.into_error(&self.peer, step))
     }
 
     /// The next message, if it is the one that is due.

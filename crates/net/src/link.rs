@@ -74,7 +74,8 @@ pub trait Link: Send {
     /// Sends what is queued, waits until the peer has taken in all of it, and closes the link.
     ///
     /// What the peer sent and we have not read is dropped. Both sides may call it, in any order;
-    /// a link that is dropped without it is an [`Error::Link`] on the other side.
+    /// a link that is dropped without it is an [`Error::Link`] on the other side. Nothing can be
+    /// sent after it; it may be asked for again when it met its deadline.
     ///
     /// # Errors
     /// [`Error::Deadline`] when the peer does not take everything in time, [`Error::Link`] when it

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, closed_here};
 use crate::frame::Frame;
 use crate::inbox::Inbox;
 use crate::link::DEADLINE;
@@ -87,7 +87,7 @@ impl Link for LocalLink {
         // What we sent lies in the peer's inbox already.
         self.finished = true;
         self.theirs.fail(Failure::Finished { received: self.ours.taken_in() });
-        self.ours.fail(Failure::gone("this side closed the link", "connect again"));
+        self.ours.fail(closed_here());
         Ok(())
     }
 }

@@ -150,8 +150,10 @@ impl Link for QuicLink {
         if self.finished {
             return Ok(());
         }
-        let fin = Header::bare(Kind::Fin);
-        let _ = self.outbox.send(Outgoing::Frame(fin, Vec::new()));
+        if self.inbox.send_fin() {
+            let fin = Header::bare(Kind::Fin);
+            let _ = self.outbox.send(Outgoing::Frame(fin, Vec::new()));
+        }
         self.inbox.await_fin(self.step, self.traffic.messages_sent, self.deadline)?;
         self.finished = true;
         congestion::close(&self.connection, FINISHED, &self.inbox.taken_in().to_le_bytes());
@@ -181,7 +183,8 @@ mod tests {
         (profile.max_frame, profile.prefetch) = (1 << 20, 1 << 16);
         let bind = |us: &Identity, peer: &Identity| {
             let peers = [(peer.name().to_owned(), peer.certificate().clone())];
-            Endpoint::bind("127.0.0.1:0".parse().unwrap(), us, &peers, &peers, profile.clone()).unwrap()
+            Endpoint::bind("127.0.0.1:0".parse().unwrap(), us, &peers, &peers, profile.clone())
+                .unwrap()
         };
         let (server, client) = (bind(&s, &c), bind(&c, &s));
         let attacker = client.connect(server.local_addr(), "server", DEADLINE).unwrap();
@@ -226,6 +229,45 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn nothing_is_answered_twice() {
+        let fin = Header::bare(Kind::Fin).encode();
+        let received = Header::bare(Kind::FinReceived).encode();
+        let message = Header { kind: Kind::Message, step: 3, len: 0 }.encode();
+        let cases = [
+            ([fin, fin].concat(), "a second fin"),
+            ([fin, message].concat(), "a message after its fin"),
+            (received.to_vec(), "a fin that we have not sent"),
+            (fin.repeat(10_000), "a second fin"),
+        ];
+        for (bytes, why_part) in cases {
+            let (mut victim, mut attacker, _endpoints) = victim_and_attacker();
+            attacker.send_raw(bytes);
+            let error = victim.recv(3, 10).unwrap_err();
+            assert!(
+                matches!(&error, Error::Garbage { why, .. } if why.contains(why_part)),
+                "{error}"
+            );
+            let error = attacker.recv(4, 1).unwrap_err();
+            assert!(matches!(&error, Error::Link { why, .. } if why.contains(why_part)), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_finish_that_met_its_deadline_may_be_asked_for_again() {
+        let (mut at_server, mut at_client, _endpoints) = victim_and_attacker();
+        // Beyond the prefetch budget, so that the fin waits behind it.
+        at_client.send(3, vec![7; 1 << 20]).unwrap();
+        at_client.set_deadline(Duration::from_millis(200));
+        assert!(matches!(at_client.finish(), Err(Error::Deadline { .. })));
+        let error = at_client.send(4, vec![1]).unwrap_err();
+        assert!(matches!(&error, Error::Link { why, .. } if why.contains("this side")), "{error}");
+        assert_eq!(at_server.recv(3, 1 << 20).unwrap(), vec![7; 1 << 20]);
+        at_client.set_deadline(DEADLINE);
+        at_client.finish().unwrap();
+        at_server.finish().unwrap();
     }
 
     #[test]

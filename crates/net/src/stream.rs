@@ -98,19 +98,20 @@ impl Reader {
                 ReadExactError::ReadError(error) => read_failure(error),
             })?;
             let header = Header::decode(&head, self.max_frame).map_err(Failure::Garbage)?;
+            self.inbox.expect(header.kind).map_err(Failure::Garbage)?;
             match header.kind {
                 Kind::Message => {
                     self.inbox.admit(header, self.prefetch).await;
                     let payload = self.payload(header.len).await?;
                     self.inbox.deliver(Frame { step: header.step, payload });
                 }
+                // At most once: the queue's limit does not count it.
                 Kind::Fin => {
                     let _ = self
                         .outbox
                         .send(Outgoing::Frame(Header::bare(Kind::FinReceived), Vec::new()));
                 }
-                Kind::FinReceived => self.inbox.fin_received(),
-                Kind::Hello => return Err(Failure::Garbage("a second hello".into())),
+                Kind::FinReceived | Kind::Hello => {}
             }
         }
     }
