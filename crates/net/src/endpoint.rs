@@ -14,9 +14,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::failure::ABANDONED;
-use crate::handshake::{Dial, Listener, PENDING, Pending};
+use crate::handshake::{Dial, Listener, Waiting};
 use crate::peers::Peers;
 use crate::pinning::{self, Refused};
+use crate::places::PENDING;
 use crate::{Certificate, Error, Identity, Profile, QuicLink};
 
 /// How long a closing endpoint waits for its last packets to leave.
@@ -31,7 +32,7 @@ pub struct Endpoint {
     peers: Arc<Peers>,
     profile: Profile,
     /// None where nobody may connect.
-    accepted: Option<Mutex<mpsc::Receiver<Pending>>>,
+    accepted: Option<Mutex<mpsc::Receiver<Waiting>>>,
     refused: Arc<Refused>,
     local: SocketAddr,
     close: Option<oneshot::Sender<()>>,

@@ -13,20 +13,21 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::failure::{Failure, connection_failure};
 use crate::peers::Peers;
+use crate::places::{PENDING, PER_ORIGIN, Places};
 use crate::stream::{hear_hello, say_hello};
+use crate::throttle::Throttle;
 use crate::{Profile, QuicLink};
 
-/// Handshakes under way and links not yet accepted, together.
-pub(crate) const PENDING: usize = 64;
-/// From so many on, a newcomer must first prove that it owns its address.
-const WARY: usize = PENDING / 4;
-/// A handshake that takes longer is dropped.
+/// Links that nobody has accepted yet.
+const WAITING: usize = 64;
+/// A newcomer has so long to show its certificate, and so long until the link stands.
+const FIRST_FLIGHT: Duration = Duration::from_secs(3);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Pause between attempts to connect.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A link and its place among the pending.
-pub(crate) type Pending = (QuicLink, OwnedSemaphorePermit);
+/// A link and its place among those that nobody has accepted yet.
+pub(crate) type Waiting = (QuicLink, OwnedSemaphorePermit);
 
 /// The connecting side of one link.
 pub(crate) struct Dial {
@@ -88,62 +89,93 @@ impl Dial {
 pub(crate) struct Listener {
     pub peers: Arc<Peers>,
     pub profile: Profile,
-    pub links: mpsc::Sender<Pending>,
+    pub links: mpsc::Sender<Waiting>,
+}
+
+/// What a stranger's attempts may write into the log.
+#[derive(Default)]
+struct Lines {
+    full: Throttle,
+    failed: Throttle,
+    evicted: Throttle,
 }
 
 impl Listener {
     pub async fn run(self, quic: quinn::Endpoint) {
-        let places = Arc::new(Semaphore::new(PENDING));
+        let listener = Arc::new(self);
+        let (places, lines) = (Places::default(), Arc::new(Lines::default()));
+        let waiting = Arc::new(Semaphore::new(WAITING));
         while let Some(incoming) = quic.accept().await {
             let remote = incoming.remote_address();
-            if places.available_permits() < PENDING - WARY && incoming.may_retry() {
+            if places.is_wary(remote) && incoming.may_retry() {
                 // It costs an honest peer one round trip.
                 if let Err(error) = incoming.retry() {
                     tracing::debug!(%remote, %error, "cannot ask for an address proof");
                 }
                 continue;
             }
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                tracing::warn!(%remote, "refused a connection: {PENDING} are pending");
+            let Some(mut place) = places.take(remote) else {
+                if let Some(left_out) = lines.full.pass() {
+                    tracing::warn!(%remote, left_out, "refused a connection: {PER_ORIGIN} of its address are under way");
+                }
                 incoming.refuse();
                 continue;
             };
-            let (peers, profile, links) =
-                (Arc::clone(&self.peers), self.profile.clone(), self.links.clone());
+            let (listener, lines) = (Arc::clone(&listener), Arc::clone(&lines));
+            let waiting = Arc::clone(&waiting);
             tokio::spawn(async move {
-                let welcomed =
-                    tokio::time::timeout(HANDSHAKE, welcome(incoming, &peers, &profile)).await;
+                let welcomed = tokio::select! {
+                    welcomed = listener.welcome(incoming, &waiting) => welcomed,
+                    () = place.evicted() => {
+                        if let Some(left_out) = lines.evicted.pass() {
+                            tracing::warn!(%remote, left_out, "dropped the oldest of {PENDING} handshakes under way for a newer one");
+                        }
+                        return;
+                    }
+                };
                 match welcomed {
-                    Ok(Ok(link)) => {
-                        tracing::debug!(peer = link.name(), %remote, "connected");
+                    Ok(link) => {
+                        tracing::debug!(peer = link.0.name(), %remote, "connected");
                         // Nobody accepts any more once the endpoint is gone.
-                        let _ = links.send((link, place));
+                        let _ = listener.links.send(link);
                     }
-                    Ok(Err(failure)) => {
-                        let error = failure.into_error("a newcomer", 0);
-                        tracing::warn!(%remote, %error, "a connection came to nothing");
+                    Err(failure) => {
+                        if let Some(left_out) = lines.failed.pass() {
+                            let error = failure.into_error("a newcomer", 0);
+                            tracing::warn!(%remote, %error, left_out, "a connection came to nothing");
+                        }
                     }
-                    Err(_) => tracing::warn!(%remote, "a handshake took longer than {HANDSHAKE:?}"),
                 }
             });
         }
     }
-}
 
-async fn welcome(
-    incoming: Incoming,
-    peers: &Peers,
-    profile: &Profile,
-) -> Result<QuicLink, Failure> {
-    let connection = incoming.await.map_err(connection_failure)?;
-    let shown = connection
-        .peer_identity()
-        .and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
-    let shown = shown.as_ref().and_then(|chain| chain.first());
-    let name = shown.and_then(|shown| peers.named(shown));
-    let name = name.ok_or_else(|| Failure::Identity("it showed no pinned certificate".into()))?;
-    let (mut send, mut recv) = connection.accept_bi().await.map_err(connection_failure)?;
-    hear_hello(&mut recv).await?;
-    say_hello(&mut send).await?;
-    Ok(QuicLink::start(connection, (send, recv), name.to_owned(), profile))
+    async fn welcome(
+        &self,
+        incoming: Incoming,
+        waiting: &Arc<Semaphore>,
+    ) -> Result<Waiting, Failure> {
+        let late = |_| Failure::gone("it is too slow", "look at the network");
+        let until = tokio::time::Instant::now() + HANDSHAKE;
+        let connection = tokio::time::timeout(FIRST_FLIGHT, incoming.into_future());
+        let connection = connection.await.map_err(late)?.map_err(connection_failure)?;
+        let shown = connection
+            .peer_identity()
+            .and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
+        let shown = shown.as_ref().and_then(|chain| chain.first());
+        let name = shown.and_then(|shown| self.peers.named(shown));
+        let name =
+            name.ok_or_else(|| Failure::Identity("it showed no pinned certificate".into()))?;
+        let hello = async {
+            let (send, mut recv) = connection.accept_bi().await.map_err(connection_failure)?;
+            hear_hello(&mut recv).await?;
+            Ok((send, recv))
+        };
+        let (mut send, recv) = tokio::time::timeout_at(until, hello).await.map_err(late)??;
+        let place = Arc::clone(waiting).try_acquire_owned().map_err(|_| {
+            Failure::gone(format!("{WAITING} links wait to be accepted"), "try again later")
+        })?;
+        say_hello(&mut send).await?;
+        Ok((QuicLink::start(connection, (send, recv), name.to_owned(), &self.profile), place))
+    }
 }

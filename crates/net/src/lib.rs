@@ -22,9 +22,11 @@ mod link;
 mod local;
 mod peers;
 mod pinning;
+mod places;
 mod profile;
 mod quic;
 mod stream;
+mod throttle;
 
 pub use endpoint::Endpoint;
 pub use error::{Due, Error};

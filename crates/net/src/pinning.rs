@@ -18,6 +18,7 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, PeerIncompatible, SignatureScheme,
 };
 
+use crate::throttle::Throttle;
 use crate::{Certificate, Error, Identity};
 
 /// Both sides must speak this protocol.
@@ -25,13 +26,19 @@ const ALPN: &[u8] = b"sotto/1";
 
 /// Fingerprints that were refused lately.
 #[derive(Debug, Default)]
-pub(crate) struct Refused(Mutex<VecDeque<String>>);
+pub(crate) struct Refused {
+    latest: Mutex<VecDeque<String>>,
+    lines: Throttle,
+}
 
 impl Refused {
     const KEPT: usize = 16;
 
     fn add(&self, fingerprint: String) {
-        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(left_out) = self.lines.pass() {
+            tracing::warn!(%fingerprint, left_out, "refused a peer whose certificate is not pinned");
+        }
+        let mut list = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         if list.len() == Self::KEPT {
             list.pop_front();
         }
@@ -39,7 +46,7 @@ impl Refused {
     }
 
     pub fn list(&self) -> Vec<String> {
-        let list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         list.iter().cloned().collect()
     }
 }
@@ -56,9 +63,7 @@ impl Pins {
         if self.allowed.iter().any(|pin| pin.der() == shown) {
             return Ok(());
         }
-        let fingerprint = Certificate::from_der(shown).fingerprint();
-        tracing::warn!(%fingerprint, "refused a peer whose certificate is not pinned");
-        self.refused.add(fingerprint);
+        self.refused.add(Certificate::from_der(shown).fingerprint());
         Err(CertificateError::ApplicationVerificationFailure.into())
     }
 

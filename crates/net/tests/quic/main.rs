@@ -1,6 +1,7 @@
 //! Links over real QUIC on 127.0.0.1.
 
 mod faults;
+mod floods;
 mod links;
 mod lists;
 mod meeting;
