@@ -14,7 +14,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::failure::ABANDONED;
-use crate::handshake::{Dial, Listener, Waiting};
+use crate::handshake::{Dial, Listener};
+use crate::limits::Seats;
 use crate::peers::Peers;
 use crate::pinning::{self, Refused};
 use crate::places::PENDING;
@@ -32,7 +33,7 @@ pub struct Endpoint {
     peers: Arc<Peers>,
     profile: Profile,
     /// None where nobody may connect.
-    accepted: Option<Mutex<mpsc::Receiver<Waiting>>>,
+    accepted: Option<Mutex<mpsc::Receiver<QuicLink>>>,
     refused: Arc<Refused>,
     local: SocketAddr,
     close: Option<oneshot::Sender<()>>,
@@ -85,7 +86,12 @@ impl Endpoint {
         let (links, accepted) = mpsc::channel();
         let (close, closed) = oneshot::channel();
         let handle = runtime.handle().clone();
-        let listener = Listener { peers: Arc::clone(&peers), profile: profile.clone(), links };
+        let listener = Listener {
+            peers: Arc::clone(&peers),
+            seats: Seats::new(profile.limits),
+            profile: profile.clone(),
+            links,
+        };
         let listening = quic.clone();
         let thread = thread::Builder::new()
             .name("sotto-net".into())
@@ -141,8 +147,8 @@ impl Endpoint {
         loop {
             match accepted.recv_timeout(deadline.saturating_sub(start.elapsed())) {
                 // A peer that gave up and came again leaves a broken link behind.
-                Ok((link, _)) if link.is_broken() => {}
-                Ok((link, _)) => return Ok(link),
+                Ok(link) if link.is_broken() => {}
+                Ok(link) => return Ok(link),
                 Err(RecvTimeoutError::Timeout) => {
                     let peer = format!("a peer that should connect to {}", self.local);
                     return Err(Error::Deadline { peer, step: 0, waited: start.elapsed() });
@@ -156,8 +162,9 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`Error::Identity`] at once when either side refuses the other's certificate,
-    /// [`Error::Link`] when there was no answer until the deadline, [`Error::Config`] for a name
-    /// that is not among the peers to dial.
+    /// [`Error::Busy`] at once when the peer has as many links as it allows, [`Error::Link`] when
+    /// there was no answer until the deadline, [`Error::Config`] for a name that is not among the
+    /// peers to dial.
     pub fn connect(
         &self,
         addr: SocketAddr,

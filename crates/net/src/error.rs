@@ -92,6 +92,14 @@ pub enum Error {
         /// Which certificate was not the pinned one, with fingerprints.
         why: String,
     },
+    /// The peer has as many links as it allows: close one, or raise its limit.
+    #[error("{peer} takes no more links now: {why}")]
+    Busy {
+        /// The peer and its address.
+        peer: String,
+        /// Which limit was met and what to do, in the peer's words.
+        why: String,
+    },
     /// More is queued for the peer than the limit allows: the peer does not read.
     #[error(
         "{queued} bytes are queued for {peer} at step {step} and {limit} is the limit; it does not read them"

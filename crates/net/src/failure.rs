@@ -8,6 +8,7 @@ use crate::Error;
 pub(crate) const FINISHED: VarInt = VarInt::from_u32(0);
 pub(crate) const ABANDONED: VarInt = VarInt::from_u32(1);
 pub(crate) const STOPPED: VarInt = VarInt::from_u32(2);
+pub(crate) const BUSY: VarInt = VarInt::from_u32(3);
 
 /// Why a link can carry nothing more; becomes an [`Error`] when somebody asks for a step.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub(crate) enum Failure {
     },
     Garbage(String),
     Identity(String),
+    /// The peer takes no more links.
+    Busy(String),
     /// Our own error, found at a `recv`: every later call repeats it.
     Ours(Error),
 }
@@ -43,6 +46,7 @@ impl Failure {
             Failure::Gone { why, remedy } => Error::Link { peer, step, why, remedy },
             Failure::Garbage(why) => Error::Garbage { peer, step, why },
             Failure::Identity(why) => Error::Identity { peer, why },
+            Failure::Busy(why) => Error::Busy { peer, why },
             Failure::Ours(error) => error,
         }
     }
@@ -97,6 +101,13 @@ fn other_tls(alert: u64) -> Failure {
     ))
 }
 
+/// What the peer says about a close. A hostile one writes this text: short and printable.
+fn words(reason: &[u8]) -> String {
+    let why = String::from_utf8_lossy(reason);
+    let printable = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
+    why.chars().take(200).map(printable).collect()
+}
+
 pub(crate) fn connection_failure(error: ConnectionError) -> Failure {
     match error {
         ConnectionError::ApplicationClosed(close) => {
@@ -107,16 +118,12 @@ pub(crate) fn connection_failure(error: ConnectionError) -> Failure {
                     Err(_) => Failure::Garbage("a finish without its count".into()),
                 }
             } else if close.error_code == STOPPED {
-                // A hostile peer writes this text: keep it short and printable.
-                let why: String = String::from_utf8_lossy(reason).chars().take(200).collect();
-                let why: String = why
-                    .chars()
-                    .map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' })
-                    .collect();
                 Failure::gone(
-                    format!("it stopped: {why}"),
+                    format!("it stopped: {}", words(reason)),
                     "compare the plans and versions of both sides",
                 )
+            } else if close.error_code == BUSY {
+                Failure::Busy(words(reason))
             } else {
                 Failure::gone("it went away without finishing", "look at its log")
             }

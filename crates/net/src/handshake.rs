@@ -9,25 +9,21 @@ use std::time::Duration;
 
 use quinn::{ConnectionError, Incoming};
 use rustls::pki_types::CertificateDer;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::failure::{Failure, connection_failure};
+use crate::congestion;
+use crate::failure::{BUSY, Failure, connection_failure};
+use crate::limits::Seats;
 use crate::peers::Peers;
 use crate::places::{PENDING, PER_ORIGIN, Places};
 use crate::stream::{hear_hello, say_hello};
 use crate::throttle::Throttle;
 use crate::{Profile, QuicLink};
 
-/// Links that nobody has accepted yet.
-const WAITING: usize = 64;
 /// A newcomer has so long to show its certificate, and so long until the link stands.
 const FIRST_FLIGHT: Duration = Duration::from_secs(3);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Pause between attempts to connect.
 const PAUSE: Duration = Duration::from_millis(20);
-
-/// A link and its place among those that nobody has accepted yet.
-pub(crate) type Waiting = (QuicLink, OwnedSemaphorePermit);
 
 /// The connecting side of one link.
 pub(crate) struct Dial {
@@ -47,9 +43,9 @@ impl Dial {
         loop {
             match self.once(deadline).await {
                 Ok(link) => return Ok(link),
-                Err(Some(fatal @ (Failure::Identity(_) | Failure::Garbage(_)))) => {
-                    return Err(fatal);
-                }
+                Err(Some(
+                    fatal @ (Failure::Identity(_) | Failure::Garbage(_) | Failure::Busy(_)),
+                )) => return Err(fatal),
                 Err(Some(failure)) => last = failure,
                 Err(None) => {}
             }
@@ -81,15 +77,16 @@ impl Dial {
         };
         let streams =
             tokio::time::timeout_at(deadline, hello).await.map_err(|_| None)?.map_err(Some)?;
-        Ok(QuicLink::start(connection, streams, self.name.clone(), &self.profile))
+        Ok(QuicLink::start(connection, streams, self.name.clone(), None, &self.profile))
     }
 }
 
 /// The accepting side of all links.
 pub(crate) struct Listener {
     pub peers: Arc<Peers>,
+    pub seats: Seats,
     pub profile: Profile,
-    pub links: mpsc::Sender<Waiting>,
+    pub links: mpsc::Sender<QuicLink>,
 }
 
 /// What a stranger's attempts may write into the log.
@@ -104,7 +101,6 @@ impl Listener {
     pub async fn run(self, quic: quinn::Endpoint) {
         let listener = Arc::new(self);
         let (places, lines) = (Places::default(), Arc::new(Lines::default()));
-        let waiting = Arc::new(Semaphore::new(WAITING));
         while let Some(incoming) = quic.accept().await {
             let remote = incoming.remote_address();
             if places.is_wary(remote) && incoming.may_retry() {
@@ -122,10 +118,9 @@ impl Listener {
                 continue;
             };
             let (listener, lines) = (Arc::clone(&listener), Arc::clone(&lines));
-            let waiting = Arc::clone(&waiting);
             tokio::spawn(async move {
                 let welcomed = tokio::select! {
-                    welcomed = listener.welcome(incoming, &waiting) => welcomed,
+                    welcomed = listener.welcome(incoming) => welcomed,
                     () = place.evicted() => {
                         if let Some(left_out) = lines.evicted.pass() {
                             tracing::warn!(%remote, left_out, "dropped the oldest of {PENDING} handshakes under way for a newer one");
@@ -135,7 +130,7 @@ impl Listener {
                 };
                 match welcomed {
                     Ok(link) => {
-                        tracing::debug!(peer = link.0.name(), %remote, "connected");
+                        tracing::debug!(peer = link.name(), %remote, "connected");
                         // Nobody accepts any more once the endpoint is gone.
                         let _ = listener.links.send(link);
                     }
@@ -150,11 +145,7 @@ impl Listener {
         }
     }
 
-    async fn welcome(
-        &self,
-        incoming: Incoming,
-        waiting: &Arc<Semaphore>,
-    ) -> Result<Waiting, Failure> {
+    async fn welcome(&self, incoming: Incoming) -> Result<QuicLink, Failure> {
         let late = |_| Failure::gone("it is too slow", "look at the network");
         let until = tokio::time::Instant::now() + HANDSHAKE;
         let connection = tokio::time::timeout(FIRST_FLIGHT, incoming.into_future());
@@ -166,16 +157,17 @@ impl Listener {
         let name = shown.and_then(|shown| self.peers.named(shown));
         let name =
             name.ok_or_else(|| Failure::Identity("it showed no pinned certificate".into()))?;
+        let seat = self.seats.take(name).map_err(|why| {
+            congestion::close(&connection, BUSY, why.as_bytes());
+            Failure::gone(why, "it was told so")
+        })?;
         let hello = async {
             let (send, mut recv) = connection.accept_bi().await.map_err(connection_failure)?;
             hear_hello(&mut recv).await?;
             Ok((send, recv))
         };
         let (mut send, recv) = tokio::time::timeout_at(until, hello).await.map_err(late)??;
-        let place = Arc::clone(waiting).try_acquire_owned().map_err(|_| {
-            Failure::gone(format!("{WAITING} links wait to be accepted"), "try again later")
-        })?;
         say_hello(&mut send).await?;
-        Ok((QuicLink::start(connection, (send, recv), name.to_owned(), &self.profile), place))
+        Ok(QuicLink::start(connection, (send, recv), name.to_owned(), Some(seat), &self.profile))
     }
 }

@@ -10,8 +10,8 @@ use quinn::{
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::Error;
 use crate::congestion::ClosableCubic;
+use crate::{Error, Limits};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -57,6 +57,8 @@ pub struct Profile {
     pub prefetch: u64,
     /// Messages that may wait to be sent (bytes).
     pub queue_limit: u64,
+    /// Accepted links at a time.
+    pub limits: Limits,
     /// How long `recv` polls before it sleeps. 50 us doubled the round trip on two busy cores (from
     /// 20 to 60 us up to 120 us): worth a try only where each party has cores to spare.
     pub spin: Duration,
@@ -81,6 +83,7 @@ impl Profile {
             max_frame: 256 * MIB,
             prefetch: 64 * MIB,
             queue_limit: QUEUE_LIMIT,
+            limits: Limits::default(),
             spin: Duration::ZERO,
         }
     }
@@ -120,6 +123,9 @@ impl Profile {
             if !(1200..=6550).contains(&mtu) {
                 return Err(Error::Config(format!("an MTU of {mtu} is not within 1200 to 6550")));
             }
+        }
+        if self.limits.per_name == 0 || self.limits.all == 0 {
+            return Err(Error::Config("limits of 0 links: nobody could connect".into()));
         }
         let cubic = ClosableCubic::new(self.initial_window, endpoint_closes);
         let mut transport = TransportConfig::default();

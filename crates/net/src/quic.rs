@@ -11,6 +11,7 @@ use crate::congestion;
 use crate::failure::{ABANDONED, FINISHED, STOPPED, write_failure};
 use crate::frame::{FRAME_COST, Header, Kind};
 use crate::inbox::Inbox;
+use crate::limits::Seat;
 use crate::link::DEADLINE;
 use crate::stream::{Outgoing, Reader, write_frames};
 use crate::{Due, Error, Link, Profile, Traffic};
@@ -23,6 +24,8 @@ pub struct QuicLink {
     /// Bytes given to `outbox` that the transport has not taken yet.
     queued: Arc<AtomicU64>,
     name: String,
+    /// Of an accepted link: it counts until it is dropped.
+    _seat: Option<Seat>,
     queue_limit: u64,
     spin: Duration,
     deadline: Duration,
@@ -38,6 +41,7 @@ impl QuicLink {
         connection: Connection,
         (send, recv): (SendStream, RecvStream),
         name: String,
+        seat: Option<Seat>,
         profile: &Profile,
     ) -> Self {
         let peer = format!("{name} ({})", connection.remote_address());
@@ -65,6 +69,7 @@ impl QuicLink {
             outbox,
             queued,
             name,
+            _seat: seat,
             queue_limit: profile.queue_limit,
             spin: profile.spin,
             deadline: DEADLINE,

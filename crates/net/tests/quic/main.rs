@@ -2,6 +2,7 @@
 
 mod faults;
 mod floods;
+mod limits;
 mod links;
 mod lists;
 mod meeting;
@@ -11,7 +12,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sotto_net::{Certificate, Endpoint, Error, Identity, Link, Profile, QuicLink, control};
+use sotto_net::{Certificate, Endpoint, Error, Identity, Limits, Link, Profile, QuicLink, control};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 

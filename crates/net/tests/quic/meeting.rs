@@ -149,6 +149,11 @@ fn settings_that_cannot_work_are_refused() {
         profile.mtu = mtu;
         assert!(matches!(bind_at(any_port(), &us, &[], profile), Err(Error::Config(_))), "{mtu}");
     }
+    for limits in [Limits { per_name: 0, all: 1 }, Limits { per_name: 1, all: 0 }] {
+        let mut profile = Profile::loopback();
+        profile.limits = limits;
+        assert!(matches!(bind_at(any_port(), &us, &[], profile), Err(Error::Config(_))));
+    }
     let first = bind(&us, &[]);
     let again = bind_at(first.local_addr(), &us, &[], Profile::loopback());
     assert!(matches!(again, Err(Error::Io { .. })));
