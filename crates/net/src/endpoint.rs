@@ -13,12 +13,14 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::budget::Budget;
 use crate::failure::ABANDONED;
 use crate::handshake::{Dial, Listener};
 use crate::limits::Seats;
 use crate::peers::Peers;
 use crate::pinning::{self, Refused};
 use crate::places::PENDING;
+use crate::quic::Shared;
 use crate::{Certificate, Error, Identity, Profile, QuicLink};
 
 /// How long a closing endpoint waits for its last packets to leave.
@@ -31,7 +33,7 @@ pub struct Endpoint {
     transport: Arc<TransportConfig>,
     key: Arc<SingleCertAndKey>,
     peers: Arc<Peers>,
-    profile: Profile,
+    shared: Shared,
     /// None where nobody may connect.
     accepted: Option<Mutex<mpsc::Receiver<QuicLink>>>,
     refused: Arc<Refused>,
@@ -64,14 +66,14 @@ impl Endpoint {
             .build()
             .map_err(|error| Error::io("start the network runtime", &error))?;
         let closes = Arc::new(AtomicBool::new(false));
-        let transport = profile.transport(Arc::clone(&closes))?;
+        let transport = profile.transport(0, Arc::clone(&closes))?;
         let refused = Arc::new(Refused::default());
         let key = pinning::key(identity)?;
         let server = if accept.is_empty() {
             None
         } else {
             let tls = pinning::server(Arc::clone(&key), peers.accepted(), Arc::clone(&refused))?;
-            Some(server(tls, Arc::clone(&transport)))
+            Some(server(tls, profile.transport(1, Arc::clone(&closes))?))
         };
         let listens = server.is_some();
         let socket = profile.socket(addr)?;
@@ -86,10 +88,12 @@ impl Endpoint {
         let (links, accepted) = mpsc::channel();
         let (close, closed) = oneshot::channel();
         let handle = runtime.handle().clone();
+        let budget = Budget::new(profile.prefetch_all);
+        let shared = Shared { profile, budget };
         let listener = Listener {
             peers: Arc::clone(&peers),
-            seats: Seats::new(profile.limits),
-            profile: profile.clone(),
+            seats: Seats::new(shared.profile.limits),
+            shared: shared.clone(),
             links,
         };
         let listening = quic.clone();
@@ -114,7 +118,7 @@ impl Endpoint {
             transport,
             key,
             peers,
-            profile,
+            shared,
             accepted: listens.then(|| Mutex::new(accepted)),
             refused,
             local,
@@ -183,7 +187,7 @@ impl Endpoint {
             config,
             addr,
             name: name.into(),
-            profile: self.profile.clone(),
+            shared: self.shared.clone(),
         };
         let peer = format!("{name} ({addr})");
         let (answer, answered) = mpsc::channel();

@@ -48,7 +48,7 @@ pub enum Error {
     },
     /// The peer did not answer in time: look at the peer, or allow more time.
     #[error(
-        "{peer} sent nothing for step {step} within {waited:.1?}; it hangs, or the deadline is too short for it"
+        "{peer} neither sent nor took anything for step {step} within {waited:.1?}; it hangs, or the deadline is too short for it"
     )]
     Deadline {
         /// The peer and its address.

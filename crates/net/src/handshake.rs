@@ -10,14 +10,15 @@ use std::time::Duration;
 use quinn::{ConnectionError, Incoming};
 use rustls::pki_types::CertificateDer;
 
+use crate::QuicLink;
 use crate::congestion;
 use crate::failure::{BUSY, Failure, connection_failure};
 use crate::limits::Seats;
 use crate::peers::Peers;
 use crate::places::{PENDING, PER_ORIGIN, Places};
+use crate::quic::Shared;
 use crate::stream::{hear_hello, say_hello};
 use crate::throttle::Throttle;
-use crate::{Profile, QuicLink};
 
 /// A newcomer has so long to show its certificate, and so long until the link stands.
 const FIRST_FLIGHT: Duration = Duration::from_secs(3);
@@ -31,7 +32,7 @@ pub(crate) struct Dial {
     pub config: quinn::ClientConfig,
     pub addr: SocketAddr,
     pub name: String,
-    pub profile: Profile,
+    pub shared: Shared,
 }
 
 impl Dial {
@@ -62,7 +63,7 @@ impl Dial {
             .quic
             .connect_with(self.config.clone(), self.addr, "sotto")
             .map_err(|error| Failure::gone(error.to_string(), "check the address"))?;
-        let patience = deadline.min(tokio::time::Instant::now() + self.profile.attempt);
+        let patience = deadline.min(tokio::time::Instant::now() + self.shared.profile.attempt);
         let connection = match tokio::time::timeout_at(patience, connecting).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(ConnectionError::TimedOut)) | Err(_) => return Err(None),
@@ -77,7 +78,7 @@ impl Dial {
         };
         let streams =
             tokio::time::timeout_at(deadline, hello).await.map_err(|_| None)?.map_err(Some)?;
-        Ok(QuicLink::start(connection, streams, self.name.clone(), None, &self.profile))
+        Ok(QuicLink::start(connection, streams, self.name.clone(), None, &self.shared))
     }
 }
 
@@ -85,7 +86,7 @@ impl Dial {
 pub(crate) struct Listener {
     pub peers: Arc<Peers>,
     pub seats: Seats,
-    pub profile: Profile,
+    pub shared: Shared,
     pub links: mpsc::Sender<QuicLink>,
 }
 
@@ -168,6 +169,6 @@ impl Listener {
         };
         let (mut send, recv) = tokio::time::timeout_at(until, hello).await.map_err(late)??;
         say_hello(&mut send).await?;
-        Ok(QuicLink::start(connection, (send, recv), name.to_owned(), Some(seat), &self.profile))
+        Ok(QuicLink::start(connection, (send, recv), name.to_owned(), Some(seat), &self.shared))
     }
 }

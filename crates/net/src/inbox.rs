@@ -1,8 +1,9 @@
 //! Where a peer's messages wait for the blocking side.
 //!
-//! Memory stays bounded whatever the peer sends: a frame is taken in unasked only within the
-//! prefetch budget; beyond it the header waits here until a `recv` has agreed with its step and
-//! length, and the transport's flow control pushes back on the peer meanwhile.
+//! Memory stays bounded whatever the peer sends: a frame is taken in unasked only within the link's
+//! prefetch and what is left of the endpoint's budget; beyond them the header waits here until there
+//! is room or a `recv` has agreed with its step and length, and the transport's flow control pushes
+//! back on the peer meanwhile.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,8 +12,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use crate::backlog::{Backlog, Full};
+use crate::budget::{Budget, Held};
 use crate::failure::{Failure, closed_here};
-use crate::frame::{FRAME_COST, Frame, Header, Kind};
+use crate::frame::{Frame, Header, Kind, cost};
 use crate::{Due, Error};
 
 #[derive(Default)]
@@ -40,10 +43,8 @@ pub(crate) struct Inbox {
     room: Notify,
     /// Counts the changes, so that a receiver can spin without the lock.
     changes: AtomicU64,
-}
-
-fn cost(len: u64) -> u64 {
-    len + FRAME_COST
+    /// What waits to be sent on the same link.
+    pub backlog: Backlog,
 }
 
 impl Inbox {
@@ -54,6 +55,7 @@ impl Inbox {
             arrived: Condvar::new(),
             room: Notify::new(),
             changes: AtomicU64::new(0),
+            backlog: Backlog::default(),
         }
     }
 
@@ -72,26 +74,36 @@ impl Inbox {
 
     // The transport's side.
 
-    /// Announces a header and waits until its payload may be read into memory.
-    pub async fn admit(&self, header: Header, prefetch: u64) {
+    /// Announces a header and waits until its payload may be read into memory: there is room within
+    /// `prefetch` and `budget`, whose part it returns, or somebody asks for it.
+    pub async fn admit(&self, header: Header, prefetch: u64, budget: &Budget) -> Option<Held> {
+        let cost = cost(header.len);
+        let admitted = |mut state: MutexGuard<'_, State>, held| {
+            state.coming = Some((header, true));
+            state.held += cost;
+            held
+        };
         {
             let mut state = self.lock();
-            let fits = state.held + cost(header.len) <= prefetch;
-            state.coming = Some((header, fits));
-            if fits {
-                state.held += cost(header.len);
-                return;
+            state.coming = Some((header, false));
+            let fits = state.held + cost <= prefetch;
+            if let Some(held) = fits.then(|| budget.try_hold(cost)).flatten() {
+                return admitted(state, Some(held));
             }
         }
         self.wake();
         loop {
-            self.room.notified().await;
-            let mut state = self.lock();
-            let granted = matches!(state.coming, Some((_, true)));
-            if granted || state.held + cost(header.len) <= prefetch {
-                state.coming = Some((header, true));
-                state.held += cost(header.len);
-                return;
+            let fits = {
+                let state = self.lock();
+                if matches!(state.coming, Some((_, true))) {
+                    return admitted(state, None);
+                }
+                state.held + cost <= prefetch
+            };
+            // Neither wake-up can be lost: `room` keeps one that comes early, and the budget queues.
+            tokio::select! {
+                () = self.room.notified() => {}
+                held = budget.hold(cost), if fits => return admitted(self.lock(), Some(held)),
             }
         }
     }
@@ -106,19 +118,14 @@ impl Inbox {
         self.wake();
     }
 
-    /// Takes a frame in without admission; the error is what the inbox would then have held.
-    pub fn push(&self, frame: Frame, limit: u64) -> Result<(), u64> {
+    /// Takes a frame in without admission.
+    pub fn push(&self, frame: Frame) {
         let mut state = self.lock();
-        let held = state.held + cost(frame.payload.len() as u64);
-        if held > limit {
-            return Err(held);
-        }
-        state.held = held;
+        state.held += cost(frame.payload.len() as u64);
         state.taken_in += 1;
         state.queue.push_back(frame);
         drop(state);
         self.wake();
-        Ok(())
     }
 
     /// Whether a frame of this kind may come now; after its fin a peer has nothing more to say, so
@@ -148,6 +155,7 @@ impl Inbox {
     pub fn fail(&self, failure: Failure) {
         self.lock().failure.get_or_insert(failure);
         self.wake();
+        self.backlog.wake();
     }
 
     // The blocking side.
@@ -155,6 +163,12 @@ impl Inbox {
     /// Messages taken in whole, ever.
     pub fn taken_in(&self) -> u64 {
         self.lock().taken_in
+    }
+
+    /// Whether a frame is under way.
+    #[cfg(test)]
+    pub fn is_coming(&self) -> bool {
+        self.lock().coming.is_some()
     }
 
     /// Whether the link died before the peer finished.
@@ -177,6 +191,24 @@ impl Inbox {
             None => return Ok(()),
         };
         Err(failure.into_error(&self.peer, step))
+    }
+
+    /// Waits until at most `at_most` bytes wait to be sent; `deadline` is for each bit of progress.
+    pub fn room(&self, step: u32, at_most: u64, deadline: Duration) -> Result<(), Error> {
+        let room = self.backlog.wait(at_most, deadline, || self.check(step));
+        room.map_err(|full| match full {
+            Full::Dead(error) => error,
+            Full::Stuck(waited) => Error::Deadline { peer: self.peer.clone(), step, waited },
+        })
+    }
+
+    /// Counts a message that is queued for sending, if it may be.
+    pub fn queue(&self, step: u32, len: usize, limit: u64) -> Result<(), Error> {
+        self.check(step)?;
+        self.backlog.add(cost(len as u64), limit).map_err(|queued| {
+            let peer = self.peer.clone();
+            Error::Overflow { peer, step, queued, limit }
+        })
     }
 
     /// The next message, if it is the one that is due.

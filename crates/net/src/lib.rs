@@ -9,6 +9,8 @@
 //! side pinning the other's exact [`Certificate`]) made by an [`Endpoint`]. Protocol code is
 //! blocking, one thread per party; the asynchronous runtime lives inside the endpoint.
 
+mod backlog;
+mod budget;
 mod congestion;
 pub mod control;
 mod endpoint;

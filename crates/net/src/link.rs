@@ -41,12 +41,20 @@ impl Traffic {
 /// After any error but [`Error::Deadline`] and [`Error::Overflow`] the link is dead and repeats
 /// the error.
 pub trait Link: Send {
-    /// Queues a message; never waits for the peer.
+    /// Queues a message; never waits for the peer ([`Link::room`] does).
     ///
     /// # Errors
     /// [`Error::Overflow`] when the queue is full (nothing was queued then), [`Error::Link`] when
     /// the peer is known to be gone.
     fn send(&mut self, step: u32, payload: Vec<u8>) -> Result<(), Error>;
+
+    /// Waits until at most `at_most` bytes are queued (payloads and 64 bytes a message), so that
+    /// somebody who sends much in pieces holds little of it.
+    ///
+    /// # Errors
+    /// [`Error::Deadline`] when not a byte of the queue went out for that long (a slow peer is fine,
+    /// and it may be asked for again), [`Error::Link`] when the peer is gone.
+    fn room(&mut self, at_most: u64) -> Result<(), Error>;
 
     /// The peer's next message, which must carry `step` and exactly `len` bytes.
     ///
@@ -62,7 +70,7 @@ pub trait Link: Send {
     /// As [`Link::recv`].
     fn recv_upto(&mut self, step: u32, limit: usize) -> Result<Vec<u8>, Error>;
 
-    /// How long `recv` and `finish` wait from now on (60 s at first).
+    /// How long `recv`, `room` and `finish` wait from now on (60 s at first).
     fn set_deadline(&mut self, deadline: Duration);
 
     /// Payload bytes and messages so far, both ways.

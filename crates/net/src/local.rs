@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::failure::{Failure, closed_here};
-use crate::frame::Frame;
+use crate::frame::{Frame, cost};
 use crate::inbox::Inbox;
 use crate::link::DEADLINE;
 use crate::profile::QUEUE_LIMIT;
@@ -16,6 +16,8 @@ pub struct LocalLink {
     theirs: Arc<Inbox>,
     deadline: Duration,
     traffic: Traffic,
+    /// The step of the last message sent.
+    step: u32,
     finished: bool,
 }
 
@@ -28,6 +30,7 @@ pub fn local_pair(a: &str, b: &str) -> (LocalLink, LocalLink) {
         theirs: Arc::clone(theirs),
         deadline: DEADLINE,
         traffic: Traffic::default(),
+        step: 0,
         finished: false,
     };
     (end(&from_b, &from_a), end(&from_a, &from_b))
@@ -42,6 +45,7 @@ impl LocalLink {
                 }
             })?;
         self.traffic.received(payload.len());
+        self.theirs.backlog.release(cost(payload.len() as u64));
         Ok(payload)
     }
 }
@@ -54,13 +58,16 @@ pub(crate) fn stopped_by_peer(step: u32, their_step: u32) -> Failure {
 
 impl Link for LocalLink {
     fn send(&mut self, step: u32, payload: Vec<u8>) -> Result<(), Error> {
-        self.ours.check(step)?;
-        let len = payload.len();
-        self.theirs.push(Frame { step, payload }, QUEUE_LIMIT).map_err(|queued| {
-            Error::Overflow { peer: self.peer().to_owned(), step, queued, limit: QUEUE_LIMIT }
-        })?;
-        self.traffic.sent(len);
+        self.ours.queue(step, payload.len(), QUEUE_LIMIT)?;
+        self.step = step;
+        self.traffic.sent(payload.len());
+        self.theirs.push(Frame { step, payload, _held: None });
         Ok(())
+    }
+
+    fn room(&mut self, at_most: u64) -> Result<(), Error> {
+        // What the peer has not received yet counts as queued.
+        self.ours.room(self.step, at_most, self.deadline)
     }
 
     fn recv(&mut self, step: u32, len: usize) -> Result<Vec<u8>, Error> {
@@ -103,6 +110,7 @@ impl Drop for LocalLink {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::thread;
 
     #[test]
     fn messages_keep_their_order_and_are_counted() {
@@ -171,11 +179,33 @@ mod tests {
     }
 
     #[test]
+    fn room_comes_as_the_peer_receives() {
+        let (mut a, mut b) = local_pair("client", "server");
+        a.room(0).unwrap();
+        for step in 0..10 {
+            a.send(step, vec![0; 1000]).unwrap();
+        }
+        a.set_deadline(Duration::from_millis(50));
+        assert!(matches!(a.room(6000), Err(Error::Deadline { step: 9, .. })));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                (0..6).for_each(|step| assert_eq!(b.recv(step, 1000).unwrap().len(), 1000))
+            });
+            a.set_deadline(Duration::from_secs(20));
+            a.room(6000).unwrap();
+        });
+        thread::scope(|scope| {
+            scope.spawn(|| drop(b));
+            assert!(matches!(a.room(0), Err(Error::Link { .. })));
+        });
+    }
+
+    #[test]
     fn the_queue_is_bounded() {
         let (mut a, mut b) = local_pair("client", "server");
         let (mut sent, mut step) = (0, 0);
         let error = loop {
-            // Untouched zero pages: the gigabyte is never resident.
+            // Untouched zero pages: they are never resident.
             match a.send(step, vec![0; 64 << 20]) {
                 Ok(()) => (sent, step) = (sent + (64 << 20), step + 1),
                 Err(error) => break error,

@@ -1,16 +1,17 @@
 //! The two tasks of a QUIC link: frames out and frames in.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use quinn::{Connection, ReadExactError, RecvStream, SendStream, WriteError};
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
+use crate::backlog::Backlog;
+use crate::budget::Budget;
 use crate::congestion;
 use crate::failure::{Failure, STOPPED, io_failure, read_failure, stream_ended, write_failure};
-use crate::frame::{FRAME_COST, Frame, HEADER, Header, Kind};
+use crate::frame::{Frame, HEADER, Header, Kind, cost};
 use crate::inbox::Inbox;
 
 /// Payloads up to this size share one buffer with their header.
@@ -34,7 +35,7 @@ pub(crate) enum Outgoing {
 pub(crate) async fn write_frames(
     mut stream: SendStream,
     mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
-    queued: &AtomicU64,
+    backlog: &Backlog,
 ) -> Result<(), WriteError> {
     let mut batch = Vec::with_capacity(BATCH);
     let mut chunks = Vec::with_capacity(2 * BATCH);
@@ -44,7 +45,7 @@ pub(crate) async fn write_frames(
             match out {
                 Outgoing::Frame(header, payload) => {
                     if header.kind == Kind::Message {
-                        taken += header.len + FRAME_COST;
+                        taken += cost(header.len);
                     }
                     if payload.len() <= SMALL {
                         let mut whole = Vec::with_capacity(HEADER + payload.len());
@@ -64,9 +65,17 @@ pub(crate) async fn write_frames(
                 Outgoing::Raw(bytes) => chunks.push(Bytes::from(bytes)),
             }
         }
-        stream.write_all_chunks(&mut chunks).await?;
+        // Piece by piece, so that a sender who waits for room sees a slow peer move.
+        let mut written = 0;
+        while written < chunks.len() {
+            let step = stream.write_chunks(&mut chunks[written..]).await?;
+            written += step.chunks;
+            let handed_on = taken.min(step.bytes as u64);
+            taken -= handed_on;
+            backlog.release(handed_on);
+        }
         chunks.clear();
-        queued.fetch_sub(taken, Ordering::Relaxed);
+        backlog.release(taken);
     }
     Ok(())
 }
@@ -79,6 +88,7 @@ pub(crate) struct Reader {
     pub outbox: mpsc::UnboundedSender<Outgoing>,
     pub max_frame: u64,
     pub prefetch: u64,
+    pub budget: Budget,
 }
 
 impl Reader {
@@ -101,9 +111,9 @@ impl Reader {
             self.inbox.expect(header.kind).map_err(Failure::Garbage)?;
             match header.kind {
                 Kind::Message => {
-                    self.inbox.admit(header, self.prefetch).await;
+                    let held = self.inbox.admit(header, self.prefetch, &self.budget).await;
                     let payload = self.payload(header.len).await?;
-                    self.inbox.deliver(Frame { step: header.step, payload });
+                    self.inbox.deliver(Frame { step: header.step, payload, _held: held });
                 }
                 // At most once: the queue's limit does not count it.
                 Kind::Fin => {

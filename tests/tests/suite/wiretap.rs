@@ -124,6 +124,10 @@ impl Link for Tap<'_> {
         self.inner.send(step, payload)
     }
 
+    fn room(&mut self, at_most: u64) -> Result<(), NetError> {
+        self.inner.room(at_most)
+    }
+
     fn recv(&mut self, step: u32, len: usize) -> Result<Vec<u8>, NetError> {
         self.inner.recv(step, len)
     }
