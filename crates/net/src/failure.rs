@@ -2,7 +2,7 @@
 
 use quinn::{ConnectionError, ReadError, TransportErrorCode, VarInt, WriteError};
 
-use crate::Error;
+use crate::{Error, printable};
 
 /// Application close codes; `FINISHED` carries how many messages were taken in.
 pub(crate) const FINISHED: VarInt = VarInt::from_u32(0);
@@ -101,11 +101,12 @@ fn other_tls(alert: u64) -> Failure {
     ))
 }
 
-/// What the peer says about a close. A hostile one writes this text: short and printable.
+/// Longest reason for a close that is told and shown (characters).
+pub(crate) const REASON: usize = 200;
+
+/// What the peer says about a close: a hostile one writes this text.
 fn words(reason: &[u8]) -> String {
-    let why = String::from_utf8_lossy(reason);
-    let printable = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
-    why.chars().take(200).map(printable).collect()
+    printable(&String::from_utf8_lossy(reason), REASON)
 }
 
 pub(crate) fn connection_failure(error: ConnectionError) -> Failure {
