@@ -14,14 +14,14 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::budget::Budget;
-use crate::failure::ABANDONED;
+use crate::failure::{ABANDONED, REASON};
 use crate::handshake::{Dial, Listener};
 use crate::limits::Seats;
 use crate::peers::Peers;
 use crate::pinning::{self, Refused};
 use crate::places::PENDING;
 use crate::quic::Shared;
-use crate::{Certificate, Error, Identity, Profile, QuicLink};
+use crate::{Certificate, Error, Identity, Profile, QuicLink, printable};
 
 /// How long a closing endpoint waits for its last packets to leave.
 const LINGER: Duration = Duration::from_millis(100);
@@ -38,6 +38,7 @@ pub struct Endpoint {
     accepted: Option<Mutex<mpsc::Receiver<QuicLink>>>,
     refused: Arc<Refused>,
     local: SocketAddr,
+    closes: Arc<AtomicBool>,
     close: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -96,7 +97,7 @@ impl Endpoint {
             shared: shared.clone(),
             links,
         };
-        let listening = quic.clone();
+        let (listening, closing) = (quic.clone(), Arc::clone(&closes));
         let thread = thread::Builder::new()
             .name("sotto-net".into())
             .spawn(move || {
@@ -106,7 +107,7 @@ impl Endpoint {
                     // Either somebody asks for the end or the endpoint is gone: both end it.
                     let _ = closed.await;
                     accepting.inspect(JoinHandle::abort);
-                    closes.store(true, Ordering::Relaxed);
+                    closing.store(true, Ordering::Relaxed);
                     listening.close(ABANDONED, &[]);
                     let _ = tokio::time::timeout(LINGER, listening.wait_idle()).await;
                 });
@@ -122,6 +123,7 @@ impl Endpoint {
             accepted: listens.then(|| Mutex::new(accepted)),
             refused,
             local,
+            closes,
             close: Some(close),
             thread: Some(thread),
         })
@@ -130,6 +132,14 @@ impl Endpoint {
     /// The address that peers connect to.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Closes every link and connects and accepts no more; peers see `why` (200 characters at most).
+    ///
+    /// Dropping the endpoint does the same without a reason.
+    pub fn close(&self, why: &str) {
+        self.closes.store(true, Ordering::Relaxed);
+        self.quic.close(ABANDONED, printable(why, REASON).as_bytes());
     }
 
     /// Fingerprints of the last 16 certificates that were refused, oldest first.
@@ -141,7 +151,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`Error::Deadline`] when nobody came in time, [`Error::Config`] at once where nobody may
-    /// connect.
+    /// connect, [`Error::Io`] at once when the endpoint is closed.
     pub fn accept(&self, deadline: Duration) -> Result<QuicLink, Error> {
         let start = Instant::now();
         let accepted = self.accepted.as_ref().ok_or_else(|| {
@@ -157,7 +167,7 @@ impl Endpoint {
                     let peer = format!("a peer that should connect to {}", self.local);
                     return Err(Error::Deadline { peer, step: 0, waited: start.elapsed() });
                 }
-                Err(RecvTimeoutError::Disconnected) => return Err(runtime_gone()),
+                Err(RecvTimeoutError::Disconnected) => return Err(closed()),
             }
         }
     }
@@ -168,7 +178,7 @@ impl Endpoint {
     /// [`Error::Identity`] at once when either side refuses the other's certificate,
     /// [`Error::Busy`] at once when the peer has as many links as it allows, [`Error::Link`] when
     /// there was no answer until the deadline, [`Error::Config`] for a name that is not among the
-    /// peers to dial.
+    /// peers to dial, [`Error::Io`] at once when the endpoint is closed.
     pub fn connect(
         &self,
         addr: SocketAddr,
@@ -199,7 +209,7 @@ impl Endpoint {
         let failure = match answered.recv() {
             Ok(Ok(link)) => return Ok(link),
             Ok(Err(failure)) => failure,
-            Err(_) => return Err(runtime_gone()),
+            Err(_) => return Err(closed()),
         };
         match shown.list().pop() {
             Some(fingerprint) => {
@@ -246,6 +256,6 @@ impl Drop for Endpoint {
     }
 }
 
-fn runtime_gone() -> Error {
-    Error::Io { what: "use the network runtime".into(), why: "its thread has ended".into() }
+pub(crate) fn closed() -> Error {
+    Error::Io { what: "use the endpoint".into(), why: "this side has closed it".into() }
 }

@@ -125,6 +125,11 @@ pub(crate) fn connection_failure(error: ConnectionError) -> Failure {
                 )
             } else if close.error_code == BUSY {
                 Failure::Busy(words(reason))
+            } else if close.error_code == ABANDONED && !reason.is_empty() {
+                Failure::gone(
+                    format!("it went away: {}", words(reason)),
+                    "connect again when it is back",
+                )
             } else {
                 Failure::gone("it went away without finishing", "look at its log")
             }

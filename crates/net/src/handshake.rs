@@ -7,11 +7,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use quinn::{ConnectionError, Incoming};
+use quinn::{ConnectError, ConnectionError, Incoming};
 use rustls::pki_types::CertificateDer;
 
 use crate::QuicLink;
 use crate::congestion;
+use crate::endpoint::closed;
 use crate::failure::{BUSY, Failure, connection_failure};
 use crate::limits::Seats;
 use crate::peers::Peers;
@@ -44,10 +45,10 @@ impl Dial {
         loop {
             match self.once(deadline).await {
                 Ok(link) => return Ok(link),
-                Err(Some(
-                    fatal @ (Failure::Identity(_) | Failure::Garbage(_) | Failure::Busy(_)),
-                )) => return Err(fatal),
-                Err(Some(failure)) => last = failure,
+                Err(Some(failure @ (Failure::Gone { .. } | Failure::Finished { .. }))) => {
+                    last = failure;
+                }
+                Err(Some(fatal)) => return Err(fatal),
                 Err(None) => {}
             }
             if tokio::time::Instant::now() + PAUSE >= deadline {
@@ -59,10 +60,13 @@ impl Dial {
 
     /// One attempt; `Err(None)` is silence.
     async fn once(&self, deadline: tokio::time::Instant) -> Result<QuicLink, Option<Failure>> {
-        let connecting = self
-            .quic
-            .connect_with(self.config.clone(), self.addr, "sotto")
-            .map_err(|error| Failure::gone(error.to_string(), "check the address"))?;
+        let connecting =
+            self.quic.connect_with(self.config.clone(), self.addr, "sotto").map_err(|error| {
+                match error {
+                    ConnectError::EndpointStopping => Failure::Ours(closed()),
+                    error => Failure::gone(error.to_string(), "check the address"),
+                }
+            })?;
         let patience = deadline.min(tokio::time::Instant::now() + self.shared.profile.attempt);
         let connection = match tokio::time::timeout_at(patience, connecting).await {
             Ok(Ok(connection)) => connection,

@@ -36,6 +36,42 @@ fn a_peer_that_vanishes_in_mid_message_is_a_lost_link() {
 }
 
 #[test]
+fn a_closed_endpoint_says_why() {
+    let (s, c, d) = (identity("server"), identity("client"), identity("dealer"));
+    let server = bind(&s, &[&c, &d]);
+    let peers = [bind(&c, &[&s]), bind(&d, &[&s])];
+    let mut links = [&peers[0], &peers[1]]
+        .map(|peer| peer.connect(server.local_addr(), "server", DEADLINE).unwrap());
+    let mut accepted = [(); 2].map(|()| server.accept(DEADLINE).unwrap());
+    // Even behind a full queue.
+    accepted[0].send(1, vec![1; 100_000_000]).unwrap();
+    let start = Instant::now();
+    server.close(&format!("restarts for an update\u{1b}[2J {}", "x".repeat(300)));
+    for link in &mut links {
+        let error = link.recv(1, 100_000_000).unwrap_err();
+        let Error::Link { why, .. } = &error else { panic!("{error}") };
+        assert!(why.starts_with("it went away: restarts for an update\\u{1b}[2J xxx"), "{why}");
+        assert!(why.ends_with("xxx") && why.len() == "it went away: ".len() + 200, "{why}");
+    }
+    assert!(matches!(accepted[1].recv(1, 1), Err(Error::Link { .. })));
+    assert!(matches!(server.accept(DEADLINE), Err(Error::Io { .. })));
+    let error = server.connect(peers[0].local_addr(), "client", DEADLINE).err().unwrap();
+    assert!(matches!(&error, Error::Io { .. }), "{error}");
+    assert!(start.elapsed() < DEADLINE / 4, "all at once: {:?}", start.elapsed());
+    drop(server);
+}
+
+#[test]
+fn a_dropped_endpoint_tells_its_peers_at_once() {
+    let Pair { at_server: _at_server, mut at_client, server, client: _client } = pair();
+    let start = Instant::now();
+    drop(server);
+    let error = at_client.recv(1, 1).unwrap_err();
+    assert!(matches!(&error, Error::Link { why, .. } if why.contains("went away")), "{error}");
+    assert!(start.elapsed() < DEADLINE / 4);
+}
+
+#[test]
 fn a_hanging_peer_meets_the_deadline() {
     let Pair { mut at_server, at_client, server: _server, client: _client } = pair();
     let deadline = Duration::from_millis(500);
