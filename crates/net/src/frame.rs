@@ -100,6 +100,7 @@ pub(crate) struct Frame {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn header_survives_the_round_trip() {
@@ -126,5 +127,22 @@ mod tests {
         assert!(with(15, 0x80).unwrap_err().contains("limit"));
         assert!(Header::decode(&good, 99).is_err());
         assert!(Header::decode(&good, 100).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_header_or_an_error(
+            whole in any::<[u8; HEADER]>(),
+            valid in 0..=HEADER,
+            max_len in any::<u64>(),
+        ) {
+            // The first so many bytes are those of a good header.
+            let mut bytes = Header { kind: Kind::Message, step: 7, len: 100 }.encode();
+            bytes[valid..].copy_from_slice(&whole[valid..]);
+            if let Ok(header) = Header::decode(&bytes, max_len) {
+                prop_assert!(header.len <= max_len);
+                prop_assert_eq!(header.encode(), bytes);
+            }
+        }
     }
 }

@@ -112,6 +112,8 @@ impl QuicLink {
 
     #[cfg(test)]
     pub(crate) fn send_raw(&self, bytes: Vec<u8>) {
+        // There may be a fin in them: its answer is no surprise.
+        self.inbox.send_fin();
         let _ = self.outbox.send(Outgoing::Raw(bytes));
     }
 }

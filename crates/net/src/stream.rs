@@ -170,3 +170,86 @@ pub(crate) async fn hear_hello(stream: &mut RecvStream) -> Result<(), Failure> {
         _ => Err(Failure::Garbage("the first frame is not a hello".into())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Endpoint, Error, Identity, Link, Profile};
+
+    const MAX_FRAME: u64 = 1 << 20;
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    /// The messages at the front of a stream, and whether what follows them is garbage (or not whole).
+    fn read(mut bytes: &[u8]) -> (Vec<(u32, Vec<u8>)>, bool) {
+        let (mut messages, mut fin_seen) = (Vec::new(), false);
+        while let Some((head, rest)) = bytes.split_first_chunk::<HEADER>() {
+            let Ok(Header { kind, step, len }) = Header::decode(head, MAX_FRAME) else {
+                return (messages, true);
+            };
+            if kind == Kind::Hello || kind == Kind::FinReceived || fin_seen {
+                return (messages, true);
+            }
+            fin_seen = kind == Kind::Fin;
+            let Some((payload, rest)) = rest.split_at_checked(len as usize) else { break };
+            if kind == Kind::Message {
+                messages.push((step, payload.to_vec()));
+            }
+            bytes = rest;
+        }
+        (messages, false)
+    }
+
+    /// Whole frames of any kind, one of their bytes changed now and then, and noise.
+    fn piece() -> impl Strategy<Value = Vec<u8>> {
+        let payload = prop::collection::vec(any::<u8>(), 0..2000);
+        let message = (any::<u32>(), payload).prop_map(|(step, payload)| {
+            let header = Header { kind: Kind::Message, step, len: payload.len() as u64 };
+            [&header.encode()[..], &payload].concat()
+        });
+        let changed =
+            (message.clone(), 0..HEADER, any::<u8>()).prop_map(|(mut frame, at, byte)| {
+                frame[at] = byte;
+                frame
+            });
+        let bare = prop::sample::select(vec![Kind::Fin, Kind::FinReceived, Kind::Hello])
+            .prop_map(|kind| Header::bare(kind).encode().to_vec());
+        let noise = prop::collection::vec(any::<u8>(), 1..40);
+        prop_oneof![8 => message, 2 => changed, 1 => bare, 1 => noise]
+    }
+
+    #[test]
+    fn any_bytes_are_messages_and_then_an_error() {
+        let [s, c] = ["server", "client"].map(|name| Identity::generate(name).unwrap());
+        let mut profile = Profile::loopback();
+        (profile.max_frame, profile.prefetch) = (MAX_FRAME, 4000);
+        let pin = |one: &Identity| [(one.name().to_owned(), one.certificate().clone())];
+        let bind = |us: &Identity, dial: &[_], accept: &[_]| {
+            let any_port = "127.0.0.1:0".parse().unwrap();
+            Endpoint::bind(any_port, us, dial, accept, profile.clone()).unwrap()
+        };
+        let (server, client) = (bind(&s, &[], &pin(&c)), bind(&c, &pin(&s), &[]));
+        proptest!(ProptestConfig::with_cases(200), |(pieces in prop::collection::vec(piece(), 0..12))| {
+            let attacker = client.connect(server.local_addr(), "server", DEADLINE).unwrap();
+            let mut victim = server.accept(DEADLINE).unwrap();
+            let bytes = pieces.concat();
+            attacker.send_raw(bytes.clone());
+            let (messages, is_garbage) = read(&bytes);
+            for (step, payload) in messages {
+                prop_assert_eq!(victim.recv(step, payload.len()).unwrap(), payload);
+            }
+            if !is_garbage {
+                victim.set_deadline(Duration::from_millis(20));
+            }
+            let fits = match victim.recv(1, 1).unwrap_err() {
+                Error::Garbage { .. } => is_garbage,
+                Error::Deadline { .. } | Error::Desync { .. } => !is_garbage,
+                _ => false,
+            };
+            prop_assert!(fits);
+        });
+    }
+}
