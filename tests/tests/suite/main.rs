@@ -10,6 +10,7 @@ mod layers;
 mod models;
 mod sources;
 mod statistics;
+mod streams;
 mod uniformity;
 mod wiretap;
 mod zoo;
