@@ -1,6 +1,7 @@
 //! What no single crate can test: that transcripts are uniform, that hostile bytes and hostile peers are
 //! only ever errors, that dependencies point down, and that whole models are exact.
 
+mod accounting;
 mod broken;
 mod gate_plans;
 mod hostile_bytes;
