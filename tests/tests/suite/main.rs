@@ -5,6 +5,7 @@ mod accounting;
 mod broken;
 mod gate_plans;
 mod hostile_bytes;
+mod hostile_cards;
 mod hostile_files;
 mod hostile_peer;
 mod layers;
