@@ -33,6 +33,9 @@ pub enum Error {
     /// The calibration does not belong to the architecture, or asks for rings that do not exist.
     #[error("calibration: {0}")]
     Calibration(String),
+    /// An evaluation is asked for that cannot be had.
+    #[error("options: {0}")]
+    Options(String),
     /// A picture file is truncated, malformed, too large or of the wrong size.
     #[error("{file}: {why}")]
     Picture {

@@ -234,7 +234,7 @@ impl Format {
 /// Fewest fractional bits of a matrix.
 const LEAST_WEIGHT: u32 = 12;
 
-fn at_most(what: &str, width: u32, limit: u32) -> Result<(), Error> {
+pub(crate) fn at_most(what: &str, width: u32, limit: u32) -> Result<(), Error> {
     if width <= limit {
         return Ok(());
     }

@@ -17,7 +17,7 @@ use crate::{
     arch::Attention,
     float::NORM_EPS,
     fold::fold,
-    format::{ACTIVATION, ActivationFormat, Format, LayerFormat, MARGIN, MaxKind, WEIGHT},
+    format::{ACTIVATION, ActivationFormat, Format, LayerFormat, MARGIN, MaxKind, WEIGHT, at_most},
     images::patches,
 };
 
@@ -52,6 +52,12 @@ pub struct Options {
     pub tables: Tables,
 }
 
+/// Most images in one evaluation.
+pub const MAX_BATCH: usize = 64;
+
+/// Logarithm of the most rows of an activation's row table: 2^10 are 160 kB for each element.
+const MAX_ROWS: u32 = 10;
+
 /// A model ready to be evaluated privately.
 pub struct Private {
     /// Its public description.
@@ -72,8 +78,9 @@ impl Private {
     /// Traces the model for `batch` images at once.
     ///
     /// # Errors
-    /// [`Error::Calibration`] when the calibration does not fit the architecture; [`Error::Arch`] when the
-    /// architecture is not valid.
+    /// [`Error::Arch`] when the architecture is not valid, [`Error::Calibration`] when the calibration does not fit it
+    /// or the options, [`Error::Options`] when the batch is not in 1 to [`MAX_BATCH`]. Whatever a peer says in these,
+    /// there is no other way to fail.
     pub fn new(
         arch: &Arch,
         calibration: &Calibration,
@@ -81,7 +88,12 @@ impl Private {
         options: Options,
     ) -> Result<Self, Error> {
         arch.validate()?;
+        if !(1..=MAX_BATCH).contains(&batch) {
+            let why = format!("a batch of {batch} images; 1 to {MAX_BATCH} are possible");
+            return Err(Error::Options(why));
+        }
         let format = Format::new(arch, calibration, options.max)?;
+        check(&format, options)?;
         let plan = Arc::new(trace(arch, &format, batch, options));
         let limit = calibration.range(0, "patches")?.size() * f64::from(1u32 << MARGIN);
         Ok(Self { arch: arch.clone(), format, plan, batch, reveal: options.reveal, limit })
@@ -130,6 +142,22 @@ impl Private {
         let rows = output.chunks_exact(self.arch.classes);
         rows.map(|r| r.iter().map(|&x| x as f64 / unit).collect()).collect()
     }
+}
+
+/// Every ring and table exists that these options need beyond the format's own.
+fn check(format: &Format, options: Options) -> Result<(), Error> {
+    if options.reveal == Reveal::Class {
+        at_most("the compared logits' width", format.logit_width, 25)?;
+    }
+    if options.tables == Tables::Rows {
+        for layer in &format.layers {
+            if let ActivationFormat::Lookup { window, .. } = layer.activation {
+                at_most("an activation's rows", window.bits - window.scale, MAX_ROWS)?;
+                at_most("an activation's row table", layer.fc2_width + 16, 64)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn weight(t: &mut Trace, name: String, outputs: usize, inputs: usize, width: u32) -> usize {

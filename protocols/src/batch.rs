@@ -65,20 +65,19 @@ impl Batch {
         for (index, (node, draws)) in plan.nodes.iter().zip(&plan.draws).enumerate() {
             let mut drawn: Vec<Drawn> = Vec::with_capacity(draws.len());
             for (i, draw) in draws.iter().enumerate() {
-                let seeded = |bytes: usize| {
-                    let mut stream = self.seed.stream(stream_id(index, i));
-                    Drawn::Seeded(stream.bytes(bytes))
-                };
+                let seeded = |bytes| self.seed.stream(stream_id(index, i)).bytes(bytes);
                 drawn.push(match *draw {
-                    Draw::ClientMask { .. } if role == Role::Server => Drawn::Absent,
+                    Draw::ClientMask { .. } if role == Role::Server => Drawn::Theirs,
                     Draw::Mask { count, width } | Draw::ClientMask { count, width } => {
-                        seeded(packed_len(count, width))
+                        Drawn::Fresh(seeded(packed_len(count, width)))
                     }
                     Draw::Value { .. } | Draw::OneHot { .. } if corrected => {
                         at += draw.correction_bytes();
                         Drawn::Corrected(at - draw.correction_bytes())
                     }
-                    Draw::Value { .. } | Draw::OneHot { .. } => seeded(draw.correction_bytes()),
+                    Draw::Value { .. } | Draw::OneHot { .. } => {
+                        Drawn::Seeded(seeded(draw.correction_bytes()))
+                    }
                 });
             }
             let all_draws = Draws { drawn: &drawn, corrections: &corrections, draws };

@@ -12,7 +12,14 @@ use crate::gate::Draw;
 pub(crate) const CHUNK: usize = 1024;
 
 /// A party's part of one draw. No `Debug`: it is secret.
+///
+/// Masks are accounted for exactly: one is fresh until something is opened under it, once, and until then no
+/// gate can read it, to take it off again or to use it elsewhere.
 pub(crate) enum Drawn {
+    /// A mask, from the party's own stream, that nothing is opened under yet.
+    Fresh(Vec<u8>),
+    /// The other party's mask, that nothing is opened under yet.
+    Theirs,
     /// The bytes of the party's own stream.
     Seeded(Vec<u8>),
     /// The corrections from this byte on.
@@ -21,6 +28,25 @@ pub(crate) enum Drawn {
     Words(Vec<u64>),
     /// Nothing: the other party's mask, or used up.
     Absent,
+}
+
+impl Drawn {
+    /// Whether it is a mask that nothing is opened under yet.
+    pub fn is_fresh(&self) -> bool {
+        matches!(self, Drawn::Fresh(_) | Drawn::Theirs)
+    }
+
+    /// Spends a fresh mask, which may be read from now on.
+    ///
+    /// # Panics
+    /// When it is spent: two openings under one mask give away the difference of two secrets.
+    pub fn spend(&mut self) {
+        *self = match std::mem::replace(self, Drawn::Absent) {
+            Drawn::Fresh(bytes) => Drawn::Seeded(bytes),
+            Drawn::Theirs => Drawn::Absent,
+            _ => panic!("a second opening under one mask"),
+        }
+    }
 }
 
 /// Packed words of a draw. No `Debug`: they are secret.
@@ -81,6 +107,9 @@ impl<'a> Draws<'a> {
         match &self.drawn[draw] {
             Drawn::Seeded(bytes) => bytes,
             Drawn::Corrected(start) => &self.corrections[*start..],
+            Drawn::Fresh(_) | Drawn::Theirs => {
+                panic!("mask {draw} is read before it is opened under")
+            }
             Drawn::Words(_) | Drawn::Absent => panic!("draw {draw} has no packed words here"),
         }
     }
@@ -96,11 +125,26 @@ impl<'a> Draws<'a> {
         Packed::new(self.bytes(draw), count, width)
     }
 
-    /// The words of a draw.
+    /// The words of a draw. Prepared ones may depend on any mask.
     pub fn words(self, draw: usize) -> Vec<u64> {
         match &self.drawn[draw] {
-            Drawn::Words(words) => words.clone(),
+            Drawn::Words(words) => {
+                let spent = !self.drawn.iter().any(Drawn::is_fresh);
+                assert!(spent, "prepared draw {draw} is read before all masks are opened under");
+                words.clone()
+            }
             _ => self.packed(draw).to_words(),
+        }
+    }
+
+    /// The words of a draw before there is anything to open: a mask's, too.
+    pub fn words_offline(self, draw: usize) -> Vec<u64> {
+        match (&self.drawn[draw], self.draws[draw]) {
+            (
+                Drawn::Fresh(bytes),
+                Draw::Mask { count, width } | Draw::ClientMask { count, width },
+            ) => Packed::new(bytes, count, width).to_words(),
+            _ => self.words(draw),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The smooth functions that lookups tabulate, and the piecewise linear fit.
 
+use crate::spec::Spec;
+
 /// A function of one real variable. Public: part of the plan.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -53,13 +55,13 @@ impl Function {
 }
 
 /// A window of the fixed-point line that a table covers: index `i` of `2^bits` stands for the real
-/// number `(i - offset) / 2^scale`.
+/// number `(low + i) / 2^scale`. Zero need not lie in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Bits of the index.
     pub bits: u32,
-    /// The index of zero.
-    pub offset: u64,
+    /// Its low end.
+    pub low: i64,
     /// Fractional bits of the argument.
     pub scale: u32,
 }
@@ -67,12 +69,27 @@ pub struct Window {
 impl Window {
     /// `[-2^(bits-1-scale), 2^(bits-1-scale))`.
     pub fn signed(bits: u32, scale: u32) -> Self {
-        Self { bits, offset: 1 << (bits - 1), scale }
+        Self { bits, low: -1 << (bits - 1), scale }
     }
 
     /// `[0, 2^(bits-scale))`.
     pub fn positive(bits: u32, scale: u32) -> Self {
-        Self { bits, offset: 0, scale }
+        Self { bits, low: 0, scale }
+    }
+
+    /// The window in which a value is open.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn opened(spec: &Spec) -> Self {
+        let (bits, offset) = spec.opened();
+        // An offset is a number mod 2^64, whose negative is the low end as a signed one.
+        Self { bits, low: offset.wrapping_neg() as i64, scale: spec.scale }
+    }
+
+    /// What is added to a value to get its index, mod 2^64.
+    pub fn offset(&self) -> u64 {
+        self.low.wrapping_neg() as u64
     }
 }
 
@@ -94,7 +111,7 @@ pub fn pieces(
 ) -> impl Iterator<Item = (i64, i64)> {
     let unit = (-f64::from(window.scale)).exp2();
     let step = f64::from(window.bits - k).exp2() / 16.0;
-    let sample = move |i: i64| function.at((i as f64 * step - window.offset as f64) * unit);
+    let sample = move |i: i64| function.at((i as f64 * step + window.low as f64) * unit);
     // A piece's two-piece window in steps of a 16th; its second half is the first of the next one's.
     let mut samples: [f64; 33] = std::array::from_fn(|i| sample(i as i64 - 32));
     (0..1i64 << k).map(move |h| {
@@ -117,7 +134,10 @@ pub fn signed_width(bound: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::spec::Kind;
 
     #[test]
     fn gelu_pieces_meet_the_bound() {
@@ -134,6 +154,39 @@ mod tests {
             }
         }
         assert!(worst < 9.5e-4, "GELU k=9 on +-16: {worst}");
+    }
+
+    const SMOOTH: [Function; 4] =
+        [Function::Gelu { stretch: 1.0 }, Function::Sigmoid, Function::Tanh, Function::Silu];
+
+    proptest! {
+        /// A piece is the function around its own place, wherever the window lies.
+        #[test]
+        fn pieces_lie_where_their_window_does(
+            low in -200_000i64..200_000, bits in 9u32..16, k in 4u32..8, which in 0usize..4,
+        ) {
+            let (window, function) = (Window { bits, low, scale: 12 }, SMOOTH[which]);
+            let length = f64::from(bits - k).exp2() / 4096.0;
+            // The functions bend by less than 0.8; values and slopes are rounded to 2^-16.
+            let bound = 0.2 * length * length + 1.6e-5;
+            for (h, (value, slope)) in (0..).zip(pieces(function, window, k, 16, 16)) {
+                for d in [-1.0, -0.5, 0.0, 0.5, 1.0] {
+                    let x = low as f64 / 4096.0 + (f64::from(h) + d) * length;
+                    let error = (value as f64 + slope as f64 * d) / 65536.0 - function.at(x);
+                    prop_assert!(error.abs() <= bound, "{function:?}({x}): {error}, bound {bound}");
+                }
+            }
+        }
+
+        /// An opening's offset and the window's low end are the same number.
+        #[test]
+        fn a_window_is_what_it_is_opened_in(low in any::<i64>(), bits in 1u32..=64, scale in 0u32..40) {
+            let window = Window { bits, low, scale };
+            let kind = Kind::Opened { width: bits, offset: window.offset() };
+            let spec = Spec { kind, ..Spec::share(&[1], 64, scale) };
+            prop_assert_eq!(Window::opened(&spec), window);
+            prop_assert_eq!((low as u64).wrapping_add(window.offset()), 0);
+        }
     }
 
     #[test]

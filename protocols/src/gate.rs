@@ -60,7 +60,7 @@ impl Draw {
 }
 
 /// Who learns an exchanged value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum To {
     /// Both parties send and both add: an opening.
     Both,
@@ -107,10 +107,33 @@ impl Work {
     }
 }
 
+/// Holds a gate's masks against its openings: each opening has a mask of its own, of as many words of exactly as
+/// many bits.
+///
+/// # Panics
+/// When it has not: the gate is wrong.
+pub(crate) fn check_masks(gate: &dyn Gate) {
+    let mut masks: Vec<(To, usize, u32)> = (gate.draws().into_iter())
+        .filter_map(|draw| match draw {
+            Draw::Mask { count, width } => Some((To::Both, count, width)),
+            Draw::ClientMask { count, width } => Some((To::Server, count, width)),
+            Draw::Value { .. } | Draw::OneHot { .. } => None,
+        })
+        .collect();
+    let mut openings: Vec<(To, usize, u32)> = (gate.rounds().into_iter().flatten())
+        .filter(|e| e.to != To::Client)
+        .map(|e| (e.to, e.count, e.width))
+        .collect();
+    masks.sort_unstable();
+    openings.sort_unstable();
+    assert_eq!(masks, openings, "masks and openings of `{}`", gate.name());
+}
+
 /// Everything that costs anything is a gate.
 ///
 /// A gate of `n` rounds is run `n + 1` times: call `i` sees what round `i - 1` opened and queues
-/// round `i`; the last call writes the outputs. Gates hold public data alone, so `Debug` is their
+/// round `i`; the last call writes the outputs. Each of its masks is opened under once, which the trace checks
+/// against the draws and rounds, and a party when the gate runs. Gates hold public data alone, so `Debug` is their
 /// canonical text, which the plan's hash covers.
 pub trait Gate: Debug + Send + Sync {
     /// The field's name for it, as in the plan's table.

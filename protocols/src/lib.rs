@@ -22,6 +22,7 @@ pub mod gate;
 pub mod gates;
 pub mod party;
 pub mod plan;
+pub mod seeds;
 pub mod simulate;
 pub mod spec;
 pub mod testing;

@@ -7,7 +7,7 @@ use sotto_ring::mask;
 
 use crate::{
     batch::Staged,
-    drawn::Packed,
+    drawn::{Drawn, Packed},
     error::Error,
     gate::{Exchange, To},
     plan::{Plan, Step, Traffic},
@@ -144,7 +144,9 @@ impl Party<'_> {
                     values[w.index()] = None;
                 }
                 if done {
-                    staged.drawn[step.node].clear();
+                    let drawn = std::mem::take(&mut staged.drawn[step.node]);
+                    let unused = drawn.iter().any(Drawn::is_fresh);
+                    assert!(!unused, "{} leaves a mask unused", node.gate.name());
                 }
                 time += 1;
                 observe(Event::Ran(*step));

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crate::{
-    gate::{Draw, Exchange, Gate, To},
+    gate::{Draw, Exchange, Gate, To, check_masks},
     spec::{Role, Spec, Wire},
 };
 
@@ -193,7 +193,11 @@ impl Trace {
     }
 
     /// Adds a gate of one output.
+    ///
+    /// # Panics
+    /// When its masks are not those of its openings.
     pub fn add(&mut self, gate: impl Gate + 'static, inputs: &[Wire]) -> Wire {
+        check_masks(&gate);
         let outputs: Vec<Wire> = gate.outputs().into_iter().map(|s| self.wire(s)).collect();
         assert_eq!(outputs.len(), 1, "{} has one output", gate.name());
         let section = self.plan.sections.len() - 1;

@@ -168,8 +168,8 @@ fn gelu() -> Case {
 }
 
 /// `[low, low + 128)` for a `low` of this many units of the scale.
-fn from(low: u64) -> Window {
-    Window { bits: SCALE + 7, offset: low.wrapping_neg(), scale: SCALE }
+fn from(low: i64) -> Window {
+    Window { bits: SCALE + 7, low, scale: SCALE }
 }
 
 fn recip() -> Case {

@@ -10,6 +10,9 @@
 //! PRG; BLAKE3 in keyed-derivation mode separates seeds. Seeds are wiped on drop and have no
 //! `Debug` that shows them.
 
+#[cfg(feature = "record")]
+pub mod record;
+
 use std::fmt;
 
 use chacha20::ChaCha12;
@@ -61,14 +64,39 @@ impl Seed {
         child
     }
 
+    /// A child seed for `purpose` and a list of public fields, independent of every other child: no two different
+    /// lists are one message to the hash ([`encode_fields`]), nor is any of them one of [`Seed::derive`]'s.
+    pub fn derive_fields(&self, purpose: &'static str, fields: &[&[u8]]) -> Self {
+        Self(*blake3::keyed_hash(&self.0, &encode_fields(purpose, fields)).as_bytes())
+    }
+
+    /// A public name of this seed, from which the seed cannot be found: a hash of 256 uniform bits.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        blake3::derive_key("sottovoce seed fingerprint 1", &self.0)
+    }
+
     /// The key stream number `id` of this seed.
     pub fn stream(&self, id: u64) -> Stream {
+        #[cfg(feature = "record")]
+        record::note(self, id);
         // A 64-bit stream number in the last words, as the original ChaCha has it; the word before is the upper
         // half of its block counter.
         let mut nonce = [0; 12];
         nonce[4..].copy_from_slice(&id.to_le_bytes());
         Stream(ChaCha12::new(&self.0.into(), &nonce.into()))
     }
+}
+
+/// `purpose` and `fields` as one message: a tag that no length of [`Seed::derive`] can be, the number of fields,
+/// then the purpose and every field behind its length. Different arguments give different bytes.
+pub fn encode_fields(purpose: &str, fields: &[&[u8]]) -> Vec<u8> {
+    let mut out = u64::MAX.to_le_bytes().to_vec();
+    out.extend((fields.len() as u64).to_le_bytes());
+    for part in [purpose.as_bytes()].iter().chain(fields) {
+        out.extend((part.len() as u64).to_le_bytes());
+        out.extend_from_slice(part);
+    }
+    out
 }
 
 impl fmt::Debug for Seed {
@@ -145,6 +173,28 @@ mod tests {
     }
 
     #[test]
+    fn children_by_fields_differ_from_each_other_and_from_those_by_number() {
+        let seed = Seed::from_bytes([7; 32]);
+        let fields: [&[&[u8]]; 6] =
+            [&[], &[b""], &[b"", b""], &[b"a b", b"c"], &[b"a", b"b c"], &[b"a b c"]];
+        let mut children: Vec<Seed> = fields.iter().map(|f| seed.derive_fields("a", f)).collect();
+        children.push(seed.derive_fields("", &[b"a"]));
+        children.push(seed.derive("a", 0));
+        for (i, a) in children.iter().enumerate() {
+            assert!(children[i + 1..].iter().all(|b| a != b), "child {i}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_names_a_seed_and_is_not_it() {
+        let (a, b) = (Seed::from_bytes([7; 32]), Seed::from_bytes([8; 32]));
+        assert_eq!(a.fingerprint(), a.clone().fingerprint());
+        assert_ne!(a.fingerprint(), b.fingerprint());
+        assert_ne!(&a.fingerprint(), a.expose());
+        assert_ne!(&a.fingerprint(), a.derive_fields("sottovoce seed fingerprint 1", &[]).expose());
+    }
+
+    #[test]
     fn random_seeds_are_fresh_and_never_shown() {
         let (a, b) = (Seed::random().unwrap(), Seed::random().unwrap());
         assert!(a != b);
@@ -163,7 +213,52 @@ mod tests {
             ]
         );
     }
+
+    /// What [`encode_fields`] encoded; that this exists is why no two lists are encoded alike.
+    fn decode_fields(mut bytes: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
+        fn number(bytes: &mut &[u8]) -> u64 {
+            let (head, tail) = bytes.split_at(8);
+            *bytes = tail;
+            u64::from_le_bytes(head.try_into().unwrap())
+        }
+        assert_eq!(number(&mut bytes), u64::MAX);
+        let count = number(&mut bytes) as usize;
+        let mut parts = (0..=count).map(|_| {
+            let length = number(&mut bytes) as usize;
+            let (head, tail) = bytes.split_at(length);
+            bytes = tail;
+            head.to_vec()
+        });
+        let purpose = parts.next().unwrap();
+        let fields = parts.collect();
+        assert!(bytes.is_empty());
+        (purpose, fields)
+    }
+
     proptest! {
+        /// Every list of fields can be read back from its encoding, so that no two share one.
+        #[test]
+        fn fields_are_encoded_without_ambiguity(
+            purpose in ".{0,9}",
+            fields in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..6),
+        ) {
+            let borrowed: Vec<&[u8]> = fields.iter().map(|f| &f[..]).collect();
+            let decoded = decode_fields(&encode_fields(&purpose, &borrowed));
+            prop_assert_eq!(decoded, (purpose.into_bytes(), fields));
+        }
+
+        /// Moving the border between two fields, or joining them, gives another encoding.
+        #[test]
+        fn borders_between_fields_count(text in "[ab ]{1,12}", a in 0usize..12, b in 0usize..12) {
+            let at = |i: usize| {
+                let (head, tail) = text.as_bytes().split_at(i % (text.len() + 1));
+                encode_fields("p", &[head, tail])
+            };
+            let same = a % (text.len() + 1) == b % (text.len() + 1);
+            prop_assert_eq!(at(a) == at(b), same);
+            prop_assert_ne!(at(a), encode_fields("p", &[text.as_bytes()]));
+        }
+
         /// Whatever kernels this machine has, and in whatever pieces: the stream of rand's generator.
         #[test]
         fn a_stream_is_the_generator_s(

@@ -75,6 +75,17 @@ fn largest_sum(arch: &Arch, span: f64) -> f64 {
     arch.tokens() as f64 + 1.0 + 32.0 * span
 }
 
+/// Refuses scores whose exponentials would need more than 2^10 pieces, in units of `span` powers of two.
+fn possible(layer: usize, scores: f64, k: u32, span: u32) -> Result<(), Error> {
+    if k <= 10 {
+        return Ok(());
+    }
+    Err(Error::Calibration(format!(
+        "layer {layer}: scores up to {scores:.0} powers of two; up to {} are possible (train with a z-loss)",
+        span << 7
+    )))
+}
+
 pub(super) fn softmax(
     arch: &Arch,
     cal: &Calibration,
@@ -93,6 +104,7 @@ pub(super) fn softmax(
     let format = score_format(bits(scores), SCORE);
     let public = kind == MaxKind::Public && high - low <= 10.0 * log2e;
     let (shift, scale_up) = if public {
+        possible(layer, scores, format.score.0 - SCORE, 1)?;
         // Powers lie in (2^-(high - low), 1].
         (Shift::Public((high.ceil() as i64) << SCORE), 1.0)
     } else {
@@ -100,13 +112,7 @@ pub(super) fn softmax(
         let span = if arch.tokens() > 127 { 2 } else { 1 };
         // In units, as indices of the window [-2^(n-1), 2^(n-1)).
         let k = format.score.0 - SCORE - (span - 1);
-        if k > 10 {
-            return Err(Error::Calibration(format!(
-                "layer {layer}: scores up to {scores:.0} powers of two; up to {} are possible (train with a \
-                 z-loss)",
-                span << 7
-            )));
-        }
+        possible(layer, scores, k, span)?;
         let half = f64::from(1u32 << (k - 1));
         let unit = f64::from(span);
         let index = |x: f64| ((x / unit).floor() + half).clamp(1.0, 2.0 * half - 1.0) as u32;

@@ -24,7 +24,7 @@ use sotto_ring::{
 use crate::{
     deal::{Dealing, Known},
     drawn::Map,
-    functions::signed_width,
+    functions::{Window, signed_width},
     gate::{Draw, Exchange, Gate, To, Work},
     party::{Factor, Prepare, Run, Value},
     plan::Trace,
@@ -50,9 +50,8 @@ pub struct ExpFormat {
 
 struct Exp {
     format: ExpFormat,
-    scale: u32,
+    window: Window,
     k: u32,
-    offset: u64,
     /// Opened width of the looked-up power.
     width: u32,
     tables: Late<Powers>,
@@ -71,8 +70,8 @@ impl std::fmt::Debug for Exp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "Exp {{ {:?}, scale: {}, k: {}, offset: {}, width: {}, output: {:?} }}",
-            self.format, self.scale, self.k, self.offset, self.width, self.output
+            "Exp {{ {:?}, {:?}, k: {}, width: {}, output: {:?} }}",
+            self.format, self.window, self.k, self.width, self.output
         )
     }
 }
@@ -80,9 +79,9 @@ impl std::fmt::Debug for Exp {
 impl Trace {
     /// `2^x` of an opened value, as a form; the window's top bounds the result.
     pub fn exp2(&mut self, x: Wire) -> Wire {
-        let spec = self.spec(x);
-        let (bits, offset) = spec.opened();
-        let top = (((1u64 << bits) - offset) >> spec.scale) as u32;
+        let window = Window::opened(self.spec(x));
+        let top = (window.low + (1i64 << window.bits)) >> window.scale;
+        let top = u32::try_from(top).unwrap_or(0);
         // As many fractional bits as fit the opened word, 14 at most.
         let head = (32 - FRACTION - 4).saturating_sub(top).min(14);
         self.exp2_below(x, ExpFormat { span: 1, top, head })
@@ -91,13 +90,13 @@ impl Trace {
     /// `2^x` of an opened value below `format.top`, as a form.
     pub fn exp2_below(&mut self, x: Wire, format: ExpFormat) -> Wire {
         let spec = self.spec(x).clone();
-        let (bits, offset) = spec.opened();
+        let window = Window::opened(&spec);
         let ExpFormat { span, top, head } = format;
         assert!(span == 1 || span == 2, "the low bits span 1 or 2 powers, not {span}");
         let lo = spec.scale + span - 1;
-        let k = bits - lo;
+        let k = window.bits - lo;
         assert!((3..=10).contains(&k), "exp2 needs 3 to 10 high bits, has {k}");
-        assert_eq!(offset & mask(lo), 0, "the window starts at a piece");
+        assert_eq!(window.offset() & mask(lo), 0, "the window starts at a piece");
         let width = signed_width((1 << (top + span + head)) + 1);
         assert!(width <= 32 - FRACTION, "powers below 2^{top} to {head} bits do not fit the table");
         let output = Spec {
@@ -108,7 +107,7 @@ impl Trace {
             },
         };
         let tables = Late::default();
-        self.add(Exp { format, scale: spec.scale, k, offset, width, tables, output }, &[x])
+        self.add(Exp { format, window, k, width, tables, output }, &[x])
     }
 }
 
@@ -118,7 +117,7 @@ impl Exp {
     }
 
     fn lo(&self) -> u32 {
-        self.scale + self.format.span - 1
+        self.window.scale + self.format.span - 1
     }
 
     /// Bits that are dropped before the opening, in the ring of 32 bits.
@@ -148,7 +147,7 @@ impl Exp {
 
     fn powers(&self) -> Vec<i32> {
         let ExpFormat { span, top, head } = self.format;
-        let first = -((self.offset >> self.scale) as i64);
+        let first = self.window.low >> self.window.scale;
         let scale = i64::from(head + 32 - self.width - FRACTION);
         let power = |h: i64| {
             // A borrow of the last piece wraps to index 0; its true power is the top's.
@@ -243,7 +242,7 @@ impl Gate for Exp {
         let (low, powers) = (mask(lo), self.tables());
         let mut out = Vec::with_capacity(r.len());
         for (&x, r) in sim.inputs[0].iter().zip(r) {
-            let c = (x as u64).wrapping_add(self.offset).wrapping_add(r) & mask(bits);
+            let c = (x as u64).wrapping_add(self.window.offset()).wrapping_add(r) & mask(bits);
             let h = ((c >> lo).wrapping_sub(r >> lo) & mask(self.k)) as usize;
             let power = i64::from(powers.high.value(h)) * powers.low[(c & low) as usize] as i64;
             let s = sim.coins.sign();
@@ -300,9 +299,8 @@ mod tests {
         for span in [1, 2] {
             let gate = Exp {
                 format: ExpFormat { span, top: 2, head: 13 },
-                scale: 10,
+                window: Window::positive(16, 10),
                 k: 6,
-                offset: 0,
                 width: 20,
                 tables: Late::default(),
                 output: Spec::share(&[1], 16, 26),

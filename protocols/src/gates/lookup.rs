@@ -73,16 +73,15 @@ impl Trace {
     /// Opens `x` in `window` for a lookup.
     pub fn open_window(&mut self, x: Wire, window: Window) -> Wire {
         assert_eq!(self.spec(x).scale, window.scale, "scale of a window");
-        self.open(x, window.bits, window.offset)
+        self.open(x, window.bits, window.offset())
     }
 
     /// `function` of an opened value, as a form of scale `slope_scale + lo`.
     pub fn lookup(&mut self, x: Wire, function: Function, precision: Precision) -> Wire {
         let spec = self.spec(x).clone();
-        let (bits, offset) = spec.opened();
-        let window = Window { bits, offset, scale: spec.scale };
+        let window = Window::opened(&spec);
         let Precision { k, value_scale, slope_scale } = precision;
-        let lo = bits - k;
+        let lo = window.bits - k;
         assert!(TABLE.contains(&k), "a table of 2^3 to 2^20 pieces, not 2^{k}");
         let pieces = pieces(function, window, k, value_scale, slope_scale);
         let (value, slope) = pieces.fold((0, 0), |(value, slope), piece| {
@@ -232,7 +231,7 @@ impl Gate for Lookup {
         let tables = self.tables();
         let mut out = Vec::with_capacity(r.len());
         for (&x, r) in sim.inputs[0].iter().zip(r) {
-            let c = (x as u64).wrapping_add(self.window.offset).wrapping_add(r) & index_mask;
+            let c = (x as u64).wrapping_add(self.window.offset()).wrapping_add(r) & index_mask;
             let h = ((c >> lo).wrapping_sub(r >> lo) & sotto_ring::mask(self.precision.k)) as usize;
             let (t0, t1) = (i64::from(tables[0].value(h)), i64::from(tables[1].value(h)));
             let s = sim.coins.sign();
@@ -259,7 +258,7 @@ mod tests {
         let y = t.reveal(y, 48);
         let plan = t.finish(&[y]);
         let unit = f64::from(window.scale).exp2();
-        let low = if window.offset == 0 { 0.0 } else { -range };
+        let low = if window.low == 0 { 0.0 } else { -range };
         let input: Vec<i64> =
             (0..3000).map(|_| ((low + bench.unit() * (range - low)) * unit) as i64).collect();
         let result = bench.run_shared(&plan, Vec::new(), std::slice::from_ref(&input));

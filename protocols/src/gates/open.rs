@@ -65,10 +65,10 @@ impl Trace {
         self.open(x, width, 1 << (width - 2))
     }
 
-    /// Opens `x` and gives the differences `x[first] - x[second]` along its last axis, without offset.
-    pub fn opened_pairs(&mut self, x: Wire, width: u32, first: &[usize], second: &[usize]) -> Wire {
+    /// The differences `x[first] - x[second]` along the last axis of an opened value without offset.
+    pub fn opened_pairs(&mut self, open: Wire, first: &[usize], second: &[usize]) -> Wire {
         assert_eq!(first.len(), second.len(), "pairs");
-        let open = self.open(x, width, 0);
+        assert_eq!(self.spec(open).opened().1, 0, "pairs of an opening without offset");
         let spec = self.spec(open).clone();
         let mut output = spec.clone();
         let last = output.shape.last_mut().expect("pairs along an axis");

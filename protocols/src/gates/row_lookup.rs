@@ -57,9 +57,8 @@ impl Trace {
         width: u32,
     ) -> Wire {
         let spec = self.spec(x).clone();
-        let (bits, offset) = spec.opened();
-        let window = Window { bits, offset, scale: spec.scale };
-        let scale = slope_scale + bits - k;
+        let window = Window::opened(&spec);
+        let scale = slope_scale + window.bits - k;
         assert!(TABLE.contains(&k), "a table of 2^3 to 2^20 pieces, not 2^{k}");
         let output = Spec {
             shape: spec.shape,
@@ -165,7 +164,7 @@ impl Gate for RowLookup {
         let low = sotto_ring::mask(lo);
         let [t0, t1] = self.tables();
         let values = sim.inputs[0].iter().zip(r).map(|(&x, r)| {
-            let c = (x as u64).wrapping_add(self.window.offset).wrapping_add(r) & index_mask;
+            let c = (x as u64).wrapping_add(self.window.offset()).wrapping_add(r) & index_mask;
             let h = ((c >> lo).wrapping_sub(r >> lo) & sotto_ring::mask(self.k)) as usize;
             let d = (c & low) as i64 - (r & low) as i64;
             t0.value(h) as i64 + t1.value(h) as i64 * d

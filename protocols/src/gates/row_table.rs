@@ -49,9 +49,8 @@ impl Trace {
     /// `function` of an opened value as a share in the ring `2^width`.
     pub fn row_table(&mut self, x: Wire, function: Function, rows: Rows, width: u32) -> Wire {
         let spec = self.spec(x).clone();
-        let (bits, offset) = spec.opened();
-        let window = Window { bits, offset, scale: spec.scale };
-        assert!(rows.m < bits && rows.degree <= 5, "{rows:?} on {bits} bits");
+        let window = Window::opened(&spec);
+        assert!(rows.m < window.bits && rows.degree <= 5, "{rows:?} on {} bits", window.bits);
         let output = Spec::share(&spec.shape, width, rows.value_scale + POWER);
         self.add(RowTable { function, window, rows, width, output }, &[x])
     }
@@ -97,7 +96,7 @@ impl RowTable {
         // An interval that straddles the window's end belongs to its bottom.
         let top = (1u64 << bits) - (1 << lo);
         let below = if start > top { 1i64 << bits } else { 0 };
-        let start = start as i64 - below - self.window.offset as i64;
+        let start = start as i64 - below + self.window.low;
         let unit = (-f64::from(self.window.scale)).exp2();
         let length = f64::from(lo).exp2();
         let values: Vec<f64> =
@@ -175,7 +174,7 @@ impl Gate for RowTable {
         let bits = self.window.bits;
         let r = sim.input_mask(0, bits);
         let out = sim.inputs[0].iter().zip(r).map(|(&x, r)| {
-            let c = (x as u64).wrapping_add(self.window.offset).wrapping_add(r)
+            let c = (x as u64).wrapping_add(self.window.offset()).wrapping_add(r)
                 & sotto_ring::mask(bits);
             let a = self.coefficients(c >> self.lo(), r, &nodes, &inverse);
             let p = self.powers(c & sotto_ring::mask(self.lo()));

@@ -57,7 +57,7 @@ pub struct Prepare<'a> {
 impl Prepare<'_> {
     /// This party's words of draw `draw`.
     pub fn words(&self, draw: usize) -> Vec<u64> {
-        self.draws.words(draw)
+        self.draws.words_offline(draw)
     }
 
     /// Puts `words` in the place of draw `draw`.
@@ -163,20 +163,18 @@ impl<'a> Run<'a> {
 
     /// Takes this party's words of draw `draw`, which is not needed again.
     pub fn take_words(&mut self, draw: usize) -> Vec<u64> {
-        match std::mem::replace(&mut self.drawn[draw], Drawn::Absent) {
-            Drawn::Words(words) => words,
-            packed => {
-                self.drawn[draw] = packed;
-                self.words(draw)
-            }
+        let spent = !self.drawn.iter().any(Drawn::is_fresh);
+        match &mut self.drawn[draw] {
+            Drawn::Words(words) if spent => std::mem::take(words),
+            _ => self.words(draw),
         }
     }
 
-    /// Takes the packed words of a mask that this party drew, which is not opened under again.
+    /// Takes the packed words of a mask that was opened under.
     pub fn take_mask(&mut self, draw: usize) -> Vec<u8> {
         match std::mem::replace(&mut self.drawn[draw], Drawn::Absent) {
             Drawn::Seeded(bytes) => bytes,
-            _ => panic!("draw {draw} is not a mask"),
+            _ => panic!("draw {draw} is not a mask that was opened under"),
         }
     }
 
@@ -185,13 +183,17 @@ impl<'a> Run<'a> {
         self.weights
     }
 
-    /// Opens `words` to both under the mask `draw`: adds this party's part of the mask and
-    /// reduces to the opened width. The only way in which words derived from a share leave a party.
+    /// Opens `words` to both under the mask `draw`, which it spends: adds this party's part of the mask and
+    /// reduces to the opened width.
+    ///
+    /// # Panics
+    /// On a second opening under the mask, as [`Run::open_bits`] and [`Run::open_to_server`] do.
     pub fn open(&mut self, mut words: Vec<u64>, draw: usize) {
         let Draw::Mask { count, width } = self.draws[draw] else {
             panic!("draw {draw} is not a mask of both parties")
         };
         assert_eq!(words.len(), count, "opening {} of {count}", words.len());
+        self.drawn[draw].spend();
         let m = mask(width);
         let all = Draws { drawn: self.drawn, corrections: self.corrections, draws: self.draws };
         all.packed(draw).zip(&mut words, |words, masks| {
@@ -209,6 +211,7 @@ impl<'a> Run<'a> {
             panic!("draw {draw} is not a mask of bits of both parties")
         };
         assert_eq!(words.len() * group as usize, count, "opening {group} bits of each word");
+        self.drawn[draw].spend();
         let mut bits = Vec::with_capacity(count.div_ceil(8));
         pack::pack(words, group, &mut bits);
         // Mod 2, adding the mask is XOR.
@@ -232,6 +235,7 @@ impl<'a> Run<'a> {
             panic!("draw {draw} is not a mask of the client")
         };
         assert_eq!(words.len(), count, "opening {} of {count}", words.len());
+        self.drawn[draw].spend();
         let m = mask(width);
         if self.role == Role::Client {
             let all = Draws { drawn: self.drawn, corrections: self.corrections, draws: self.draws };

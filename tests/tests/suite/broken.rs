@@ -1,5 +1,8 @@
 //! Openings with a fault: each must be caught by the statistics that the real gates pass.
+//!
+//! No gate can be written that has one (`accounting.rs`), so the faults are put into the transcript of a sound one.
 
+use sotto_crypto::Seed;
 use sotto_protocols::{
     Spec, Wire,
     deal::{Dealing, Known},
@@ -9,6 +12,9 @@ use sotto_protocols::{
     simulate::Simulation,
     spec::Kind,
 };
+use sotto_ring::{mask, pack};
+
+use crate::wiretap::Transcript;
 
 /// What is wrong with an opening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,27 +46,61 @@ impl Fault {
     ];
 }
 
-/// Opens its two inputs at one width, with a fault.
+/// Opens its two inputs at one width.
 #[derive(Debug)]
-struct Broken {
-    fault: Fault,
+struct Two {
     width: u32,
     output: Spec,
 }
 
-/// A plan that opens two inputs with a fault, and nothing else.
-pub fn plan(fault: Fault, count: usize, width: u32) -> Plan {
+/// A plan that opens two inputs, and nothing else.
+pub fn plan(count: usize, width: u32) -> Plan {
     let mut t = Trace::new();
     let inputs: Vec<Wire> = (0..2).map(|_| t.input(&[count], width, 0)).collect();
     let output =
         Spec { kind: Kind::Opened { width, offset: 0 }, ..Spec::share(&[count], width, 0) };
-    t.add(Broken { fault, width, output }, &inputs);
+    t.add(Two { width, output }, &inputs);
     t.finish(&[])
 }
 
-impl Gate for Broken {
+impl Fault {
+    /// Makes of a transcript of [`plan`] what parties with this fault would have sent.
+    pub fn put_into(self, seen: &mut Transcript, seed: &Seed, count: usize, width: u32) {
+        for (party, role) in ["server", "client"].into_iter().enumerate() {
+            let seed = seed.derive(role, 0);
+            let length = pack::packed_len(count, width);
+            let masks =
+                [0, 1].map(|i| pack::unpack_vec(&seed.stream(i).bytes(length), width, count));
+            let [(_, message)] = &mut seen.sent[party][..] else {
+                panic!("one message with both openings")
+            };
+            let words = [0, 1]
+                .map(|i| pack::unpack_vec(&message[i * length..(i + 1) * length], width, count));
+            message.clear();
+            for (words, own) in words.iter().zip(&masks) {
+                let used = |j: usize| match self {
+                    Fault::Sound => own[j],
+                    Fault::Unmasked => 0,
+                    Fault::OneParty if role == "server" => 0,
+                    Fault::OneParty => own[j],
+                    Fault::Narrow => own[j] & (mask(width) >> 1),
+                    Fault::Even => own[j] & !1,
+                    Fault::Repeated => own[0],
+                    Fault::Twice => masks[0][j],
+                };
+                let words = words.iter().enumerate();
+                let words: Vec<u64> = words
+                    .map(|(j, w)| w.wrapping_sub(own[j]).wrapping_add(used(j)) & mask(width))
+                    .collect();
+                pack::pack(&words, width, message);
+            }
+        }
+    }
+}
+
+impl Gate for Two {
     fn name(&self) -> &'static str {
-        "broken open"
+        "two openings"
     }
 
     fn outputs(&self) -> Vec<Spec> {
@@ -87,26 +127,7 @@ impl Gate for Broken {
             return run.output(Value::Opened(opened, Vec::new()));
         }
         for i in 0..2 {
-            // `open` adds the whole mask: what the fault lacks is taken away before.
-            let (first, mask) = (run.words(0), run.words(i));
-            let used = |j: usize| match self.fault {
-                Fault::Sound => mask[j],
-                Fault::Unmasked => 0,
-                Fault::OneParty => {
-                    if run.is_server() {
-                        0
-                    } else {
-                        mask[j]
-                    }
-                }
-                Fault::Narrow => mask[j] & (sotto_ring::mask(self.width) >> 1),
-                Fault::Even => mask[j] & !1,
-                Fault::Repeated => mask[0],
-                Fault::Twice => first[j],
-            };
-            let share = run.share(i).iter().enumerate();
-            let words = share.map(|(j, x)| x.wrapping_add(used(j)).wrapping_sub(mask[j]));
-            let words = words.collect();
+            let words = run.share(i).to_vec();
             run.open(words, i);
         }
     }

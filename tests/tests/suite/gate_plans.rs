@@ -48,6 +48,7 @@ pub fn all() -> Vec<Case> {
         maximum(),
         layer_norm(),
         argmax(),
+        argmax_of_groups(),
     ]
 }
 
@@ -260,6 +261,16 @@ fn layer_norm() -> Case {
     let plan = t.finish(&[y]);
     let waves = |x: i64| vec![(0..128).map(|i| if i % 2 == 0 { x } else { -x }).collect()];
     Case { runs: 128, ..case("layer norm", plan, [waves(6_000), waves(60_000)]) }
+}
+
+/// More classes than are compared all at once.
+fn argmax_of_groups() -> Case {
+    let mut t = Trace::new();
+    let x = t.input(&[1, 260], 30, 12);
+    let y = t.argmax(x, 18);
+    let plan = t.finish(&[y]);
+    let logits = |x: i64| vec![(0..260).map(|i| x * (i % 61 - 30)).collect()];
+    case("argmax of groups", plan, [logits(0), logits(2_000)])
 }
 
 fn argmax() -> Case {

@@ -119,6 +119,21 @@ fn the_lowest_layers_stay_small() {
 }
 
 #[test]
+fn programs_record_no_streams() {
+    for package in metadata()["packages"].as_array().expect("a list of packages") {
+        for dependency in package["dependencies"].as_array().expect("a list of dependencies") {
+            let features = dependency["features"].as_array().expect("a list of features");
+            let records = features.iter().any(|f| f == "record");
+            let test = dependency["kind"] == "dev";
+            assert!(test || !records, "{} records streams", package["name"]);
+        }
+        let features = package["features"].as_object().expect("features by name");
+        let passed_on = features.values().any(|f| f.to_string().contains("sotto-crypto/"));
+        assert!(!passed_on, "a feature of {} may record streams", package["name"]);
+    }
+}
+
+#[test]
 fn every_member_shares_the_workspace_s_lints_and_edition() {
     let metadata = metadata();
     for package in metadata["packages"].as_array().expect("a list of packages") {

@@ -1,15 +1,18 @@
 //! What no single crate can test: that transcripts are uniform, that hostile bytes and hostile peers are
 //! only ever errors, that dependencies point down, and that whole models are exact.
 
+mod accounting;
 mod broken;
 mod gate_plans;
 mod hostile_bytes;
+mod hostile_cards;
 mod hostile_files;
 mod hostile_peer;
 mod layers;
 mod models;
 mod sources;
 mod statistics;
+mod streams;
 mod uniformity;
 mod wiretap;
 mod zoo;

@@ -3,9 +3,9 @@
 
 use sotto_crypto::Seed;
 use sotto_models::{
-    Private,
+    Arch, Private,
     float::{NoProbe, forward},
-    private::Reveal,
+    private::{Options, Reveal},
 };
 use sotto_protocols::{
     simulate::{Coins, simulate},
@@ -118,6 +118,16 @@ fn random_models_are_exact() {
         found[0], found[1]
     );
     assert!(wide <= 2, "{wide} models of 24 have no number format");
+}
+
+/// More classes than pairs of all of them are compared at once, and more than fill groups evenly.
+#[test]
+fn the_class_of_many_is_exact() {
+    let class = Options { reveal: Reveal::Class, ..Options::default() };
+    for (classes, batch) in [(65, 2), (200, 3), (1000, 1)] {
+        let arch = Arch::vit(1, 2, 8, 12, 8, 4, classes);
+        check(&specimen(arch, batch, class, classes as u64), 3);
+    }
 }
 
 #[test]

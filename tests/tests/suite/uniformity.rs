@@ -184,13 +184,23 @@ fn collect_dealt(plan: &Plan, seen: &Transcript, samples: &mut Samples) {
     assert!(rest.is_empty(), "masked weights beyond the plan's");
 }
 
+/// What a test does to a transcript, whose seed it is told, before it is judged.
+type Tamper<'a> = &'a dyn Fn(&mut Transcript, &Seed);
+
 /// Everything that is seen over `runs` evaluations of one choice of secrets.
-fn observe(plan: &Plan, secrets: &Secrets, runs: usize, seed: &Seed) -> [Samples; 2] {
+fn observe(
+    plan: &Plan,
+    secrets: &Secrets,
+    runs: usize,
+    seed: &Seed,
+    tamper: Tamper<'_>,
+) -> [Samples; 2] {
     let (mut online, mut dealt) = (named(plan), dealt_samples(plan));
     for run in 0..runs {
         let seed = seed.derive("run", run as u64);
         let corrected = [Role::Server, Role::Client][run % 2];
-        let seen = transcript(plan, &secrets.matrices, &secrets.inputs, &seed, corrected);
+        let mut seen = transcript(plan, &secrets.matrices, &secrets.inputs, &seed, corrected);
+        tamper(&mut seen, &seed);
         collect(plan, &seen, &mut online);
         collect_dealt(plan, &seen, &mut dealt);
     }
@@ -198,11 +208,17 @@ fn observe(plan: &Plan, secrets: &Secrets, runs: usize, seed: &Seed) -> [Samples
 }
 
 /// Every statistic of both choices of secrets, and between them.
-fn scores(plan: &Plan, secrets: &[Secrets; 2], runs: usize, name: &str) -> Vec<Score> {
+fn scores(
+    plan: &Plan,
+    secrets: &[Secrets; 2],
+    runs: usize,
+    name: &str,
+    tamper: Tamper<'_>,
+) -> Vec<Score> {
     let seed = Seed::from_bytes([0xc7; 32]).derive(name, 0);
     // Different seeds: between equal ones nothing would be left to compare.
     let [low, high] =
-        [0, 1].map(|i| observe(plan, &secrets[i], runs, &seed.derive("secrets", i as u64)));
+        [0, 1].map(|i| observe(plan, &secrets[i], runs, &seed.derive("secrets", i as u64), tamper));
     let mut all = Vec::new();
     let mut add = |what: &str, scores: Vec<Score>| {
         let named = scores.into_iter().map(|s| Score { what: format!("{what}: {}", s.what), ..s });
@@ -239,7 +255,7 @@ fn comparable(a: &str, b: &str) -> bool {
 }
 
 fn judge(case: &Case) -> usize {
-    let all = scores(&case.plan, &case.secrets, case.runs, &case.name);
+    let all = scores(&case.plan, &case.secrets, case.runs, &case.name, &|_, _| {});
     let count = all.len();
     let found = worst(all);
     println!("{}: {count} statistics, worst {:.2} ({})", case.name, found.z, found.what);
@@ -279,9 +295,10 @@ fn broken_openings_are_caught() {
             [0, sotto_ring::mask(width) as i64 >> 1]
                 .map(|x| Secrets { matrices: Vec::new(), inputs: vec![vec![x; 64]; 2] })
         };
-        let found = |fault| {
-            let plan = broken::plan(fault, 64, width);
-            worst(scores(&plan, &secrets(), 64, "broken"))
+        let found = |fault: Fault| {
+            let plan = broken::plan(64, width);
+            let tamper = |seen: &mut Transcript, seed: &Seed| fault.put_into(seen, seed, 64, width);
+            worst(scores(&plan, &secrets(), 64, "broken", &tamper))
         };
         let sound = found(Fault::Sound);
         assert!(sound.z.abs() < LIMIT, "{width} bits, {}: {}", sound.what, sound.z);
