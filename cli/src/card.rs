@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sotto_models::{Arch, Calibration, Private, calibration::hex};
 
-use crate::{choices::options, error::Error};
+use crate::{choices::options, error::Error, model::Model};
 
 /// Largest batch of images that a card may ask for.
 pub const MAX_BATCH: usize = 64;
@@ -29,6 +29,24 @@ pub struct Card {
 }
 
 impl Card {
+    /// The card of a model with the plainest choices. The hash of the weights stays here: it would confirm a guess.
+    pub fn new(model: &Model, batch: usize) -> Self {
+        let calibration = Calibration { weights: String::new(), ..model.calibration.clone() };
+        Self {
+            arch: model.arch.to_toml(),
+            calibration: calibration.to_toml(),
+            batch,
+            public_max: false,
+            class_only: false,
+            row_tables: false,
+        }
+    }
+
+    /// With these choices.
+    pub fn with_choices(self, public_max: bool, class_only: bool, row_tables: bool) -> Self {
+        Self { public_max, class_only, row_tables, ..self }
+    }
+
     /// Traces the plan.
     ///
     /// # Errors
@@ -54,34 +72,6 @@ impl Card {
             )));
         }
         Ok(private)
-    }
-
-    /// Hash of the weights that the calibration was recorded with.
-    ///
-    /// # Errors
-    /// [`Error::Model`] when the calibration is malformed.
-    pub fn weights_hash(&self) -> Result<String, Error> {
-        Ok(Calibration::from_toml(&self.calibration)?.weights)
-    }
-
-    /// What differs between two cards, in words.
-    pub fn difference(&self, other: &Card) -> String {
-        let mut all = Vec::new();
-        let mut note = |same: bool, what: &str| {
-            if !same {
-                all.push(what.to_owned());
-            }
-        };
-        note(self.arch == other.arch, "the architecture");
-        note(self.calibration == other.calibration, "weights or calibration");
-        note(self.batch == other.batch, "the batch size");
-        note(self.public_max == other.public_max, "the softmax's maximum");
-        note(self.class_only == other.class_only, "what is revealed");
-        note(self.row_tables == other.row_tables, "the activations' tables");
-        if all.is_empty() {
-            all.push("the program's version".to_owned());
-        }
-        all.join(", ")
     }
 }
 

@@ -3,6 +3,7 @@
 //! Its images leave it only as masked shares. It checks that the plan that it traces from the server's card is the
 //! server's, and that what it measures is what the plan says.
 
+mod claims;
 mod connect;
 
 use std::{
@@ -11,9 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use claims::{Claims, Ready};
 use serde::{Deserialize, Serialize};
 use sotto_models::{
     Private,
+    calibration::hex,
     images::{Picture, normalise},
 };
 use sotto_net::{Endpoint, Link, QuicLink};
@@ -26,10 +29,11 @@ use sotto_protocols::{
 
 use crate::{
     config::ClientConfig,
+    dealer_link::Dealer,
     error::Error,
-    messages::{self, ClientHello, Reply, Request, ServerWelcome, VERSION, step},
+    messages::{self, ClientHello, Epoch, Reply, Request, ServerWelcome, Tag, VERSION, step},
+    refusal::Refusal,
     report::Counts,
-    supply::Supply,
 };
 
 /// How often a failed evaluation is tried again, each time with a fresh batch.
@@ -71,15 +75,29 @@ pub struct Classified {
     pub batch: usize,
 }
 
+/// What a client holds of a server's model, whatever connection it came over.
+#[derive(Clone)]
+struct Known {
+    private: Arc<Private>,
+    weights: Arc<Weights>,
+    /// Hash of the server's plan.
+    plan: [u8; 32],
+    /// Salted hash of the server's matrices.
+    model: [u8; 32],
+    epoch: Epoch,
+}
+
 /// A connected client.
 pub struct Client {
     endpoint: Arc<Endpoint>,
     link: QuicLink,
-    /// The traced model.
-    pub private: Private,
-    weights: Arc<Weights>,
-    supply: Supply,
+    known: Known,
+    claims: Claims,
     deadline: Duration,
+    /// Batches to have assigned ahead of the evaluation.
+    pool: usize,
+    /// Evaluations to come, where that is known: no more batches are asked for.
+    left: usize,
     /// Bytes of masked weights received.
     pub setup_bytes: u64,
     /// Seconds that the setup took.
@@ -97,35 +115,86 @@ impl Client {
         base: &Path,
         progress: &dyn Fn(u64, u64),
     ) -> Result<Self, Error> {
+        let dialled = [&config.server, &config.dealer];
+        let endpoint = Arc::new(config.own.bind(base, &dialled, &[])?);
+        Self::connect_by(config, endpoint, (None, None), progress)
+    }
+
+    /// Connects over an endpoint; a model that is `known` is not sent again, an epoch that is `stale` is said to be.
+    fn connect_by(
+        config: &ClientConfig,
+        endpoint: Arc<Endpoint>,
+        (known, stale): (Option<Known>, Option<Epoch>),
+        progress: &dyn Fn(u64, u64),
+    ) -> Result<Self, Error> {
         let start = Instant::now();
         let deadline = config.own.deadline();
-        let endpoint = Arc::new(config.own.bind(base, &[&config.server, &config.dealer])?);
         let mut link = endpoint.connect(config.server.address()?, &config.server.name, deadline)?;
         link.set_deadline(deadline);
-        let hello = ClientHello { version: VERSION, model: config.model.clone() };
-        messages::send(&mut link, step::HELLO, &hello)?;
-        let (card, theirs, epoch, setup) = match messages::recv(&mut link, step::WELCOME)? {
-            ServerWelcome::Card { card, plan, epoch, setup } => (card, plan, epoch, setup),
+        // A stream of results is one model's.
+        let model = known.as_ref().map(|known| hex(&known.model)).or(config.model.clone());
+        let held = known.as_ref().map(|known| known.epoch);
+        messages::send(
+            &mut link,
+            step::HELLO,
+            &ClientHello { version: VERSION, model, held, stale },
+        )?;
+        let (card, plan, model, epoch, setup) = match messages::recv(&mut link, step::WELCOME)? {
+            ServerWelcome::Card { card, plan, model, epoch, setup } => {
+                (card, plan, model, epoch, setup)
+            }
             ServerWelcome::Refused(why) => {
                 return Err(Error::Refused { peer: link.peer().to_owned(), why });
             }
         };
-        let private = connect::trace(&card, theirs, link.peer())?;
-        let message = connect::receive_setup(&mut link, &private.plan, setup, progress)?;
-        let weights = Arc::new(read_setup(&private.plan, &message, link.peer())?);
-        let setup_s = start.elapsed().as_secs_f64();
-        let supply =
-            connect::supply(config, base, &endpoint, &private.plan, theirs, &weights, epoch);
+        let (known, setup_bytes) = match known {
+            Some(known) if setup == 0 && (known.epoch, known.plan) == (epoch, plan) => (known, 0),
+            _ => {
+                let private = Arc::new(connect::trace(&card, plan, link.peer())?);
+                let message = connect::receive_setup(&mut link, &private.plan, setup, progress)?;
+                let weights = Arc::new(read_setup(&private.plan, &message, link.peer())?);
+                (Known { private, weights, plan, model, epoch }, message.len() as u64)
+            }
+        };
+        let dealer = Dealer {
+            endpoint: Arc::clone(&endpoint),
+            peer: config.dealer.clone(),
+            plan,
+            // A dealer that fell silent is noticed while the evaluation that waits for it can still be saved.
+            deadline: deadline / 2,
+        };
+        let server = config.server.name.clone();
+        let claims = Claims::start(
+            Arc::clone(&known.private.plan),
+            Arc::clone(&known.weights),
+            Box::new(move || dealer.batches(Some(&server), epoch)),
+        );
         Ok(Self {
             endpoint,
             link,
-            private,
-            weights,
-            supply,
+            known,
+            claims,
             deadline,
-            setup_bytes: message.len() as u64,
-            setup_s,
+            pool: config.pool,
+            left: usize::MAX,
+            setup_bytes,
+            setup_s: start.elapsed().as_secs_f64(),
         })
+    }
+
+    /// The traced model.
+    pub fn private(&self) -> &Private {
+        &self.known.private
+    }
+
+    /// The salted hash of the server's matrices: one model, one hash, for all clients.
+    pub fn model(&self) -> String {
+        hex(&self.known.model)
+    }
+
+    /// Says how many evaluations are to come, so that no batch is taken in vain.
+    pub fn expect(&mut self, evaluations: usize) {
+        self.left = evaluations;
     }
 
     /// Classifies up to a batch of pictures in one evaluation.
@@ -134,19 +203,18 @@ impl Client {
     /// [`Error::Net`] and [`Error::Protocol`] when a peer fails, [`Error::Exhausted`] without correlations,
     /// [`Error::Check`] when a measured count is not the plan's.
     pub fn classify(&mut self, pictures: &[Picture]) -> Result<Vec<Classified>, Error> {
-        let arch = &self.private.arch;
-        let batch = self.private.batch;
+        let private = Arc::clone(&self.known.private);
+        let (arch, batch) = (&private.arch, private.batch);
         let mut images: Vec<Vec<f32>> = pictures.iter().map(|p| normalise(arch, p)).collect();
         for image in &images {
-            self.private.check_input(image)?;
+            private.check_input(image)?;
         }
         let size = images.first().map_or(0, Vec::len);
         images.resize(batch, vec![0.0; size]);
-        let input = self.private.encode(&images);
+        let input = private.encode(&images);
         let mut costs = Costs::default();
         let output = self.evaluate(input, &mut costs)?;
-        let logits = self.private.decode(&output);
-        let arch = &self.private.arch;
+        let logits = private.decode(&output);
         Ok(pictures
             .iter()
             .zip(logits)
@@ -168,33 +236,59 @@ impl Client {
             .collect())
     }
 
-    fn evaluate(&mut self, input: Vec<i64>, costs: &mut Costs) -> Result<Vec<i64>, Error> {
-        let start = Instant::now();
-        let mut from = self.supply.first(self.deadline)?;
-        let mut tries = 0;
-        let (id, server_bytes, ready) = loop {
-            messages::send(&mut self.link, step::REQUEST, &Request::Prepare { from })?;
-            let reply = messages::recv(&mut self.link, step::REPLY)?;
-            let (id, bytes) = match reply {
-                Reply::Prepared { id, offline_bytes } => (id, offline_bytes),
+    /// Gets a batch ready on both sides; gives the client's part and the bytes that the server received for its own.
+    fn prepare(&mut self) -> Result<(Ready, u64), Error> {
+        self.left = self.left.saturating_sub(1);
+        let held = self.claims.first();
+        let more = self.pool.min(self.left).saturating_sub(self.claims.count().saturating_sub(1));
+        let ask = Request::Prepare { held, ahead: more as u32 };
+        messages::send(&mut self.link, step::REQUEST, &ask)?;
+        let (id, tag, server_bytes): (u64, Tag, u64) = loop {
+            match messages::recv(&mut self.link, step::REPLY)? {
+                Reply::Assigned(assigned) => self.claims.add([assigned]),
+                Reply::Waiting { got, all } => {
+                    tracing::debug!("{got} of {all} bytes of corrections")
+                }
+                Reply::Ready { id, tag, offline_bytes, ahead } => {
+                    self.claims.add(ahead);
+                    break (id, tag, offline_bytes);
+                }
                 Reply::Refused(why) => {
                     return Err(Error::Refused { peer: self.link.peer().to_owned(), why });
                 }
-            };
-            if let Some(ready) = self.supply.take(id, self.deadline)? {
-                break (id, bytes, ready);
-            }
-            // The server held a number that we have burnt: ask for ours.
-            from = self.supply.first(self.deadline)?;
-            tries += 1;
-            if tries == TRIES {
-                let why = format!("its batch {id} is burnt here, where {from} is the next one");
-                return Err(Error::Refused { peer: self.link.peer().to_owned(), why });
             }
         };
+        loop {
+            let ready = self.claims.next(self.deadline)?;
+            let ready = ready.ok_or_else(|| {
+                Error::Check(format!(
+                    "{} says that batch {id} is ours; it is not",
+                    self.link.peer()
+                ))
+            })?;
+            // Before the first opening: two different deals would give a wrong class and tell more than masks hide.
+            match ready.id == id {
+                true if ready.tag == tag => return Ok((ready, server_bytes)),
+                true => {
+                    return Err(Error::Check(format!(
+                        "{} holds another deal of batch {id} than this client: it is burnt",
+                        self.link.peer()
+                    )));
+                }
+                // One that the server has burnt.
+                false => {}
+            }
+        }
+    }
+
+    fn evaluate(&mut self, input: Vec<i64>, costs: &mut Costs) -> Result<Vec<i64>, Error> {
+        let start = Instant::now();
+        let (ready, server_bytes) = self.prepare()?;
+        let id = ready.id;
         costs.offline_bytes = server_bytes + ready.bytes;
         costs.offline_s = start.elapsed().as_secs_f64();
-        let planned = Counts::planned(&self.private.plan);
+        let plan = &self.known.private.plan;
+        let planned = Counts::planned(plan);
         if costs.offline_bytes != planned.offline_bytes {
             return Err(Error::Check(format!(
                 "the parties got {} bytes from the dealer for batch {id}, the plan says {}",
@@ -202,19 +296,15 @@ impl Client {
             )));
         }
         let start = Instant::now();
-        messages::send(&mut self.link, step::REQUEST, &Request::Infer { id })?;
-        let party = Party {
-            role: Role::Client,
-            plan: &self.private.plan,
-            weights: &self.weights,
-            watch: false,
-        };
+        messages::send(&mut self.link, step::REQUEST, &Request::Infer { id, tag: ready.tag })?;
+        let weights = &self.known.weights;
+        let party = Party { role: Role::Client, plan, weights, watch: false };
         let done = party.evaluate(&mut self.link, ready.staged, &[input])?;
         tracing::info!("batch {id} used");
         costs.online_s = start.elapsed().as_secs_f64();
         let Traffic { from_server, from_client, flights } = done.traffic;
         (costs.from_server, costs.from_client, costs.flights) = (from_server, from_client, flights);
-        let planned = self.private.plan.online();
+        let planned = plan.online();
         if done.traffic != planned {
             return Err(Error::Check(format!(
                 "measured {:?}, the plan says {planned:?}",
@@ -226,7 +316,7 @@ impl Client {
 
     /// Batches that are here for later evaluations.
     pub fn ready(&self) -> usize {
-        self.supply.ready()
+        self.claims.ready()
     }
 
     /// Says good-bye to the server.
@@ -235,7 +325,7 @@ impl Client {
         if bye.is_ok() {
             drop(self.link.finish());
         }
-        drop(self.supply);
+        drop(self.claims);
         drop(self.endpoint);
     }
 }
@@ -252,23 +342,31 @@ pub fn run(
     mut done: impl FnMut(&Client, &[Classified], usize),
 ) -> Result<Vec<Classified>, Error> {
     let mut client = Client::connect(config, base, progress)?;
-    let pictures = load(&client.private)?;
+    let pictures = load(client.private())?;
     let mut all = Vec::with_capacity(pictures.len());
-    for chunk in pictures.chunks(client.private.batch) {
+    let chunks = pictures.chunks(client.private().batch);
+    let mut left = chunks.len();
+    for chunk in chunks {
         let mut tries = 0;
         let results = loop {
+            client.expect(left);
             match client.classify(chunk) {
                 Ok(results) => break results,
-                Err(e) if tries + 1 == TRIES => return Err(e),
-                Err(e) if e.is_final() && !client.supply.is_stale() => return Err(e),
+                Err(e) if tries + 1 == TRIES || e.is_final() => return Err(e),
                 Err(e) => {
                     tries += 1;
                     tracing::warn!("{e}; the batch is burnt, connecting again");
-                    drop(client);
-                    client = Client::connect(config, base, progress)?;
+                    let stale = matches!(
+                        e,
+                        Error::Refused { why: Refusal::Stale | Refusal::NotAnnounced { .. }, .. }
+                    );
+                    let epoch = Some(client.known.epoch).filter(|_| stale);
+                    let Client { endpoint, known, .. } = client;
+                    client = Client::connect_by(config, endpoint, (Some(known), epoch), progress)?;
                 }
             }
         };
+        left -= 1;
         done(&client, &results, pictures.len());
         all.extend(results);
     }
@@ -277,7 +375,13 @@ pub fn run(
 }
 
 impl Error {
+    /// Whether trying again at once cannot help.
     fn is_final(&self) -> bool {
-        !matches!(self, Error::Net(_) | Error::Protocol(_) | Error::Refused { .. })
+        match self {
+            Error::Net(sotto_net::Error::Identity { .. } | sotto_net::Error::Config(_)) => true,
+            Error::Net(_) | Error::Protocol(_) => false,
+            Error::Refused { why, .. } => why.is_final(),
+            _ => true,
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::{
 
 use serde::Deserialize;
 use sotto_net::{Certificate, Endpoint, Identity, Profile};
+use sotto_protocols::plan::Plan;
 
 use crate::error::Error;
 
@@ -62,7 +63,7 @@ pub struct ServerConfig {
     /// The dealer.
     pub dealer: Peer,
     /// Clients that may connect.
-    pub clients: Vec<Peer>,
+    pub clients: Vec<ServedClient>,
     /// Folder with `arch.toml`, `weights.safetensors`, `calibration.toml`; or `demo`.
     pub model: PathBuf,
     /// Images in one evaluation.
@@ -77,11 +78,77 @@ pub struct ServerConfig {
     /// Look activations up by row tables: fewer flights, many more offline bytes (for long delays).
     #[serde(default)]
     pub row_tables: bool,
-    /// Batches kept ready for each client; 0 fetches each when it is asked for.
+    /// Batches kept ready for whichever client comes; 0 fetches each when it is asked for.
     #[serde(default = "default_pool")]
     pub pool: usize,
     /// Folder for batches that wait; in memory without.
     pub pool_folder: Option<PathBuf>,
+    /// Memory for batches, in MiB.
+    #[serde(default = "default_memory")]
+    pub memory: u64,
+    /// Where images charged to clients are written down; needed where a client has a quota.
+    pub usage_file: Option<PathBuf>,
+}
+
+/// A client of a server, and what it may ask for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServedClient {
+    /// Its name.
+    pub name: String,
+    /// Its pinned certificate.
+    pub certificate: PathBuf,
+    /// Images that it may have evaluated, ever; no end without.
+    pub quota: Option<u64>,
+    /// Images that it may have evaluated in a minute; no limit without.
+    pub rate: Option<u32>,
+}
+
+impl ServedClient {
+    /// The client as a peer.
+    pub fn peer(&self) -> Peer {
+        Peer { name: self.name.clone(), certificate: self.certificate.clone(), address: None }
+    }
+}
+
+/// Memory of a batch while it waits and is staged, for each byte of its corrections: measured, rounded up.
+const STAGED: u64 = 2;
+
+/// Largest pool.
+const MAX_POOL: usize = 1024;
+
+impl ServerConfig {
+    /// Where images are written down: as configured, or beside the configuration where a client has a quota.
+    pub fn usage_file(&self) -> Option<PathBuf> {
+        let quota = self.clients.iter().any(|c| c.quota.is_some());
+        self.usage_file.clone().or(quota.then(|| "usage.json".into()))
+    }
+
+    /// Batches of `plan` that there is memory for.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the pool does not fit.
+    pub fn places(&self, plan: &Plan) -> Result<usize, Error> {
+        if self.pool > MAX_POOL {
+            return Err(Error::Config(format!("a pool of {}; at most {MAX_POOL}", self.pool)));
+        }
+        let batch = STAGED * (plan.correction_bytes() as u64).max(1 << 16);
+        let places = ((self.memory << 20) / batch).clamp(1, 4096) as usize;
+        let kept = if self.pool_folder.is_some() { 0 } else { self.pool };
+        if kept >= places && kept > 0 {
+            return Err(Error::Config(format!(
+                "a pool of {kept} batches of {} MiB each does not fit into `memory = {}`; raise it, lower `pool`, \
+                 or set `pool_folder`",
+                batch.div_ceil(1 << 20),
+                self.memory
+            )));
+        }
+        Ok(places.max(2))
+    }
+}
+
+fn default_memory() -> u64 {
+    2048
 }
 
 fn one() -> usize {
@@ -135,13 +202,11 @@ pub struct ClientConfig {
     pub server: Peer,
     /// The dealer.
     pub dealer: Peer,
-    /// Hash of the weights that the client insists on.
+    /// The model that the client insists on, as the server's log and refusals name it.
     pub model: Option<String>,
-    /// Batches kept ready; 0 fetches each when it is needed.
+    /// Batches assigned ahead of the evaluation; 0 asks for each when it is needed.
     #[serde(default = "default_pool")]
     pub pool: usize,
-    /// Folder for batches that wait; in memory without.
-    pub pool_folder: Option<PathBuf>,
 }
 
 /// Reads a configuration; relative paths in it are relative to its folder.
@@ -159,11 +224,20 @@ impl Own {
         Duration::from_secs(self.deadline.max(1))
     }
 
-    /// Binds our endpoint, with `base` the folder of the configuration.
+    /// Our key and certificate.
+    ///
+    /// # Errors
+    /// [`Error::Net`] when they cannot be used.
+    pub fn identity(&self, base: &Path) -> Result<Identity, Error> {
+        Ok(Identity::load(&base.join(&self.keys), &self.name)?)
+    }
+
+    /// Binds our endpoint, with `base` the folder of the configuration: it dials some and is dialled by others, and
+    /// does not listen where nobody may.
     ///
     /// # Errors
     /// [`Error::Config`] for an unknown network, [`Error::Net`] for keys or addresses that do not work.
-    pub fn bind(&self, base: &Path, peers: &[&Peer]) -> Result<Endpoint, Error> {
+    pub fn bind(&self, base: &Path, dial: &[&Peer], accept: &[&Peer]) -> Result<Endpoint, Error> {
         let profile = match self.network.as_str() {
             "loopback" => Profile::loopback(),
             "lan" => Profile::lan(),
@@ -174,7 +248,8 @@ impl Own {
                 )));
             }
         };
-        let identity = Identity::load(&base.join(&self.keys), &self.name)?;
+        let identity = self.identity(base)?;
+        let peers: Vec<_> = dial.iter().chain(accept).collect();
         let twice = (peers.iter().enumerate())
             .find(|(i, p)| p.name == self.name || peers[..*i].iter().any(|q| q.name == p.name));
         if let Some((_, peer)) = twice {
@@ -183,9 +258,12 @@ impl Own {
                 peer.name
             )));
         }
-        let pinned = (peers.iter())
-            .map(|p| Ok((p.name.clone(), Certificate::load(&base.join(&p.certificate))?)))
-            .collect::<Result<Vec<_>, Error>>()?;
+        let pinned = |peers: &[&Peer]| {
+            let pin =
+                |p: &&Peer| Ok((p.name.clone(), Certificate::load(&base.join(&p.certificate))?));
+            peers.iter().map(pin).collect::<Result<Vec<_>, Error>>()
+        };
+        let (dialled, accepted) = (pinned(dial)?, pinned(accept)?);
         peers.iter().try_for_each(|p| p.check())?;
         // A name that cannot be looked up yet may be known once we connect.
         let first = peers.iter().filter(|p| p.address.is_some()).find_map(|p| p.address().ok());
@@ -193,7 +271,8 @@ impl Own {
             Some(a) if a.is_ipv6() => SocketAddr::from(([0u16; 8], 0)),
             _ => SocketAddr::from(([0u8; 4], 0)),
         };
-        Ok(Endpoint::bind(self.listen.unwrap_or(any), &identity, &pinned, &pinned, profile)?)
+        let at = self.listen.filter(|_| !accept.is_empty()).unwrap_or(any);
+        Ok(Endpoint::bind(at, &identity, &dialled, &accepted, profile)?)
     }
 }
 

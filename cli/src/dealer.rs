@@ -1,24 +1,26 @@
 //! `sotto deal`: the dealer process.
 //!
-//! It sees plans, which are public, and its own randomness; never an input, a weight or an opened value. Every
-//! batch number is given to each party of a pair once; a restart begins a new epoch with fresh
-//! secrets, so nothing is ever dealt twice.
+//! It sees plans, which are public, and its own randomness; never an input, a weight or an opened value, as long as it
+//! is nobody's client (servers accept their clients alone). What of a batch was given to whom is in [`ledger`]; a restart
+//! begins with fresh secrets, so nothing is ever dealt twice.
+
+mod ledger;
 
 use std::{
     collections::HashMap,
     path::Path,
     sync::{Arc, Mutex},
-    thread,
     time::Duration,
 };
 
+use ledger::{Ledger, Opened};
 use sotto_crypto::Seed;
-use sotto_models::calibration::hex;
-use sotto_net::{Endpoint, Link, QuicLink};
+use sotto_net::{Link, QuicLink};
 use sotto_protocols::{
     Role,
     deal::{Seeds, deal},
     plan::Plan,
+    seeds,
     weights::SetupMasks,
 };
 
@@ -26,13 +28,13 @@ use crate::{
     card::{Card, short},
     config::{CorrectionsConfig, DealerConfig, Peer},
     error::Error,
+    listen,
     messages::{
-        self, CHUNK, DealerHello, DealerWelcome, Dealt, Epoch, Next, Secret, VERSION, step,
+        self, AHEAD, Ask, CHUNK, DealerHello, DealerWelcome, Dealt, Epoch, Secret, Ticket, VERSION,
+        step,
     },
+    refusal::Refusal,
 };
-
-/// How many numbers a party may burn at once.
-const MAX_SKIP: u64 = 1 << 20;
 
 /// Plans of one server that are kept.
 const MAX_PLANS: usize = 16;
@@ -46,21 +48,15 @@ struct Registered {
     seed: Seed,
 }
 
-/// Next batch number of each side of a pair.
-#[derive(Default)]
-struct Pair {
-    next: [u64; 2],
-}
-
 type PlanHash = [u8; 32];
 
 struct Dealer {
     master: Seed,
     corrected: Role,
-    servers: Vec<String>,
     clients: Vec<String>,
     models: Mutex<HashMap<(String, PlanHash), Arc<Registered>>>,
-    pairs: Mutex<HashMap<(String, String, PlanHash), Pair>>,
+    /// One for each server that may connect.
+    ledgers: HashMap<String, Mutex<Ledger>>,
     deadline: Duration,
 }
 
@@ -74,46 +70,25 @@ pub fn run(
     ready: impl FnOnce(std::net::SocketAddr),
 ) -> Result<(), Error> {
     let peers: Vec<_> = config.servers.iter().chain(&config.clients).collect();
-    let endpoint = config.own.bind(base, &peers)?;
-    let names = |peers: &[Peer]| peers.iter().map(|p| p.name.clone()).collect();
+    let endpoint = config.own.bind(base, &[], &peers)?;
+    let master = Seed::random()?;
+    let ledger = |p: &Peer| {
+        let chain = seeds::Chain::new(&master, &p.name);
+        (p.name.clone(), Mutex::new(Ledger::new(&p.name, chain)))
+    };
     let dealer = Arc::new(Dealer {
-        master: Seed::random()?,
+        ledgers: config.servers.iter().map(ledger).collect(),
+        master,
         corrected: match config.corrections {
             CorrectionsConfig::Server => Role::Server,
             CorrectionsConfig::Client => Role::Client,
         },
-        servers: names(&config.servers),
-        clients: names(&config.clients),
+        clients: config.clients.iter().map(|p| p.name.clone()).collect(),
         models: Mutex::default(),
-        pairs: Mutex::default(),
         deadline: config.own.deadline(),
     });
     ready(endpoint.local_addr());
-    accept(&endpoint, &Arc::new(move |link| dealer.attend(link)))
-}
-
-/// Accepts links for ever, each attended in a thread of its own; a refused or failed handshake is logged and does
-/// not stop us.
-///
-/// # Errors
-/// The endpoint's, when it is closed.
-pub fn accept(
-    endpoint: &Endpoint,
-    attend: &Arc<impl Fn(QuicLink) + Send + Sync + 'static>,
-) -> Result<(), Error> {
-    loop {
-        match endpoint.accept(Duration::from_secs(3600)) {
-            Ok(link) => {
-                let (peer, attend) = (link.peer().to_owned(), Arc::clone(attend));
-                if let Err(e) = thread::Builder::new().spawn(move || attend(link)) {
-                    tracing::warn!("{peer} is turned away, no thread can be started: {e}");
-                }
-            }
-            Err(sotto_net::Error::Deadline { .. }) => {}
-            Err(e @ sotto_net::Error::Identity { .. }) => tracing::warn!("refused: {e}"),
-            Err(e) => return Err(e.into()),
-        }
-    }
+    listen::accept(&endpoint, &Arc::new(move |link| dealer.attend(link)))
 }
 
 impl Dealer {
@@ -129,55 +104,71 @@ impl Dealer {
 
     fn converse(&self, link: &mut QuicLink) -> Result<(), Error> {
         let name = link.name().to_owned();
-        let is_server = self.servers.contains(&name);
-        match messages::recv(link, step::HELLO)? {
-            DealerHello::Server { version, card, plan } => {
-                let answer = match (is_server, version) {
-                    (false, _) => Err("only a server announces a model".to_owned()),
-                    (_, v) if v != VERSION => Err(format!("it speaks version {VERSION}, not {v}")),
-                    _ => self.register(&name, &card, plan),
-                };
-                let answer = match answer {
-                    Ok(known) => DealerWelcome::Setup {
-                        epoch: known.epoch,
-                        seed: Secret::new(*known.seed.expose()),
-                    },
-                    Err(why) => DealerWelcome::Refused(why),
-                };
-                messages::send(link, step::WELCOME, &answer)?;
-                Ok(link.finish()?)
-            }
-            DealerHello::Batches { version, peer, plan } => {
-                let (server, client) = match is_server {
-                    true => (name, peer),
-                    false => (peer, name),
-                };
-                let key = (server.clone(), plan);
-                let model =
-                    self.models.lock().unwrap_or_else(|e| e.into_inner()).get(&key).cloned();
-                let refusal = match (&model, version) {
-                    (_, v) if v != VERSION => Some(format!("it speaks version {VERSION}, not {v}")),
-                    _ if !self.servers.contains(&server) || !self.clients.contains(&client) => {
-                        Some(
-                            "it does not know both server and client; add them to its lists".into(),
-                        )
+        let answer = match messages::recv(link, step::HELLO)? {
+            DealerHello::Server { version, card, plan, commitment } => self
+                .check(version)
+                .and_then(|()| self.register(&name, &card, plan, &commitment))
+                .map(|known| DealerWelcome::Setup {
+                    epoch: known.epoch,
+                    seed: Secret::new(*known.seed.expose()),
+                }),
+            DealerHello::Batches { version, server, plan, epoch } => {
+                let found = self
+                    .check(version)
+                    .and_then(|()| self.party(&name, server))
+                    .and_then(|(role, server)| self.find(role, server, plan, epoch));
+                match found {
+                    Ok(supply) => {
+                        messages::send(link, step::WELCOME, &DealerWelcome::Ready)?;
+                        return supply.serve(link);
                     }
-                    (None, _) => Some(format!(
-                        "server `{server}` has not announced plan {}; start the server first",
-                        short(&plan)
-                    )),
-                    _ => None,
-                };
-                if let (Some(model), None) = (model, &refusal) {
-                    let ready = DealerWelcome::Ready { epoch: model.epoch };
-                    messages::send(link, step::WELCOME, &ready)?;
-                    let role = if is_server { Role::Server } else { Role::Client };
-                    return self.supply(link, role, &model, (server, client, plan));
+                    Err(why) => Err(why),
                 }
-                let refusal = DealerWelcome::Refused(refusal.unwrap_or_default());
-                messages::send(link, step::WELCOME, &refusal)?;
-                Ok(link.finish()?)
             }
+        };
+        let answer = answer.unwrap_or_else(DealerWelcome::Refused);
+        messages::send(link, step::WELCOME, &answer)?;
+        Ok(link.finish()?)
+    }
+
+    fn check(&self, version: u32) -> Result<(), Refusal> {
+        match version {
+            VERSION => Ok(()),
+            yours => Err(Refusal::Version { ours: VERSION, yours }),
+        }
+    }
+
+    /// The role of who asks for batches, and whose batches they are.
+    fn party(&self, name: &str, server: Option<String>) -> Result<(Role, String), Refusal> {
+        match server {
+            None if self.ledgers.contains_key(name) => Ok((Role::Server, name.to_owned())),
+            None => Err(Refusal::NotYourRole("server".into())),
+            Some(_) if !self.clients.iter().any(|c| c == name) => {
+                Err(Refusal::NotYourRole("client".into()))
+            }
+            Some(server) if self.ledgers.contains_key(&server) => Ok((Role::Client, server)),
+            Some(server) => Err(Refusal::Unknown(format!("the server `{server}`"))),
+        }
+    }
+
+    fn find(
+        &self,
+        role: Role,
+        server: String,
+        plan: PlanHash,
+        epoch: Epoch,
+    ) -> Result<Supply<'_>, Refusal> {
+        let ledger = &self.ledgers[&server];
+        let models = self.models.lock().unwrap_or_else(|e| e.into_inner());
+        match models.get(&(server.clone(), plan)) {
+            Some(model) if model.epoch == epoch => {
+                Ok(Supply { role, model: Arc::clone(model), corrected: self.corrected, ledger })
+            }
+            Some(_) => Err(Refusal::Stale),
+            None => Err(Refusal::NotAnnounced {
+                server: format!("server `{server}`"),
+                plan: short(&plan),
+            }),
         }
     }
 
@@ -186,22 +177,19 @@ impl Dealer {
         server: &str,
         card: &Card,
         plan: PlanHash,
-    ) -> Result<Arc<Registered>, String> {
-        let private = card.trace().map_err(|e| format!("its model is not usable: {e}"))?;
+        commitment: &[u8; 32],
+    ) -> Result<Arc<Registered>, Refusal> {
+        if !self.ledgers.contains_key(server) {
+            return Err(Refusal::NotYourRole("server".into()));
+        }
+        let private = card.trace().map_err(|e| Refusal::Card(e.to_string()))?;
         let own = private.plan.hash();
         if own != plan {
-            return Err(format!(
-                "it traces plan {}, the server {}; run the same version of sotto everywhere",
-                short(&own),
-                short(&plan)
-            ));
+            return Err(Refusal::OtherPlan { ours: short(&own), yours: short(&plan) });
         }
-        // Bound to the weights: other weights must never meet the same masks, nor their batches.
-        let weights = card.weights_hash().map_err(|e| e.to_string())?;
-        let name = format!("{server} {weights} {}", hex(&plan));
-        let seed = self.master.derive(&format!("setup {name}"), 0);
-        let public = self.master.derive(&format!("epoch {name}"), 0);
-        let epoch = public.expose()[..16].try_into().expect("16 of 32 bytes");
+        // Bound to the matrices: others must never meet the same masks, nor their batches.
+        let epoch = seeds::epoch(&self.master, server, commitment, &plan);
+        let seed = seeds::setup_seed(&self.master, server, commitment, &plan);
         let mut models = self.models.lock().unwrap_or_else(|e| e.into_inner());
         let key = (server.to_owned(), plan);
         if let Some(known) = models.get(&key).filter(|known| known.epoch == epoch) {
@@ -209,7 +197,7 @@ impl Dealer {
         }
         let others = models.keys().filter(|(s, p)| s == server && *p != plan).count();
         if others >= MAX_PLANS {
-            return Err(format!("it keeps {MAX_PLANS} plans of a server; restart it"));
+            return Err(Refusal::TooManyPlans(MAX_PLANS));
         }
         let setup = SetupMasks::expand(&private.plan, &seed);
         tracing::info!("{server} announced plan {}", short(&plan));
@@ -217,75 +205,93 @@ impl Dealer {
         models.insert(key, Arc::clone(&known));
         Ok(known)
     }
+}
 
-    /// Gives batches to one side of a pair, each when it is asked for.
-    fn supply(
-        &self,
-        link: &mut QuicLink,
-        role: Role,
-        model: &Registered,
-        pair: (String, String, PlanHash),
-    ) -> Result<(), Error> {
-        let name = format!("pair {} {} {}", pair.0, pair.1, short(&pair.2));
-        let secret = self.master.derive(&name, 0);
+/// What one link may ask for.
+struct Supply<'a> {
+    role: Role,
+    model: Arc<Registered>,
+    corrected: Role,
+    ledger: &'a Mutex<Ledger>,
+}
+
+impl Supply<'_> {
+    /// Answers until the party leaves.
+    fn serve(&self, link: &mut QuicLink) -> Result<(), Error> {
         loop {
-            let from = match messages::recv(link, step::REQUEST) {
-                Ok(Next { from }) => from,
-                // A party with a full pool is silent for as long as it likes.
+            let ask = match messages::recv(link, step::REQUEST) {
+                Ok(ask) => ask,
+                // A party that needs nothing is silent for as long as it likes.
                 Err(Error::Net(sotto_net::Error::Deadline { .. })) => continue,
                 Err(e) => return Err(e),
             };
-            let id = {
-                let mut pairs = self.pairs.lock().unwrap_or_else(|e| e.into_inner());
-                let next = &mut pairs.entry(pair.clone()).or_default().next[role.index()];
-                let id = from.max(*next);
-                let near = id - *next <= MAX_SKIP;
-                if near {
-                    *next = id + 1;
+            let dealt = match (ask, self.role) {
+                (Ask::New { seed }, Role::Server) => self.open(seed),
+                (Ask::Seed { id }, Role::Server) => {
+                    let seed = self.lock().give_server(id, &self.model.epoch);
+                    seed.map(|seed| (Dealt::Seed(Secret::new(*seed.expose())), None))
                 }
-                near.then_some(id).ok_or(*next)
+                (Ask::Claim { id, ticket }, Role::Client) => self.claim(id, ticket),
+                _ => Err(Refusal::NotYourRole(self.role.peer().name().into())),
             };
-            let id = match id {
-                Ok(id) => id,
-                Err(next) => {
-                    let why = format!("batch {from} is too far from {next}, the next one");
-                    messages::send(link, step::REPLY, &Dealt::Refused(why))?;
-                    continue;
+            match dealt {
+                Ok((header, seeds)) => {
+                    messages::send(link, step::REPLY, &header)?;
+                    if let Some(seeds) = seeds {
+                        self.correct(link, &seeds)?;
+                    }
                 }
-            };
-            self.give(link, role, model, &secret, id)?;
+                Err(why) => messages::send(link, step::REPLY, &Dealt::Refused(why))?,
+            }
         }
     }
 
-    fn give(
-        &self,
-        link: &mut QuicLink,
-        role: Role,
-        model: &Registered,
-        secret: &Seed,
-        id: u64,
-    ) -> Result<(), Error> {
-        let seeds = Seeds {
-            party: [secret.derive("server", id), secret.derive("client", id)],
-            corrected: self.corrected,
+    fn lock(&self) -> std::sync::MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// A new batch for the server.
+    fn open(&self, with_seed: bool) -> Result<(Dealt, Option<Seeds>), Refusal> {
+        let epoch = &self.model.epoch;
+        let mut ledger = self.lock();
+        let Opened { id, ticket, tag } = ledger.open(*epoch);
+        let seeds = ledger.seeds(id, epoch, self.corrected)?;
+        let seed = if with_seed { Some(ledger.give_server(id, epoch)?) } else { None };
+        Ok((self.header((id, ticket, tag), seed), self.is_corrected().then_some(seeds)))
+    }
+
+    /// A client's part of a batch.
+    fn claim(&self, id: u64, ticket: Ticket) -> Result<(Dealt, Option<Seeds>), Refusal> {
+        let epoch = &self.model.epoch;
+        let mut ledger = self.lock();
+        let seeds = ledger.seeds(id, epoch, self.corrected)?;
+        let (seed, tag) = ledger.give_client(id, epoch, &ticket)?;
+        Ok((self.header((id, ticket, tag), Some(seed)), self.is_corrected().then_some(seeds)))
+    }
+
+    fn is_corrected(&self) -> bool {
+        self.role == self.corrected
+    }
+
+    fn header(&self, (id, ticket, tag): (u64, Ticket, [u8; 16]), seed: Option<Seed>) -> Dealt {
+        let corrections = match self.is_corrected() {
+            true => self.model.plan.correction_bytes() as u64,
+            false => 0,
         };
-        let corrected = role == self.corrected;
-        let header = Dealt::Batch {
-            id,
-            seed: Secret::new(*seeds.party[role.index()].expose()),
-            corrections: if corrected { model.plan.correction_bytes() as u64 } else { 0 },
-        };
-        messages::send(link, step::REPLY, &header)?;
-        if !corrected {
-            return Ok(());
-        }
+        let seed = seed.map(|seed| Secret::new(*seed.expose()));
+        Dealt::Batch { id, ticket, tag, seed, corrections }
+    }
+
+    /// Deals and sends the corrections, no faster than the party takes them.
+    fn correct(&self, link: &mut QuicLink, seeds: &Seeds) -> Result<(), Error> {
         let mut piece = Vec::with_capacity(CHUNK);
-        deal(&model.plan, &seeds, &model.setup, |bytes| -> Result<(), Error> {
+        deal(&self.model.plan, seeds, &self.model.setup, |bytes| -> Result<(), Error> {
             let mut rest = &bytes[..];
             while piece.len() + rest.len() >= CHUNK {
                 let (head, tail) = rest.split_at(CHUNK - piece.len());
                 piece.extend_from_slice(head);
                 let full = std::mem::replace(&mut piece, Vec::with_capacity(CHUNK));
+                link.room(AHEAD)?;
                 link.send(step::CORRECTIONS, full)?;
                 rest = tail;
             }

@@ -122,15 +122,7 @@ fn bar(length: usize, what: &'static str) -> ProgressBar {
 /// is not the plan's.
 pub fn run(demo: &Demo, program: &Path) -> Result<Summary, Error> {
     let model = Model::find(&demo.model)?;
-    let card = Card {
-        arch: model.arch.to_toml(),
-        calibration: model.calibration.to_toml(),
-        batch: demo.batch,
-        public_max: false,
-        class_only: false,
-        row_tables: false,
-    };
-    let private = card.trace()?;
+    let private = Card::new(&model, demo.batch).trace()?;
     let matrices = private.matrices(&model.weights);
     let network = &demo.network;
     let deployment = Deployment::new(program.to_owned())?.with_profile(emulate::profile(network));

@@ -2,6 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use sotto_net::printable;
+
+use crate::refusal::Refusal;
+
+/// Longest text of a peer's that is printed.
+const LONGEST: usize = 400;
+
 /// What can stop a command. The exit code says who must act.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -33,12 +40,12 @@ pub enum Error {
     #[error(transparent)]
     Crypto(#[from] sotto_crypto::Error),
     /// A peer refused, and says why.
-    #[error("the {peer} refused: {why}")]
+    #[error("the {peer} refused: {}", printable(&why.to_string(), LONGEST))]
     Refused {
         /// Which peer.
         peer: String,
-        /// Its words, with the remedy.
-        why: String,
+        /// Its reason, with the remedy.
+        why: Refusal,
     },
     /// No correlations could be had in time.
     #[error("no correlated randomness within {waited} s: {why}; {remedy}")]
@@ -64,8 +71,8 @@ impl Error {
             Error::Config(_) | Error::Io { .. } | Error::Network(_) => 2,
             Error::Net(sotto_net::Error::Config(_) | sotto_net::Error::Io { .. }) => 2,
             Error::Model(_) => 3,
+            Error::Exhausted { .. } | Error::Refused { why: Refusal::Exhausted(_), .. } => 5,
             Error::Net(_) | Error::Protocol(_) | Error::Refused { .. } => 4,
-            Error::Exhausted { .. } => 5,
         }
     }
 

@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 use sotto_net::{Link, control};
 use zeroize::Zeroizing;
 
-use crate::{card::Card, error::Error};
+use crate::{card::Card, error::Error, refusal::Refusal};
 
-/// Version of these messages.
-pub const VERSION: u32 = 1;
+/// Version of these messages. 2: numbers come from the server and are claimed with its ticket, tags of deals, typed
+/// refusals.
+pub const VERSION: u32 = 2;
 
 /// Steps of control messages; the plan's levels use small numbers.
 pub mod step {
@@ -26,13 +27,23 @@ pub mod step {
 }
 
 /// Largest piece in which setup and corrections are sent.
-pub const CHUNK: usize = 8 << 20;
+pub const CHUNK: usize = 1 << 20;
+
+/// Bytes of setup or corrections that may wait to be sent on one link: the sender keeps the receiver's pace.
+pub const AHEAD: u64 = 4 << 20;
 
 /// One dealer's lifetime and one set of weights: what is dealt in one means nothing in another.
 pub type Epoch = [u8; 16];
 
 /// A seed on its way, wiped when it is dropped.
 pub type Secret = Zeroizing<[u8; 32]>;
+
+/// What the client shows the dealer to get its part of a batch: 16 bytes that the dealer gave the server with the
+/// batch, and the server to the one client that it assigned the batch to.
+pub type Ticket = Zeroizing<[u8; 16]>;
+
+/// The public tag of a deal: equal at two parties only if they hold the two sides of one deal.
+pub type Tag = [u8; 16];
 
 /// First message to the dealer.
 #[derive(Serialize, Deserialize)]
@@ -45,15 +56,19 @@ pub enum DealerHello {
         card: Card,
         /// Hash of the plan that it traced.
         plan: [u8; 32],
+        /// Salted hash of the matrices: other matrices never meet the same masks.
+        commitment: [u8; 32],
     },
-    /// A party asks for batches of a pair of server and client.
+    /// A party asks for batches.
     Batches {
         /// Message version.
         version: u32,
-        /// Name of the other party, as the dealer knows it.
-        peer: String,
+        /// At the client: the server's name, as the dealer knows it.
+        server: Option<String>,
         /// Hash of the plan.
         plan: [u8; 32],
+        /// The epoch that the party is in.
+        epoch: Epoch,
     },
 }
 
@@ -68,35 +83,53 @@ pub enum DealerWelcome {
         seed: Secret,
     },
     /// To a request for batches.
-    Ready {
-        /// The dealer's epoch.
-        epoch: Epoch,
-    },
+    Ready,
     /// No, and why.
-    Refused(String),
+    Refused(Refusal),
 }
 
-/// Asks the dealer for the next batch of this link's pair.
+/// A request for a batch.
 #[derive(Serialize, Deserialize)]
-pub struct Next {
-    /// Lower numbers are of no use to this party: they are burnt.
-    pub from: u64,
+pub enum Ask {
+    /// The server: a new batch.
+    New {
+        /// With its seed. Without, for a batch that waits on a disk, it is asked for when it is used.
+        seed: bool,
+    },
+    /// The server: the seed of a batch that waited, which is given once.
+    Seed {
+        /// The batch.
+        id: u64,
+    },
+    /// The client: its part of a batch that the server assigned to it, which is given once.
+    Claim {
+        /// The batch.
+        id: u64,
+        /// Its ticket.
+        ticket: Ticket,
+    },
 }
 
-/// The dealer's answer to [`Next`].
+/// The dealer's answer to [`Ask`].
 #[derive(Serialize, Deserialize)]
 pub enum Dealt {
     /// A batch, followed by its corrections where this party receives them.
     Batch {
         /// The dealer's number of it.
         id: u64,
-        /// This party's seed.
-        seed: Secret,
+        /// For the client to whom the server assigns it.
+        ticket: Ticket,
+        /// The deal's public tag.
+        tag: Tag,
+        /// This party's seed; `None` where it was not asked for.
+        seed: Option<Secret>,
         /// Bytes of corrections that follow.
         corrections: u64,
     },
+    /// The seed that was asked for.
+    Seed(Secret),
     /// No, and why.
-    Refused(String),
+    Refused(Refusal),
 }
 
 /// First message of a client to the server.
@@ -104,57 +137,90 @@ pub enum Dealt {
 pub struct ClientHello {
     /// Message version.
     pub version: u32,
-    /// Model hash that the client insists on.
+    /// Model that the client insists on.
     pub model: Option<String>,
+    /// The epoch whose masked weights the client holds: they are not sent again.
+    pub held: Option<Epoch>,
+    /// An epoch that the dealer no longer knows.
+    pub stale: Option<Epoch>,
 }
 
 /// The server's answer.
 #[derive(Serialize, Deserialize)]
 pub enum ServerWelcome {
-    /// The model; masked weights follow.
+    /// The model; masked weights follow where the client does not hold them.
     Card {
         /// The model's public description.
         card: Card,
         /// Hash of the plan that the server traced.
         plan: [u8; 32],
+        /// Salted hash of the matrices.
+        model: [u8; 32],
         /// The dealer's epoch in which the weights are masked.
         epoch: Epoch,
-        /// Bytes of masked weights.
+        /// Bytes of masked weights that follow.
         setup: u64,
     },
     /// No, and why.
-    Refused(String),
+    Refused(Refusal),
 }
 
 /// A client's request.
 #[derive(Serialize, Deserialize)]
 pub enum Request {
-    /// Get ready for one evaluation with a batch not below this number.
+    /// Get ready for one evaluation.
     Prepare {
-        /// The client's first batch.
-        from: u64,
+        /// A batch that was assigned before; a new one where it is none or burnt.
+        held: Option<u64>,
+        /// How many more the client would like to have assigned.
+        ahead: u32,
     },
     /// Evaluate now with this batch, which both burn.
     Infer {
         /// The batch.
         id: u64,
+        /// Its tag, as the client has it from the dealer.
+        tag: Tag,
     },
     /// The end.
     Bye,
 }
 
-/// The server's answer to [`Request::Prepare`].
+/// A batch that the server assigned to this connection.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Assigned {
+    /// The batch.
+    pub id: u64,
+    /// Shown to the dealer for the client's part.
+    pub ticket: Ticket,
+}
+
+/// The server's answers to [`Request::Prepare`]: an assignment where a new batch was needed, any number of waits, and at
+/// last that it is ready.
 #[derive(Serialize, Deserialize)]
 pub enum Reply {
+    /// This batch is the client's.
+    Assigned(Assigned),
+    /// Corrections are still coming in.
+    Waiting {
+        /// Bytes so far.
+        got: u64,
+        /// Of how many.
+        all: u64,
+    },
     /// Ready to use this batch.
-    Prepared {
+    Ready {
         /// The batch.
         id: u64,
+        /// The deal's public tag.
+        tag: Tag,
         /// Bytes that the server received from the dealer for it.
         offline_bytes: u64,
+        /// More batches for this client.
+        ahead: Vec<Assigned>,
     },
     /// No, and why.
-    Refused(String),
+    Refused(Refusal),
 }
 
 /// Sends `bytes` in pieces.
@@ -163,6 +229,7 @@ pub enum Reply {
 /// The link's.
 pub fn send_bytes(link: &mut dyn Link, step: u32, bytes: &[u8]) -> Result<(), Error> {
     for piece in bytes.chunks(CHUNK) {
+        link.room(AHEAD)?;
         link.send(step, piece.to_vec())?;
     }
     Ok(())

@@ -35,6 +35,14 @@ impl Counts {
     }
 }
 
+/// Bits that one evaluation reveals to the client: with SECURITY.md's argument, the most that it can tell of the
+/// weights, however the client deviates.
+pub fn revealed_bits(plan: &Plan) -> u64 {
+    let all = (0..plan.levels.len()).flat_map(|level| plan.exchanges(level));
+    let revealed = all.filter(|(_, e)| e.to == To::Client);
+    revealed.map(|(_, e)| e.count as u64 * u64::from(e.width)).sum()
+}
+
 /// A borderless table with right-aligned numbers.
 pub fn table(header: &[&str], numbers_from: usize) -> Table {
     let mut table = Table::new();

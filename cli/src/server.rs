@@ -3,46 +3,60 @@
 //! It owns the weights. A client learns the model's public description, the masked weights (uniform), and the
 //! result; the server learns which client asks and how often.
 
+mod pool;
+mod session;
+mod store;
+mod usage;
+
 use std::{
     path::Path,
-    sync::{Arc, Mutex},
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
 };
 
 use sotto_models::calibration::hex;
-use sotto_net::{Endpoint, Link, QuicLink};
+use sotto_net::{Link, QuicLink};
 use sotto_protocols::{
     Role,
     party::Party,
     plan::Plan,
-    weights::{SetupMasks, Weights, setup_message},
+    weights::{Matrix, Weights},
 };
 
 use crate::{
-    card::{Card, short},
-    config::{Peer, RevealConfig, ServerConfig},
-    dealer::accept,
+    card::Card,
+    config::{RevealConfig, ServedClient, ServerConfig},
+    dealer_link::Dealer,
     error::Error,
-    messages::{self, ClientHello, Epoch, Reply, Request, ServerWelcome, VERSION, step},
+    listen,
+    messages::{self, ClientHello, Reply, Request, ServerWelcome, Tag, VERSION, step},
     model::Model,
-    peers,
-    supply::{Supply, Terms},
+    refusal::Refusal,
+    report,
 };
+use pool::{Holder, Waiting};
+use session::{Basis, Session, Sessions};
+use usage::Usage;
 
-/// How long the dealer is waited for when the weights were masked before.
-const KNOWN: Duration = Duration::from_secs(2);
+/// Connections whose batches are burnt because they were silent for so long. Clients give theirs up earlier.
+const IDLE: Duration = Duration::from_secs(90);
 
 struct Server {
-    endpoint: Arc<Endpoint>,
-    dealer: Peer,
+    sessions: Arc<Sessions>,
     card: Card,
-    model_hash: String,
+    commitment: [u8; 32],
     plan: Arc<Plan>,
     plan_hash: [u8; 32],
     weights: Arc<Weights>,
-    masked: Mutex<Option<(Epoch, Arc<Vec<u8>>)>>,
-    pool: usize,
-    folder: Option<std::path::PathBuf>,
+    clients: Vec<String>,
+    usage: Usage,
+    links: AtomicU64,
+    /// Bits of the weights that one evaluation can tell a client.
+    revealed: u64,
     deadline: Duration,
 }
 
@@ -57,34 +71,86 @@ pub fn run(
 ) -> Result<(), Error> {
     let named = Model::is_named(&config.model);
     let model = Model::find(&if named { config.model.clone() } else { base.join(&config.model) })?;
-    let card = Card {
-        arch: model.arch.to_toml(),
-        calibration: model.calibration.to_toml(),
-        batch: config.batch,
-        public_max: config.public_max,
-        class_only: config.reveal == RevealConfig::Class,
-        row_tables: config.row_tables,
-    };
+    let card = Card::new(&model, config.batch).with_choices(
+        config.public_max,
+        config.reveal == RevealConfig::Class,
+        config.row_tables,
+    );
     let private = card.trace()?;
     let matrices = private.matrices(&model.weights);
-    let mut peers = vec![&config.dealer];
-    peers.extend(&config.clients);
-    let endpoint = Arc::new(config.own.bind(base, &peers)?);
-    let server = Server {
+    let clients: Vec<_> = config.clients.iter().map(ServedClient::peer).collect();
+    let accepted: Vec<_> = clients.iter().collect();
+    let endpoint = Arc::new(config.own.bind(base, &[&config.dealer], &accepted)?);
+    let usage = Usage::open(&config.clients, config.usage_file().map(|f| base.join(f)))?;
+    let identity = config.own.identity(base)?;
+    let commitment = commit(&identity.secret("model commitment"), &matrices);
+    let plan_hash = private.plan.hash();
+    let deadline = config.own.deadline();
+    let dealer = Dealer {
         endpoint: Arc::clone(&endpoint),
-        dealer: config.dealer.clone(),
-        card,
-        model_hash: hex(&model.weights.hash()),
-        plan_hash: private.plan.hash(),
-        plan: private.plan,
-        weights: Arc::new(Weights::Plain(matrices)),
-        masked: Mutex::default(),
-        pool: config.pool,
-        folder: config.pool_folder.as_ref().map(|f| base.join(f)),
-        deadline: config.own.deadline(),
+        peer: config.dealer.clone(),
+        plan: plan_hash,
+        // It must hear of a failure within its own deadline.
+        deadline: deadline / 2,
     };
+    let weights = Arc::new(Weights::Plain(matrices));
+    let places = config.places(&private.plan)?;
+    let folder = config.pool_folder.as_ref().map(|f| base.join(f));
+    let basis = Basis {
+        dealer,
+        card: card.clone(),
+        commitment,
+        plan: Arc::clone(&private.plan),
+        weights: Arc::clone(&weights),
+        pool: config.pool,
+        places,
+        folder: session::folder(folder, &config.own.name)?,
+    };
+    let revealed = report::revealed_bits(&private.plan);
+    let server = Server {
+        sessions: Sessions::start(basis),
+        card,
+        commitment,
+        plan: private.plan,
+        plan_hash,
+        weights,
+        clients: clients.iter().map(|p| p.name.clone()).collect(),
+        usage,
+        links: AtomicU64::new(0),
+        revealed,
+        deadline,
+    };
+    tracing::info!("model {}", hex(&commitment));
     ready(endpoint.local_addr());
-    accept(&endpoint, &Arc::new(move |link| server.attend(link)))
+    listen::accept(&endpoint, &Arc::new(move |link| server.attend(link)))
+}
+
+/// A hash of the matrices that confirms no guess: `salt` is the server's secret, and the same after a restart.
+fn commit(salt: &[u8; 32], matrices: &[Matrix]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_keyed(salt);
+    for matrix in matrices {
+        for (len, words) in [
+            (
+                matrix.entries.len(),
+                &mut matrix.entries.iter().copied() as &mut dyn Iterator<Item = u64>,
+            ),
+            (matrix.bias.len(), &mut matrix.bias.iter().map(|b| *b as u64)),
+        ] {
+            hasher.update(&(len as u64).to_le_bytes());
+            words.for_each(|w| {
+                hasher.update(&w.to_le_bytes());
+            });
+        }
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// A connection to a client, and what it holds.
+struct Served<'a> {
+    server: &'a Server,
+    session: Arc<Session>,
+    holder: Holder,
+    name: String,
 }
 
 impl Server {
@@ -104,116 +170,172 @@ impl Server {
 
     fn converse(&self, link: &mut QuicLink) -> Result<(), Error> {
         let hello: ClientHello = messages::recv(link, step::HELLO)?;
-        let refusal = match (&hello.model, hello.version) {
-            (_, v) if v != VERSION => {
-                Some(format!("it speaks version {VERSION}, you {v}; run the same version of sotto"))
-            }
-            (Some(m), _) if *m != self.model_hash => Some(format!(
-                "it serves model {}, you ask for {m}; correct `model` in the client's configuration",
-                self.model_hash
-            )),
-            _ => None,
-        };
-        if let Some(why) = refusal {
-            messages::send(link, step::WELCOME, &ServerWelcome::Refused(why))?;
-            return Ok(link.finish()?);
-        }
-        let (epoch, setup) = match self.setup() {
-            Ok(both) => both,
-            Err(e) => {
-                let why = format!("it has no dealer: {e}");
+        let session = self.check(link.name(), &hello).and_then(|()| {
+            let session = self.sessions.current(hello.stale, self.patience());
+            session.inspect_err(|why| tracing::warn!("{}: {why}", link.peer()))
+        });
+        let session = match session {
+            Ok(session) => session,
+            Err(why) => {
                 messages::send(link, step::WELCOME, &ServerWelcome::Refused(why))?;
-                link.finish()?;
-                return Err(e);
+                return Ok(link.finish()?);
             }
+        };
+        let setup = match hello.held == Some(session.epoch) {
+            true => &[][..],
+            false => &session.setup,
         };
         let welcome = ServerWelcome::Card {
             card: self.card.clone(),
             plan: self.plan_hash,
-            epoch,
+            model: self.commitment,
+            epoch: session.epoch,
             setup: setup.len() as u64,
         };
         messages::send(link, step::WELCOME, &welcome)?;
-        messages::send_bytes(link, step::SETUP, &setup)?;
-        let supply = self.supply(link.name(), epoch);
+        messages::send_bytes(link, step::SETUP, setup)?;
+        let holder = self.links.fetch_add(1, Ordering::Relaxed);
+        let name = link.name().to_owned();
+        let mut served = Served { server: self, session, holder, name };
+        served.serve(link)
+    }
+
+    /// Whether this peer is served: also for its role, which the handshake has checked.
+    fn check(&self, name: &str, hello: &ClientHello) -> Result<(), Refusal> {
+        match &hello.model {
+            _ if !self.clients.iter().any(|c| c == name) => {
+                Err(Refusal::NotYourRole("client".into()))
+            }
+            _ if hello.version != VERSION => {
+                Err(Refusal::Version { ours: VERSION, yours: hello.version })
+            }
+            Some(model) if *model != hex(&self.commitment) => {
+                Err(Refusal::OtherModel { asked: model.clone(), served: hex(&self.commitment) })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Served<'_> {
+    fn serve(&mut self, link: &mut QuicLink) -> Result<(), Error> {
+        let mut last = Instant::now();
         loop {
-            match messages::recv(link, step::REQUEST) {
-                Ok(Request::Prepare { from }) => match supply.prepare(from, self.patience()) {
-                    Ok((id, offline_bytes)) => {
-                        messages::send(link, step::REPLY, &Reply::Prepared { id, offline_bytes })?;
-                    }
-                    Err(e) => {
-                        let refusal = Reply::Refused(e.to_string());
-                        messages::send(link, step::REPLY, &refusal)?;
-                        if supply.is_stale() && supply.ready() == 0 {
+            let request = messages::recv(link, step::REQUEST);
+            match request {
+                Ok(Request::Prepare { held, ahead }) => {
+                    if let Err(why) = self.prepare(link, held, ahead)? {
+                        messages::send(link, step::REPLY, &Reply::Refused(why))?;
+                        if self.session.pool.is_stale() {
                             return Ok(link.finish()?);
                         }
                     }
-                },
-                Ok(Request::Infer { id }) => {
-                    let ready =
-                        supply.take(id, self.patience())?.ok_or_else(|| Error::Refused {
-                            peer: link.peer().to_owned(),
-                            why: format!("it asks for batch {id}, which is burnt"),
-                        })?;
-                    let party = Party {
-                        role: Role::Server,
-                        plan: &self.plan,
-                        weights: &self.weights,
-                        watch: false,
-                    };
-                    let done = party.evaluate(link, ready.staged, &[])?;
-                    tracing::info!("{}: batch {id}, {} flights", link.peer(), done.traffic.flights);
                 }
-                Ok(Request::Bye) => return Ok(link.finish()?),
-                // An idle client is welcome to stay.
-                Err(Error::Net(sotto_net::Error::Deadline { .. })) => {}
+                Ok(Request::Infer { id, tag }) => self.infer(link, id, tag)?,
+                Ok(Request::Bye) => {
+                    // It may have gone before it could say that it has everything.
+                    drop(link.finish());
+                    return Ok(());
+                }
+                // An idle client is welcome to stay, what it holds is not.
+                Err(Error::Net(sotto_net::Error::Deadline { .. })) => {
+                    if last.elapsed() >= IDLE {
+                        self.release();
+                    }
+                    continue;
+                }
                 Err(e) => return Err(e),
             }
+            last = Instant::now();
         }
     }
 
-    /// The dealer's epoch and the masked weights in it; those of before while the dealer cannot be reached.
-    fn setup(&self) -> Result<(Epoch, Arc<Vec<u8>>), Error> {
-        use sotto_net::Error::{Deadline, Link};
-        let known = self.masked.lock().unwrap_or_else(|e| e.into_inner()).clone();
-        let patience = self.patience().min(known.as_ref().map_or(Duration::MAX, |_| KNOWN));
-        let answer =
-            peers::announce(&self.endpoint, &self.dealer, &self.card, self.plan_hash, patience);
-        let (epoch, seed) = match (answer, known) {
-            (Ok(both), _) => both,
-            (Err(Error::Net(e @ (Link { .. } | Deadline { .. }))), Some(known)) => {
-                tracing::warn!("{e}; what waits here is used up first");
-                return Ok(known);
+    fn images(&self) -> u64 {
+        self.server.card.batch as u64
+    }
+
+    /// Gets a batch ready for the client, and tells it.
+    fn prepare(
+        &self,
+        link: &mut QuicLink,
+        held: Option<u64>,
+        ahead: u32,
+    ) -> Result<Result<(), Refusal>, Error> {
+        let (pool, patience) = (&self.session.pool, self.server.patience());
+        match self.server.usage.admit(&self.name, self.images()) {
+            Ok(Duration::ZERO) => {}
+            Ok(wait) if wait <= patience => thread::sleep(wait),
+            Ok(wait) => return Ok(Err(Refusal::Rate(wait.as_secs() + 1))),
+            Err(why) => return Ok(Err(why)),
+        }
+        let mut ready = None;
+        if let Some(id) = held {
+            ready = pool.ready(self.holder, id, patience, &mut wait(link))?.ok().map(|r| (id, r));
+        }
+        let (id, (tag, offline_bytes)) = loop {
+            if let Some(ready) = ready {
+                break ready;
             }
-            (Err(e), _) => return Err(e),
+            let assigned = match pool.assign(self.holder, patience, &mut wait(link))? {
+                Ok(assigned) => assigned,
+                Err(why) => return Ok(Err(why)),
+            };
+            let id = assigned.id;
+            // The client fetches its part while ours is still coming.
+            messages::send(link, step::REPLY, &Reply::Assigned(assigned))?;
+            ready = match pool.ready(self.holder, id, patience, &mut wait(link))? {
+                Ok(ready) => Some((id, ready)),
+                // It failed to come, or its file was damaged: the next one.
+                Err(Refusal::Burnt(_)) => None,
+                Err(why) => return Ok(Err(why)),
+            };
         };
-        let mut masked = self.masked.lock().unwrap_or_else(|e| e.into_inner());
-        match &*masked {
-            Some((known, message)) if *known == epoch => Ok((epoch, Arc::clone(message))),
-            _ => {
-                let masks = SetupMasks::expand(&self.plan, &seed);
-                let message = Arc::new(setup_message(&self.plan, self.weights.all_plain(), &masks));
-                tracing::info!("plan {} set up with the dealer", short(&self.plan_hash));
-                *masked = Some((epoch, Arc::clone(&message)));
-                Ok((epoch, message))
-            }
-        }
+        let ahead = pool.assign_ahead(self.holder, ahead as usize);
+        messages::send(link, step::REPLY, &Reply::Ready { id, tag, offline_bytes, ahead })?;
+        Ok(Ok(()))
     }
 
-    fn supply(&self, client: &str, epoch: Epoch) -> Supply {
-        let terms = Terms {
+    fn infer(&self, link: &mut QuicLink, id: u64, tag: Tag) -> Result<(), Error> {
+        let refused = |why| Error::Refused { peer: format!("server to {}", self.name), why };
+        let ready = self.session.pool.take(self.holder, id);
+        let ready = ready.ok_or_else(|| refused(Refusal::Burnt(id)))?;
+        // Before the first opening: two different deals would give a wrong class and tell more than masks hide.
+        if ready.tag != tag {
+            return Err(Error::Check(format!(
+                "{} holds another deal of batch {id} than this server",
+                link.peer()
+            )));
+        }
+        let used = self.server.usage.charge(&self.name, self.images())?;
+        let party = Party {
             role: Role::Server,
-            plan: Arc::clone(&self.plan),
-            weights: Arc::clone(&self.weights),
-            epoch,
-            pool: self.pool,
-            folder: self.folder.as_ref().map(|f| f.join(client)),
+            plan: &self.server.plan,
+            weights: &self.server.weights,
+            watch: false,
         };
-        let endpoint = Arc::clone(&self.endpoint);
-        let (dealer, client, plan) = (self.dealer.clone(), client.to_owned(), self.plan_hash);
-        let patience = self.patience();
-        let connect = move || peers::batches(&endpoint, &dealer, &client, plan, patience);
-        Supply::start(terms, Box::new(connect))
+        let done = party.evaluate(link, ready.staged, &[])?;
+        let bits = used / self.images() * self.server.revealed;
+        tracing::info!(
+            "{}: batch {id}, at most {bits} bits of the model in {used} images, {} flights",
+            link.peer(),
+            done.traffic.flights
+        );
+        Ok(())
     }
+
+    fn release(&self) {
+        let unused = self.session.pool.release(self.holder);
+        self.server.usage.unused(&self.name, unused);
+    }
+}
+
+impl Drop for Served<'_> {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// Tells the client that it waits for bytes that are coming.
+fn wait(link: &mut QuicLink) -> Box<Waiting<'_>> {
+    Box::new(|got, all| messages::send(link, step::REPLY, &Reply::Waiting { got, all }))
 }

@@ -1,44 +1,43 @@
-//! Where the dealer's seeds come from: pure functions of its master seed and of public names.
+//! Where the dealer's seeds come from: fresh secrets and public names, no state but a chain.
 //!
-//! Single use hangs from this file: two seeds are equal only if server, client, plan, epoch, batch number and party are
-//! all equal. Every name is a field of its own behind its length, and the plan's hash is whole, so that nobody who
-//! chooses names or plans can make two of them meet.
+//! Single use hangs from this file. Batches of one server come from one chain, a step each, whatever the model: no two
+//! have a seed in common. Setup seeds are equal only if server, matrices and plan are. Every name is a field of its own
+//! behind its length, and the plan's hash is whole, so that nobody who chooses names or plans can make two of them meet.
 
 use sotto_crypto::{Seed, encode_fields};
 
-use crate::{deal::Seeds, spec::Role};
+use crate::spec::Role;
 
-/// A server and a client that evaluate a plan together, as the dealer tells pairs apart; all public.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Pair<'a> {
-    /// The server's name.
-    pub server: &'a str,
-    /// The client's name.
-    pub client: &'a str,
-    /// The whole [`crate::plan::Plan::hash`].
-    pub plan: &'a [u8; 32],
-    /// The [`epoch`] of the server's model.
-    pub epoch: &'a [u8; 16],
+/// The ratchet from which a server's batches come. A step splits a batch's secrets off and moves on: who learns the
+/// chain learns what it will give, nothing of what it gave.
+pub struct Chain(Seed);
+
+/// The secrets of one batch.
+pub struct Secrets {
+    /// The server's and the client's seed.
+    pub party: [Seed; 2],
+    /// What shows that the server assigned the batch.
+    pub ticket: [u8; 16],
 }
 
-impl<'a> Pair<'a> {
-    fn fields(&self) -> [&'a [u8]; 4] {
-        [self.server.as_bytes(), self.client.as_bytes(), self.plan, self.epoch]
+impl Chain {
+    /// The chain of a server under a dealer's master seed, to be made once in its life.
+    pub fn new(master: &Seed, server: &str) -> Self {
+        Self(master.derive_fields("chain", &[server.as_bytes()]))
+    }
+
+    /// The next batch's secrets.
+    pub fn step(&mut self) -> Secrets {
+        let batch = self.0.derive("batch", 0);
+        self.0 = self.0.derive("next", 0);
+        Secrets {
+            party: [Role::Server, Role::Client].map(|role| batch.derive(role.name(), 0)),
+            ticket: first(batch.derive("ticket", 0).expose()),
+        }
     }
 }
 
-/// Both parties' seeds of batch `id` of a pair.
-pub fn batch_seeds(master: &Seed, pair: &Pair<'_>, id: u64, corrected: Role) -> Seeds {
-    let [server, client, plan, epoch] = pair.fields();
-    let party = [Role::Server, Role::Client].map(|role| {
-        let id = id.to_le_bytes();
-        let fields = [server, client, plan, epoch, &id, role.name().as_bytes()];
-        master.derive_fields("batch", &fields)
-    });
-    Seeds { party, corrected }
-}
-
-/// The seed of the masks of a server's weights: other weights, which `weights` commits to, never meet the same masks.
+/// The seed of the masks of a server's weights: other matrices, which `weights` commits to, never meet the same masks.
 pub fn setup_seed(master: &Seed, server: &str, weights: &[u8], plan: &[u8; 32]) -> Seed {
     master.derive_fields("setup", &[server.as_bytes(), weights, plan])
 }
@@ -53,13 +52,12 @@ pub fn epoch(master: &Seed, server: &str, weights: &[u8], plan: &[u8; 32]) -> [u
 /// of one deal.
 ///
 /// Security: who knows one seed learns nothing of the other. The tag is a hash over both seeds' fingerprints; the other
-/// seed is 256 bits that are uniform to whoever lacks the dealer's master seed, so that each guess at it must be hashed,
+/// seed is 256 bits that are uniform to whoever lacks the dealer's secrets, so that each guess at it must be hashed,
 /// and a tag of 128 bits would not even confirm one. Two deals have one tag with a chance of 2^-128; only the
 /// dealer, which is trusted, could look for two (at 2^64 hashes).
-pub fn deal_tag(pair: &Pair<'_>, id: u64, seeds: &Seeds) -> [u8; 16] {
-    let [server, client, plan, epoch] = pair.fields();
-    let [ours, theirs] = [&seeds.party[0], &seeds.party[1]].map(Seed::fingerprint);
-    let fields: [&[u8]; 7] = [server, client, plan, epoch, &id.to_le_bytes(), &ours, &theirs];
+pub fn deal_tag(server: &str, epoch: &[u8; 16], id: u64, party: &[Seed; 2]) -> [u8; 16] {
+    let [ours, theirs] = [&party[0], &party[1]].map(Seed::fingerprint);
+    let fields: [&[u8]; 5] = [server.as_bytes(), epoch, &id.to_le_bytes(), &ours, &theirs];
     first(&blake3::derive_key("sottovoce deal tag 1", &encode_fields("deal tag", &fields)))
 }
 
@@ -83,36 +81,32 @@ mod tests {
     }
 
     #[test]
-    fn no_two_batches_share_a_seed_or_a_tag() {
-        let (mut seeds, mut tags, mut count) = (HashSet::new(), HashSet::new(), 0);
-        // Names that would be equal if they were joined by spaces.
-        let names = [("a", "b c"), ("a b", "c"), ("b c", "a"), ("a", "b"), ("", "ab"), ("ab", "")];
+    fn no_two_batches_share_a_seed_or_a_ticket() {
+        let (mut seeds, mut tickets, mut count) = (HashSet::new(), HashSet::new(), 0);
         for master in [[1; 32], [2; 32]].map(Seed::from_bytes) {
-            for (server, client) in names {
-                for plan in &plans() {
-                    for epoch in [&[0; 16], &[1; 16]] {
-                        let pair = Pair { server, client, plan, epoch };
-                        for id in (0..20).chain([1 << 32, u64::MAX]) {
-                            let dealt = batch_seeds(&master, &pair, id, Role::Server);
-                            seeds.extend(dealt.party.iter().map(|s| *s.expose()));
-                            tags.insert(deal_tag(&pair, id, &dealt));
-                            count += 1;
-                        }
-                    }
+            for server in ["", "a", "b", "a b", "ab"] {
+                let mut chain = Chain::new(&master, server);
+                for _ in 0..200 {
+                    let secrets = chain.step();
+                    seeds.extend(secrets.party.iter().map(|s| *s.expose()));
+                    tickets.insert(secrets.ticket);
+                    count += 1;
                 }
             }
         }
-        assert_eq!(seeds.len(), 2 * count, "seeds of {count} batches");
-        assert_eq!(tags.len(), count);
+        assert_eq!((seeds.len(), tickets.len()), (2 * count, count));
     }
 
     #[test]
-    fn who_is_corrected_changes_no_seed() {
-        let pair = Pair { server: "s", client: "c", plan: &[3; 32], epoch: &[4; 16] };
-        let master = Seed::from_bytes([1; 32]);
-        let [a, b] = [Role::Server, Role::Client].map(|r| batch_seeds(&master, &pair, 5, r));
-        assert!(a.party == b.party);
-        assert_eq!(deal_tag(&pair, 5, &a), deal_tag(&pair, 5, &b));
+    fn a_chain_does_not_lead_back() {
+        let mut chain = Chain::new(&Seed::from_bytes([1; 32]), "a");
+        let past: Vec<_> = (0..50).map(|_| chain.step()).collect();
+        let mut stolen = Chain(chain.0.clone());
+        assert!(chain.step().party == stolen.step().party, "a thief has what comes");
+        for _ in 0..200 {
+            let later = stolen.step();
+            assert!(past.iter().all(|p| p.ticket != later.ticket && p.party != later.party));
+        }
     }
 
     #[test]
@@ -135,14 +129,16 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_depends_on_both_seeds() {
-        let pair = Pair { server: "s", client: "c", plan: &[3; 32], epoch: &[4; 16] };
+    fn a_tag_depends_on_everything() {
         let [a, b] = [1, 2].map(|byte| Seed::from_bytes([byte; 32]));
-        let tag = |party: [&Seed; 2]| {
-            let seeds = Seeds { party: party.map(Seed::clone), corrected: Role::Server };
-            deal_tag(&pair, 0, &seeds)
-        };
-        let tags = [tag([&a, &b]), tag([&b, &a]), tag([&a, &a]), tag([&b, &b])];
-        assert_eq!(HashSet::from(tags).len(), 4);
+        let mut tags = HashSet::new();
+        for party in [[&a, &b], [&b, &a], [&a, &a], [&b, &b]] {
+            for server in ["s", "s s"] {
+                for (epoch, id) in [([0; 16], 0), ([0; 16], 1), ([1; 16], 0)] {
+                    tags.insert(deal_tag(server, &epoch, id, &party.map(Seed::clone)));
+                }
+            }
+        }
+        assert_eq!(tags.len(), 24);
     }
 }

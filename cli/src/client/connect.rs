@@ -1,19 +1,13 @@
-//! What a client does before its first evaluation: trace the server's model, take the masked weights, start its
-//! supply.
-
-use std::{path::Path, sync::Arc};
+//! What a client does before its first evaluation: trace the server's model and take the masked weights.
 
 use sotto_models::Private;
-use sotto_net::{Endpoint, Link, QuicLink};
-use sotto_protocols::{Role, plan::Plan, weights::Weights};
+use sotto_net::{Link, QuicLink};
+use sotto_protocols::plan::Plan;
 
 use crate::{
     card::{Card, short},
-    config::{ClientConfig, Peer},
     error::Error,
-    messages::{self, Epoch, step},
-    peers,
-    supply::{Supply, Terms},
+    messages::{self, step},
 };
 
 /// Traces the card's plan, which must be the one that the server says.
@@ -45,30 +39,4 @@ pub(super) fn receive_setup(
         )));
     }
     messages::recv_bytes(link, step::SETUP, expected as usize, progress)
-}
-
-/// Starts the client's supply.
-pub(super) fn supply(
-    config: &ClientConfig,
-    base: &Path,
-    endpoint: &Arc<Endpoint>,
-    plan: &Arc<Plan>,
-    plan_hash: [u8; 32],
-    weights: &Arc<Weights>,
-    epoch: Epoch,
-) -> Supply {
-    let terms = Terms {
-        role: Role::Client,
-        plan: Arc::clone(plan),
-        weights: Arc::clone(weights),
-        epoch,
-        pool: config.pool,
-        folder: config.pool_folder.as_ref().map(|f| base.join(f)),
-    };
-    let endpoint = Arc::clone(endpoint);
-    let (dealer, server): (Peer, String) = (config.dealer.clone(), config.server.name.clone());
-    // A dealer that fell silent is noticed while the evaluation that waits for it can still be saved.
-    let patience = config.own.deadline() / 2;
-    let connect = move || peers::batches(&endpoint, &dealer, &server, plan_hash, patience);
-    Supply::start(terms, Box::new(connect))
 }

@@ -5,9 +5,10 @@ use std::{net::SocketAddr, time::Duration};
 use sotto::{
     card::Card,
     messages::{
-        self, ClientHello, DealerHello, DealerWelcome, Dealt, Next, Reply, Request, ServerWelcome,
+        self, Ask, ClientHello, DealerHello, DealerWelcome, Dealt, Reply, Request, ServerWelcome,
         VERSION, step,
     },
+    refusal::Refusal,
 };
 use sotto_net::{Certificate, Endpoint, Identity, Link, Profile, QuicLink};
 
@@ -16,29 +17,44 @@ use crate::parties::{LOCAL, Parties};
 const WAIT: Duration = Duration::from_secs(10);
 
 /// An endpoint that shows the key of `name`.
-fn endpoint(parties: &Parties, name: &str) -> Endpoint {
+pub fn endpoint(parties: &Parties, name: &str) -> Endpoint {
     let identity = Identity::load(&parties.path(""), name).unwrap();
-    let pinned = ["server", "dealer"].map(|peer| {
-        let file = parties.path(&format!("{peer}.cert"));
-        (peer.to_owned(), Certificate::load(&file).unwrap())
-    });
+    let others = ["server", "dealer"].into_iter().filter(|peer| *peer != name);
+    let pinned: Vec<_> = others
+        .map(|peer| {
+            let file = parties.path(&format!("{peer}.cert"));
+            (peer.to_owned(), Certificate::load(&file).unwrap())
+        })
+        .collect();
     Endpoint::bind(LOCAL, &identity, &pinned, &[], Profile::loopback()).unwrap()
 }
 
-fn connect(endpoint: &Endpoint, name: &str, at: SocketAddr) -> QuicLink {
+pub fn connect(endpoint: &Endpoint, name: &str, at: SocketAddr) -> QuicLink {
     let mut link = endpoint.connect(at, name, WAIT).unwrap();
     link.set_deadline(WAIT);
     link
 }
 
 /// Greets the server and takes the masked weights.
-fn greet(link: &mut QuicLink) {
-    let hello = ClientHello { version: VERSION, model: None };
+pub fn greet(link: &mut QuicLink) {
+    let hello = ClientHello { version: VERSION, model: None, held: None, stale: None };
     messages::send(link, step::HELLO, &hello).unwrap();
     let ServerWelcome::Card { setup, .. } = messages::recv(link, step::WELCOME).unwrap() else {
         panic!("the server must take an honest greeting")
     };
     messages::recv_bytes(link, step::SETUP, setup as usize, &|_, _| ()).unwrap();
+}
+
+/// Gets a batch ready; gives its number and tag.
+fn prepared(link: &mut QuicLink) -> (u64, [u8; 16]) {
+    messages::send(link, step::REQUEST, &Request::Prepare { held: None, ahead: 0 }).unwrap();
+    loop {
+        match messages::recv(link, step::REPLY).unwrap() {
+            Reply::Assigned(_) | Reply::Waiting { .. } => {}
+            Reply::Ready { id, tag, .. } => return (id, tag),
+            Reply::Refused(why) => panic!("a batch is there: {why}"),
+        }
+    }
 }
 
 /// The peer must break this link off.
@@ -78,33 +94,39 @@ fn garbage_from_a_pinned_client_ends_its_link_alone() {
     is_dropped(&mut link);
     let mut link = connect(&hostile, "server", server);
     greet(&mut link);
-    messages::send(&mut link, step::REQUEST, &Request::Prepare { from: 0 }).unwrap();
-    let Reply::Prepared { id, .. } = messages::recv(&mut link, step::REPLY).unwrap() else {
-        panic!("a batch is there")
-    };
-    messages::send(&mut link, step::REQUEST, &Request::Infer { id }).unwrap();
+    let (id, tag) = prepared(&mut link);
+    messages::send(&mut link, step::REQUEST, &Request::Infer { id, tag }).unwrap();
     link.send(0, vec![0; 17]).unwrap();
     while link.recv_upto(0, 1 << 20).is_ok() {}
     parties.works(&config);
 
-    // Numbers out of all bounds: no batch comes of it, and the next honest request is served.
+    // A number that is nobody's, or another connection's.
+    let mut other = connect(&hostile, "server", server);
+    greet(&mut other);
+    let (theirs, tag) = prepared(&mut other);
+    for id in [u64::MAX, theirs] {
+        let mut link = connect(&hostile, "server", server);
+        greet(&mut link);
+        prepared(&mut link);
+        messages::send(&mut link, step::REQUEST, &Request::Infer { id, tag }).unwrap();
+        is_dropped(&mut link);
+    }
+    // Another deal than the server's.
     let mut link = connect(&hostile, "server", server);
     greet(&mut link);
-    messages::send(&mut link, step::REQUEST, &Request::Prepare { from: u64::MAX }).unwrap();
-    let reply = messages::recv(&mut link, step::REPLY).unwrap();
-    assert!(matches!(reply, Reply::Refused(why) if why.contains("too far")));
-    messages::send(&mut link, step::REQUEST, &Request::Prepare { from: 0 }).unwrap();
-    let reply = messages::recv(&mut link, step::REPLY).unwrap();
-    assert!(matches!(reply, Reply::Prepared { .. }));
-    messages::send(&mut link, step::REQUEST, &Request::Infer { id: u64::MAX }).unwrap();
+    let (id, mut tag) = prepared(&mut link);
+    tag[3] ^= 1;
+    messages::send(&mut link, step::REQUEST, &Request::Infer { id, tag }).unwrap();
     is_dropped(&mut link);
+    server_process.log.wait_for("another deal", 1);
+    drop(other);
     drop(link);
     parties.works(&config);
     parties.works(&parties.client_config("client", "", [server, dealer]));
     assert!(server_process.log.text().contains("garbage"), "the log says why");
 }
 
-fn refusal(welcome: DealerWelcome) -> String {
+fn refusal(welcome: DealerWelcome) -> Refusal {
     match welcome {
         DealerWelcome::Refused(why) => why,
         _ => panic!("the dealer must refuse"),
@@ -115,17 +137,17 @@ fn refusal(welcome: DealerWelcome) -> String {
 fn the_dealer_gives_nothing_to_those_whom_it_does_not_concern() {
     let parties = Parties::new();
     let (_dealer, dealer) = parties.dealer("", None);
-    let (_server, server) = parties.server("", dealer, None);
+    let (_server, server) = parties.server("pool = 0\n", dealer, None);
     let config = parties.client_config("client", "", [server, dealer]);
     parties.works(&config);
     let [client, owner] = ["client", "server"].map(|name| endpoint(&parties, name));
-    let ask = |endpoint: &Endpoint, hello: &DealerHello| -> DealerWelcome {
+    let greet_dealer = |endpoint: &Endpoint, hello: &DealerHello| -> (QuicLink, DealerWelcome) {
         let mut link = connect(endpoint, "dealer", dealer);
         messages::send(&mut link, step::HELLO, hello).unwrap();
         let answer = messages::recv(&mut link, step::WELCOME).unwrap();
-        drop(link.finish());
-        answer
+        (link, answer)
     };
+    let ask = |endpoint: &Endpoint, hello: &DealerHello| refusal(greet_dealer(endpoint, hello).1);
     let card = |arch: &str, batch: usize| Card {
         arch: arch.into(),
         calibration: std::fs::read_to_string(parties.path("model/calibration.toml")).unwrap(),
@@ -135,47 +157,86 @@ fn the_dealer_gives_nothing_to_those_whom_it_does_not_concern() {
         row_tables: false,
     };
     let arch = std::fs::read_to_string(parties.path("model/arch.toml")).unwrap();
-    let announce = |card: Card, version: u32| DealerHello::Server { version, card, plan: [0; 32] };
-    let batches = |peer: &str, plan: [u8; 32], version: u32| {
-        let peer = peer.into();
-        DealerHello::Batches { version, peer, plan }
+    let announce = |card: Card, version: u32, plan: [u8; 32]| DealerHello::Server {
+        version,
+        card,
+        plan,
+        commitment: [1; 32],
     };
-    let why = refusal(ask(&client, &announce(card(&arch, 1), VERSION)));
-    assert!(why.contains("only a server"), "{why}");
-    let why = refusal(ask(&owner, &announce(card(&arch, 1), VERSION + 1)));
-    assert!(why.contains("version"), "{why}");
-    let why = refusal(ask(&owner, &announce(card(&arch, 1), VERSION)));
-    assert!(why.contains("run the same version"), "another plan than its own: {why}");
+    let batches = |server: Option<&str>, plan: [u8; 32], version: u32, epoch: [u8; 16]| {
+        let server = server.map(str::to_owned);
+        DealerHello::Batches { version, server, plan, epoch }
+    };
+    let why = ask(&client, &announce(card(&arch, 1), VERSION, [0; 32]));
+    assert!(matches!(why, Refusal::NotYourRole(_)), "{why}");
+    let why = ask(&owner, &announce(card(&arch, 1), VERSION + 1, [0; 32]));
+    assert!(matches!(why, Refusal::Version { .. }), "{why}");
+    let why = ask(&owner, &announce(card(&arch, 1), VERSION, [0; 32]));
+    assert!(matches!(why, Refusal::OtherPlan { .. }), "another plan than its own: {why}");
     for (arch, batch) in [("dim = [", 1), ("", 1), (&arch[..], 0), (&arch[..], 1 << 40)] {
-        let why = refusal(ask(&owner, &announce(card(arch, batch), VERSION)));
-        assert!(why.contains("not usable"), "{why}");
+        let why = ask(&owner, &announce(card(arch, batch), VERSION, [0; 32]));
+        assert!(matches!(why, Refusal::Card(_)), "{why}");
     }
-    let why = refusal(ask(&client, &batches("server", [1; 32], VERSION)));
-    assert!(why.contains("has not announced"), "{why}");
-    let why = refusal(ask(&owner, &batches("stranger", [1; 32], VERSION)));
-    assert!(why.contains("does not know"), "{why}");
-    let why = refusal(ask(&client, &batches("server", [1; 32], VERSION + 1)));
-    assert!(why.contains("version"), "{why}");
+    let none = [0; 16];
+    let why = ask(&client, &batches(Some("server"), [1; 32], VERSION, none));
+    assert!(matches!(why, Refusal::NotAnnounced { .. }), "{why}");
+    let why = ask(&client, &batches(Some("stranger"), [1; 32], VERSION, none));
+    assert!(matches!(why, Refusal::Unknown(_)), "{why}");
+    let why = ask(&client, &batches(None, [1; 32], VERSION, none));
+    assert!(matches!(why, Refusal::NotYourRole(_)), "a client is no server: {why}");
+    let why = ask(&owner, &batches(Some("server"), [1; 32], VERSION, none));
+    assert!(matches!(why, Refusal::NotYourRole(_)), "a server is no client: {why}");
+    let why = ask(&client, &batches(Some("server"), [1; 32], VERSION + 1, none));
+    assert!(matches!(why, Refusal::Version { .. }), "{why}");
+    let plan = card(&arch, 1).trace().unwrap().plan.hash();
+    let why = ask(&client, &batches(Some("server"), plan, VERSION, [9; 16]));
+    assert_eq!(why, Refusal::Stale, "an epoch that is over");
 
-    // Both sides of a pair get each number once, whatever they ask for.
-    let private = card(&arch, 1).trace().unwrap();
-    let plan = private.plan.hash();
-    let mut given = Vec::new();
-    for from in [0, 0, 5, 2, u64::MAX, 0] {
-        let mut link = connect(&client, "dealer", dealer);
-        messages::send(&mut link, step::HELLO, &batches("server", plan, VERSION)).unwrap();
-        let welcome = messages::recv(&mut link, step::WELCOME).unwrap();
-        assert!(matches!(welcome, DealerWelcome::Ready { .. }));
-        messages::send(&mut link, step::REQUEST, &Next { from }).unwrap();
-        match messages::recv(&mut link, step::REPLY).unwrap() {
-            Dealt::Batch { id, corrections, .. } => {
-                assert_eq!(corrections, 0, "corrections are the server's");
-                given.push(id);
-            }
-            Dealt::Refused(why) => assert!(from == u64::MAX && why.contains("too far"), "{why}"),
+    // With the keys of both: each part is given once, and the client's to whoever has the ticket.
+    let (_, welcome) = greet_dealer(&owner, &announce(card(&arch, 1), VERSION, plan));
+    let DealerWelcome::Setup { epoch, .. } = welcome else { panic!("an honest announcement") };
+    let (mut servers, _) = greet_dealer(&owner, &batches(None, plan, VERSION, epoch));
+    let (mut clients, _) = greet_dealer(&client, &batches(Some("server"), plan, VERSION, epoch));
+    let ask = |link: &mut QuicLink, ask: Ask| -> Dealt {
+        messages::send(link, step::REQUEST, &ask).unwrap();
+        messages::recv(link, step::REPLY).unwrap()
+    };
+    let new = |link: &mut QuicLink, seed: bool| match ask(link, Ask::New { seed }) {
+        Dealt::Batch { id, ticket, tag, seed, corrections } => {
+            messages::recv_bytes(link, step::CORRECTIONS, corrections as usize, &|_, _| ())
+                .unwrap();
+            (id, ticket, tag, seed)
         }
+        _ => panic!("a server is given a batch"),
+    };
+    let burnt = |dealt: Dealt, of: u64| match dealt {
+        Dealt::Refused(why) => assert_eq!(why, Refusal::Burnt(of)),
+        _ => panic!("batch {of} is burnt"),
+    };
+    let (first, ticket, tag, seed) = new(&mut servers, true);
+    assert!(seed.is_some());
+    burnt(ask(&mut servers, Ask::Seed { id: first }), first);
+    let (second, other, _, seed) = new(&mut servers, false);
+    assert!(second > first && seed.is_none() && other != ticket);
+    assert!(matches!(ask(&mut servers, Ask::Seed { id: second }), Dealt::Seed(_)));
+    burnt(ask(&mut servers, Ask::Seed { id: second }), second);
+    burnt(ask(&mut servers, Ask::Seed { id: 1 << 40 }), 1 << 40);
+    burnt(ask(&mut clients, Ask::Claim { id: first, ticket: other.clone() }), first);
+    burnt(ask(&mut clients, Ask::Claim { id: u64::MAX, ticket: other }), u64::MAX);
+    let claim = Ask::Claim { id: first, ticket: ticket.clone() };
+    match ask(&mut clients, claim) {
+        Dealt::Batch { tag: theirs, corrections, .. } => {
+            assert_eq!((theirs, corrections), (tag, 0), "corrections are the server's");
+        }
+        _ => panic!("the ticket is right"),
     }
-    assert_eq!(given.len(), 5);
-    assert!(given.is_sorted_by(|a, b| a < b), "a number was given twice: {given:?}");
-    parties.works(&config);
+    burnt(ask(&mut clients, Ask::Claim { id: first, ticket: ticket.clone() }), first);
+    // A server may not claim, and a client not open.
+    for (link, question) in
+        [(&mut servers, Ask::Claim { id: second, ticket }), (&mut clients, Ask::New { seed: true })]
+    {
+        let answer = ask(link, question);
+        assert!(matches!(answer, Dealt::Refused(Refusal::NotYourRole(_))));
+    }
+    drop((servers, clients));
 }

@@ -1,13 +1,16 @@
 //! Server, client and dealer as processes of the operating system, over real QUIC on loopback: what they do
 //! together, and what each does when another fails.
 
+mod copies;
 mod emulated;
 mod end_to_end;
 mod faults;
 mod hostile;
 mod killed;
+mod limits;
 mod parties;
 mod pools;
 mod refusals;
 mod restarts;
+mod roles;
 mod spawned;

@@ -83,7 +83,7 @@ fn a_server_with_other_weights_never_meets_old_correlations() {
 
     let (_dealer, dealer) = parties.dealer("", None);
     let lines = "pool = 2\npool_folder = \"pool\"\n";
-    let client = "pool = 2\npool_folder = \"mine\"\n";
+    let client = "pool = 2\n";
     let (mut first, server) = parties.server(lines, dealer, None);
     let config = parties.client_config("client", client, [server, dealer]);
     let images = parties.text("images.bin");

@@ -136,6 +136,11 @@ impl Process {
         self.running().kill();
     }
 
+    /// Its number.
+    pub fn pid(&self) -> String {
+        self.pid.clone()
+    }
+
     /// Sends it a signal by name.
     pub fn signal(&self, name: &str) {
         let done = Command::new("kill").args([&format!("-{name}"), &self.pid]).status();

@@ -187,6 +187,13 @@ impl Identity {
         &self.name
     }
 
+    /// A secret that only the holder of this key can make, the same at every start.
+    pub fn secret(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &self.key);
+        let tag = ring::hmac::sign(&key, format!("sottovoce {purpose}").as_bytes());
+        Zeroizing::new(std::array::from_fn(|i| tag.as_ref()[i]))
+    }
+
     pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.key.to_vec()).into()
     }

@@ -1,0 +1,205 @@
+//! The client's part of the batches that the server assigned to it: claimed from the dealer and staged ahead of time.
+//!
+//! The dealer gives each part once, so nothing is kept on a disk and nothing survives this process. One thread claims
+//! and stages, in the order of assignment, while the evaluation before is under way.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    thread,
+    time::{Duration, Instant},
+};
+
+use sotto_protocols::{Role, batch::Staged, plan::Plan, weights::Weights};
+
+use crate::{
+    dealer_link::Batches,
+    error::Error,
+    messages::{Assigned, Tag},
+};
+
+/// Connects to the dealer.
+pub(super) type Connect = Box<dyn Fn() -> Result<Batches, Error> + Send>;
+
+/// A batch that was not used for so long is given up: the server does so, too, somewhat later.
+const FRESH: Duration = Duration::from_secs(45);
+
+/// A client's part, ready for the first online byte.
+pub(super) struct Ready {
+    pub id: u64,
+    pub staged: Staged,
+    /// The deal's tag, as the dealer says it.
+    pub tag: Tag,
+    /// Seed and corrections as received.
+    pub bytes: u64,
+    since: Instant,
+}
+
+#[derive(Default)]
+struct State {
+    assigned: VecDeque<(Assigned, Instant)>,
+    /// The one that is being claimed.
+    claiming: Option<u64>,
+    ready: VecDeque<Result<Ready, Error>>,
+    closed: bool,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    plan: Arc<Plan>,
+    weights: Arc<Weights>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+/// A running thread that claims.
+pub(super) struct Claims(Arc<Shared>);
+
+impl Claims {
+    pub fn start(plan: Arc<Plan>, weights: Arc<Weights>, connect: Connect) -> Self {
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        let shared = Arc::new(Shared { state, changed, plan, weights });
+        let claiming = Arc::clone(&shared);
+        thread::spawn(move || claim_all(&claiming, &connect));
+        Self(shared)
+    }
+
+    /// Claims these, in their order.
+    pub fn add(&self, assigned: impl IntoIterator<Item = Assigned>) {
+        let all = assigned.into_iter().map(|a| (a, Instant::now()));
+        self.0.lock().assigned.extend(all);
+        self.0.changed.notify_all();
+    }
+
+    /// Batches that are assigned: claimed, being claimed or yet to be.
+    pub fn count(&self) -> usize {
+        let state = self.0.lock();
+        state.assigned.len() + usize::from(state.claiming.is_some()) + state.ready.len()
+    }
+
+    /// Batches that are here.
+    pub fn ready(&self) -> usize {
+        self.0.lock().ready.iter().filter(|r| r.is_ok()).count()
+    }
+
+    /// The next batch's number; what is too old is given up before.
+    pub fn first(&self) -> Option<u64> {
+        let mut state = self.0.lock();
+        let old = |since: &Instant| since.elapsed() > FRESH;
+        state.ready.retain(|r| !r.as_ref().is_ok_and(|r| old(&r.since)));
+        state.assigned.retain(|(_, since)| !old(since));
+        let ready = state.ready.iter().find_map(|r| r.as_ref().ok().map(|r| r.id));
+        ready.or(state.claiming).or(state.assigned.front().map(|(a, _)| a.id))
+    }
+
+    /// Waits for the next one; `None` where none is assigned.
+    ///
+    /// # Errors
+    /// What claiming met; [`Error::Exhausted`] after `deadline`.
+    pub fn next(&self, deadline: Duration) -> Result<Option<Ready>, Error> {
+        let start = Instant::now();
+        let mut state = self.0.lock();
+        loop {
+            if let Some(ready) = state.ready.pop_front() {
+                return ready.map(Some);
+            }
+            if state.claiming.is_none() && state.assigned.is_empty() {
+                return Ok(None);
+            }
+            let Some(left) = deadline.checked_sub(start.elapsed()) else {
+                return Err(Error::Exhausted {
+                    waited: start.elapsed().as_secs(),
+                    why: "the dealer does not answer in time".into(),
+                    remedy: "start the dealer, or raise `deadline`".into(),
+                });
+            };
+            state = match self.0.changed.wait_timeout(state, left) {
+                Ok((state, _)) => state,
+                Err(e) => e.into_inner().0,
+            };
+        }
+    }
+}
+
+impl Drop for Claims {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.changed.notify_all();
+    }
+}
+
+fn claim_all(shared: &Shared, connect: &Connect) {
+    let mut link = None;
+    loop {
+        let (assigned, since) = {
+            let mut state = shared.lock();
+            loop {
+                if state.closed {
+                    return;
+                }
+                if let Some(next) = state.assigned.pop_front() {
+                    state.claiming = Some(next.0.id);
+                    break next;
+                }
+                state = shared.changed.wait(state).unwrap_or_else(|e| e.into_inner());
+            }
+        };
+        let result = claim(shared, connect, &mut link, assigned, since);
+        if result.is_err() {
+            link = None;
+        }
+        let mut state = shared.lock();
+        state.claiming = None;
+        state.ready.push_back(result);
+        shared.changed.notify_all();
+    }
+}
+
+fn claim(
+    shared: &Shared,
+    connect: &Connect,
+    link: &mut Option<Batches>,
+    assigned: Assigned,
+    since: Instant,
+) -> Result<Ready, Error> {
+    let id = assigned.id;
+    let (start, known) = (Instant::now(), link.is_some());
+    let claimed = match link.take() {
+        Some(old) => old,
+        None => connect().map_err(|e| unreachable(e, start))?,
+    };
+    let claimed = link.insert(claimed).claim(assigned.clone(), &shared.plan);
+    let claimed = match claimed {
+        // The dealer was gone for a while: the link is old, not the dealer dead.
+        Err(Error::Net(sotto_net::Error::Link { .. } | sotto_net::Error::Deadline { .. }))
+            if known =>
+        {
+            let fresh = connect().map_err(|e| unreachable(e, start))?;
+            link.insert(fresh).claim(assigned, &shared.plan)
+        }
+        claimed => claimed,
+    };
+    let (batch, tag) = claimed.map_err(|e| unreachable(e, start))?;
+    let bytes = 32 + batch.corrections.as_ref().map_or(0, |c| c.len() as u64);
+    let staged = batch.stage(&shared.plan, Role::Client, &shared.weights)?;
+    Ok(Ready { id, staged, tag, bytes, since })
+}
+
+/// A dealer that is not there is a lack of correlations.
+fn unreachable(e: Error, since: Instant) -> Error {
+    match e {
+        Error::Net(e @ (sotto_net::Error::Link { .. } | sotto_net::Error::Deadline { .. })) => {
+            Error::Exhausted {
+                waited: since.elapsed().as_secs(),
+                why: e.to_string(),
+                remedy: "start the dealer, or raise `deadline`".into(),
+            }
+        }
+        e => e,
+    }
+}

@@ -1,0 +1,200 @@
+//! The dealer's numbers: which batches of a server exist, and what of them has been given.
+//!
+//! Single use hangs from this file. A number is used once in a dealer's life, whatever the model. Each part of a batch is
+//! given once: the server's seed, the client's seed, the corrections. Who comes second with a copied folder, a
+//! restored snapshot or the same key on another host gets [`Refusal::Burnt`].
+//!
+//! The client's part goes to whoever shows the batch's ticket: the server has it from here and hands it to the one
+//! client to whom it assigns the batch.
+//!
+//! Seeds come from a ratchet: each batch's is split from the chain, which then moves on, and is forgotten once both
+//! sides have theirs. Who breaks in later finds the batches that are open, none that were used.
+
+use std::collections::BTreeMap;
+
+use sotto_crypto::Seed;
+use sotto_protocols::{
+    Role,
+    deal::Seeds,
+    seeds::{Chain, Secrets, deal_tag},
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    messages::{Epoch, Tag, Ticket},
+    refusal::Refusal,
+};
+
+/// Batches of a server that may wait for one of their sides; older ones are burnt.
+const MAX_OPEN: usize = 4096;
+
+/// A batch that not both sides have.
+struct Slot {
+    epoch: Epoch,
+    seeds: [Seed; 2],
+    ticket: Ticket,
+    tag: Tag,
+    given: [bool; 2],
+}
+
+/// A batch's public names.
+pub struct Opened {
+    /// Its number.
+    pub id: u64,
+    /// For the client that will claim it.
+    pub ticket: Ticket,
+    /// The deal's tag.
+    pub tag: Tag,
+}
+
+/// All batches of one server.
+pub struct Ledger {
+    server: String,
+    chain: Chain,
+    next: u64,
+    open: BTreeMap<u64, Slot>,
+}
+
+impl Ledger {
+    /// An empty ledger.
+    pub fn new(server: &str, chain: Chain) -> Self {
+        Self { server: server.to_owned(), chain, next: 0, open: BTreeMap::new() }
+    }
+
+    /// Opens the next batch, for `epoch`.
+    pub fn open(&mut self, epoch: Epoch) -> Opened {
+        let id = self.next;
+        self.next += 1;
+        let Secrets { party: seeds, ticket } = self.chain.step();
+        let ticket = Zeroizing::new(ticket);
+        let tag = deal_tag(&self.server, &epoch, id, &seeds);
+        let opened = Opened { id, ticket: ticket.clone(), tag };
+        self.open.insert(id, Slot { epoch, seeds, ticket, tag, given: [false; 2] });
+        while self.open.len() > MAX_OPEN {
+            self.open.pop_first();
+        }
+        opened
+    }
+
+    /// Both seeds of an open batch, to deal its corrections.
+    ///
+    /// # Errors
+    /// [`Refusal::Burnt`] for a batch of another epoch, or one that is over.
+    pub fn seeds(&self, id: u64, epoch: &Epoch, corrected: Role) -> Result<Seeds, Refusal> {
+        let slot = self.open.get(&id).filter(|slot| slot.epoch == *epoch);
+        let slot = slot.ok_or(Refusal::Burnt(id))?;
+        Ok(Seeds { party: slot.seeds.clone(), corrected })
+    }
+
+    /// Gives the server its seed, once.
+    ///
+    /// # Errors
+    /// [`Refusal::Burnt`] when it was given, for another epoch, or when the batch is over.
+    pub fn give_server(&mut self, id: u64, epoch: &Epoch) -> Result<Seed, Refusal> {
+        self.give(id, epoch, Role::Server)
+    }
+
+    /// Gives the client who shows the ticket its seed, once, with the deal's tag.
+    ///
+    /// # Errors
+    /// As [`Ledger::give_server`], and for a wrong ticket.
+    pub fn give_client(
+        &mut self,
+        id: u64,
+        epoch: &Epoch,
+        ticket: &Ticket,
+    ) -> Result<(Seed, Tag), Refusal> {
+        let slot = self.open.get(&id).ok_or(Refusal::Burnt(id))?;
+        // In constant time: the ticket is a secret.
+        let difference = slot.ticket.iter().zip(&**ticket).fold(0, |d, (a, b)| d | (a ^ b));
+        let tag = slot.tag;
+        if difference != 0 {
+            return Err(Refusal::Burnt(id));
+        }
+        Ok((self.give(id, epoch, Role::Client)?, tag))
+    }
+
+    fn give(&mut self, id: u64, epoch: &Epoch, role: Role) -> Result<Seed, Refusal> {
+        let slot = self.open.get_mut(&id).filter(|slot| slot.epoch == *epoch);
+        let slot = slot.filter(|slot| !slot.given[role.index()]).ok_or(Refusal::Burnt(id))?;
+        slot.given[role.index()] = true;
+        let seed = slot.seeds[role.index()].clone();
+        if slot.given == [true; 2] {
+            self.open.remove(&id);
+        }
+        Ok(seed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    const EPOCH: Epoch = [1; 16];
+
+    fn ledger() -> Ledger {
+        Ledger::new("server", Chain::new(&Seed::from_bytes([7; 32]), "server"))
+    }
+
+    #[test]
+    fn each_part_is_given_once() {
+        let mut ledger = ledger();
+        let batch = ledger.open(EPOCH);
+        let server = ledger.give_server(batch.id, &EPOCH).unwrap();
+        assert_eq!(ledger.give_server(batch.id, &EPOCH), Err(Refusal::Burnt(0)));
+        let (client, tag) = ledger.give_client(batch.id, &EPOCH, &batch.ticket).unwrap();
+        assert!(server != client && tag == batch.tag);
+        let again = ledger.give_client(batch.id, &EPOCH, &batch.ticket);
+        assert_eq!(again, Err(Refusal::Burnt(0)));
+        assert!(ledger.seeds(batch.id, &EPOCH, Role::Server).is_err(), "nothing of it is kept");
+    }
+
+    #[test]
+    fn the_client_needs_the_ticket_and_both_need_the_epoch() {
+        let mut ledger = ledger();
+        let [batch, other] = [(); 2].map(|()| ledger.open(EPOCH));
+        for ticket in [other.ticket.clone(), Zeroizing::new([0; 16])] {
+            assert_eq!(ledger.give_client(batch.id, &EPOCH, &ticket), Err(Refusal::Burnt(0)));
+        }
+        assert!(ledger.give_client(batch.id, &[2; 16], &batch.ticket).is_err());
+        assert!(ledger.give_server(batch.id, &[2; 16]).is_err());
+        assert!(ledger.give_client(batch.id, &EPOCH, &batch.ticket).is_ok());
+        assert!(ledger.give_server(99, &EPOCH).is_err());
+    }
+
+    #[test]
+    fn no_two_batches_have_a_seed_a_ticket_or_a_tag_in_common() {
+        let mut seeds = HashSet::new();
+        let mut tags = HashSet::new();
+        let mut tickets = HashSet::new();
+        let ledgers = [("server", [7; 32]), ("server", [8; 32]), ("other", [9; 32])];
+        for (server, chain) in ledgers {
+            let chain = Chain::new(&Seed::from_bytes(chain), server);
+            let mut ledger = Ledger::new(server, chain);
+            for i in 0..100 {
+                // The models of a server share its numbers.
+                let epoch = [i % 3; 16];
+                let batch = ledger.open(epoch);
+                assert_eq!(batch.id, u64::from(i));
+                let both = ledger.seeds(batch.id, &epoch, Role::Server).unwrap();
+                seeds.extend(both.party.iter().map(|s| *s.expose()));
+                tags.insert(batch.tag);
+                tickets.insert(*batch.ticket);
+            }
+        }
+        assert_eq!((seeds.len(), tags.len(), tickets.len()), (600, 300, 300));
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_the_oldest_is_burnt() {
+        let mut ledger = ledger();
+        for _ in 0..MAX_OPEN + 10 {
+            ledger.open(EPOCH);
+        }
+        assert_eq!(ledger.open.len(), MAX_OPEN);
+        assert_eq!(ledger.give_server(9, &EPOCH), Err(Refusal::Burnt(9)));
+        assert!(ledger.give_server(10, &EPOCH).is_ok());
+    }
+}

@@ -1,0 +1,90 @@
+//! Why a peer says no, as it crosses the wire: who is refused decides by the variant, people read the text.
+
+use serde::{Deserialize, Serialize};
+
+/// A peer's no. Texts inside of it are the peer's: [`crate::error::Error::Refused`] prints them escaped and cut.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Another version of the messages.
+    #[error("it speaks version {ours}, you {yours}; run the same version of sotto everywhere")]
+    Version {
+        /// The refusing side's.
+        ours: u32,
+        /// The refused side's.
+        yours: u32,
+    },
+    /// The client insists on another model.
+    #[error(
+        "it serves model {served}, you ask for {asked}; correct `model` in the client's configuration"
+    )]
+    OtherModel {
+        /// The model that is asked for.
+        asked: String,
+        /// The model that is served.
+        served: String,
+    },
+    /// The dealer cannot use the server's description of its model.
+    #[error("its model is not usable: {0}")]
+    Card(String),
+    /// The two trace different plans from one description.
+    #[error("it traces plan {ours}, you {yours}; run the same version of sotto everywhere")]
+    OtherPlan {
+        /// The refusing side's, shortened.
+        ours: String,
+        /// The refused side's, shortened.
+        yours: String,
+    },
+    /// A request that is not for this role.
+    #[error("only a {0} may ask for this; compare the lists of its configuration")]
+    NotYourRole(String),
+    /// The other party of a pair is unknown.
+    #[error("it does not know {0}; add it to the dealer's lists")]
+    Unknown(String),
+    /// No server has announced this plan.
+    #[error("{server} has not announced plan {plan}; start the server first")]
+    NotAnnounced {
+        /// The server.
+        server: String,
+        /// The plan, shortened.
+        plan: String,
+    },
+    /// The dealer was restarted or the model replaced: what was dealt or masked before is of no use.
+    #[error("the dealer was restarted or the model replaced; connect again")]
+    Stale,
+    /// The dealer keeps no more plans of this server.
+    #[error("it keeps {0} plans of a server; restart the dealer")]
+    TooManyPlans(usize),
+    /// The server cannot reach its dealer.
+    #[error("it has no dealer: {0}")]
+    NoDealer(String),
+    /// The server got no correlations in time.
+    #[error("it has no correlated randomness: {0}; start the dealer, or raise `deadline`")]
+    Exhausted(String),
+    /// All places for batches are taken.
+    #[error(
+        "all {0} batches that it has memory for are in use; try again, or raise `memory` there"
+    )]
+    Busy(usize),
+    /// A number that is used, skipped or somebody else's.
+    #[error("batch {0} is burnt")]
+    Burnt(u64),
+    /// The client's images are used up.
+    #[error("{used} of {quota} images are used up; ask the server's operator for more")]
+    Quota {
+        /// Images charged so far.
+        used: u64,
+        /// Images allowed.
+        quota: u64,
+    },
+    /// Too many images, or too many batches that were asked for and not used.
+    #[error("too many requests; try again in {0} s")]
+    Rate(u64),
+}
+
+impl Refusal {
+    /// Whether the same request cannot succeed before somebody changes something.
+    pub fn is_final(&self) -> bool {
+        !matches!(self, Self::Stale | Self::NotAnnounced { .. } | Self::Busy(_) | Self::Burnt(_))
+    }
+}

@@ -1,0 +1,374 @@
+//! The server's pool of correlations: one for all its clients, filled from its start.
+//!
+//! A batch comes from the dealer, waits in memory or on disk, is staged, is assigned to one connection, and is used or
+//! burnt. Single use: the dealer gives each number and each seed once ([`super::store`]); here a batch leaves the pool
+//! with its first use, and what a connection leaves behind is burnt. No request makes more than one batch, and what one
+//! client holds does not grow with its requests.
+//!
+//! One thread fetches and another stages: a dealer that is slow or gone does not hold up what waits here.
+
+mod fill;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    thread,
+    time::{Duration, Instant},
+};
+
+use sotto_crypto::Seed;
+use sotto_protocols::{batch::Staged, plan::Plan, weights::Weights};
+
+use super::store::Store;
+use crate::{
+    dealer_link::{Batches, Names},
+    error::Error,
+    messages::{Assigned, Tag},
+    refusal::Refusal,
+};
+
+/// Batches that one connection may hold.
+const HELD: usize = 8;
+
+/// How often a connection that waits is told so.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// Connects to the dealer for batches.
+pub type Connect = Box<dyn Fn() -> Result<Batches, Error> + Send + Sync>;
+
+/// What a pool needs to know.
+pub struct Terms {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// The server's weights.
+    pub weights: Arc<Weights>,
+    /// Batches kept ready for whoever comes; 0 fetches on demand.
+    pub pool: usize,
+    /// Batches that there is memory for.
+    pub places: usize,
+    /// Where batches wait; in memory without.
+    pub store: Option<Store>,
+}
+
+/// A connection to a client, as the pool knows it.
+pub type Holder = u64;
+
+/// A batch on its way.
+enum Stage {
+    /// Its corrections are coming.
+    Coming,
+    /// In memory as it came.
+    Memory(Seed, Option<Vec<u8>>),
+    /// On disk, without its seed.
+    Disk,
+    /// Being staged.
+    Staging,
+    /// Ready for the first online byte.
+    Staged(Ready),
+}
+
+/// A staged batch.
+pub struct Ready {
+    /// For one evaluation.
+    pub staged: Staged,
+    /// The deal's tag.
+    pub tag: Tag,
+    /// Seed and corrections as received.
+    pub bytes: u64,
+}
+
+struct Entry {
+    assigned: Assigned,
+    tag: Tag,
+    holder: Option<Holder>,
+    stage: Stage,
+}
+
+impl Entry {
+    fn new(names: &Names, stage: Stage) -> Self {
+        let assigned = Assigned { id: names.id, ticket: names.ticket.clone() };
+        Self { assigned, tag: names.tag, holder: None, stage }
+    }
+
+    fn is_free(&self) -> bool {
+        self.holder.is_none()
+    }
+}
+
+#[derive(Default)]
+struct State {
+    entries: BTreeMap<u64, Entry>,
+    /// The highest number that the dealer gave.
+    last: Option<u64>,
+    /// Connections that wait for a batch.
+    waiters: usize,
+    /// Bytes of the batch that is coming: so far, of how many.
+    coming: (u64, u64),
+    /// Whatever shows that the dealer is alive: pieces and batches.
+    moves: u64,
+    closed: bool,
+    /// The dealer has other masks: nothing more will come from it.
+    stale: bool,
+    failure: Option<String>,
+}
+
+impl State {
+    fn free(&self) -> usize {
+        self.entries.values().filter(|e| e.is_free()).count()
+    }
+
+    fn held(&self, by: Holder) -> usize {
+        self.entries.values().filter(|e| e.holder == Some(by)).count()
+    }
+
+    fn in_memory(&self) -> usize {
+        self.entries.values().filter(|e| !matches!(e.stage, Stage::Disk)).count()
+    }
+
+    fn assigned(&self) -> usize {
+        self.entries.len() - self.free()
+    }
+
+    /// Assigns a free batch, a staged one where there is one.
+    fn assign(&mut self, to: Holder) -> Option<Assigned> {
+        let mut free = self.entries.values_mut().filter(|e| e.is_free());
+        let first = free.next()?;
+        let staged = |e: &&mut Entry| matches!(e.stage, Stage::Staged(_));
+        let entry = if staged(&first) { first } else { free.find(staged).unwrap_or(first) };
+        entry.holder = Some(to);
+        Some(entry.assigned.clone())
+    }
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    terms: Terms,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Waits for a change, at most for `time`.
+    fn wait<'a>(&self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
+        match self.changed.wait_timeout(state, time) {
+            Ok((state, _)) => state,
+            Err(e) => e.into_inner().0,
+        }
+    }
+
+    fn failed(&self, state: &mut State, e: &Error) {
+        tracing::warn!("supply of correlations: {e}");
+        // Clients are told; our folders are not their business.
+        state.failure = Some(match e {
+            Error::Config(_) | Error::Io { .. } | Error::Check(_) => {
+                "its disk does not take a batch, its log says more".into()
+            }
+            e => e.to_string(),
+        });
+        self.changed.notify_all();
+    }
+}
+
+/// A running pool.
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+/// Told while a connection waits: bytes of the coming batch so far, of how many.
+pub type Waiting<'a> = dyn FnMut(u64, u64) -> Result<(), Error> + 'a;
+
+impl Pool {
+    /// Starts fetching and staging; what an earlier process left on disk comes first.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the folder cannot be read.
+    pub fn start(terms: Terms, connect: Connect) -> Result<Self, Error> {
+        let mut state = State::default();
+        if let Some(store) = &terms.store {
+            let found = store.recover()?;
+            state.last = found.last().map(|names| names.id);
+            state.entries.extend(found.iter().map(|n| (n.id, Entry::new(n, Stage::Disk))));
+        }
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), terms });
+        let connect = Arc::new(connect);
+        for work in [fill::fetch_all, fill::stage_all] {
+            let (shared, connect) = (Arc::clone(&shared), Arc::clone(&connect));
+            thread::spawn(move || work(&shared, &connect));
+        }
+        Ok(Self { shared })
+    }
+
+    /// Assigns a batch to a connection, fetched where none is here. `deadline` is for the dealer's silence; while bytes
+    /// come in, `waiting` is told once a second.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the reason for the client; `waiting`'s errors.
+    pub fn assign(
+        &self,
+        to: Holder,
+        deadline: Duration,
+        waiting: &mut Waiting<'_>,
+    ) -> Result<Result<Assigned, Refusal>, Error> {
+        let places = self.shared.terms.places;
+        if self.shared.lock().held(to) >= HELD {
+            return Ok(Err(Refusal::Busy(HELD)));
+        }
+        self.shared.lock().waiters += 1;
+        let found = self.wait(deadline, waiting, |state| match state.assigned() < places {
+            true => state.assign(to).map(Ok),
+            false => None,
+        });
+        let mut state = self.shared.lock();
+        state.waiters -= 1;
+        self.shared.changed.notify_all();
+        let full = state.assigned() >= places;
+        Ok(match found? {
+            Err(Refusal::Exhausted(_)) if full => Err(Refusal::Busy(places)),
+            other => other,
+        })
+    }
+
+    /// Up to `count` more batches for a connection, of those that are here and that nobody waits for.
+    pub fn assign_ahead(&self, to: Holder, count: usize) -> Vec<Assigned> {
+        let mut state = self.shared.lock();
+        let mut all = Vec::new();
+        while all.len() < count
+            && state.held(to) < HELD
+            && state.waiters == 0
+            && 2 * state.assigned() < self.shared.terms.places
+        {
+            let Some(assigned) = state.assign(to) else { break };
+            all.push(assigned);
+        }
+        self.shared.changed.notify_all();
+        all
+    }
+
+    /// Waits until a connection's batch is staged; `Burnt` where it is not the connection's.
+    ///
+    /// # Errors
+    /// As [`Pool::assign`].
+    pub fn ready(
+        &self,
+        holder: Holder,
+        id: u64,
+        deadline: Duration,
+        waiting: &mut Waiting<'_>,
+    ) -> Result<Result<(Tag, u64), Refusal>, Error> {
+        self.wait(deadline, waiting, |state| {
+            match state.entries.get(&id).filter(|e| e.holder == Some(holder)) {
+                Some(Entry { stage: Stage::Staged(ready), .. }) => {
+                    Some(Ok((ready.tag, ready.bytes)))
+                }
+                Some(_) => None,
+                None => Some(Err(Refusal::Burnt(id))),
+            }
+        })
+    }
+
+    /// Takes a connection's staged batch for its one use.
+    pub fn take(&self, holder: Holder, id: u64) -> Option<Ready> {
+        let mut state = self.shared.lock();
+        let entry = state.entries.get(&id)?;
+        if entry.holder != Some(holder) || !matches!(entry.stage, Stage::Staged(_)) {
+            return None;
+        }
+        let entry = state.entries.remove(&id)?;
+        self.shared.changed.notify_all();
+        match entry.stage {
+            Stage::Staged(ready) => Some(ready),
+            _ => None,
+        }
+    }
+
+    /// Burns what a connection holds; gives how many batches that are.
+    pub fn release(&self, holder: Holder) -> usize {
+        let mut state = self.shared.lock();
+        let ids: Vec<u64> = (state.entries.iter())
+            .filter(|(_, e)| e.holder == Some(holder))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in &ids {
+            let entry = state.entries.remove(id);
+            if let (Some(Entry { stage: Stage::Disk, .. }), Some(store)) =
+                (entry, &self.shared.terms.store)
+                && let Err(e) = store.burn(*id)
+            {
+                tracing::warn!("batch {id} is burnt, its file stays: {e}");
+            }
+        }
+        self.shared.changed.notify_all();
+        ids.len()
+    }
+
+    /// True when the dealer has other masks by now: a new pool is needed.
+    pub fn is_stale(&self) -> bool {
+        self.shared.lock().stale
+    }
+
+    /// Waits until the pool is stale or closed, at most for `time`.
+    pub fn until_stale(&self, time: Duration) {
+        let start = Instant::now();
+        let mut state = self.shared.lock();
+        while !state.stale && !state.closed {
+            let Some(left) = time.checked_sub(start.elapsed()) else { return };
+            state = self.shared.wait(state, left);
+        }
+    }
+
+    /// Ends it: connections that wait are told that it is stale.
+    pub fn close(&self) {
+        let mut state = self.shared.lock();
+        state.closed = true;
+        state.entries.clear();
+        self.shared.changed.notify_all();
+    }
+
+    fn wait<T>(
+        &self,
+        deadline: Duration,
+        waiting: &mut Waiting<'_>,
+        mut look: impl FnMut(&mut State) -> Option<Result<T, Refusal>>,
+    ) -> Result<Result<T, Refusal>, Error> {
+        let (mut quiet, mut beat) = (Instant::now(), Instant::now());
+        let mut state = self.shared.lock();
+        let mut moves = state.moves;
+        loop {
+            if let Some(found) = look(&mut state) {
+                return Ok(found);
+            }
+            if state.closed || state.stale {
+                return Ok(Err(Refusal::Stale));
+            }
+            if state.moves != moves && state.failure.is_none() {
+                (moves, quiet) = (state.moves, Instant::now());
+            }
+            if quiet.elapsed() >= deadline {
+                let why = state.failure.clone();
+                let why = why.unwrap_or_else(|| "the dealer is silent".into());
+                return Ok(Err(Refusal::Exhausted(why)));
+            }
+            if beat.elapsed() >= BEAT {
+                let (got, all) = state.coming;
+                drop(state);
+                waiting(got, all)?;
+                beat = Instant::now();
+                state = self.shared.lock();
+                continue;
+            }
+            self.shared.changed.notify_all();
+            let left =
+                (deadline.saturating_sub(quiet.elapsed())).min(BEAT.saturating_sub(beat.elapsed()));
+            state = self.shared.wait(state, left);
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,194 @@
+//! The server's standing with its dealer: the epoch, the weights masked in it, and the pool of its batches.
+//!
+//! A session begins when the server starts, not with the first client, and anew when the dealer was restarted.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use sotto_protocols::{
+    plan::Plan,
+    weights::{SetupMasks, Weights, setup_message},
+};
+
+use super::{
+    pool::{Pool, Terms},
+    store::{Folder, Store},
+};
+use crate::{
+    card::{Card, short},
+    dealer_link::Dealer,
+    error::Error,
+    messages::Epoch,
+    refusal::Refusal,
+};
+
+/// Pause after a failed announcement.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The dealer is not asked more often than this whether it was restarted.
+const DOUBT: Duration = Duration::from_secs(1);
+
+/// One epoch.
+pub struct Session {
+    /// The dealer's name of it.
+    pub epoch: Epoch,
+    /// The masked weights, as each client gets them once.
+    pub setup: Vec<u8>,
+    /// Its batches.
+    pub pool: Pool,
+}
+
+/// What sessions are made from.
+pub struct Basis {
+    /// The dealer.
+    pub dealer: Dealer,
+    /// What is announced to it.
+    pub card: Card,
+    /// Salted hash of the matrices.
+    pub commitment: [u8; 32],
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// The server's weights.
+    pub weights: Arc<Weights>,
+    /// Batches kept ready.
+    pub pool: usize,
+    /// Batches that there is memory for.
+    pub places: usize,
+    /// Where batches wait.
+    pub folder: Option<Arc<Folder>>,
+}
+
+#[derive(Default)]
+struct State {
+    session: Option<Arc<Session>>,
+    failure: Option<String>,
+    /// A client says that the dealer no longer knows this epoch.
+    doubted: bool,
+}
+
+/// The present session, kept by a thread of its own.
+pub struct Sessions {
+    basis: Basis,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Sessions {
+    /// Starts to announce the model, again and again until the dealer takes it.
+    pub fn start(basis: Basis) -> Arc<Self> {
+        let all = Arc::new(Self { basis, state: Mutex::default(), changed: Condvar::new() });
+        let keeper = Arc::clone(&all);
+        thread::spawn(move || keeper.keep());
+        all
+    }
+
+    /// The present session; `doubt` is an epoch that a client says is over.
+    ///
+    /// # Errors
+    /// [`Refusal::NoDealer`] when there is none in time.
+    pub fn current(
+        &self,
+        doubt: Option<Epoch>,
+        patience: Duration,
+    ) -> Result<Arc<Session>, Refusal> {
+        let start = Instant::now();
+        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        if doubt.is_some() && doubt == state.session.as_ref().map(|s| s.epoch) {
+            state.doubted = true;
+            self.changed.notify_all();
+        }
+        loop {
+            let settled = state.session.as_ref().filter(|s| !state.doubted && !s.pool.is_stale());
+            if let Some(session) = settled {
+                return Ok(Arc::clone(session));
+            }
+            let Some(left) = patience.checked_sub(start.elapsed()) else {
+                let why = state.failure.clone();
+                return Err(Refusal::NoDealer(why.unwrap_or_else(|| "it does not answer".into())));
+            };
+            state = match self.changed.wait_timeout(state, left.min(PAUSE)) {
+                Ok((state, _)) => state,
+                Err(e) => e.into_inner().0,
+            };
+        }
+    }
+
+    fn keep(&self) {
+        loop {
+            let asked = Instant::now();
+            let made = self.announce();
+            let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+            state.doubted = false;
+            match made {
+                Ok(Some(session)) => {
+                    if let Some(old) = state.session.replace(Arc::new(session)) {
+                        old.pool.close();
+                    }
+                    state.failure = None;
+                }
+                Ok(None) => {}
+                Err(e) => {
+                    tracing::warn!("{e}");
+                    state.failure = Some(e.to_string());
+                }
+            }
+            self.changed.notify_all();
+            let session = state.session.clone();
+            drop(state);
+            match session {
+                Some(session) => self.until_over(&session, asked),
+                None => thread::sleep(PAUSE),
+            }
+        }
+    }
+
+    /// Waits until a session is over, or a client doubts it.
+    fn until_over(&self, session: &Session, asked: Instant) {
+        loop {
+            let doubted = self.state.lock().unwrap_or_else(|e| e.into_inner()).doubted;
+            if (doubted || session.pool.is_stale()) && asked.elapsed() >= DOUBT {
+                return;
+            }
+            session.pool.until_stale(PAUSE);
+            if session.pool.is_stale() {
+                thread::sleep(DOUBT.saturating_sub(asked.elapsed()));
+            }
+        }
+    }
+
+    /// A new session; `None` where the present one is still the dealer's.
+    fn announce(&self) -> Result<Option<Session>, Error> {
+        let basis = &self.basis;
+        let (epoch, seed) = basis.dealer.announce(&basis.card, basis.commitment)?;
+        let present = self.state.lock().unwrap_or_else(|e| e.into_inner()).session.clone();
+        if present.is_some_and(|s| s.epoch == epoch && !s.pool.is_stale()) {
+            return Ok(None);
+        }
+        let masks = SetupMasks::expand(&basis.plan, &seed);
+        let setup = setup_message(&basis.plan, basis.weights.all_plain(), &masks);
+        let plan = basis.dealer.plan;
+        tracing::info!("plan {} set up with the dealer", short(&plan));
+        let terms = Terms {
+            plan: Arc::clone(&basis.plan),
+            weights: Arc::clone(&basis.weights),
+            pool: basis.pool,
+            places: basis.places,
+            store: basis.folder.as_ref().map(|f| Store::new(Arc::clone(f), &epoch, &plan)),
+        };
+        let dealer = basis.dealer.clone();
+        let pool = Pool::start(terms, Box::new(move || dealer.batches(None, epoch)))?;
+        Ok(Some(Session { epoch, setup, pool }))
+    }
+}
+
+/// A folder of batches, where the configuration has one.
+///
+/// # Errors
+/// Those of [`Folder::open`].
+pub fn folder(path: Option<PathBuf>, owner: &str) -> Result<Option<Arc<Folder>>, Error> {
+    path.map(|path| Folder::open(&path, owner).map(Arc::new)).transpose()
+}

@@ -1,0 +1,309 @@
+//! Batches on disk: corrections alone, without the seed that makes them of use.
+//!
+//! The dealer gives a batch's seed once, when the batch is about to be used. So a copy of this folder (a backup, a
+//! snapshot, a second replica) can bring nothing back: of two processes that hold one file, one gets the seed and the
+//! other burns the file. A file carries a checksum; a damaged one is burnt, not used.
+//!
+//! One process owns the folder, by a lock, and one server, by name.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{Read, Write},
+    path::{Path, PathBuf},
+};
+
+use sotto_models::calibration::hex;
+use zeroize::Zeroizing;
+
+use crate::{
+    dealer_link::Names,
+    error::Error,
+    messages::{Epoch, Tag},
+};
+
+const MAGIC: &[u8; 16] = b"sotto batch 2\n\0\0";
+/// Magic, number, ticket, tag, checksum.
+const HEADER: usize = 16 + 8 + 16 + 16 + 32;
+
+/// A folder of batches of one server; its lock is held while it lives.
+pub struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Opens the folder, made where it is missing, for the server `owner`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when another process or another server uses it, or others may write to it; [`Error::Io`].
+    pub fn open(path: &Path, owner: &str) -> Result<Self, Error> {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(path).map_err(Error::io(path))?;
+        let shown = path.display();
+        #[cfg(unix)]
+        {
+            let all = fs::metadata(path).map_err(Error::io(path))?.permissions();
+            if std::os::unix::fs::PermissionsExt::mode(&all) & 0o022 != 0 {
+                return Err(Error::Config(format!(
+                    "others may write to the pool folder {shown}; chmod 700 it"
+                )));
+            }
+        }
+        let file = path.join("owner");
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&file)
+            .map_err(Error::io(&file))?;
+        if lock.try_lock().is_err() {
+            return Err(Error::Config(format!(
+                "another process uses the pool folder {shown}; give each server process its own"
+            )));
+        }
+        let mut known = String::new();
+        lock.read_to_string(&mut known).map_err(Error::io(&file))?;
+        match known.trim() {
+            "" => lock
+                .write_all(format!("{owner}\n").as_bytes())
+                .and_then(|()| lock.sync_all())
+                .map_err(Error::io(&file))?,
+            name if name == owner => {}
+            other => {
+                return Err(Error::Config(format!(
+                    "the pool folder {shown} is that of `{}`, not of `{owner}`; give each server its own",
+                    other
+                )));
+            }
+        }
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+}
+
+/// The batches of one epoch and plan in a folder.
+pub struct Store {
+    folder: std::sync::Arc<Folder>,
+    prefix: String,
+}
+
+impl Store {
+    /// The store of an epoch and a plan; touches nothing yet.
+    pub fn new(folder: std::sync::Arc<Folder>, epoch: &Epoch, plan: &[u8; 32]) -> Self {
+        let prefix = format!("{}-{}-", hex(epoch), hex(&plan[..8]));
+        Self { folder, prefix }
+    }
+
+    fn path(&self, id: u64) -> PathBuf {
+        self.folder.path.join(format!("{}{id}.batch", self.prefix))
+    }
+
+    /// Batches that an earlier process left, lowest first; files of other epochs and plans, cut and damaged
+    /// ones are burnt.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the folder cannot be read or cleaned.
+    pub fn recover(&self) -> Result<Vec<Names>, Error> {
+        let folder = &self.folder.path;
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+            let path = entry.map_err(Error::io(folder))?.path();
+            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+            if !name.ends_with(".batch") && !name.ends_with(".part") {
+                continue;
+            }
+            let id = (name.strip_prefix(&self.prefix))
+                .and_then(|rest| rest.strip_suffix(".batch"))
+                .and_then(|id| id.parse().ok());
+            match id.and_then(|id| read_names(&path, id)) {
+                Some(names) => found.push(names),
+                None => fs::remove_file(&path).map_err(Error::io(&path))?,
+            }
+        }
+        found.sort_unstable_by_key(|names| names.id);
+        Ok(found)
+    }
+
+    /// Writes a batch's corrections, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the disk does not take it; nothing of it stays there.
+    pub fn put(&self, names: &Names, corrections: &[u8]) -> Result<(), Error> {
+        let path = self.path(names.id);
+        let part = path.with_extension("part");
+        let write = || -> std::io::Result<()> {
+            let mut options = OpenOptions::new();
+            options.write(true).create_new(true);
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            let mut file = options.open(&part)?;
+            file.write_all(&header(names, corrections))?;
+            file.write_all(corrections)?;
+            file.sync_all()?;
+            fs::rename(&part, &path)
+        };
+        write().map_err(|e| {
+            // A full disk must not keep the half-written file.
+            drop(fs::remove_file(&part));
+            Error::Config(format!(
+                "batch {} cannot be stored in {}: {e}; free space there or unset `pool_folder`",
+                names.id,
+                self.folder.path.display()
+            ))
+        })
+    }
+
+    /// Reads a batch's corrections and burns its file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be read or burnt, [`Error::Check`] when it is damaged; its file is gone then, too.
+    pub fn take(&self, id: u64) -> Result<Vec<u8>, Error> {
+        let path = self.path(id);
+        let read = fs::read(&path);
+        self.burn(id)?;
+        let mut bytes = read.map_err(Error::io(&path))?;
+        let names = parse(&bytes, id);
+        let sound = names.is_some_and(|names| {
+            let (head, corrections) = bytes.split_at(HEADER);
+            *head == header(&names, corrections)
+        });
+        if !sound {
+            return Err(Error::Check(format!(
+                "{} is damaged: batch {id} is burnt",
+                path.display()
+            )));
+        }
+        bytes.drain(..HEADER);
+        Ok(bytes)
+    }
+
+    /// Removes a batch's file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it stays.
+    pub fn burn(&self, id: u64) -> Result<(), Error> {
+        let path = self.path(id);
+        let gone = fs::remove_file(&path).and_then(|()| File::open(&self.folder.path)?.sync_all());
+        gone.map_err(Error::io(&path))
+    }
+}
+
+fn header(names: &Names, corrections: &[u8]) -> [u8; HEADER] {
+    let mut head = [0; HEADER];
+    head[..16].copy_from_slice(MAGIC);
+    head[16..24].copy_from_slice(&names.id.to_le_bytes());
+    head[24..40].copy_from_slice(&*names.ticket);
+    head[40..56].copy_from_slice(&names.tag);
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&head[..56]).update(corrections);
+    head[56..].copy_from_slice(hasher.finalize().as_bytes());
+    head
+}
+
+fn parse(bytes: &[u8], id: u64) -> Option<Names> {
+    let head = bytes.get(..HEADER)?;
+    let rest = head.strip_prefix(MAGIC)?.strip_prefix(&id.to_le_bytes())?;
+    let ticket: [u8; 16] = rest[..16].try_into().ok()?;
+    let tag: Tag = rest[16..32].try_into().ok()?;
+    Some(Names { id, ticket: Zeroizing::new(ticket), tag, corrections: 0 })
+}
+
+fn read_names(path: &Path, id: u64) -> Option<Names> {
+    let mut head = [0; HEADER];
+    let mut file = File::open(path).ok()?;
+    file.read_exact(&mut head).ok()?;
+    let corrections = file.metadata().ok()?.len() - HEADER as u64;
+    Some(Names { corrections, ..parse(&head, id)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn store(folder: &Arc<Folder>) -> Store {
+        Store::new(Arc::clone(folder), &[1; 16], &[2; 32])
+    }
+
+    fn names(id: u64) -> Names {
+        Names { id, ticket: Zeroizing::new([id as u8; 16]), tag: [3; 16], corrections: 0 }
+    }
+
+    fn opened() -> (tempfile::TempDir, Arc<Folder>) {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Arc::new(Folder::open(&dir.path().join("pool"), "server").unwrap());
+        (dir, folder)
+    }
+
+    #[test]
+    fn a_batch_is_taken_once() {
+        let (_dir, folder) = opened();
+        let store = store(&folder);
+        store.put(&names(10), &[1, 2, 3]).unwrap();
+        store.put(&names(9), &[]).unwrap();
+        let found = store.recover().unwrap();
+        let seen: Vec<_> = found.iter().map(|n| (n.id, *n.ticket, n.tag, n.corrections)).collect();
+        assert_eq!(seen, [(9, [9; 16], [3; 16], 0), (10, [10; 16], [3; 16], 3)]);
+        assert_eq!(store.take(10).unwrap(), [1, 2, 3]);
+        let gone = store.take(10).unwrap_err().to_string();
+        assert!(gone.contains("10.batch") && gone.contains("No such file"), "{gone}");
+        assert!(store.take(9).unwrap().is_empty());
+        assert!(store.recover().unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_another_epoch_a_crash_or_damage_left_is_burnt() {
+        let (_dir, folder) = opened();
+        let store = store(&folder);
+        let left = ["old-plan-3.batch", &format!("{}4.part", store.prefix), "x.batch"];
+        for name in left {
+            fs::write(folder.path.join(name), [0; 100]).unwrap();
+        }
+        fs::write(folder.path.join("notes.txt"), "not ours").unwrap();
+        fs::write(store.path(5), [0; 20]).unwrap();
+        store.put(&names(6), &[7; 50]).unwrap();
+        store.put(&names(7), &[7; 50]).unwrap();
+        // A file under another number is not that number's.
+        fs::rename(store.path(7), store.path(8)).unwrap();
+        assert_eq!(store.recover().unwrap().len(), 1);
+        assert!(left.iter().all(|n| !folder.path.join(n).exists()));
+        assert!(folder.path.join("notes.txt").exists());
+        // Any one bit, wherever it is.
+        for at in 0..HEADER + 50 {
+            store.put(&names(6), &[7; 50]).unwrap();
+            let mut bytes = fs::read(store.path(6)).unwrap();
+            bytes[at] ^= 4;
+            fs::write(store.path(6), bytes).unwrap();
+            let damaged = store.take(6).unwrap_err().to_string();
+            assert!(damaged.contains("damaged") && damaged.contains("burnt"), "{at}: {damaged}");
+            assert!(!store.path(6).exists());
+        }
+    }
+
+    #[test]
+    fn a_folder_has_one_process_and_one_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pool");
+        let first = Folder::open(&path, "server").unwrap();
+        let second = Folder::open(&path, "server").err().unwrap().to_string();
+        assert!(second.contains("another process"), "{second}");
+        drop(first);
+        let other = Folder::open(&path, "second").err().unwrap().to_string();
+        assert!(other.contains("`server`") && other.contains("`second`"), "{other}");
+        drop(Folder::open(&path, "server").unwrap());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_others_may_write_to_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let open = Folder::open(dir.path(), "server").err().unwrap().to_string();
+        assert!(open.contains("chmod 700"), "{open}");
+    }
+}

@@ -1,0 +1,131 @@
+//! What one client may take: images, batches, connections, memory.
+
+use std::fs;
+
+use sotto::{
+    messages::{self, Reply, Request, step},
+    refusal::Refusal,
+};
+use sotto_net::Link;
+
+use crate::{
+    hostile::{connect, endpoint, greet},
+    parties::{Parties, wait_until},
+};
+
+/// `server.toml` with more lines for `client`.
+fn limited(parties: &Parties, config: &str, lines: &str) {
+    let text = fs::read_to_string(config).unwrap();
+    let table = "certificate = \"client.cert\"\n";
+    parties.write("server.toml", text.replace(table, &(table.to_owned() + lines)).as_bytes());
+}
+
+#[test]
+fn a_quota_holds_over_restarts_and_for_its_client_alone() {
+    let parties = Parties::new();
+    let (_dealer, dealer) = parties.dealer("", None);
+    let (mut server_process, server) = parties.server("", dealer, None);
+    server_process.kill();
+    let written = parties.server_config("", dealer, Some(server));
+    limited(&parties, &written, "quota = 5\n");
+    let start = || {
+        let command = &mut crate::parties::program();
+        let mut process =
+            crate::spawned::Process::start("server", command.args(["serve", "--config", &written]));
+        process.address();
+        process
+    };
+    let images = parties.text("images.bin");
+    let mut first = start();
+    let config = parties.client_config("client", "", [server, dealer]);
+    assert_eq!(parties.infer(&config, &["--limit", "3", &images]).classes().len(), 3);
+    // This model reveals 10 logits of 17 bits.
+    first.log.wait_for("at most 510 bits of the model in 3 images", 1);
+    first.kill();
+    let second = start();
+    let refused = parties.infer(&config, &["--limit", "4", &images]);
+    refused.failed(4, &["server", "5 of 5 images are used up", "operator"]);
+    let other = parties.client_config("second", "", [server, dealer]);
+    assert_eq!(parties.infer(&other, &["--limit", "8", &images]).classes().len(), 8);
+    assert!(fs::read_to_string(parties.path("usage.json")).unwrap().contains("\"client\": 5"));
+    drop(second);
+}
+
+#[test]
+fn a_rate_slows_a_client_down() {
+    let parties = Parties::new();
+    let (_dealer, dealer) = parties.dealer("", None);
+    let written = parties.server_config("", dealer, None);
+    limited(&parties, &written, "rate = 60\n");
+    let command = &mut crate::parties::program();
+    let mut process =
+        crate::spawned::Process::start("server", command.args(["serve", "--config", &written]));
+    let server = process.address();
+    let config = parties.client_config("client", "", [server, dealer]);
+    let start = std::time::Instant::now();
+    assert_eq!(parties.infer(&config, &["--limit", "62", &parties.many(62)]).classes().len(), 62);
+    assert!(start.elapsed().as_secs_f64() > 0.9, "60 at once, then one a second");
+}
+
+#[test]
+fn a_client_that_asks_and_does_not_use_takes_little() {
+    let parties = Parties::new();
+    let (_dealer, dealer) = parties.dealer("", None);
+    let (server_process, server) =
+        parties.server("pool = 2\npool_folder = \"pool\"\n", dealer, None);
+    let config = parties.client_config("second", "", [server, dealer]);
+    let dealt = || server_process.log.text().matches("from the dealer").count();
+    wait_until("a full pool", || dealt() == 2);
+    let greedy = endpoint(&parties, "client");
+    // Links that ask for nothing cost no batch.
+    let mut idle: Vec<_> = (0..8).map(|_| connect(&greedy, "server", server)).collect();
+    idle.iter_mut().for_each(greet);
+    parties.works(&config);
+    wait_until("a full pool", || dealt() == 3);
+    drop(idle);
+    // One link may hold a few batches and no more, however often it asks.
+    let mut link = connect(&greedy, "server", server);
+    greet(&mut link);
+    let mut refusals = 0;
+    for _ in 0..20 {
+        messages::send(&mut link, step::REQUEST, &Request::Prepare { held: None, ahead: 50 })
+            .unwrap();
+        loop {
+            match messages::recv(&mut link, step::REPLY).unwrap() {
+                Reply::Ready { .. } => break,
+                Reply::Refused(why) => {
+                    assert!(matches!(why, Refusal::Busy(_)), "{why}");
+                    refusals += 1;
+                    break;
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(refusals >= 12, "{refusals} of 20 refused");
+    assert!(dealt() <= 3 + 8 + 2, "{} dealt", dealt());
+    drop(link);
+    // Whoever comes again and again to leave batches unused is sent away for a while; others are served.
+    let mut rated = false;
+    for _ in 0..60 {
+        let mut link = connect(&greedy, "server", server);
+        greet(&mut link);
+        let ask = Request::Prepare { held: None, ahead: 0 };
+        messages::send(&mut link, step::REQUEST, &ask).unwrap();
+        let reply = loop {
+            let reply = messages::recv(&mut link, step::REPLY).unwrap();
+            if matches!(reply, Reply::Ready { .. } | Reply::Refused(_)) {
+                break reply;
+            }
+        };
+        link.set_deadline(std::time::Duration::from_secs(1));
+        if matches!(reply, Reply::Refused(Refusal::Rate(_))) {
+            rated = true;
+            break;
+        }
+    }
+    assert!(rated, "{} dealt", dealt());
+    parties.works(&config);
+    let files = fs::read_dir(parties.path("pool")).unwrap().count();
+    assert!(files <= 4, "{files} files stay");
+}
