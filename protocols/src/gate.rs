@@ -4,6 +4,8 @@ use std::fmt::Debug;
 
 use crate::{
     deal::Dealing,
+    encode,
+    encode::Encode,
     party::{Prepare, Run},
     simulate::Simulation,
     spec::Spec,
@@ -48,6 +50,17 @@ pub enum Draw {
     },
 }
 
+impl Encode for Draw {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Draw::Mask { count, width } => (0u8, (count, width)).encode(out),
+            Draw::ClientMask { count, width } => (1u8, (count, width)).encode(out),
+            Draw::Value { count, width } => (2u8, (count, width)).encode(out),
+            Draw::OneHot { count, k } => (3u8, (count, k)).encode(out),
+        }
+    }
+}
+
 impl Draw {
     /// Bytes of the correction: what the dealer sends to the corrected party.
     pub fn correction_bytes(&self) -> usize {
@@ -80,6 +93,19 @@ pub struct Exchange {
     /// Who learns the sum.
     pub to: To,
 }
+
+impl Encode for To {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let to = match self {
+            To::Both => 0u8,
+            To::Server => 1,
+            To::Client => 2,
+        };
+        to.encode(out);
+    }
+}
+
+encode!(Exchange { count, width, to });
 
 impl Exchange {
     /// Bytes that each sending party puts on the wire.
@@ -133,9 +159,9 @@ pub(crate) fn check_masks(gate: &dyn Gate) {
 ///
 /// A gate of `n` rounds is run `n + 1` times: call `i` sees what round `i - 1` opened and queues
 /// round `i`; the last call writes the outputs. Each of its masks is opened under once, which the trace checks
-/// against the draws and rounds, and a party when the gate runs. Gates hold public data alone, so `Debug` is their
-/// canonical text, which the plan's hash covers.
-pub trait Gate: Debug + Send + Sync {
+/// against the draws and rounds, and a party when the gate runs. Gates hold public data alone, all of which is encoded
+/// into the plan's hash.
+pub trait Gate: Encode + Debug + Send + Sync {
     /// The field's name for it, as in the plan's table.
     fn name(&self) -> &'static str;
     /// Specs of the outputs.

@@ -16,6 +16,7 @@ pub mod batch;
 pub mod compose;
 pub mod deal;
 pub mod drawn;
+pub mod encode;
 pub mod error;
 pub mod functions;
 pub mod gate;

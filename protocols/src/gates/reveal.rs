@@ -8,6 +8,7 @@ use sotto_ring::mask;
 
 use crate::{
     deal::{Dealing, Known},
+    encode,
     gate::{Exchange, Gate, To},
     party::{Run, Value},
     plan::Trace,
@@ -20,6 +21,8 @@ struct Reveal {
     width: u32,
     output: Spec,
 }
+
+encode!(Reveal { width, output });
 
 impl Trace {
     /// The client learns the low `width` bits of `x` as a signed number.

@@ -4,6 +4,7 @@
 mod accounting;
 mod broken;
 mod gate_plans;
+mod golden;
 mod hostile_bytes;
 mod hostile_cards;
 mod hostile_files;
