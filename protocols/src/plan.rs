@@ -132,6 +132,14 @@ impl Plan {
         total
     }
 
+    /// Bits that one evaluation reveals to the client: the most that it can tell of the weights, however the client
+    /// deviates.
+    pub fn revealed_bits(&self) -> u64 {
+        let all = (0..self.levels.len()).flat_map(|level| self.exchanges(level));
+        let revealed = all.filter(|(_, e)| e.to == To::Client);
+        revealed.map(|(_, e)| e.count as u64 * u64::from(e.width)).sum()
+    }
+
     /// Bytes of corrections that the dealer sends for one evaluation.
     pub fn correction_bytes(&self) -> usize {
         let draws = self.draws.iter().flatten();

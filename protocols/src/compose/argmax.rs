@@ -43,7 +43,7 @@ impl Trace {
         let lost = self.shared_bit(lost);
         let won = self.negate(lost);
         let won = self.add_constant(won, 1);
-        self.reveal(won, BIT)
+        self.reveal_bits(won)
     }
 
     /// Whether an entry of `(rows, n)` is not the first of its row's largest: a bit form, or a share after groups.
