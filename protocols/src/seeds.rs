@@ -6,7 +6,15 @@
 
 use sotto_crypto::{Seed, encode_fields};
 
-use crate::{deal::Seeds, spec::Role};
+use crate::spec::Role;
+
+/// Seeds of one batch of correlations.
+pub struct Seeds {
+    /// The server's and the client's.
+    pub party: [Seed; 2],
+    /// Who receives corrections; the other side's share is all from its seed.
+    pub corrected: Role,
+}
 
 /// A server and a client that evaluate a plan together, as the dealer tells pairs apart; all public.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
