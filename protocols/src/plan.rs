@@ -8,9 +8,11 @@
 use std::sync::Arc;
 
 use crate::{
+    draw::Draw,
     encode,
     encode::Encode,
-    gate::{Draw, Exchange, Gate, To, check_masks},
+    exchange::{Exchange, To},
+    gate::{Gate, check_masks},
     spec::{Role, Spec, Wire},
 };
 

@@ -8,6 +8,14 @@ use sotto_crypto::{Seed, encode_fields};
 
 use crate::spec::Role;
 
+/// Seeds of one batch of correlations.
+pub struct Seeds {
+    /// The server's and the client's.
+    pub party: [Seed; 2],
+    /// Who receives corrections; the other side's share is all from its seed.
+    pub corrected: Role,
+}
+
 /// The ratchet from which a server's batches come. A step splits a batch's secrets off and moves on: who learns the
 /// chain learns what it will give, nothing of what it gave.
 pub struct Chain(Seed);

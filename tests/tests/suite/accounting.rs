@@ -131,6 +131,10 @@ impl Link for Zeros {
         Ok(())
     }
 
+    fn room(&mut self, _: u64) -> Result<(), NetError> {
+        Ok(())
+    }
+
     fn recv(&mut self, _: u32, len: usize) -> Result<Vec<u8>, NetError> {
         Ok(vec![0; len])
     }

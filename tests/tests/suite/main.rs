@@ -3,6 +3,7 @@
 
 mod accounting;
 mod broken;
+mod circles;
 mod gate_plans;
 mod golden;
 mod hostile_bytes;
