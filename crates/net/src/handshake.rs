@@ -166,13 +166,13 @@ impl Listener {
             congestion::close(&connection, BUSY, why.as_bytes());
             Failure::gone(why, "it was told so")
         })?;
-        let hello = async {
-            let (send, mut recv) = connection.accept_bi().await.map_err(connection_failure)?;
+        let hellos = async {
+            let (mut send, mut recv) = connection.accept_bi().await.map_err(connection_failure)?;
             hear_hello(&mut recv).await?;
+            say_hello(&mut send).await?;
             Ok((send, recv))
         };
-        let (mut send, recv) = tokio::time::timeout_at(until, hello).await.map_err(late)??;
-        say_hello(&mut send).await?;
-        Ok(QuicLink::start(connection, (send, recv), name.to_owned(), Some(seat), &self.shared))
+        let streams = tokio::time::timeout_at(until, hellos).await.map_err(late)??;
+        Ok(QuicLink::start(connection, streams, name.to_owned(), Some(seat), &self.shared))
     }
 }
