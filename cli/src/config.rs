@@ -90,6 +90,9 @@ pub struct ServerConfig {
     /// Memory for batches, in MiB.
     #[serde(default = "default_memory")]
     pub memory: u64,
+    /// Share of the dealer's batches that are looked at instead of used: 0 for none, 0.01 for one in a hundred.
+    #[serde(default)]
+    pub audit: f64,
     /// Where images charged to clients are written down; needed where a client has a quota.
     pub usage_file: Option<PathBuf>,
 }
@@ -122,6 +125,17 @@ const STAGED: u64 = 2;
 const MAX_POOL: usize = 1024;
 
 impl ServerConfig {
+    /// The share of batches that are looked at.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it is none.
+    pub fn audit(&self) -> Result<f64, Error> {
+        match (0.0..=0.9).contains(&self.audit) {
+            true => Ok(self.audit),
+            false => Err(Error::Config(format!("audit = {}; 0 to 0.9 is accepted", self.audit))),
+        }
+    }
+
     /// What is chosen of the plan.
     pub fn options(&self) -> Options {
         Options {

@@ -100,6 +100,8 @@ pub fn run(
         pool: config.pool,
         places,
         folder: session::folder(folder, &config.own.name)?,
+        server: config.own.name.clone(),
+        audit: config.audit()?,
     };
     let revealed = private.plan.revealed_bits();
     let server = Server {

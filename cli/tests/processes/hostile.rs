@@ -201,7 +201,7 @@ fn the_dealer_gives_nothing_to_those_whom_it_does_not_concern() {
         messages::recv(link, step::REPLY).unwrap()
     };
     let new = |link: &mut QuicLink, seed: bool| match ask(link, Ask::New { seed }) {
-        Dealt::Batch { id, ticket, tag, seed, corrections } => {
+        Dealt::Batch { id, ticket, tag, seed, corrections, .. } => {
             messages::recv_bytes(link, step::CORRECTIONS, corrections as usize, &|_, _| ())
                 .unwrap();
             (id, ticket, tag, seed)
