@@ -14,3 +14,4 @@ mod refusals;
 mod restarts;
 mod roles;
 mod spawned;
+mod stopped;
