@@ -29,7 +29,7 @@ pub struct Infer {
     /// Centre-crop and resize pictures of another size.
     #[arg(long)]
     resize: bool,
-    /// At most so many pictures of each file or folder.
+    /// At most so many pictures.
     #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]
     limit: usize,
     /// One JSON object at the end instead of a table.

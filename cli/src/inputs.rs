@@ -35,8 +35,8 @@ pub struct Inputs {
 
 impl Inputs {
     /// Finds the files of `paths`: PNG or JPEG, CIFAR's `.bin` or `.tar.gz`, folders of PNG and JPEG files, and CIFAR's
-    /// or Tiny-ImageNet's own folder; at most `limit` pictures of each path. Pictures are decoded to see that they can
-    /// be; that they have the model's size is seen when the model is known.
+    /// or Tiny-ImageNet's own folder; at most `limit` pictures in all. Pictures are decoded to see that they can be; that
+    /// they have the model's size is seen when the model is known.
     ///
     /// # Errors
     /// [`Error::Config`] for a limit of 0. What is wrong with a file is kept for its turn.
@@ -47,13 +47,15 @@ impl Inputs {
         let mut files = Vec::new();
         for path in paths {
             match pictures_in(path) {
-                Ok(Some(found)) => files.extend(found.into_iter().take(limit).map(|file| {
-                    let wrong = wrong_with(&file);
-                    (file, wrong)
-                })),
-                Ok(None) => files.push((path.clone(), wrong_with(path))),
+                Ok(Some(found)) => files.extend(found.into_iter().map(|file| (file, None))),
+                Ok(None) => files.push((path.clone(), None)),
                 Err(e) => files.push((path.clone(), Some(e))),
             }
+        }
+        // Each file has a picture at least.
+        files.truncate(limit);
+        for (file, wrong) in &mut files {
+            *wrong = wrong.take().or_else(|| wrong_with(file));
         }
         Ok(Self { files, fit, limit })
     }
@@ -69,7 +71,10 @@ impl Inputs {
         for (path, wrong) in &self.files {
             let loaded = match wrong {
                 Some(wrong) => Err(wrong.clone()),
-                None => load(path, arch, self.fit, self.limit).map_err(|e| e.to_string()),
+                None => {
+                    let left = self.limit - pictures.len();
+                    load(path, arch, self.fit, left).map_err(|e| e.to_string())
+                }
             };
             match loaded {
                 Ok(found) => pictures.extend(found),
@@ -79,14 +84,13 @@ impl Inputs {
         (pictures, bad)
     }
 
-    /// Reads the pictures for a model, at most `limit` in all.
+    /// Reads the pictures for a model.
     ///
     /// # Errors
     /// [`Error::Pictures`] when something is wrong with one of them.
     pub fn load_all(&self, arch: &Arch) -> Result<Vec<Picture>, Error> {
-        let (mut pictures, bad) = self.load(arch);
+        let (pictures, bad) = self.load(arch);
         if bad.is_empty() {
-            pictures.truncate(self.limit);
             return Ok(pictures);
         }
         let of = pictures.len() + bad.len();

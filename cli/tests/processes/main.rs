@@ -9,6 +9,7 @@ mod hostile;
 mod killed;
 mod limits;
 mod parties;
+mod pictures;
 mod pools;
 mod refusals;
 mod restarts;
