@@ -9,7 +9,7 @@ use sotto::{choices::Choices, infer::Infer, simulate::Simulate};
 /// data. A dealer supplies correlated randomness beforehand and sees neither.
 ///
 /// Start with `sotto demo`. On three hosts: `sotto keygen NAME` on each, exchange the .cert files, then `sotto
-/// deal`, `sotto serve` and `sotto infer` with one small TOML file each (README, "Three hosts").
+/// deal`, `sotto serve` and `sotto infer` with one small TOML file each (docs/hosts.md).
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
 pub struct Cli {
@@ -36,7 +36,7 @@ pub enum Command {
         #[arg(long, default_value_t = 1)]
         batch: usize,
         /// What lies between the parties, emulated: loopback, lan, lan-cheetah, wan-cheetah, wan, mobile,
-        /// intercontinental, or a TOML file (README, "Networks").
+        /// intercontinental, or a TOML file (`sotto simulate --help`).
         #[arg(long, default_value = "loopback")]
         net: String,
         /// One JSON object instead of tables.

@@ -3,6 +3,7 @@
 
 mod audit;
 mod copies;
+mod documents;
 mod emulated;
 mod end_to_end;
 mod faults;
