@@ -26,8 +26,11 @@ use crate::{
     refusal::Refusal,
 };
 
-/// Pause after a failed announcement.
+/// Pause after a first failed announcement; it doubles with each.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// Longest pause.
+const LONGEST: Duration = Duration::from_secs(8);
 
 /// The dealer is not asked more often than this whether it was restarted.
 const DOUBT: Duration = Duration::from_secs(1);
@@ -125,6 +128,7 @@ impl Sessions {
     }
 
     fn keep(&self) {
+        let mut pause = PAUSE;
         loop {
             let asked = Instant::now();
             let made = self.announce();
@@ -147,8 +151,14 @@ impl Sessions {
             let session = state.session.clone();
             drop(state);
             match session {
-                Some(session) => self.until_over(&session, asked),
-                None => thread::sleep(PAUSE),
+                Some(session) => {
+                    pause = PAUSE;
+                    self.until_over(&session, asked);
+                }
+                None => {
+                    thread::sleep(pause);
+                    pause = LONGEST.min(2 * pause);
+                }
             }
         }
     }
