@@ -25,5 +25,6 @@ pub mod server;
 pub mod simulate;
 pub mod stop;
 pub mod trainer;
+pub mod waiting;
 
 pub use error::Error;

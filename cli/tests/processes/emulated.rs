@@ -148,6 +148,8 @@ fn a_cut_beyond_the_deadline_is_an_error_everywhere_and_burns_the_batch() {
         "{}",
         failed.err
     );
+    assert!(failed.err.contains(" at level ") && failed.err.contains(" of "), "{}", failed.err);
+    assert!(!failed.err.contains("21474"), "a step has a name: {}", failed.err);
     deployed.server.log.wait_for("client", 1);
     let text = deployed.server.log.text();
     assert!(text.contains("WARN"), "{text}");
