@@ -26,9 +26,13 @@ pub enum Command {
         /// `demo`, `vit_cifar` or `vit_tiny` (random weights), or a model folder.
         #[arg(long, default_value = "demo")]
         model: PathBuf,
-        /// PNG or JPEG, CIFAR .bin/.tar.gz, or the folder of CIFAR or Tiny-ImageNet, instead of the embedded images.
+        /// PNG or JPEG, folders of these, CIFAR .bin or .tar.gz, or the folder of CIFAR or Tiny-ImageNet, instead of the
+        /// embedded images.
+        #[arg(long, num_args = 1..)]
+        images: Vec<PathBuf>,
+        /// Centre-crop and resize pictures of another size.
         #[arg(long)]
-        images: Option<PathBuf>,
+        resize: bool,
         /// Classify at most so many images.
         #[arg(long, default_value_t = 16)]
         limit: usize,
@@ -93,12 +97,19 @@ pub enum Command {
     Calibrate {
         /// Folder with arch.toml and weights.safetensors.
         model: PathBuf,
-        /// Images: CIFAR .bin or .tar.gz, the folder of CIFAR or Tiny-ImageNet, PNG, JPEG.
+        /// Images like those that it will classify, 256 or more: PNG or JPEG, folders of these, CIFAR .bin or .tar.gz, or
+        /// the folder of CIFAR or Tiny-ImageNet.
+        #[arg(long, required = true, num_args = 1..)]
+        images: Vec<PathBuf>,
+        /// Centre-crop and resize pictures of another size.
         #[arg(long)]
-        images: PathBuf,
+        resize: bool,
         /// At most so many.
         #[arg(long, default_value_t = 512)]
         count: usize,
+        /// Fewer than 16 images are enough.
+        #[arg(long)]
+        force: bool,
     },
     /// Predicts setup, offline, online and total time of a model on a network, and where the time goes.
     #[command(after_help = SIMULATE)]

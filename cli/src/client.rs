@@ -16,7 +16,7 @@ use std::{
 use claims::{Claims, Ready};
 use serde::{Deserialize, Serialize};
 use sotto_models::{
-    Private,
+    Calibration, Private,
     calibration::hex,
     images::{Picture, normalise},
 };
@@ -83,6 +83,8 @@ struct Known {
     plan: [u8; 32],
     /// Salted hash of the server's matrices.
     model: [u8; 32],
+    /// Images that it was calibrated on.
+    images: usize,
     epoch: Epoch,
 }
 
@@ -155,7 +157,9 @@ impl Client {
                 let private = Arc::new(connect::trace(&card, plan, link.peer())?);
                 let message = connect::receive_setup(&mut link, &private.plan, setup, progress)?;
                 let weights = Arc::new(read_setup(&private.plan, &message, link.peer())?);
-                (Known { private, weights, plan, model, epoch }, message.len() as u64)
+                let images = Calibration::from_toml(&card.calibration)?.images;
+                let known = Known { private, weights, plan, model, images, epoch };
+                (known, message.len() as u64)
             }
         };
         let dealer = Dealer {
@@ -192,6 +196,11 @@ impl Client {
     /// The salted hash of the server's matrices: one model, one hash, for all clients.
     pub fn model(&self) -> String {
         hex(&self.known.model)
+    }
+
+    /// Images that the model was calibrated on, as the server says.
+    pub fn calibrated_on(&self) -> usize {
+        self.known.images
     }
 
     /// Says how many evaluations are to come, so that no batch is taken in vain.

@@ -11,6 +11,7 @@ use sotto_models::{
 };
 
 use crate::{
+    calibrate,
     client::{Classified, Stream},
     config::{self, ClientConfig},
     error::Error,
@@ -52,6 +53,8 @@ pub struct SetupLine {
     pub setup_s: f64,
     /// The model, as the server's log names it.
     pub model: String,
+    /// Images that it was calibrated on.
+    pub calibrated_on: usize,
 }
 
 /// What became of a picture.
@@ -208,8 +211,13 @@ impl Infer {
             setup_bytes: client.setup_bytes,
             setup_s: client.setup_s,
             model: client.model(),
+            calibrated_on: client.calibrated_on(),
         });
-        results.setup(setup.unwrap_or_default())?;
+        let setup = setup.unwrap_or_default();
+        if setup.calibrated_on < calibrate::ENOUGH {
+            print::say(calibrate::thin("the server's model", setup.calibrated_on));
+        }
+        results.setup(setup)?;
         let private = stream.private();
         results.class_only = private.reveal == Reveal::Class;
         let arch = &private.arch;

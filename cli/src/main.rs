@@ -12,11 +12,13 @@ use sotto::{
     demo::{self, Demo},
     emulate,
     error::Error,
+    inputs::Inputs,
     model::Model,
     print, processes, report, server,
     stop::Stop,
     trainer,
 };
+use sotto_models::images::Fit;
 use sotto_net::Identity;
 use sotto_netsim::Through;
 
@@ -43,6 +45,10 @@ fn main() -> ExitCode {
     }
 }
 
+fn fit(resize: bool) -> Fit {
+    if resize { Fit::Resize } else { Fit::Exact }
+}
+
 fn announce(address: std::net::SocketAddr) {
     println!("listening on {address}");
     // A parent process reads this line; if it has gone, there is nobody to tell.
@@ -57,10 +63,10 @@ fn json<T: serde::Serialize>(value: &T) -> Result<(), Error> {
 
 fn run(command: Command) -> Result<(), Error> {
     match command {
-        Command::Demo { model, images, limit, batch, net, json: as_json } => {
+        Command::Demo { model, images, resize, limit, batch, net, json: as_json } => {
             let program = std::env::current_exe().map_err(Error::io(Path::new("sotto")))?;
             let network = emulate::network(&net, Path::new(""))?;
-            let demo = Demo { model, images, limit, batch, network };
+            let demo = Demo { model, images, fit: fit(resize), limit, batch, network };
             let summary = demo::run(&demo, &program, &Stop::on_signal()?)?;
             if as_json {
                 json(&summary)?;
@@ -129,15 +135,24 @@ fn run(command: Command) -> Result<(), Error> {
             );
             Ok(())
         }
-        Command::Calibrate { model, images, count } => {
+        Command::Calibrate { model, images, resize, count, force } => {
+            let inputs = Inputs::find(&images, fit(resize), count)?;
             let bar = ProgressBar::new(count as u64).with_message("calibrating");
-            let calibration = calibrate::calibrate(&model, &images, count, |n| {
-                bar.set_position(n as u64);
-            })?;
+            let progress = |n| bar.set_position(n as u64);
+            let done = calibrate::calibrate(&model, &inputs, force, progress)?;
             bar.finish_and_clear();
-            let path = model.join("calibration.toml");
-            println!("{}: ranges of {} images", path.display(), calibration.images);
-            Ok(())
+            let (path, images) = (model.join("calibration.toml"), done.calibration.images);
+            if images < calibrate::ENOUGH {
+                print::say(calibrate::thin("this model", images));
+            }
+            print::line(format!(
+                "{}: ranges of {images} images; on others a tensor may be {} times as large (all of these exceed the \
+                 first half of them {:.2} times at most, in {})",
+                path.display(),
+                done.margin,
+                done.grown.0,
+                done.grown.1
+            ))
         }
         Command::Simulate(simulate) => simulate.run(),
         Command::CalibrateMachine { out, emulated } => {
