@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use sotto::{choices::Choices, infer::Infer, simulate::Simulate};
+use sotto_netsim::PRESETS;
 
 /// Private transformer inference: a client classifies its image with a server's model; neither learns the other's
 /// data. A dealer supplies correlated randomness beforehand and sees neither.
@@ -40,7 +41,7 @@ pub enum Command {
         #[arg(long, default_value_t = 1)]
         batch: usize,
         /// What lies between the parties, emulated: loopback, lan, lan-cheetah, wan-cheetah, wan, mobile,
-        /// intercontinental, or a TOML file (README, "Networks").
+        /// intercontinental, or a TOML file; `sotto simulate --help` says what they are.
         #[arg(long, default_value = "loopback")]
         net: String,
         /// One JSON object instead of tables.
@@ -112,7 +113,7 @@ pub enum Command {
         force: bool,
     },
     /// Predicts setup, offline, online and total time of a model on a network, and where the time goes.
-    #[command(after_help = SIMULATE)]
+    #[command(after_help = simulate_help())]
     Simulate(Box<Simulate>),
     /// Measures this machine: seconds of every gate and message, for `sotto simulate --machine`. Half a minute.
     CalibrateMachine {
@@ -163,11 +164,17 @@ const SEARCH: &str = "\
 Example:
   sotto search --data cifar-10-binary.tar.gz --arch vit_5_4_96 --net lan --net wan --equal --out search";
 
+/// The networks that have names, and examples of `sotto simulate`.
+fn simulate_help() -> String {
+    let networks = PRESETS.iter().map(|(name, what)| format!("  {name:<16} {what}\n"));
+    format!("Networks:\n{}\n{SIMULATE}", networks.collect::<String>())
+}
+
 /// Examples of `sotto simulate`.
 const SIMULATE: &str = "\
 Examples:
   sotto simulate vit_cifar --net wan --svg timeline.svg
-  sotto simulate demo --rtt 30ms --up 20Mbps --down 100Mbps --json
+  sotto simulate demo --net wan --loss 1% --up 20Mbps --json
   sotto simulate MODEL --net office.toml --machine server.json --client-machine laptop.json
 
 A network file; what is left out is unlimited, lossless and instant:
