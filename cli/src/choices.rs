@@ -7,7 +7,7 @@ use sotto_models::{
     private::{Options, Reveal, Tables},
 };
 
-use crate::{error::Error, model::Model};
+use crate::{card::check_batch, error::Error, model::Model};
 
 /// Choices as a command line has them.
 #[derive(Args)]
@@ -30,8 +30,9 @@ impl Choices {
     /// The model's private form with these choices.
     ///
     /// # Errors
-    /// [`Error::Model`] when the calibration does not fit.
+    /// [`Error::Model`] when the calibration does not fit, [`Error::Config`] for a batch that no server would run.
     pub fn private(&self, model: &Model) -> Result<Private, Error> {
+        check_batch(self.batch)?;
         let options = options(self.public_max, self.class_only, self.row_tables);
         Ok(Private::new(&model.arch, &model.calibration, self.batch, options)?)
     }

@@ -172,9 +172,12 @@ fn the_command_carries_parties_until_it_is_interrupted() {
         + &path("client_dealer", dealer);
     parties.write("emulate.toml", text.as_bytes());
     let config = parties.text("emulate.toml");
-    let mut emulator =
+    let emulator =
         Process::start("emulator", program().args(["emulate", "--json", "--config", &config]));
-    let at = [emulator.address(), emulator.address()];
+    emulator.log.wait_for("is listening on", 2);
+    let said = emulator.log.text();
+    let mut at = said.lines().map(|line| line.rsplit(' ').next().unwrap().parse().unwrap());
+    let at = [at.next().unwrap(), at.next().unwrap()];
     parties.works(&parties.client_config("client", "", at));
     emulator.signal("INT");
     let done = emulator.finish();

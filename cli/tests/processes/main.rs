@@ -12,6 +12,7 @@ mod limits;
 mod parties;
 mod pictures;
 mod pools;
+mod printed;
 mod refusals;
 mod restarts;
 mod roles;
