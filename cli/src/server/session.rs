@@ -73,6 +73,8 @@ pub struct Basis {
 struct State {
     session: Option<Arc<Session>>,
     failure: Option<String>,
+    /// It will fail again until somebody changes something.
+    hopeless: bool,
     /// A client says that the dealer no longer knows this epoch.
     doubted: bool,
 }
@@ -113,7 +115,8 @@ impl Sessions {
             if let Some(session) = settled {
                 return Ok(Arc::clone(session));
             }
-            let Some(left) = patience.checked_sub(start.elapsed()) else {
+            let left = patience.checked_sub(start.elapsed()).filter(|_| !state.hopeless);
+            let Some(left) = left else {
                 let why = state.failure.clone();
                 let dealer = &self.basis.dealer.peer;
                 let at = dealer.address.as_deref().unwrap_or_default();
@@ -139,12 +142,12 @@ impl Sessions {
                     if let Some(old) = state.session.replace(Arc::new(session)) {
                         old.pool.close();
                     }
-                    state.failure = None;
+                    (state.failure, state.hopeless) = (None, false);
                 }
                 Ok(None) => {}
                 Err(e) => {
                     tracing::warn!("{e}");
-                    state.failure = Some(e.to_string());
+                    (state.failure, state.hopeless) = (Some(e.to_string()), e.is_final());
                 }
             }
             self.changed.notify_all();

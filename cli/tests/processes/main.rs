@@ -2,6 +2,7 @@
 //! together, and what each does when another fails.
 
 mod audit;
+mod calibration;
 mod copies;
 mod documents;
 mod emulated;
@@ -13,6 +14,7 @@ mod limits;
 mod parties;
 mod pictures;
 mod pools;
+mod printed;
 mod refusals;
 mod restarts;
 mod roles;
