@@ -9,17 +9,20 @@ use sotto::{
     demo::{self, Demo, Summary},
     model::Model,
 };
-use sotto_models::images::{Fit, Picture, load};
+use sotto_models::{
+    Arch,
+    images::{Fit, Picture, load},
+};
 use sotto_netsim::Network;
 
-use crate::{error::Error, record::Records};
+use crate::{error::Error, pictures, record::Records};
 
 /// What to compare.
 pub struct Agreement {
     /// At most so many images, the first of the file.
     pub images: usize,
-    /// CIFAR-10's archive (its test split) or one of its `.bin` files.
-    pub data: PathBuf,
+    /// CIFAR-10's archive (its test split) or one of its `.bin` files; random pictures where there is none.
+    pub data: Option<PathBuf>,
     /// Images in one evaluation.
     pub batch: usize,
     /// `demo` or a model's folder.
@@ -34,8 +37,11 @@ impl Agreement {
     /// no CIFAR-10 record.
     pub fn run(&self, program: &Path, records: &mut Records) -> Result<(), Error> {
         let arch = Model::find(&self.model)?.arch;
-        let pictures = load(&self.data, &arch, Fit::Exact, self.images)?;
         let folder = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;
+        let pictures = match &self.data {
+            Some(data) => load(data, &arch, Fit::Exact, self.images)?,
+            None => random(&arch, self.images, folder.path())?,
+        };
         // The client classifies all of its file: it gets the first images alone.
         let file = folder.path().join("images.bin");
         fs::write(&file, to_records(&pictures)?).map_err(Error::io(&file))?;
@@ -51,6 +57,16 @@ impl Agreement {
         record(&summary, records);
         Ok(())
     }
+}
+
+/// Random pictures of class 0.
+fn random(arch: &Arch, count: usize, folder: &Path) -> Result<Vec<Picture>, Error> {
+    let mut all = Vec::new();
+    for file in pictures::write(arch, count, folder)? {
+        all.extend(load(&file, arch, Fit::Exact, 1)?);
+    }
+    all.iter_mut().for_each(|picture| picture.label = Some(0));
+    Ok(all)
 }
 
 /// Pictures as CIFAR-10 records: the class, then the planes.

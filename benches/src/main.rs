@@ -31,7 +31,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Measures sottovoce: whole models in three processes over QUIC, gate by gate, and the matrix kernels.
 ///
-/// Without options everything but the agreement is measured, in a few minutes: the table of bars first, then the
+/// Without options everything but networks and agreement is measured, in a few minutes: the table of bars first, then the
 /// gates beside the peers' figures, then the kernels. Times are worth something on an idle machine alone; bytes,
 /// flights and errors always.
 #[derive(Parser)]
@@ -43,7 +43,8 @@ struct Cli {
     /// Measure these alone.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
-    /// Fewer images and repetitions: to see that all works.
+    /// Every part in a small form, to see that all works: few images and repetitions, one model on two networks, an
+    /// agreement on random pictures.
     #[arg(long)]
     quick: bool,
     /// Timed images of the CIFAR model, after the first.
@@ -73,6 +74,8 @@ const EXAMPLES: &str = "\
 Examples:
   cargo run --release -p sotto-bench -- --json bench.json
       everything, with all numbers in bench.json
+  cargo run --release -p sotto-bench -- --quick
+      a little of everything, agreement and networks included, in a minute
   cargo run --release -p sotto-bench -- --quick --only models
       the table of bars from a few images
   cargo run --release -p sotto-bench -- --only networks
@@ -99,26 +102,37 @@ enum Part {
 
 impl Cli {
     fn has(&self, part: Part) -> bool {
+        let named = self.only.contains(&part);
         match part {
-            Part::Agreement => self.agreement.is_some(),
-            Part::Networks => self.only.contains(&part),
-            _ => self.only.is_empty() || self.only.contains(&part),
+            Part::Networks => named || self.quick && self.only.is_empty(),
+            Part::Agreement => {
+                self.agreement.is_some() || self.quick && (named || self.only.is_empty())
+            }
+            _ => named || self.only.is_empty(),
         }
     }
 
-    /// The agreement that is asked for.
+    /// The agreement that is asked for; a quick one is on random pictures where none is.
     fn agreement(&self) -> Result<Option<Agreement>, Error> {
+        let of =
+            |images, data| Agreement { images, data, batch: self.batch, model: self.model.clone() };
         match (self.agreement, &self.data) {
-            (Some(images), Some(data)) => Ok(Some(Agreement {
-                images,
-                data: data.clone(),
-                batch: self.batch,
-                model: self.model.clone(),
-            })),
+            (Some(images), Some(data)) => Ok(Some(of(images, Some(data.clone())))),
+            _ if self.quick && self.has(Part::Agreement) => Ok(Some(of(4, None))),
             _ if self.only.contains(&Part::Agreement) => {
                 Err(Error::Usage("--only agreement needs --agreement N --data PATH".into()))
             }
             _ => Ok(None),
+        }
+    }
+
+    /// The networks that are asked for, and the models on them.
+    fn networks(&self) -> Result<(Vec<networks::Allowed>, &'static [&'static str]), Error> {
+        let models = if self.quick { &networks::MODELS[3..] } else { &networks::MODELS[..] };
+        let quick = || vec!["loopback".to_owned(), "wan-cheetah".to_owned()];
+        match self.quick && self.networks.is_empty() {
+            true => Ok((networks::choose(&quick())?, models)),
+            false => Ok((networks::choose(&self.networks)?, models)),
         }
     }
 }
@@ -163,10 +177,10 @@ fn run(cli: &Cli) -> Result<(), Error> {
         println!("{}", bars::text(&records));
     }
     if let (Some(program), true) = (&program, cli.has(Part::Networks)) {
-        let chosen = networks::choose(&cli.networks)?;
-        let bar = bar(networks::count(&chosen), "networks");
-        let images = if cli.quick { 1 } else { 3 };
-        let compared = networks::measure(program, &chosen, images, &bar, &mut records)?;
+        let (chosen, models) = cli.networks()?;
+        let bar = bar(1 + models.len() * chosen.len(), "networks");
+        let images = if cli.quick { [1, 1] } else { [3, networks::MOST] };
+        let compared = networks::measure(program, (models, &chosen), images, &bar, &mut records)?;
         bar.finish_and_clear();
         println!("{}", networks::text(&compared));
     }
@@ -242,6 +256,13 @@ mod tests {
         let some = parse("sotto-bench --only gemm,micro").expect("two parts");
         assert!(!some.has(Part::Models) && some.has(Part::Micro) && some.has(Part::Gemm));
         assert!(parse("sotto-bench --agreement 10").is_err(), "the images are missing");
+        let quick = parse("sotto-bench --quick").expect("no data");
+        let parts = [Part::Models, Part::Micro, Part::Gemm, Part::Networks, Part::Agreement];
+        assert!(parts.iter().all(|&part| quick.has(part)), "everything");
+        assert!(quick.agreement().is_ok_and(|a| a.is_some_and(|a| a.data.is_none())));
+        assert!(quick.networks().is_ok_and(|(n, models)| n.len() == 2 && models == ["demo"]));
+        let one = parse("sotto-bench --quick --only micro").expect("one part");
+        assert!(!one.has(Part::Networks) && one.agreement().is_ok_and(|a| a.is_none()));
         let only = parse("sotto-bench --only agreement").expect("parsed");
         assert!(only.agreement().is_err(), "nothing to compare");
         let only = parse("sotto-bench --only agreement --agreement 9 --data a.bin").expect("whole");

@@ -176,6 +176,8 @@ mod tests {
             ("relu_100k", 3e-4),
             ("exp_100k", 8e-3),
             ("gelu_100k", 2e-3),
+            ("recip_100k", 2e-3),
+            ("rsqrt_100k", 3e-2),
             ("softmax_12x128x128", 4e-3),
             ("layernorm_128x768", 4e-3),
             ("matmul_64x256x256", 5e-4),

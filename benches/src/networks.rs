@@ -19,7 +19,7 @@ use sotto_protocols::{Role, plan::Plan};
 use crate::{error::Error, record::Records};
 
 /// Models: the paper's CIFAR model with softmax, ReLU-softmax and linear attention and random weights; a trained one.
-const MODELS: [&str; 4] = ["vit_cifar", "vit_cifar_relu", "vit_cifar_linear", "demo"];
+pub const MODELS: [&str; 4] = ["vit_cifar", "vit_cifar_relu", "vit_cifar_linear", "demo"];
 
 /// Networks, each with the largest deviation allowed. On loopback the parties compute on shared cores.
 const NETWORKS: [(&str, f64); 6] = [
@@ -31,9 +31,10 @@ const NETWORKS: [(&str, f64); 6] = [
     ("mobile", 0.10),
 ];
 
-/// Seconds of inference that a model is measured for on a fast network, and the most images.
+/// Seconds of inference that a model is measured for on a fast network.
 const SECONDS: f64 = 3.0;
-const MOST: usize = 15;
+/// The most images of a measurement.
+pub const MOST: usize = 15;
 
 /// One model on one network.
 #[derive(Clone, Debug)]
@@ -62,7 +63,7 @@ fn deviation([predicted, measured]: [f64; 2]) -> f64 {
 }
 
 /// A network, and the largest deviation allowed.
-type Allowed = (&'static str, f64);
+pub type Allowed = (&'static str, f64);
 
 /// The networks of these names; all where none is named.
 ///
@@ -81,19 +82,14 @@ pub fn choose(names: &[String]) -> Result<Vec<Allowed>, Error> {
     names.iter().map(find).collect()
 }
 
-/// How many runs there are, with the calibration.
-pub fn count(networks: &[Allowed]) -> usize {
-    1 + MODELS.len() * networks.len()
-}
-
-/// Calibrates, then runs and predicts everything; at least `images` images each, after the first.
+/// Calibrates, then runs and predicts each model on each network: from the least to the most `images` after the first.
 ///
 /// # Errors
 /// Those of the processes.
 pub fn measure(
     program: &Path,
-    networks: &[Allowed],
-    images: usize,
+    (models, networks): (&[&'static str], &[Allowed]),
+    images: [usize; 2],
     bar: &ProgressBar,
     records: &mut Records,
 ) -> Result<Vec<Compared>, Error> {
@@ -107,7 +103,7 @@ pub fn measure(
     let (direct, emulated) = (calibrate(Through::Loopback)?, calibrate(Through::Emulator)?);
     bar.inc(1);
     let mut plans = Vec::new();
-    for model in MODELS {
+    for &model in models {
         let found = Model::find(Path::new(model))?;
         let private = Private::new(&found.arch, &found.calibration, 1, Options::default());
         plans.push((model, private.map_err(sotto::Error::from)?.plan));
@@ -137,7 +133,7 @@ fn one(
     program: &Path,
     (model, plan): (&'static str, &Plan),
     (network, allowed): Allowed,
-    images: usize,
+    [least, most]: [usize; 2],
     machines: &Machines,
 ) -> Result<Compared, Error> {
     let between = emulate::network(network, Path::new(""))?;
@@ -148,7 +144,7 @@ fn one(
     let demo = Demo {
         model: model.into(),
         images: None,
-        limit: images.max(more.min(MOST)) + 1,
+        limit: more.clamp(least, most) + 1,
         batch: 1,
         network: between,
     };

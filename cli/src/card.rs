@@ -1,9 +1,9 @@
 //! The card: everything public about a served model, from which each process traces the same plan.
 
 use serde::{Deserialize, Serialize};
-use sotto_models::{Arch, Calibration, Private, calibration::hex};
+use sotto_models::{Arch, Calibration, Private, calibration::hex, private::Options};
 
-use crate::{choices::options, error::Error, model::Model};
+use crate::{error::Error, model::Model};
 
 /// Largest batch of images that a card may ask for.
 pub const MAX_BATCH: usize = 64;
@@ -20,31 +20,16 @@ pub struct Card {
     pub calibration: String,
     /// Images in one evaluation.
     pub batch: usize,
-    /// Softmax with a calibrated public maximum where possible.
-    pub public_max: bool,
-    /// The client learns the class alone.
-    pub class_only: bool,
-    /// Activations by row tables: fewer flights, more offline bytes.
-    pub row_tables: bool,
+    /// What the server chose.
+    pub options: Options,
 }
 
 impl Card {
-    /// The card of a model with the plainest choices. The hash of the weights stays here: it would confirm a guess.
-    pub fn new(model: &Model, batch: usize) -> Self {
-        let calibration = Calibration { weights: String::new(), ..model.calibration.clone() };
-        Self {
-            arch: model.arch.to_toml(),
-            calibration: calibration.to_toml(),
-            batch,
-            public_max: false,
-            class_only: false,
-            row_tables: false,
-        }
-    }
-
-    /// With these choices.
-    pub fn with_choices(self, public_max: bool, class_only: bool, row_tables: bool) -> Self {
-        Self { public_max, class_only, row_tables, ..self }
+    /// The card of a model. The hash of the weights stays here: it would confirm a guess.
+    pub fn new(model: &Model, batch: usize, options: Options) -> Self {
+        let calibration = Calibration { weights: String::new(), ..model.calibration.rounded() };
+        let (arch, calibration) = (model.arch.to_toml(), calibration.to_toml());
+        Self { arch, calibration, batch, options }
     }
 
     /// Traces the plan.
@@ -61,8 +46,7 @@ impl Card {
         }
         let arch = Arch::from_toml(&self.arch)?;
         let calibration = Calibration::from_toml(&self.calibration)?;
-        let options = options(self.public_max, self.class_only, self.row_tables);
-        let private = Private::new(&arch, &calibration, self.batch, options)?;
+        let private = Private::new(&arch, &calibration, self.batch, self.options)?;
         // A card comes from a peer: its plan must not ask for the impossible.
         let offline = private.plan.correction_bytes() as u64;
         if offline > MAX_CORRECTIONS {

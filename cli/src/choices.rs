@@ -1,6 +1,6 @@
 //! What a user chooses of a plan that is not the model's.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use sotto_models::{
     Private,
     format::MaxKind,
@@ -15,8 +15,11 @@ pub struct Choices {
     /// Images in one evaluation.
     #[arg(long, default_value_t = 1)]
     pub batch: usize,
-    /// The client learns the class alone.
-    #[arg(long)]
+    /// What the client learns: all logits, logits rounded to 8 bits, or the class alone.
+    #[arg(long, value_enum, default_value_t = What::Logits)]
+    reveal: What,
+    /// The same as `--reveal class`.
+    #[arg(long, conflicts_with = "reveal")]
     class_only: bool,
     /// Softmax with a calibrated public maximum where possible.
     #[arg(long)]
@@ -26,22 +29,36 @@ pub struct Choices {
     row_tables: bool,
 }
 
+/// [`Reveal`] as a command line has it.
+#[derive(Clone, Copy, ValueEnum)]
+enum What {
+    /// All logits.
+    Logits,
+    /// All logits, rounded to 8 bits each.
+    Rounded,
+    /// The class alone.
+    Class,
+}
+
 impl Choices {
     /// The model's private form with these choices.
     ///
     /// # Errors
     /// [`Error::Model`] when the calibration does not fit.
     pub fn private(&self, model: &Model) -> Result<Private, Error> {
-        let options = options(self.public_max, self.class_only, self.row_tables);
-        Ok(Private::new(&model.arch, &model.calibration, self.batch, options)?)
+        Ok(Private::new(&model.arch, &model.calibration, self.batch, self.options())?)
     }
-}
 
-/// The trace's options.
-pub(crate) fn options(public_max: bool, class_only: bool, row_tables: bool) -> Options {
-    Options {
-        max: if public_max { MaxKind::Public } else { MaxKind::Coarse },
-        reveal: if class_only { Reveal::Class } else { Reveal::Logits },
-        tables: if row_tables { Tables::Rows } else { Tables::Pieces },
+    fn options(&self) -> Options {
+        Options {
+            max: if self.public_max { MaxKind::Public } else { MaxKind::Coarse },
+            reveal: match self.reveal {
+                _ if self.class_only => Reveal::Class,
+                What::Logits => Reveal::Logits,
+                What::Rounded => Reveal::Rounded,
+                What::Class => Reveal::Class,
+            },
+            tables: if self.row_tables { Tables::Rows } else { Tables::Pieces },
+        }
     }
 }

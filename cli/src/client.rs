@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use claims::{Claims, Ready};
+use claims::{Claims, Deal, Ready};
 use serde::{Deserialize, Serialize};
 use sotto_models::{
     Private,
@@ -164,11 +164,14 @@ impl Client {
             deadline: deadline / 2,
         };
         let server = config.server.name.clone();
-        let claims = Claims::start(
-            Arc::clone(&known.private.plan),
-            Arc::clone(&known.weights),
-            Box::new(move || dealer.batches(Some(&server), epoch)),
-        );
+        let deal = Deal {
+            plan: Arc::clone(&known.private.plan),
+            weights: Arc::clone(&known.weights),
+            server: server.clone(),
+            epoch,
+        };
+        let connect = Box::new(move || dealer.batches(Some(&server), epoch));
+        let claims = Claims::start(deal, connect);
         Ok(Self {
             endpoint,
             link,

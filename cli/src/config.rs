@@ -7,6 +7,10 @@ use std::{
 };
 
 use serde::Deserialize;
+use sotto_models::{
+    format::MaxKind,
+    private::{Options, Reveal, Tables},
+};
 use sotto_net::{Certificate, Endpoint, Identity, Profile};
 use sotto_protocols::plan::Plan;
 
@@ -69,9 +73,9 @@ pub struct ServerConfig {
     /// Images in one evaluation.
     #[serde(default = "one")]
     pub batch: usize,
-    /// `logits` or `class`: what the client learns.
+    /// `logits`, `rounded` (8 bits each) or `class`: what the client learns.
     #[serde(default)]
-    pub reveal: RevealConfig,
+    pub reveal: Reveal,
     /// Use a calibrated public maximum in softmax where the calibration allows it.
     #[serde(default)]
     pub public_max: bool,
@@ -86,6 +90,9 @@ pub struct ServerConfig {
     /// Memory for batches, in MiB.
     #[serde(default = "default_memory")]
     pub memory: u64,
+    /// Share of the dealer's batches that are looked at instead of used: 0 for none, 0.01 for one in a hundred.
+    #[serde(default)]
+    pub audit: f64,
     /// Where images charged to clients are written down; needed where a client has a quota.
     pub usage_file: Option<PathBuf>,
 }
@@ -118,6 +125,26 @@ const STAGED: u64 = 2;
 const MAX_POOL: usize = 1024;
 
 impl ServerConfig {
+    /// The share of batches that are looked at.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it is none.
+    pub fn audit(&self) -> Result<f64, Error> {
+        match (0.0..=0.9).contains(&self.audit) {
+            true => Ok(self.audit),
+            false => Err(Error::Config(format!("audit = {}; 0 to 0.9 is accepted", self.audit))),
+        }
+    }
+
+    /// What is chosen of the plan.
+    pub fn options(&self) -> Options {
+        Options {
+            max: if self.public_max { MaxKind::Public } else { MaxKind::Coarse },
+            reveal: self.reveal,
+            tables: if self.row_tables { Tables::Rows } else { Tables::Pieces },
+        }
+    }
+
     /// Where images are written down: as configured, or beside the configuration where a client has a quota.
     pub fn usage_file(&self) -> Option<PathBuf> {
         let quota = self.clients.iter().any(|c| c.quota.is_some());
@@ -153,17 +180,6 @@ fn default_memory() -> u64 {
 
 fn one() -> usize {
     1
-}
-
-/// What the client learns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RevealConfig {
-    /// All logits.
-    #[default]
-    Logits,
-    /// The class alone.
-    Class,
 }
 
 /// `dealer.toml`.

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use ledger::{Ledger, Opened};
+use ledger::{Ledger, Names};
 use sotto_crypto::Seed;
 use sotto_net::{Link, QuicLink};
 use sotto_protocols::{
@@ -38,6 +38,9 @@ use crate::{
 
 /// Plans of one server that are kept.
 const MAX_PLANS: usize = 16;
+
+/// Entries of all matrices of one server's plans: their masks are in memory, 8 bytes each.
+const MAX_ENTRIES: usize = 1 << 29;
 
 /// A plan that a server announced.
 struct Registered {
@@ -195,9 +198,12 @@ impl Dealer {
         if let Some(known) = models.get(&key).filter(|known| known.epoch == epoch) {
             return Ok(Arc::clone(known));
         }
-        let others = models.keys().filter(|(s, p)| s == server && *p != plan).count();
-        if others >= MAX_PLANS {
-            return Err(Refusal::TooManyPlans(MAX_PLANS));
+        let others = models.iter().filter(|((s, p), _)| s == server && *p != plan);
+        let entries =
+            |plan: &Plan| plan.weights.iter().map(|w| w.outputs * w.inputs).sum::<usize>();
+        let kept: usize = others.clone().map(|(_, known)| entries(&known.plan)).sum();
+        if others.count() >= MAX_PLANS || kept + entries(&private.plan) > MAX_ENTRIES {
+            return Err(Refusal::TooManyPlans);
         }
         let setup = SetupMasks::expand(&private.plan, &seed);
         tracing::info!("{server} announced plan {}", short(&plan));
@@ -231,7 +237,14 @@ impl Supply<'_> {
                     let seed = self.lock().give_server(id, &self.model.epoch);
                     seed.map(|seed| (Dealt::Seed(Secret::new(*seed.expose())), None))
                 }
-                (Ask::Claim { id, ticket }, Role::Client) => self.claim(id, ticket),
+                (Ask::Audit { id }, Role::Server) => {
+                    let seeds = self.lock().audit(id, &self.model.epoch);
+                    seeds.map(|all| {
+                        let all = all.each_ref().map(|seed| Secret::new(*seed.expose()));
+                        (Dealt::Audit(all), None)
+                    })
+                }
+                (Ask::Claim { id, ticket }, Role::Client) => self.claim(id, &ticket),
                 _ => Err(Refusal::NotYourRole(self.role.peer().name().into())),
             };
             match dealt {
@@ -254,32 +267,34 @@ impl Supply<'_> {
     fn open(&self, with_seed: bool) -> Result<(Dealt, Option<Seeds>), Refusal> {
         let epoch = &self.model.epoch;
         let mut ledger = self.lock();
-        let Opened { id, ticket, tag } = ledger.open(*epoch);
-        let seeds = ledger.seeds(id, epoch, self.corrected)?;
-        let seed = if with_seed { Some(ledger.give_server(id, epoch)?) } else { None };
-        Ok((self.header((id, ticket, tag), seed), self.is_corrected().then_some(seeds)))
+        let names = ledger.open(*epoch);
+        let seeds = ledger.seeds(names.id, epoch, self.corrected)?;
+        let seed = if with_seed { Some(ledger.give_server(names.id, epoch)?) } else { None };
+        Ok((self.header(names, seed), self.is_corrected().then_some(seeds)))
     }
 
     /// A client's part of a batch.
-    fn claim(&self, id: u64, ticket: Ticket) -> Result<(Dealt, Option<Seeds>), Refusal> {
+    fn claim(&self, id: u64, ticket: &Ticket) -> Result<(Dealt, Option<Seeds>), Refusal> {
         let epoch = &self.model.epoch;
         let mut ledger = self.lock();
         let seeds = ledger.seeds(id, epoch, self.corrected)?;
-        let (seed, tag) = ledger.give_client(id, epoch, &ticket)?;
-        Ok((self.header((id, ticket, tag), Some(seed)), self.is_corrected().then_some(seeds)))
+        let (seed, names) = ledger.give_client(id, epoch, ticket)?;
+        Ok((self.header(names, Some(seed)), self.is_corrected().then_some(seeds)))
     }
 
     fn is_corrected(&self) -> bool {
         self.role == self.corrected
     }
 
-    fn header(&self, (id, ticket, tag): (u64, Ticket, [u8; 16]), seed: Option<Seed>) -> Dealt {
+    fn header(&self, names: Names, seed: Option<Seed>) -> Dealt {
         let corrections = match self.is_corrected() {
             true => self.model.plan.correction_bytes() as u64,
             false => 0,
         };
         let seed = seed.map(|seed| Secret::new(*seed.expose()));
-        Dealt::Batch { id, ticket, tag, seed, corrections }
+        let Names { id, ticket, tag, fingerprints } = names;
+        let peer = fingerprints[self.role.peer().index()];
+        Dealt::Batch { id, ticket, tag, peer, seed, corrections }
     }
 
     /// Deals and sends the corrections, no faster than the party takes them.

@@ -7,7 +7,7 @@ use std::{
 
 use sotto_crypto::Seed;
 use sotto_net::{Endpoint, Link, QuicLink};
-use sotto_protocols::{batch::Batch, plan::Plan};
+use sotto_protocols::{Role, batch::Batch, plan::Plan, seeds::deal_tag};
 
 use crate::{
     card::Card,
@@ -40,8 +40,28 @@ pub struct Names {
     pub ticket: Ticket,
     /// The deal's tag.
     pub tag: Tag,
+    /// Fingerprint of the other party's seed.
+    pub peer: [u8; 32],
     /// Bytes of corrections that follow.
     pub corrections: u64,
+}
+
+impl Names {
+    /// Whether our seed and the other party's fingerprint make the tag, so that equal tags mean two sides of one deal.
+    ///
+    /// # Errors
+    /// [`Error::Distrust`].
+    pub fn check(&self, server: &str, epoch: &Epoch, role: Role, seed: &Seed) -> Result<(), Error> {
+        let mut both = [self.peer; 2];
+        both[role.index()] = seed.fingerprint();
+        match deal_tag(server, epoch, self.id, both.each_ref()) == self.tag {
+            true => Ok(()),
+            false => Err(Error::Distrust(format!(
+                "its tag of batch {} is not that of the two seeds",
+                self.id
+            ))),
+        }
+    }
 }
 
 fn refused(link: &QuicLink, why: Refusal) -> Error {
@@ -129,13 +149,11 @@ impl Batches {
         link.set_deadline(self.deadline / 2);
         messages::send(link, step::REQUEST, ask)?;
         let (names, seed) = match messages::recv(link, step::REPLY)? {
-            Dealt::Batch { id, ticket, tag, seed, corrections } => {
-                (Names { id, ticket, tag, corrections }, seed)
+            Dealt::Batch { id, ticket, tag, peer, seed, corrections } => {
+                (Names { id, ticket, tag, peer, corrections }, seed)
             }
             Dealt::Refused(why) => return Err(refused(link, why)),
-            Dealt::Seed(_) => {
-                return Err(garbage(link, step::REPLY, "a seed that nobody asked for"));
-            }
+            _ => return Err(garbage(link, step::REPLY, "an answer to another question")),
         };
         let due = plan.correction_bytes() as u64;
         if names.corrections != 0 && names.corrections != due {
@@ -190,7 +208,22 @@ impl Batches {
         match messages::recv(link, step::REPLY)? {
             Dealt::Seed(seed) => Ok(Seed::from_bytes(*seed)),
             Dealt::Refused(why) => Err(refused(link, why)),
-            Dealt::Batch { .. } => Err(garbage(link, step::REPLY, "a batch that nobody asked for")),
+            _ => Err(garbage(link, step::REPLY, "an answer to another question")),
+        }
+    }
+
+    /// Both seeds of a batch that is burnt by this, to see how it was dealt.
+    ///
+    /// # Errors
+    /// As [`Batches::seed`].
+    pub fn audit(&mut self, id: u64) -> Result<[Seed; 2], Error> {
+        let link = &mut self.link;
+        link.set_deadline(self.deadline / 2);
+        messages::send(link, step::REQUEST, &Ask::Audit { id })?;
+        match messages::recv(link, step::REPLY)? {
+            Dealt::Audit(all) => Ok(all.map(|seed| Seed::from_bytes(*seed))),
+            Dealt::Refused(why) => Err(refused(link, why)),
+            _ => Err(garbage(link, step::REPLY, "an answer to another question")),
         }
     }
 
@@ -198,7 +231,7 @@ impl Batches {
     ///
     /// # Errors
     /// As [`Batches::seed`].
-    pub fn claim(&mut self, assigned: Assigned, plan: &Plan) -> Result<(Batch, Tag), Error> {
+    pub fn claim(&mut self, assigned: Assigned, plan: &Plan) -> Result<(Batch, Names), Error> {
         let Assigned { id, ticket } = assigned;
         let Part { names, seed, .. } = self.header(&Ask::Claim { id, ticket }, plan)?;
         let (true, Some(seed)) = (names.id == id, seed) else {
@@ -209,6 +242,6 @@ impl Batches {
             ));
         };
         let corrections = self.corrections(names.corrections, &|_, _| ())?;
-        Ok((Batch { id, seed, corrections }, names.tag))
+        Ok((Batch { id, seed, corrections }, names))
     }
 }

@@ -15,6 +15,7 @@ use sotto_models::{
     Private,
     float::{NoProbe, forward},
     images::{Fit, Picture, load, normalise},
+    private::Options,
 };
 use sotto_netsim::Network;
 use sotto_protocols::{
@@ -122,7 +123,7 @@ fn bar(length: usize, what: &'static str) -> ProgressBar {
 /// is not the plan's.
 pub fn run(demo: &Demo, program: &Path) -> Result<Summary, Error> {
     let model = Model::find(&demo.model)?;
-    let private = Card::new(&model, demo.batch).trace()?;
+    let private = Card::new(&model, demo.batch, Options::default()).trace()?;
     let matrices = private.matrices(&model.weights);
     let network = &demo.network;
     let deployment = Deployment::new(program.to_owned())?.with_profile(emulate::profile(network));

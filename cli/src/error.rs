@@ -57,6 +57,9 @@ pub enum Error {
         /// What to do.
         remedy: String,
     },
+    /// The dealer does what an honest one does not.
+    #[error("the dealer cannot be trusted: {0}")]
+    Distrust(String),
     /// A result or a count is not what it must be.
     #[error("check failed: {0}")]
     Check(String),
@@ -67,7 +70,7 @@ impl Error {
     /// failed check.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Check(_) | Error::Crypto(_) => 1,
+            Error::Check(_) | Error::Distrust(_) | Error::Crypto(_) => 1,
             Error::Config(_) | Error::Io { .. } | Error::Network(_) => 2,
             Error::Net(sotto_net::Error::Config(_) | sotto_net::Error::Io { .. }) => 2,
             Error::Model(_) => 3,

@@ -132,6 +132,7 @@ fn run(command: Command) -> Result<(), Error> {
                     "batch": choices.batch,
                     "plan": sotto_models::calibration::hex(&private.plan.hash()),
                     "planned": report::Counts::planned(&private.plan),
+                    "revealed_bits": private.plan.revealed_bits(),
                     "gates": report::plan_lines(&private.plan),
                 }));
             }

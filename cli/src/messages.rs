@@ -101,6 +101,11 @@ pub enum Ask {
         /// The batch.
         id: u64,
     },
+    /// The server: both seeds of a batch that nobody will use, to see whether it was dealt as it should be.
+    Audit {
+        /// The batch.
+        id: u64,
+    },
     /// The client: its part of a batch that the server assigned to it, which is given once.
     Claim {
         /// The batch.
@@ -121,6 +126,8 @@ pub enum Dealt {
         ticket: Ticket,
         /// The deal's public tag.
         tag: Tag,
+        /// Fingerprint of the other party's seed.
+        peer: [u8; 32],
         /// This party's seed; `None` where it was not asked for.
         seed: Option<Secret>,
         /// Bytes of corrections that follow.
@@ -128,6 +135,8 @@ pub enum Dealt {
     },
     /// The seed that was asked for.
     Seed(Secret),
+    /// Both seeds of a batch that is burnt: server, client.
+    Audit([Secret; 2]),
     /// No, and why.
     Refused(Refusal),
 }

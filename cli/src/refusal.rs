@@ -53,8 +53,8 @@ pub enum Refusal {
     #[error("the dealer was restarted or the model replaced; connect again")]
     Stale,
     /// The dealer keeps no more plans of this server.
-    #[error("it keeps {0} plans of a server; restart the dealer")]
-    TooManyPlans(usize),
+    #[error("it keeps no more plans of this server; restart the dealer")]
+    TooManyPlans,
     /// The server cannot reach its dealer.
     #[error("it has no dealer: {0}")]
     NoDealer(String),

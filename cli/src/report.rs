@@ -35,14 +35,6 @@ impl Counts {
     }
 }
 
-/// Bits that one evaluation reveals to the client: with SECURITY.md's argument, the most that it can tell of the
-/// weights, however the client deviates.
-pub fn revealed_bits(plan: &Plan) -> u64 {
-    let all = (0..plan.levels.len()).flat_map(|level| plan.exchanges(level));
-    let revealed = all.filter(|(_, e)| e.to == To::Client);
-    revealed.map(|(_, e)| e.count as u64 * u64::from(e.width)).sum()
-}
-
 /// A borderless table with right-aligned numbers.
 pub fn table(header: &[&str], numbers_from: usize) -> Table {
     let mut table = Table::new();
@@ -202,7 +194,8 @@ pub fn plan_summary(plan: &Plan) -> String {
         "setup    {} once for each client\n\
          offline  {} (dealer: {} multiply-adds, client: {})\n\
          online   {} ({} from the server, {} from the client), {} flights, {} multiply-adds at the server\n\
-         total    {} for each evaluation",
+         total    {} for each evaluation\n\
+         reveals  {} bits to the client: the most that an evaluation tells of the weights",
         bytes(planned.setup_bytes),
         bytes(planned.offline_bytes),
         count(dealer),
@@ -213,5 +206,6 @@ pub fn plan_summary(plan: &Plan) -> String {
         planned.flights,
         count(server),
         bytes(planned.offline_bytes + planned.online_bytes),
+        plan.revealed_bits(),
     )
 }

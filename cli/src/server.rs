@@ -29,14 +29,13 @@ use sotto_protocols::{
 
 use crate::{
     card::Card,
-    config::{RevealConfig, ServedClient, ServerConfig},
+    config::{ServedClient, ServerConfig},
     dealer_link::Dealer,
     error::Error,
     listen,
     messages::{self, ClientHello, Reply, Request, ServerWelcome, Tag, VERSION, step},
     model::Model,
     refusal::Refusal,
-    report,
 };
 use pool::{Holder, Waiting};
 use session::{Basis, Session, Sessions};
@@ -71,11 +70,7 @@ pub fn run(
 ) -> Result<(), Error> {
     let named = Model::is_named(&config.model);
     let model = Model::find(&if named { config.model.clone() } else { base.join(&config.model) })?;
-    let card = Card::new(&model, config.batch).with_choices(
-        config.public_max,
-        config.reveal == RevealConfig::Class,
-        config.row_tables,
-    );
+    let card = Card::new(&model, config.batch, config.options());
     let private = card.trace()?;
     let matrices = private.matrices(&model.weights);
     let clients: Vec<_> = config.clients.iter().map(ServedClient::peer).collect();
@@ -105,8 +100,10 @@ pub fn run(
         pool: config.pool,
         places,
         folder: session::folder(folder, &config.own.name)?,
+        server: config.own.name.clone(),
+        audit: config.audit()?,
     };
-    let revealed = report::revealed_bits(&private.plan);
+    let revealed = private.plan.revealed_bits();
     let server = Server {
         sessions: Sessions::start(basis),
         card,

@@ -27,6 +27,12 @@ pub struct Range {
 }
 
 impl Range {
+    /// The range widened to the next of 16 steps an octave: what widths are chosen by, and all that peers are told. An
+    /// extreme in full would tell whether a picture was among those that the model was calibrated on.
+    pub fn rounded(&self) -> Self {
+        Self { min: -up(-self.min), max: up(self.max) }
+    }
+
     /// Largest size.
     pub fn size(&self) -> f64 {
         f64::from(self.min.abs().max(self.max.abs()))
@@ -43,6 +49,17 @@ pub struct Calibration {
     pub weights: String,
     /// Ranges by name: one map a layer, the last for what follows the layers.
     pub layers: Vec<BTreeMap<String, Range>>,
+}
+
+/// The least number not below `x` that has 4 bits behind its first.
+fn up(x: f32) -> f32 {
+    const DROPPED: u32 = f32::MANTISSA_DIGITS - 1 - 4;
+    let down = f32::from_bits(x.to_bits() >> DROPPED << DROPPED);
+    match x > 0.0 && x.is_finite() && down < x {
+        true => f32::from_bits(down.to_bits() + (1 << DROPPED)),
+        // Towards zero is up for what is negative.
+        false => down,
+    }
 }
 
 struct Recorder<'a> {
@@ -87,14 +104,22 @@ impl Calibration {
         Self { images: images.len(), weights: hex(&weights.hash()), layers }
     }
 
-    /// The range of a tensor.
+    /// What peers are told: every range rounded, which gives the same format.
+    pub fn rounded(&self) -> Self {
+        let round = |layer: &BTreeMap<String, Range>| {
+            layer.iter().map(|(name, range)| (name.clone(), range.rounded())).collect()
+        };
+        Self { layers: self.layers.iter().map(round).collect(), ..self.clone() }
+    }
+
+    /// The range of a tensor, rounded outwards.
     ///
     /// # Errors
     /// [`Error::Calibration`] when it was not recorded or is not a range.
     pub fn range(&self, layer: usize, name: &str) -> Result<Range, Error> {
         let range = self.layers.get(layer).and_then(|l| l.get(name));
         match range {
-            Some(r) if r.min <= r.max && r.size() <= LARGEST => Ok(*r),
+            Some(r) if r.min <= r.max && r.size() <= LARGEST => Ok(r.rounded()),
             Some(_) => Err(Error::Calibration(format!(
                 "layer {layer}: `{name}` is not a range within {LARGEST}"
             ))),

@@ -9,6 +9,7 @@ mod attention;
 
 pub use attention::linear_scale;
 
+use serde::{Deserialize, Serialize};
 use sotto_protocols::{
     compose::{
         attention::{DivideFormat, LinearFormat, ScoreFormat, Shift},
@@ -28,7 +29,7 @@ pub const WEIGHT: u32 = 16;
 pub const MARGIN: u32 = 2;
 
 /// How the softmax's shift is found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MaxKind {
     /// By counting thresholds: for every input in range.
     #[default]

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use sotto_protocols::{
     Wire,
     gates::row_table::Rows,
@@ -22,17 +23,23 @@ use crate::{
 };
 
 /// What the client learns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Reveal {
     /// All logits.
     #[default]
     Logits,
-    /// The class alone.
+    /// All logits, rounded to [`ROUNDED`] bits each.
+    Rounded,
+    /// The class alone, a bit for each.
     Class,
 }
 
+/// Bits of a rounded logit.
+pub const ROUNDED: u32 = 8;
+
 /// How smooth activations are looked up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tables {
     /// Piecewise linear, two flights an activation.
     #[default]
@@ -42,7 +49,7 @@ pub enum Tables {
 }
 
 /// Choices that are not the model's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// How softmax finds its shift.
     pub max: MaxKind,
@@ -137,6 +144,7 @@ impl Private {
     pub fn decode(&self, output: &[i64]) -> Vec<Vec<f64>> {
         let unit = match self.reveal {
             Reveal::Logits => f64::from(ACTIVATION).exp2(),
+            Reveal::Rounded => f64::from(rounded(&self.format).1).exp2(),
             Reveal::Class => 1.0,
         };
         let rows = output.chunks_exact(self.arch.classes);
@@ -160,6 +168,12 @@ fn check(format: &Format, options: Options) -> Result<(), Error> {
     Ok(())
 }
 
+/// Width and scale of rounded logits: fractional bits go, whole ones stay.
+fn rounded(format: &Format) -> (u32, u32) {
+    let less = format.logit_width.saturating_sub(ROUNDED).min(ACTIVATION);
+    (format.logit_width - less, ACTIVATION - less)
+}
+
 fn weight(t: &mut Trace, name: String, outputs: usize, inputs: usize, width: u32) -> usize {
     t.weight(WeightSpec { name, outputs, inputs, width, scale: WEIGHT })
 }
@@ -181,10 +195,20 @@ fn trace(arch: &Arch, format: &Format, batch: usize, options: Options) -> Plan {
     let class = t.layer_norm(class, &format.norm, f64::from(NORM_EPS), format.head_width);
     let w = weight(&mut t, "head".into(), arch.classes, d, format.head_width);
     let logits = t.linear(class, w, 1);
-    let logits = t.truncate_to(logits, ACTIVATION);
     let output = match options.reveal {
-        Reveal::Logits => t.reveal(logits, format.logit_width),
-        Reveal::Class => t.argmax(logits, format.logit_width),
+        Reveal::Rounded => {
+            let (width, scale) = rounded(format);
+            let logits = t.truncate_to(logits, scale);
+            t.reveal(logits, width)
+        }
+        Reveal::Logits => {
+            let logits = t.truncate_to(logits, ACTIVATION);
+            t.reveal(logits, format.logit_width)
+        }
+        Reveal::Class => {
+            let logits = t.truncate_to(logits, ACTIVATION);
+            t.argmax(logits, format.logit_width)
+        }
     };
     t.finish(&[output])
 }

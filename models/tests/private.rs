@@ -146,6 +146,65 @@ fn public_maximum_and_class_only() {
 }
 
 #[test]
+fn rounded_logits_are_eight_bits_and_half_a_unit_and_a_coin_off() {
+    let arch = small();
+    let mut bench = Bench::new(4);
+    let weights = Weights::random(&arch, 5);
+    let all = images(&arch, 6, &mut bench);
+    let calibration = Calibration::record(&arch, &weights, &all, |_| ());
+    let revealed = |reveal| {
+        let options = Options { reveal, ..Options::default() };
+        let private = Private::new(&arch, &calibration, 6, options).expect("a format");
+        let bits = private.plan.revealed_bits() as usize;
+        (private, bits)
+    };
+    let (exact, bits) = revealed(Reveal::Logits);
+    assert!(bits > 6 * 8 * arch.classes);
+    assert_eq!(revealed(Reveal::Class).1, 6 * arch.classes);
+    let (private, bits) = revealed(Reveal::Rounded);
+    assert_eq!(bits, 6 * 8 * arch.classes);
+    let input = private.encode(&all);
+    let result = bench.run(&private.plan, private.matrices(&weights), &[input]);
+    result.check_exact();
+    // The calibrated range and its margin are 256 units.
+    let unit = f64::from(exact.format.logit_width).exp2() / 4096.0 / 256.0;
+    for (image, rounded) in all.iter().zip(private.decode(&result.outputs[0])) {
+        let truth = forward(&arch, &weights, image, &mut NoProbe);
+        for (a, b) in truth.iter().zip(rounded) {
+            assert!((f64::from(*a) - b).abs() <= unit + 2e-2, "{a} and {b}, unit {unit}");
+        }
+    }
+}
+
+#[test]
+fn what_peers_are_told_of_ranges_gives_the_same_plan_and_little_else() {
+    let arch = small();
+    let mut bench = Bench::new(3);
+    let weights = Weights::random(&arch, 5);
+    let all = images(&arch, 6, &mut bench);
+    let calibration = Calibration::record(&arch, &weights, &all, |_| ());
+    let told = calibration.rounded();
+    assert_eq!(told.rounded(), told);
+    let plan = |c: &Calibration| {
+        Private::new(&arch, c, 1, Options::default()).expect("a format").plan.hash()
+    };
+    assert_eq!(plan(&told), plan(&calibration));
+    let mut differ = 0;
+    for (exact, told) in calibration.layers.iter().zip(&told.layers) {
+        for (name, range) in exact {
+            let told = told[name];
+            assert!(told.min <= range.min && range.max <= told.max, "{name}");
+            for (told, exact) in [(told.min, range.min), (told.max, range.max)] {
+                assert!((told - exact).abs() <= exact.abs() / 16.0, "{name}: {exact} to {told}");
+                assert_eq!(told.to_bits() << 13, 0, "{name}: five bits");
+                differ += usize::from(told != exact);
+            }
+        }
+    }
+    assert!(differ > 10, "most extremes are not such numbers");
+}
+
+#[test]
 fn inputs_outside_of_the_calibrated_range_are_refused() {
     let private = check(&small(), 1, Options::default(), 1e-2);
     let size = 3 * 16 * 16;

@@ -4,14 +4,14 @@ use sotto_crypto::Seed;
 use sotto_ring::pack::packed_len;
 
 use crate::{
-    deal::stream_id,
+    dealing::stream_id,
+    draw::Draw,
     drawn::{Drawn, Draws},
     error::Error,
-    gate::Draw,
-    party::Prepare,
+    matrices::Weights,
     plan::Plan,
+    run::Prepare,
     spec::Role,
-    weights::Weights,
 };
 
 /// What a party needs of the dealer for one evaluation. No `Debug`: it is secret.

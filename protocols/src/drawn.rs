@@ -5,7 +5,7 @@
 
 use sotto_ring::pack;
 
-use crate::gate::Draw;
+use crate::draw::Draw;
 
 /// Words that gates work on at a time: a few buffers of them stay in the first-level cache. A multiple of
 /// 8, so that chunks of packed words start at whole bytes.

@@ -1,6 +1,6 @@
 //! The smooth functions that lookups tabulate, and the piecewise linear fit.
 
-use crate::spec::Spec;
+use crate::{encode, encode::Encode, spec::Spec};
 
 /// A function of one real variable. Public: part of the plan.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,6 +54,21 @@ impl Function {
     }
 }
 
+impl Encode for Function {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Function::Gelu { stretch } => (0u8, stretch).encode(out),
+            Function::Sigmoid => 1u8.encode(out),
+            Function::Tanh => 2u8.encode(out),
+            Function::Silu => 3u8.encode(out),
+            Function::Reciprocal { floor } => (4u8, floor).encode(out),
+            Function::InverseRoot { count, epsilon, floor } => {
+                (5u8, [count, epsilon, floor]).encode(out);
+            }
+        }
+    }
+}
+
 /// A window of the fixed-point line that a table covers: index `i` of `2^bits` stands for the real
 /// number `(low + i) / 2^scale`. Zero need not lie in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +80,8 @@ pub struct Window {
     /// Fractional bits of the argument.
     pub scale: u32,
 }
+
+encode!(Window { bits, low, scale });
 
 impl Window {
     /// `[-2^(bits-1-scale), 2^(bits-1-scale))`.

@@ -5,6 +5,11 @@
 //! file in [`gates`]; [`compose`] builds larger functions (softmax, layer norm, attention) out of
 //! gates and owns no protocol of its own.
 //!
+//! The files have an order in which each knows only those before it (a test holds it): what is described ([`spec`],
+//! draws, exchanges, matrices), what a gate sees at the dealer, at a party and in the clear, the contract of a
+//! [`gate`], the [`plan`], those who walk it ([`deal`], [`batch`], [`party`], [`simulate`], [`weights`]), the gates,
+//! their compositions.
+//!
 //! # Security model
 //! Two semi-honest parties and a dealer that colludes with neither. Every opened value is masked by
 //! a word that is uniform over exactly the opened width and used once; every dealt value is an
@@ -15,15 +20,22 @@
 pub mod batch;
 pub mod compose;
 pub mod deal;
+mod dealing;
+mod draw;
 pub mod drawn;
+pub mod encode;
 pub mod error;
+mod exchange;
 pub mod functions;
 pub mod gate;
 pub mod gates;
+mod matrices;
 pub mod party;
 pub mod plan;
+mod run;
 pub mod seeds;
 pub mod simulate;
+mod simulation;
 pub mod spec;
 pub mod testing;
 pub mod weights;

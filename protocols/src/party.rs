@@ -1,21 +1,19 @@
 //! A party: walks the plan's levels with its share of everything.
 
-mod run;
-
 use sotto_net::Link;
 use sotto_ring::mask;
 
+pub use crate::run::{Factor, Prepare, Run, Value};
 use crate::{
     batch::Staged,
     drawn::{Drawn, Packed},
     error::Error,
-    gate::{Exchange, To},
+    exchange::{Exchange, To},
+    matrices::Weights,
     plan::{Plan, Step, Traffic},
+    run::{Content, Outgoing, Output},
     spec::{Role, Spec, Wire},
-    weights::Weights,
 };
-use run::{Content, Outgoing, Output};
-pub use run::{Factor, Prepare, Run, Value};
 
 /// How far an evaluation is, for an observer with a clock; says nothing that the plan does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,11 @@
 use std::sync::Arc;
 
 use crate::{
-    gate::{Draw, Exchange, Gate, To, check_masks},
+    draw::Draw,
+    encode,
+    encode::Encode,
+    exchange::{Exchange, To},
+    gate::{Gate, check_masks},
     spec::{Role, Spec, Wire},
 };
 
@@ -23,6 +27,17 @@ pub struct Node {
     pub outputs: Vec<Wire>,
     /// Index into [`Plan::sections`]: the layer of the model that this node belongs to.
     pub section: usize,
+}
+
+impl Encode for Node {
+    /// The section is a name for people.
+    fn encode(&self, out: &mut Vec<u8>) {
+        let Self { gate, inputs, outputs, section: _ } = self;
+        gate.name().encode(out);
+        gate.encode(out);
+        (gate.draws(), gate.rounds()).encode(out);
+        (inputs, outputs).encode(out);
+    }
 }
 
 /// One call of one node: the gate's round, in its level.
@@ -48,6 +63,8 @@ pub struct WeightSpec {
     /// Scale of its entries.
     pub scale: u32,
 }
+
+encode!(WeightSpec { name, outputs, inputs, width, scale });
 
 /// A traced model.
 #[derive(Debug, Default)]
@@ -117,6 +134,14 @@ impl Plan {
         total
     }
 
+    /// Bits that one evaluation reveals to the client: the most that it can tell of the weights, however the client
+    /// deviates.
+    pub fn revealed_bits(&self) -> u64 {
+        let all = (0..self.levels.len()).flat_map(|level| self.exchanges(level));
+        let revealed = all.filter(|(_, e)| e.to == To::Client);
+        revealed.map(|(_, e)| e.count as u64 * u64::from(e.width)).sum()
+    }
+
     /// Bytes of corrections that the dealer sends for one evaluation.
     pub fn correction_bytes(&self) -> usize {
         let draws = self.draws.iter().flatten();
@@ -136,17 +161,26 @@ impl Plan {
             .sum()
     }
 
-    /// A hash over everything that dealer and parties must agree on.
+    /// A hash over everything that dealer and parties must agree on; the levels and their order follow from it.
     pub fn hash(&self) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_derive_key("sottovoce plan 1");
-        for node in &self.nodes {
-            let text = format!("{:?} {:?} {:?}\n", node.gate, node.inputs, node.outputs);
-            hasher.update(text.as_bytes());
-        }
-        let text =
-            format!("{:?} {:?} {:?} {:?}", self.wires, self.inputs, self.outputs, self.weights);
-        hasher.update(text.as_bytes());
-        *hasher.finalize().as_bytes()
+        let Self {
+            nodes,
+            wires,
+            inputs,
+            outputs,
+            weights,
+            // Names for people, and what follows from the rest.
+            sections: _,
+            levels: _,
+            last_use: _,
+            draws: _,
+        } = self;
+        let mut out = Vec::new();
+        nodes.encode(&mut out);
+        wires.encode(&mut out);
+        (inputs, outputs).encode(&mut out);
+        weights.encode(&mut out);
+        blake3::derive_key("sottovoce plan 2", &out)
     }
 }
 

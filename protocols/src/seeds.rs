@@ -8,6 +8,14 @@ use sotto_crypto::{Seed, encode_fields};
 
 use crate::spec::Role;
 
+/// Seeds of one batch of correlations.
+pub struct Seeds {
+    /// The server's and the client's.
+    pub party: [Seed; 2],
+    /// Who receives corrections; the other side's share is all from its seed.
+    pub corrected: Role,
+}
+
 /// The ratchet from which a server's batches come. A step splits a batch's secrets off and moves on: who learns the
 /// chain learns what it will give, nothing of what it gave.
 pub struct Chain(Seed);
@@ -48,17 +56,16 @@ pub fn epoch(master: &Seed, server: &str, weights: &[u8], plan: &[u8; 32]) -> [u
     first(named.expose())
 }
 
-/// The public tag of a deal, which the dealer gives to both parties: equal at both only if they hold the two sides
-/// of one deal.
+/// The public tag of a deal, which the dealer gives to both parties with the fingerprint of the other's seed. A party
+/// that computes it from its own seed and compares it with the other's knows that they hold the two sides of one deal.
 ///
-/// Security: who knows one seed learns nothing of the other. The tag is a hash over both seeds' fingerprints; the other
-/// seed is 256 bits that are uniform to whoever lacks the dealer's secrets, so that each guess at it must be hashed,
-/// and a tag of 128 bits would not even confirm one. Two deals have one tag with a chance of 2^-128; only the
-/// dealer, which is trusted, could look for two (at 2^64 hashes).
-pub fn deal_tag(server: &str, epoch: &[u8; 16], id: u64, party: &[Seed; 2]) -> [u8; 16] {
-    let [ours, theirs] = [&party[0], &party[1]].map(Seed::fingerprint);
-    let fields: [&[u8]; 5] = [server.as_bytes(), epoch, &id.to_le_bytes(), &ours, &theirs];
-    first(&blake3::derive_key("sottovoce deal tag 1", &encode_fields("deal tag", &fields)))
+/// Security: who knows one seed learns nothing of the other. A fingerprint is a hash of 256 bits that are uniform to
+/// whoever lacks the dealer's secrets, and every seed is used for one batch. Two deals have one tag with a chance of 2^-128;
+/// only the dealer could look for two (at 2^64 hashes).
+pub fn deal_tag(server: &str, epoch: &[u8; 16], id: u64, fingerprints: [&[u8; 32]; 2]) -> [u8; 16] {
+    let [ours, theirs] = fingerprints;
+    let fields: [&[u8]; 5] = [server.as_bytes(), epoch, &id.to_le_bytes(), ours, theirs];
+    first(&blake3::derive_key("sottovoce deal tag 2", &encode_fields("deal tag", &fields)))
 }
 
 fn first(bytes: &[u8; 32]) -> [u8; 16] {
@@ -135,7 +142,8 @@ mod tests {
         for party in [[&a, &b], [&b, &a], [&a, &a], [&b, &b]] {
             for server in ["s", "s s"] {
                 for (epoch, id) in [([0; 16], 0), ([0; 16], 1), ([1; 16], 0)] {
-                    tags.insert(deal_tag(server, &epoch, id, &party.map(Seed::clone)));
+                    let [ours, theirs] = party.map(Seed::fingerprint);
+                    tags.insert(deal_tag(server, &epoch, id, [&ours, &theirs]));
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! What flows between gates: wires, their kinds, ring widths and scales.
 
+use crate::{encode, encode::Encode};
+
 /// One of the two parties that evaluate the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -39,6 +41,12 @@ impl Role {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Wire(pub(crate) u32);
 
+impl Encode for Wire {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.0.encode(out);
+    }
+}
+
 impl Wire {
     /// Position in the plan's list of wires.
     pub fn index(self) -> usize {
@@ -69,6 +77,16 @@ pub enum Kind {
     },
 }
 
+impl Encode for Kind {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Kind::Share { width } => (0u8, width).encode(out),
+            Kind::Opened { width, offset } => (1u8, (width, offset)).encode(out),
+            Kind::Form { terms } => (2u8, terms).encode(out),
+        }
+    }
+}
+
 /// One summand of a form: a public factor times a dealer-known factor, either of which may be the
 /// constant 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +98,8 @@ pub struct Term {
     /// The dealer-known factor is a multiple of `2^shift`: its shares need as many bits less.
     pub shift: u32,
 }
+
+encode!(Term { public, known, shift });
 
 impl Term {
     /// A public value.
@@ -105,6 +125,8 @@ pub struct Spec {
     /// How it is held.
     pub kind: Kind,
 }
+
+encode!(Spec { shape, scale, kind });
 
 impl Spec {
     /// A shared tensor.

@@ -5,82 +5,17 @@
 //! nothing. `W^` may be reused for as long as `W` stays the same; another `W` under the same
 //! `B` would tell the difference, so the setup seed is bound to the model's hash.
 
-use std::fmt;
-
 use sotto_crypto::Seed;
 use sotto_ring::{mask, pack};
 
-use crate::{deal::expand, error::Error, plan::Plan};
-
-/// One matrix in fixed point, `outputs x inputs` row-major, with its bias.
-#[derive(Clone)]
-pub struct Matrix {
-    /// Entries at the scale of its [`crate::plan::WeightSpec`], in two's complement.
-    pub entries: Vec<u64>,
-    /// `bias_rows x outputs` at the scale of the product; row `i` of the input gets bias row
-    /// `i mod bias_rows`.
-    pub bias: Vec<i64>,
-}
-
-impl fmt::Debug for Matrix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Matrix({} entries)", self.entries.len())
-    }
-}
-
-/// The masks `B` of all matrices, at the dealer and at the server.
-pub struct SetupMasks(Vec<Vec<u64>>);
+pub use crate::matrices::{Matrix, SetupMasks, Weights};
+use crate::{dealing::expand, error::Error, plan::Plan};
 
 impl SetupMasks {
     /// Expands the setup seed for a plan and the model with this hash.
     pub fn expand(plan: &Plan, seed: &Seed) -> Self {
         let masks = plan.weights.iter().enumerate();
         Self(masks.map(|(i, w)| expand(seed, i as u64, w.outputs * w.inputs, w.width)).collect())
-    }
-
-    /// The mask of matrix `id`, row-major as the matrix.
-    pub fn mask(&self, id: usize) -> &[u64] {
-        &self.0[id]
-    }
-}
-
-/// What a party has of the server's matrices.
-pub enum Weights {
-    /// The server: everything.
-    Plain(Vec<Matrix>),
-    /// The client: masked entries.
-    Masked(Vec<Vec<u64>>),
-}
-
-impl Weights {
-    /// The server's matrix number `id`.
-    ///
-    /// # Panics
-    /// At the client: a gate that asks there is wrong.
-    pub fn plain(&self, id: usize) -> &Matrix {
-        &self.all_plain()[id]
-    }
-
-    /// All of the server's matrices.
-    ///
-    /// # Panics
-    /// As [`Weights::plain`].
-    pub fn all_plain(&self) -> &[Matrix] {
-        match self {
-            Weights::Plain(w) => w,
-            Weights::Masked(_) => panic!("the client has no plain weights"),
-        }
-    }
-
-    /// The client's masked matrix number `id`.
-    ///
-    /// # Panics
-    /// At the server.
-    pub fn masked(&self, id: usize) -> &[u64] {
-        match self {
-            Weights::Masked(w) => &w[id],
-            Weights::Plain(_) => panic!("the server has no masked weights"),
-        }
     }
 }
 

@@ -15,7 +15,7 @@ use sotto_protocols::{Role, batch::Staged, plan::Plan, weights::Weights};
 use crate::{
     dealer_link::Batches,
     error::Error,
-    messages::{Assigned, Tag},
+    messages::{Assigned, Epoch, Tag},
 };
 
 /// Connects to the dealer.
@@ -47,8 +47,15 @@ struct State {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    plan: Arc<Plan>,
-    weights: Arc<Weights>,
+    deal: Deal,
+}
+
+/// What the client's parts are of.
+pub(super) struct Deal {
+    pub plan: Arc<Plan>,
+    pub weights: Arc<Weights>,
+    pub server: String,
+    pub epoch: Epoch,
 }
 
 impl Shared {
@@ -61,9 +68,9 @@ impl Shared {
 pub(super) struct Claims(Arc<Shared>);
 
 impl Claims {
-    pub fn start(plan: Arc<Plan>, weights: Arc<Weights>, connect: Connect) -> Self {
+    pub fn start(deal: Deal, connect: Connect) -> Self {
         let (state, changed) = (Mutex::default(), Condvar::new());
-        let shared = Arc::new(Shared { state, changed, plan, weights });
+        let shared = Arc::new(Shared { state, changed, deal });
         let claiming = Arc::clone(&shared);
         thread::spawn(move || claim_all(&claiming, &connect));
         Self(shared)
@@ -173,21 +180,23 @@ fn claim(
         Some(old) => old,
         None => connect().map_err(|e| unreachable(e, start))?,
     };
-    let claimed = link.insert(claimed).claim(assigned.clone(), &shared.plan);
+    let claimed = link.insert(claimed).claim(assigned.clone(), &shared.deal.plan);
     let claimed = match claimed {
         // The dealer was gone for a while: the link is old, not the dealer dead.
         Err(Error::Net(sotto_net::Error::Link { .. } | sotto_net::Error::Deadline { .. }))
             if known =>
         {
             let fresh = connect().map_err(|e| unreachable(e, start))?;
-            link.insert(fresh).claim(assigned, &shared.plan)
+            link.insert(fresh).claim(assigned, &shared.deal.plan)
         }
         claimed => claimed,
     };
-    let (batch, tag) = claimed.map_err(|e| unreachable(e, start))?;
+    let (batch, names) = claimed.map_err(|e| unreachable(e, start))?;
+    let Deal { plan, weights, server, epoch } = &shared.deal;
+    names.check(server, epoch, Role::Client, &batch.seed)?;
     let bytes = 32 + batch.corrections.as_ref().map_or(0, |c| c.len() as u64);
-    let staged = batch.stage(&shared.plan, Role::Client, &shared.weights)?;
-    Ok(Ready { id, staged, tag, bytes, since })
+    let staged = batch.stage(plan, Role::Client, weights)?;
+    Ok(Ready { id, staged, tag: names.tag, bytes, since })
 }
 
 /// A dealer that is not there is a lack of correlations.

@@ -32,19 +32,21 @@ const MAX_OPEN: usize = 4096;
 struct Slot {
     epoch: Epoch,
     seeds: [Seed; 2],
-    ticket: Ticket,
-    tag: Tag,
+    names: Names,
     given: [bool; 2],
 }
 
-/// A batch's public names.
-pub struct Opened {
+/// A batch's names, which tell nothing of its seeds.
+#[derive(Clone)]
+pub struct Names {
     /// Its number.
     pub id: u64,
     /// For the client that will claim it.
     pub ticket: Ticket,
     /// The deal's tag.
     pub tag: Tag,
+    /// Fingerprints of the server's and the client's seed.
+    pub fingerprints: [[u8; 32]; 2],
 }
 
 /// All batches of one server.
@@ -62,18 +64,19 @@ impl Ledger {
     }
 
     /// Opens the next batch, for `epoch`.
-    pub fn open(&mut self, epoch: Epoch) -> Opened {
+    pub fn open(&mut self, epoch: Epoch) -> Names {
         let id = self.next;
         self.next += 1;
         let Secrets { party: seeds, ticket } = self.chain.step();
-        let ticket = Zeroizing::new(ticket);
-        let tag = deal_tag(&self.server, &epoch, id, &seeds);
-        let opened = Opened { id, ticket: ticket.clone(), tag };
-        self.open.insert(id, Slot { epoch, seeds, ticket, tag, given: [false; 2] });
+        let fingerprints = seeds.each_ref().map(Seed::fingerprint);
+        let tag = deal_tag(&self.server, &epoch, id, fingerprints.each_ref());
+        let names = Names { id, ticket: Zeroizing::new(ticket), tag, fingerprints };
+        let slot = Slot { epoch, seeds, names: names.clone(), given: [false; 2] };
+        self.open.insert(id, slot);
         while self.open.len() > MAX_OPEN {
             self.open.pop_first();
         }
-        opened
+        names
     }
 
     /// Both seeds of an open batch, to deal its corrections.
@@ -103,15 +106,27 @@ impl Ledger {
         id: u64,
         epoch: &Epoch,
         ticket: &Ticket,
-    ) -> Result<(Seed, Tag), Refusal> {
+    ) -> Result<(Seed, Names), Refusal> {
         let slot = self.open.get(&id).ok_or(Refusal::Burnt(id))?;
         // In constant time: the ticket is a secret.
-        let difference = slot.ticket.iter().zip(&**ticket).fold(0, |d, (a, b)| d | (a ^ b));
-        let tag = slot.tag;
+        let difference = slot.names.ticket.iter().zip(&**ticket).fold(0, |d, (a, b)| d | (a ^ b));
+        let names = slot.names.clone();
         if difference != 0 {
             return Err(Refusal::Burnt(id));
         }
-        Ok((self.give(id, epoch, Role::Client)?, tag))
+        Ok((self.give(id, epoch, Role::Client)?, names))
+    }
+
+    /// Both seeds of a batch whose client's part nobody has: it is burnt.
+    ///
+    /// # Errors
+    /// [`Refusal::Burnt`] when the client's part was given: it may be in use.
+    pub fn audit(&mut self, id: u64, epoch: &Epoch) -> Result<[Seed; 2], Refusal> {
+        let slot = self.open.get(&id).filter(|slot| slot.epoch == *epoch);
+        if slot.is_none_or(|slot| slot.given[Role::Client.index()]) {
+            return Err(Refusal::Burnt(id));
+        }
+        self.open.remove(&id).map(|slot| slot.seeds).ok_or(Refusal::Burnt(id))
     }
 
     fn give(&mut self, id: u64, epoch: &Epoch, role: Role) -> Result<Seed, Refusal> {
@@ -144,10 +159,10 @@ mod tests {
         let batch = ledger.open(EPOCH);
         let server = ledger.give_server(batch.id, &EPOCH).unwrap();
         assert_eq!(ledger.give_server(batch.id, &EPOCH), Err(Refusal::Burnt(0)));
-        let (client, tag) = ledger.give_client(batch.id, &EPOCH, &batch.ticket).unwrap();
-        assert!(server != client && tag == batch.tag);
+        let (client, names) = ledger.give_client(batch.id, &EPOCH, &batch.ticket).unwrap();
+        assert!(server != client && names.tag == batch.tag);
         let again = ledger.give_client(batch.id, &EPOCH, &batch.ticket);
-        assert_eq!(again, Err(Refusal::Burnt(0)));
+        assert_eq!(again.err(), Some(Refusal::Burnt(0)));
         assert!(ledger.seeds(batch.id, &EPOCH, Role::Server).is_err(), "nothing of it is kept");
     }
 
@@ -156,7 +171,8 @@ mod tests {
         let mut ledger = ledger();
         let [batch, other] = [(); 2].map(|()| ledger.open(EPOCH));
         for ticket in [other.ticket.clone(), Zeroizing::new([0; 16])] {
-            assert_eq!(ledger.give_client(batch.id, &EPOCH, &ticket), Err(Refusal::Burnt(0)));
+            let refused = ledger.give_client(batch.id, &EPOCH, &ticket).err();
+            assert_eq!(refused, Some(Refusal::Burnt(0)));
         }
         assert!(ledger.give_client(batch.id, &[2; 16], &batch.ticket).is_err());
         assert!(ledger.give_server(batch.id, &[2; 16]).is_err());
@@ -196,5 +212,22 @@ mod tests {
         assert_eq!(ledger.open.len(), MAX_OPEN);
         assert_eq!(ledger.give_server(9, &EPOCH), Err(Refusal::Burnt(9)));
         assert!(ledger.give_server(10, &EPOCH).is_ok());
+    }
+
+    #[test]
+    fn what_is_audited_is_burnt_and_what_a_client_has_is_not_audited() {
+        let mut ledger = ledger();
+        let [audited, claimed] = [(); 2].map(|()| ledger.open(EPOCH));
+        let seed = ledger.give_server(audited.id, &EPOCH).unwrap();
+        assert!(ledger.audit(audited.id, &[2; 16]).is_err());
+        let audited_id = audited.id;
+        let [server, client] = match ledger.audit(audited_id, &EPOCH) {
+            Ok(seeds) => seeds,
+            Err(why) => panic!("{why}"),
+        };
+        assert!(server == seed && client.fingerprint() == audited.fingerprints[1]);
+        assert!(ledger.give_client(audited_id, &EPOCH, &audited.ticket).is_err());
+        assert!(ledger.give_client(claimed.id, &EPOCH, &claimed.ticket).is_ok());
+        assert!(ledger.audit(claimed.id, &EPOCH).is_err());
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! One thread fetches and another stages: a dealer that is slow or gone does not hold up what waits here.
 
+mod audit;
 mod fill;
 
 use std::{
@@ -17,13 +18,17 @@ use std::{
 };
 
 use sotto_crypto::Seed;
-use sotto_protocols::{batch::Staged, plan::Plan, weights::Weights};
+use sotto_protocols::{
+    batch::Staged,
+    plan::Plan,
+    weights::{SetupMasks, Weights},
+};
 
 use super::store::Store;
 use crate::{
     dealer_link::{Batches, Names},
     error::Error,
-    messages::{Assigned, Tag},
+    messages::{Assigned, Epoch, Tag},
     refusal::Refusal,
 };
 
@@ -48,6 +53,12 @@ pub struct Terms {
     pub places: usize,
     /// Where batches wait; in memory without.
     pub store: Option<Store>,
+    /// Our name, as the dealer knows it.
+    pub server: String,
+    /// The epoch of the weights' masks.
+    pub epoch: Epoch,
+    /// The masks, and the share of batches whose dealing is looked at instead of used.
+    pub audit: Option<(SetupMasks, f64)>,
 }
 
 /// A connection to a client, as the pool knows it.
@@ -80,6 +91,7 @@ pub struct Ready {
 struct Entry {
     assigned: Assigned,
     tag: Tag,
+    peer: [u8; 32],
     holder: Option<Holder>,
     stage: Stage,
 }
@@ -87,7 +99,12 @@ struct Entry {
 impl Entry {
     fn new(names: &Names, stage: Stage) -> Self {
         let assigned = Assigned { id: names.id, ticket: names.ticket.clone() };
-        Self { assigned, tag: names.tag, holder: None, stage }
+        Self { assigned, tag: names.tag, peer: names.peer, holder: None, stage }
+    }
+
+    fn names(&self) -> Names {
+        let Assigned { id, ticket } = self.assigned.clone();
+        Names { id, ticket, tag: self.tag, peer: self.peer, corrections: 0 }
     }
 
     fn is_free(&self) -> bool {
@@ -107,6 +124,8 @@ struct State {
     /// Whatever shows that the dealer is alive: pieces and batches.
     moves: u64,
     closed: bool,
+    /// What the dealer did: nothing of it is used any more.
+    distrusted: Option<String>,
     /// The dealer has other masks: nothing more will come from it.
     stale: bool,
     failure: Option<String>,
@@ -339,6 +358,9 @@ impl Pool {
         loop {
             if let Some(found) = look(&mut state) {
                 return Ok(found);
+            }
+            if let Some(why) = &state.distrusted {
+                return Ok(Err(Refusal::NoDealer(why.clone())));
             }
             if state.closed || state.stale {
                 return Ok(Err(Refusal::Stale));

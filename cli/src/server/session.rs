@@ -60,6 +60,10 @@ pub struct Basis {
     pub places: usize,
     /// Where batches wait.
     pub folder: Option<Arc<Folder>>,
+    /// Our name, as the dealer knows it.
+    pub server: String,
+    /// Share of the dealer's batches that are looked at.
+    pub audit: f64,
 }
 
 #[derive(Default)]
@@ -177,6 +181,9 @@ impl Sessions {
             weights: Arc::clone(&basis.weights),
             pool: basis.pool,
             places: basis.places,
+            server: basis.server.clone(),
+            epoch,
+            audit: (basis.audit > 0.0).then_some((masks, basis.audit)),
             store: basis.folder.as_ref().map(|f| Store::new(Arc::clone(f), &epoch, &plan)),
         };
         let dealer = basis.dealer.clone();

@@ -21,9 +21,9 @@ use crate::{
     messages::{Epoch, Tag},
 };
 
-const MAGIC: &[u8; 16] = b"sotto batch 2\n\0\0";
-/// Magic, number, ticket, tag, checksum.
-const HEADER: usize = 16 + 8 + 16 + 16 + 32;
+const MAGIC: &[u8; 16] = b"sotto batch 3\n\0\0";
+/// Magic, number, ticket, tag, the other seed's fingerprint, checksum.
+const HEADER: usize = 16 + 8 + 16 + 16 + 32 + 32;
 
 /// A folder of batches of one server; its lock is held while it lives.
 pub struct Folder {
@@ -197,9 +197,10 @@ fn header(names: &Names, corrections: &[u8]) -> [u8; HEADER] {
     head[16..24].copy_from_slice(&names.id.to_le_bytes());
     head[24..40].copy_from_slice(&*names.ticket);
     head[40..56].copy_from_slice(&names.tag);
+    head[56..88].copy_from_slice(&names.peer);
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&head[..56]).update(corrections);
-    head[56..].copy_from_slice(hasher.finalize().as_bytes());
+    hasher.update(&head[..88]).update(corrections);
+    head[88..].copy_from_slice(hasher.finalize().as_bytes());
     head
 }
 
@@ -208,7 +209,8 @@ fn parse(bytes: &[u8], id: u64) -> Option<Names> {
     let rest = head.strip_prefix(MAGIC)?.strip_prefix(&id.to_le_bytes())?;
     let ticket: [u8; 16] = rest[..16].try_into().ok()?;
     let tag: Tag = rest[16..32].try_into().ok()?;
-    Some(Names { id, ticket: Zeroizing::new(ticket), tag, corrections: 0 })
+    let peer = rest[32..64].try_into().ok()?;
+    Some(Names { id, ticket: Zeroizing::new(ticket), tag, peer, corrections: 0 })
 }
 
 fn read_names(path: &Path, id: u64) -> Option<Names> {
@@ -230,7 +232,8 @@ mod tests {
     }
 
     fn names(id: u64) -> Names {
-        Names { id, ticket: Zeroizing::new([id as u8; 16]), tag: [3; 16], corrections: 0 }
+        let ticket = Zeroizing::new([id as u8; 16]);
+        Names { id, ticket, tag: [3; 16], peer: [4; 32], corrections: 0 }
     }
 
     fn opened() -> (tempfile::TempDir, Arc<Folder>) {

@@ -10,6 +10,7 @@ use sotto::{
     },
     refusal::Refusal,
 };
+use sotto_models::private::Options;
 use sotto_net::{Certificate, Endpoint, Identity, Link, Profile, QuicLink};
 
 use crate::parties::{LOCAL, Parties};
@@ -152,9 +153,7 @@ fn the_dealer_gives_nothing_to_those_whom_it_does_not_concern() {
         arch: arch.into(),
         calibration: std::fs::read_to_string(parties.path("model/calibration.toml")).unwrap(),
         batch,
-        public_max: false,
-        class_only: false,
-        row_tables: false,
+        options: Options::default(),
     };
     let arch = std::fs::read_to_string(parties.path("model/arch.toml")).unwrap();
     let announce = |card: Card, version: u32, plan: [u8; 32]| DealerHello::Server {
@@ -202,7 +201,7 @@ fn the_dealer_gives_nothing_to_those_whom_it_does_not_concern() {
         messages::recv(link, step::REPLY).unwrap()
     };
     let new = |link: &mut QuicLink, seed: bool| match ask(link, Ask::New { seed }) {
-        Dealt::Batch { id, ticket, tag, seed, corrections } => {
+        Dealt::Batch { id, ticket, tag, seed, corrections, .. } => {
             messages::recv_bytes(link, step::CORRECTIONS, corrections as usize, &|_, _| ())
                 .unwrap();
             (id, ticket, tag, seed)

@@ -1,6 +1,7 @@
 //! Server, client and dealer as processes of the operating system, over real QUIC on loopback: what they do
 //! together, and what each does when another fails.
 
+mod audit;
 mod copies;
 mod emulated;
 mod end_to_end;

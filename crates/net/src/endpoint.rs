@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::budget::Budget;
 use crate::failure::{ABANDONED, REASON};
-use crate::handshake::{Dial, Listener};
+use crate::handshake::{Dial, Listener, closed};
 use crate::limits::Seats;
 use crate::peers::Peers;
 use crate::pinning::{self, Refused};
@@ -254,8 +254,4 @@ impl Drop for Endpoint {
             let _ = thread.join();
         }
     }
-}
-
-pub(crate) fn closed() -> Error {
-    Error::Io { what: "use the endpoint".into(), why: "this side has closed it".into() }
 }

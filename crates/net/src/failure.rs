@@ -116,6 +116,10 @@ pub(crate) fn connection_failure(error: ConnectionError) -> Failure {
             if close.error_code == FINISHED {
                 match <[u8; 8]>::try_from(&reason[..]) {
                     Ok(received) => Failure::Finished { received: u64::from_le_bytes(received) },
+                    // What quinn says when a connection is dropped before it is a link.
+                    Err(_) if reason.is_empty() => {
+                        Failure::gone("it dropped the connection", "look at its log")
+                    }
                     Err(_) => Failure::Garbage("a finish without its count".into()),
                 }
             } else if close.error_code == STOPPED {

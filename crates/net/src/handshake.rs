@@ -10,9 +10,7 @@ use std::time::Duration;
 use quinn::{ConnectError, ConnectionError, Incoming};
 use rustls::pki_types::CertificateDer;
 
-use crate::QuicLink;
 use crate::congestion;
-use crate::endpoint::closed;
 use crate::failure::{BUSY, Failure, connection_failure};
 use crate::limits::Seats;
 use crate::peers::Peers;
@@ -20,12 +18,18 @@ use crate::places::{PENDING, PER_ORIGIN, Places};
 use crate::quic::Shared;
 use crate::stream::{hear_hello, say_hello};
 use crate::throttle::Throttle;
+use crate::{Error, QuicLink};
 
 /// A newcomer has so long to show its certificate, and so long until the link stands.
 const FIRST_FLIGHT: Duration = Duration::from_secs(3);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Pause between attempts to connect.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// What those get who use an endpoint that is closed.
+pub(crate) fn closed() -> Error {
+    Error::Io { what: "use the endpoint".into(), why: "this side has closed it".into() }
+}
 
 /// The connecting side of one link.
 pub(crate) struct Dial {
@@ -166,13 +170,13 @@ impl Listener {
             congestion::close(&connection, BUSY, why.as_bytes());
             Failure::gone(why, "it was told so")
         })?;
-        let hello = async {
-            let (send, mut recv) = connection.accept_bi().await.map_err(connection_failure)?;
+        let hellos = async {
+            let (mut send, mut recv) = connection.accept_bi().await.map_err(connection_failure)?;
             hear_hello(&mut recv).await?;
+            say_hello(&mut send).await?;
             Ok((send, recv))
         };
-        let (mut send, recv) = tokio::time::timeout_at(until, hello).await.map_err(late)??;
-        say_hello(&mut send).await?;
-        Ok(QuicLink::start(connection, (send, recv), name.to_owned(), Some(seat), &self.shared))
+        let streams = tokio::time::timeout_at(until, hellos).await.map_err(late)??;
+        Ok(QuicLink::start(connection, streams, name.to_owned(), Some(seat), &self.shared))
     }
 }

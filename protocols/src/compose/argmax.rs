@@ -3,9 +3,9 @@
 //! Shapes: `(images, classes)` to `(images, classes)` bits. Error: none on the opened integers; of equal
 //! logits the first wins.
 //!
-//! Up to [`ALL_PAIRS`] classes, all pairs are compared at once: their differences are local from one opening of the
+//! Up to 256 classes, all pairs are compared at once: their differences are local from one opening of the
 //! logits, because the dealer knows the difference of two masks. A class wins if it loses no comparison: the
-//! number of its losses is opened masked and tested for zero. More classes are cut into groups of [`GROUP`], whose
+//! number of its losses is opened masked and tested for zero. More classes are cut into groups of 16, whose
 //! largest logits meet again; a class wins if it wins in its group and its group wins.
 //!
 //! Flights: logits 1, comparison 2, count 1, test 1, reveal 1. Each round of groups costs 5 more, and 1 beyond the
@@ -43,7 +43,7 @@ impl Trace {
         let lost = self.shared_bit(lost);
         let won = self.negate(lost);
         let won = self.add_constant(won, 1);
-        self.reveal(won, BIT)
+        self.reveal_bits(won)
     }
 
     /// Whether an entry of `(rows, n)` is not the first of its row's largest: a bit form, or a share after groups.

@@ -24,6 +24,7 @@ use sotto_ring::{
 
 use crate::{
     deal::Dealing,
+    encode,
     gate::{Draw, Exchange, Gate, To, Work},
     party::Run,
     plan::Trace,
@@ -44,6 +45,8 @@ struct Sign {
     chunks: Vec<(u32, u32)>,
     input: Spec,
 }
+
+encode!(Sign { width, flip, chunks, input });
 
 impl Trace {
     /// The bit `x < 0` of an opened value.

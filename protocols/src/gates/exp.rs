@@ -24,6 +24,7 @@ use sotto_ring::{
 use crate::{
     deal::{Dealing, Known},
     drawn::Map,
+    encode,
     functions::{Window, signed_width},
     gate::{Draw, Exchange, Gate, To, Work},
     party::{Factor, Prepare, Run, Value},
@@ -48,6 +49,9 @@ pub struct ExpFormat {
     pub head: u32,
 }
 
+encode!(ExpFormat { span, top, head });
+
+#[derive(Debug)]
 struct Exp {
     format: ExpFormat,
     window: Window,
@@ -58,22 +62,14 @@ struct Exp {
     output: Spec,
 }
 
+encode!(Exp { format, window, k, width, tables, output });
+
 /// What the parties look up.
 struct Powers {
     /// The powers of the high part, to as many bits as the ring of 32 leaves after the truncation.
     high: Table,
     /// `2^cl` for every low part.
     low: Vec<u64>,
-}
-
-impl std::fmt::Debug for Exp {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Exp {{ {:?}, {:?}, k: {}, width: {}, output: {:?} }}",
-            self.format, self.window, self.k, self.width, self.output
-        )
-    }
 }
 
 impl Trace {

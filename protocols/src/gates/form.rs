@@ -16,6 +16,7 @@
 use crate::{
     deal::{Dealing, Known},
     drawn::{CHUNK, Map, View},
+    encode,
     gate::{Draw, Gate, Work},
     party::{Factor, Run, Value},
     plan::Trace,
@@ -79,6 +80,8 @@ struct Lift {
     input: Spec,
     output: Spec,
 }
+
+encode!(Lift { width, input, output });
 
 impl Trace {
     /// Shares of an opened value or a form in the ring `2^width`.

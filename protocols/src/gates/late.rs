@@ -4,7 +4,9 @@
 //! [`Gate::prepare`](crate::gate::Gate::prepare), with its first batch and before any input is known; they stay with the
 //! plan.
 
-use std::{ops::RangeInclusive, sync::OnceLock};
+use std::{fmt, ops::RangeInclusive, sync::OnceLock};
+
+use crate::encode::Encode;
 
 /// Logarithms of the sizes that a table can have.
 pub(super) const TABLE: RangeInclusive<u32> = 3..=20;
@@ -16,6 +18,17 @@ impl<T> Default for Late<T> {
     fn default() -> Self {
         Self(OnceLock::new())
     }
+}
+
+impl<T> fmt::Debug for Late<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Late")
+    }
+}
+
+/// Nothing: it follows from the gate's other fields.
+impl<T> Encode for Late<T> {
+    fn encode(&self, _: &mut Vec<u8>) {}
 }
 
 impl<T> Late<T> {

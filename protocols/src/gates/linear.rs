@@ -22,6 +22,7 @@ use sotto_ring::gemm::{Mat, gemm};
 
 use crate::{
     deal::{Dealing, Known},
+    encode,
     gate::{Draw, Exchange, Gate, To, Work},
     party::{Prepare, Run, Value},
     plan::Trace,
@@ -40,6 +41,8 @@ struct Linear {
     width: u32,
     output: Spec,
 }
+
+encode!(Linear { weight, inputs, outputs, rows, bias_rows, width, output });
 
 impl Trace {
     /// `x W^T + bias` with matrix `weight` of the server; `bias_rows` rows of bias repeat over the

@@ -5,6 +5,8 @@ use sotto_ring::tensor::permuted;
 
 use crate::{
     deal::{Dealing, Known},
+    encode,
+    encode::Encode,
     gate::Gate,
     party::{Run, Value},
     plan::Trace,
@@ -25,12 +27,30 @@ enum Kind {
     Constant(i64),
 }
 
+impl Encode for Kind {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Kind::Add => 0u8.encode(out),
+            Kind::Reshape => 1u8.encode(out),
+            Kind::Permute(axes) => (2u8, axes).encode(out),
+            Kind::Pick(axis, indices) => (3u8, (axis, indices)).encode(out),
+            Kind::Concat(axis) => (4u8, axis).encode(out),
+            Kind::SumAxis(axis) => (5u8, axis).encode(out),
+            Kind::Shift(bits) => (6u8, bits).encode(out),
+            Kind::Negate => 7u8.encode(out),
+            Kind::Constant(c) => (8u8, c).encode(out),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Local {
     kind: Kind,
     inputs: Vec<Vec<usize>>,
     output: Spec,
 }
+
+encode!(Local { kind, inputs, output });
 
 impl Trace {
     fn local(&mut self, kind: Kind, inputs: &[Wire], output: Spec) -> Wire {

@@ -27,6 +27,7 @@ use sotto_ring::select::{Table, masked_sums2};
 use crate::{
     deal::{Dealing, Known},
     drawn::Map,
+    encode,
     functions::{Function, Window, pieces, signed_width},
     gate::{Draw, Exchange, Gate, To, Work},
     party::{Factor, Prepare, Run, Value},
@@ -48,6 +49,9 @@ pub struct Precision {
     pub slope_scale: u32,
 }
 
+encode!(Precision { k, value_scale, slope_scale });
+
+#[derive(Debug)]
 struct Lookup {
     function: Function,
     window: Window,
@@ -59,15 +63,7 @@ struct Lookup {
     output: Spec,
 }
 
-impl std::fmt::Debug for Lookup {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Lookup {{ {:?}, {:?}, {:?}, widths: {:?}, output: {:?} }}",
-            self.function, self.window, self.precision, self.widths, self.output
-        )
-    }
-}
+encode!(Lookup { function, window, precision, lo, widths, tables, output });
 
 impl Trace {
     /// Opens `x` in `window` for a lookup.

@@ -14,6 +14,7 @@ use sotto_ring::gemm::{Mat, gemm};
 
 use crate::{
     deal::{Dealing, Known},
+    encode,
     gate::{Draw, Gate, Work},
     party::{Run, Value},
     plan::Trace,
@@ -31,6 +32,8 @@ struct Matmul {
     width: u32,
     output: Spec,
 }
+
+encode!(Matmul { batch, m, k, n, transposed, width, output });
 
 impl Trace {
     /// `a b`, or `a b^T` when `transposed`; both opened without offset at one width.

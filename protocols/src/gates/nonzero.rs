@@ -10,6 +10,7 @@
 
 use crate::{
     deal::{Dealing, Known},
+    encode,
     gate::{Draw, Exchange, Gate, To},
     party::{Run, Value},
     plan::Trace,
@@ -24,6 +25,8 @@ struct NonZero {
     width: u32,
     input: Spec,
 }
+
+encode!(NonZero { width, input });
 
 impl Trace {
     /// `[x != 0]` of a value opened without offset.
@@ -41,6 +44,8 @@ struct NonZeroTable {
     input_width: u32,
     output: Spec,
 }
+
+encode!(NonZeroTable { input_width, output });
 
 impl Trace {
     /// `[x != 0]` of a value opened without offset, as a share in the ring `2^width`, without a flight.

@@ -14,6 +14,7 @@ use sotto_ring::mask;
 
 use crate::{
     deal::{Dealing, Known},
+    encode,
     gate::{Draw, Exchange, Gate, To},
     party::{Run, Value},
     plan::Trace,
@@ -28,6 +29,8 @@ struct Open {
     output: Spec,
 }
 
+encode!(Open { width, offset, output });
+
 /// Differences of pairs of entries along the last axis of one opening. Local, as [`Difference`].
 #[derive(Debug)]
 struct Pairs {
@@ -36,6 +39,8 @@ struct Pairs {
     row: usize,
     output: Spec,
 }
+
+encode!(Pairs { first, second, row, output });
 
 /// The difference of two openings of equal width, the second broadcast over rows of the first.
 /// Local: its mask is the difference of the masks, which the dealer knows.
@@ -46,6 +51,8 @@ struct Difference {
     shift: u64,
     output: Spec,
 }
+
+encode!(Difference { row, shift, output });
 
 impl Trace {
     /// Opens the low `width` bits of `x + offset`.

@@ -13,6 +13,7 @@
 use crate::{
     deal::{Dealing, Known},
     drawn::{CHUNK, Map, Packed, View},
+    encode,
     gate::{Draw, Gate, Work},
     party::{Run, Value},
     plan::Trace,
@@ -30,6 +31,8 @@ struct Product {
     y: Spec,
     output: Spec,
 }
+
+encode!(Product { row, width, x, y, output });
 
 impl Trace {
     /// `x y` as a share in the ring `2^width`.

@@ -8,6 +8,7 @@ use sotto_ring::mask;
 
 use crate::{
     deal::{Dealing, Known},
+    encode,
     gate::{Exchange, Gate, To},
     party::{Run, Value},
     plan::Trace,
@@ -21,12 +22,23 @@ struct Reveal {
     output: Spec,
 }
 
+encode!(Reveal { width, output });
+
 impl Trace {
     /// The client learns the low `width` bits of `x` as a signed number.
     pub fn reveal(&mut self, x: Wire, width: u32) -> Wire {
+        self.reveal_from(x, width, 1 << (width - 1))
+    }
+
+    /// The client learns bits, 0 or 1, and no more than a bit each.
+    pub fn reveal_bits(&mut self, x: Wire) -> Wire {
+        self.reveal_from(x, 1, 0)
+    }
+
+    fn reveal_from(&mut self, x: Wire, width: u32, offset: u64) -> Wire {
         let spec = self.spec(x).clone();
         assert!(spec.share_width() >= width, "reveal more than the share");
-        let kind = Kind::Opened { width, offset: 1 << (width - 1) };
+        let kind = Kind::Opened { width, offset };
         self.add(Reveal { width, output: Spec { kind, ..spec } }, &[x])
     }
 }

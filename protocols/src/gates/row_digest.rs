@@ -19,6 +19,7 @@ use sotto_ring::{digest::digests, mask};
 
 use crate::{
     deal::{Dealing, Known},
+    encode,
     gate::{Draw, Exchange, Gate, To, Work},
     party::Run,
     plan::Trace,
@@ -45,6 +46,8 @@ struct RowDigest {
     thresholds: u32,
     input: Spec,
 }
+
+encode!(RowDigest { k, highest, thresholds, input });
 
 impl Trace {
     /// For each row of an opened value, for the top `k` bits `h` of its elements and each of the consecutive

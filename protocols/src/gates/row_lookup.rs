@@ -16,6 +16,7 @@ use sotto_ring::select::{WideTable, wide_masked_sums2};
 use crate::{
     deal::{Dealing, Known},
     drawn::Map,
+    encode,
     functions::{Function, Window, pieces},
     gate::{Draw, Exchange, Gate, To, Work},
     party::{Factor, Prepare, Run, Value},
@@ -26,6 +27,7 @@ use crate::{
 
 use super::late::{Late, TABLE};
 
+#[derive(Debug)]
 struct RowLookup {
     function: Function,
     window: Window,
@@ -36,15 +38,7 @@ struct RowLookup {
     output: Spec,
 }
 
-impl std::fmt::Debug for RowLookup {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "RowLookup {{ {:?}, {:?}, k: {}, slope_scale: {}, width: {}, output: {:?} }}",
-            self.function, self.window, self.k, self.slope_scale, self.width, self.output
-        )
-    }
-}
+encode!(RowLookup { function, window, k, slope_scale, width, tables, output });
 
 impl Trace {
     /// `function` of an opened value with `2^k` pieces, for products in the ring `2^width`.

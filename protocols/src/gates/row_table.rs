@@ -14,6 +14,7 @@
 
 use crate::{
     deal::{Dealing, Known},
+    encode,
     functions::{Function, Window},
     gate::{Draw, Gate, Work},
     party::{Run, Value},
@@ -36,6 +37,8 @@ pub struct Rows {
     pub value_scale: u32,
 }
 
+encode!(Rows { m, degree, value_scale });
+
 #[derive(Debug)]
 struct RowTable {
     function: Function,
@@ -44,6 +47,8 @@ struct RowTable {
     width: u32,
     output: Spec,
 }
+
+encode!(RowTable { function, window, rows, width, output });
 
 impl Trace {
     /// `function` of an opened value as a share in the ring `2^width`.

@@ -12,6 +12,7 @@
 use crate::{
     deal::{Dealing, Known},
     drawn::CHUNK,
+    encode,
     gate::{Draw, Gate, Work},
     party::{Run, Value},
     plan::Trace,
@@ -26,6 +27,8 @@ struct SquareSum {
     input: Spec,
     output: Spec,
 }
+
+encode!(SquareSum { row, width, input, output });
 
 impl Trace {
     /// Row sums of the squares of an opened value, shared in the ring `2^width`.

@@ -17,6 +17,7 @@ use sotto_ring::{
 
 use crate::{
     deal::{Dealing, Known},
+    encode,
     gate::{Draw, Exchange, Gate, To, Work},
     party::Run,
     plan::Trace,
@@ -33,6 +34,8 @@ struct Thresholds {
     thresholds: Vec<u32>,
     input: Spec,
 }
+
+encode!(Thresholds { k, thresholds, input });
 
 impl Trace {
     /// `[h >= t]` for each threshold `t` in `1..2^k`, `h` the top `k` bits (3 to 10) of the window's index.

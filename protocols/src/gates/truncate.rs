@@ -13,6 +13,7 @@ use sotto_ring::mask;
 
 use crate::{
     deal::{Dealing, Known},
+    encode,
     gate::Gate,
     party::{Run, Value},
     plan::Trace,
@@ -26,6 +27,8 @@ struct Truncate {
     shift: u32,
     output: Spec,
 }
+
+encode!(Truncate { width, shift, output });
 
 impl Trace {
     /// Drops fractional bits until `scale` are left; the ring shrinks by as many bits.

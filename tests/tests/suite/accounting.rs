@@ -8,6 +8,7 @@ use sotto_net::{Error as NetError, Link, Traffic};
 use sotto_protocols::{
     Role, Spec,
     deal::{Dealing, Known},
+    encode::Encode,
     gate::{Draw, Exchange, Gate, To},
     party::{Party, Prepare, Run, Value},
     plan::Trace,
@@ -38,6 +39,12 @@ enum Use {
     Unused,
     /// Opened under at a later call again.
     Later,
+}
+
+impl Encode for Opens {
+    fn encode(&self, out: &mut Vec<u8>) {
+        (self.0 as u8).encode(out);
+    }
 }
 
 /// Opens its input twice, at two widths.
@@ -124,6 +131,10 @@ impl Link for Zeros {
         Ok(())
     }
 
+    fn room(&mut self, _: u64) -> Result<(), NetError> {
+        Ok(())
+    }
+
     fn recv(&mut self, _: u32, len: usize) -> Result<Vec<u8>, NetError> {
         Ok(vec![0; len])
     }
@@ -188,6 +199,12 @@ fn a_mask_is_opened_under_exactly_once() {
                 (why, _) => panic!("{kind:?}, {}: {why:?} for {expected:?}", role.name()),
             }
         }
+    }
+}
+
+impl Encode for Declares {
+    fn encode(&self, out: &mut Vec<u8>) {
+        (&self.0, self.1).encode(out);
     }
 }
 

@@ -6,6 +6,7 @@ use sotto_crypto::Seed;
 use sotto_protocols::{
     Spec, Wire,
     deal::{Dealing, Known},
+    encode,
     gate::{Draw, Exchange, Gate, To},
     party::{Run, Value},
     plan::{Plan, Trace},
@@ -52,6 +53,8 @@ struct Two {
     width: u32,
     output: Spec,
 }
+
+encode!(Two { width, output });
 
 /// A plan that opens two inputs, and nothing else.
 pub fn plan(count: usize, width: u32) -> Plan {

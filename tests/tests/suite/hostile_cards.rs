@@ -74,18 +74,6 @@ fn mild() -> impl Strategy<Value = Range> {
     (0.01f32..4.0, 0.01f32..4.0).prop_map(|(a, b)| Range { min: a.min(b), max: a.max(b) })
 }
 
-/// Every tensor that some format asks for.
-fn names() -> Vec<String> {
-    let mut all = Vec::new();
-    for (arch, batch, options) in zoo::every_kind() {
-        let layers = zoo::specimen(arch, batch, options, 1).calibration.layers;
-        all.extend(layers.into_iter().flat_map(|layer| layer.into_keys()));
-    }
-    all.sort_unstable();
-    all.dedup();
-    all
-}
-
 fn options() -> impl Strategy<Value = Options> {
     (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(public, class, rows)| Options {
         max: if public { MaxKind::Public } else { MaxKind::Coarse },
@@ -119,7 +107,7 @@ fn evaluated(private: &Private, arch: &Arch) -> bool {
 
 #[test]
 fn cards_are_plans_or_errors() {
-    let names = names();
+    let names = zoo::names();
     let (plans, runs) = (Cell::new(0), Cell::new(0));
     let config = ProptestConfig { cases: 1000, failure_persistence: None, ..Default::default() };
     proptest!(config, |(
@@ -152,7 +140,7 @@ fn cards_are_plans_or_errors() {
 /// The largest model of each kind is priced without the memory or the time that it would need.
 #[test]
 fn the_largest_cards_are_traced_or_refused_at_once() {
-    let names = names();
+    let names = zoo::names();
     let range = Range { min: 0.5, max: 0.75 };
     let layers = |count| vec![names.iter().map(|n| (n.clone(), range)).collect(); count];
     for kind in Attention::ALL {

@@ -3,7 +3,9 @@
 
 mod accounting;
 mod broken;
+mod circles;
 mod gate_plans;
+mod golden;
 mod hostile_bytes;
 mod hostile_cards;
 mod hostile_files;

@@ -11,9 +11,9 @@ const LONGEST: usize = 650;
 const LONG: usize = 450;
 
 /// A tracked (or not yet tracked, not ignored) text file.
-struct Text {
-    path: String,
-    text: String,
+pub struct Text {
+    pub path: String,
+    pub text: String,
 }
 
 fn texts() -> Vec<Text> {
@@ -55,12 +55,12 @@ fn walk(dir: &Path, prefix: &str) -> Vec<String> {
     all
 }
 
-fn sources() -> Vec<Text> {
+pub fn sources() -> Vec<Text> {
     texts().into_iter().filter(|t| t.path.ends_with(".rs")).collect()
 }
 
 /// Code outside of test folders and modules, examples and benchmarks.
-fn is_product(path: &str) -> bool {
+pub fn is_product(path: &str) -> bool {
     let apart = ["tests", "tests.rs", "examples", "benches"];
     !apart.iter().any(|d| path.split('/').any(|part| part == *d))
 }
@@ -136,7 +136,7 @@ fn raw_string(s: &[char], at: usize) -> usize {
 }
 
 /// Code without the items that only tests have.
-fn product_code(source: &str) -> String {
+pub fn product_code(source: &str) -> String {
     let mut text = code(source);
     const ONLY: &str = "#[cfg(test)]";
     while let Some(start) = text.find(ONLY) {

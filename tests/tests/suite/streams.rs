@@ -15,7 +15,7 @@ use sotto_protocols::{
     batch::Batch,
     deal::{Seeds, deal},
     plan::Plan,
-    seeds::{Pair, batch_seeds, epoch, setup_seed},
+    seeds::{Chain, setup_seed},
     weights::{Matrix, SetupMasks, Weights, read_setup, setup_message},
 };
 
@@ -73,24 +73,33 @@ fn repeated(opened: &[Opened]) -> usize {
     times.values().filter(|&&n| n > 1).count()
 }
 
-/// Many batches of one plan: two masters, servers, weights, clients and plan hashes that begin alike, each.
-fn many(plan: &Plan, matrices: &[Matrix], record: &mut Record) {
-    let masters = [[1; 32], [2; 32]].map(Seed::from_bytes);
+/// A dealer's chains, one for each server, as long as it lives.
+struct Dealer {
+    master: Seed,
+    corrected: Role,
+    chains: [(&'static str, Chain); 2],
+}
+
+impl Dealer {
+    fn new(master: u8, corrected: Role) -> Self {
+        let master = Seed::from_bytes([master; 32]);
+        let chains = ["a", "a b"].map(|server| (server, Chain::new(&master, server)));
+        Self { master, corrected, chains }
+    }
+}
+
+/// Many batches of one plan: servers, weights and plan hashes that begin alike, each.
+fn many(dealers: &mut [Dealer], plan: &Plan, matrices: &[Matrix], record: &mut Record) {
     let hash = plan.hash();
     let other: [u8; 32] = std::array::from_fn(|i| hash[i] ^ u8::from(i >= 8));
-    for (n, master) in masters.iter().enumerate() {
-        for server in ["a", "a b"] {
+    for Dealer { master, corrected, chains } in dealers {
+        for (server, chain) in chains {
             for (weights, plan_hash) in [("w", &hash), ("b w", &hash), ("w", &other)] {
                 let seed = setup_seed(master, server, weights.as_bytes(), plan_hash);
-                let epoch = epoch(master, server, weights.as_bytes(), plan_hash);
                 let (weights, masks) = setup(plan, matrices, &seed, record);
-                for client in ["c", "b c"] {
-                    let pair = Pair { server, client, plan: plan_hash, epoch: &epoch };
-                    for id in 0..3 {
-                        let corrected = [Role::Server, Role::Client][n];
-                        let seeds = batch_seeds(master, &pair, id, corrected);
-                        batch(plan, &weights, &masks, &seeds, record);
-                    }
+                for _ in 0..6 {
+                    let seeds = Seeds { party: chain.step().party, corrected: *corrected };
+                    batch(plan, &weights, &masks, &seeds, record);
                 }
             }
         }
@@ -100,13 +109,14 @@ fn many(plan: &Plan, matrices: &[Matrix], record: &mut Record) {
 #[test]
 fn no_stream_is_opened_twice_by_anyone() {
     let mut record = Record::default();
+    let mut dealers = [Dealer::new(1, Role::Server), Dealer::new(2, Role::Client)];
     let cases = gate_plans::all();
     for case in &cases {
-        many(&case.plan, &case.secrets[0].matrices, &mut record);
+        many(&mut dealers, &case.plan, &case.secrets[0].matrices, &mut record);
     }
     let (arch, size, options) = zoo::every_kind().swap_remove(5);
     let model = zoo::specimen(arch, size, options, 5);
-    many(&model.private.plan, &model.private.matrices(&model.weights), &mut record);
+    many(&mut dealers, &model.private.plan, &model.private.matrices(&model.weights), &mut record);
     for (who, opened) in ["dealer", "server", "client"].iter().zip(&record) {
         assert!(opened.len() > 1000, "{who} opened {} streams only", opened.len());
         assert_eq!(repeated(opened), 0, "of {} streams of the {who}", opened.len());
@@ -127,9 +137,9 @@ fn a_batch_dealt_twice_is_seen() {
     let case = gate_plans::open();
     let mut record = Record::default();
     let (weights, masks) = setup(&case.plan, &[], &Seed::from_bytes([1; 32]), &mut record);
-    let pair = Pair { server: "s", client: "c", plan: &case.plan.hash(), epoch: &[0; 16] };
     for _ in 0..2 {
-        let seeds = batch_seeds(&Seed::from_bytes([2; 32]), &pair, 0, Role::Client);
+        let party = Chain::new(&Seed::from_bytes([2; 32]), "s").step().party;
+        let seeds = Seeds { party, corrected: Role::Client };
         batch(&case.plan, &weights, &masks, &seeds, &mut record);
     }
     assert!(record.iter().all(|opened| repeated(opened) == opened.len() / 2));

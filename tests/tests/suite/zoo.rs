@@ -91,6 +91,18 @@ pub fn every_kind() -> Vec<(Arch, usize, Options)> {
     ]
 }
 
+/// Every tensor that some format asks for.
+pub fn names() -> Vec<String> {
+    let mut all = Vec::new();
+    for (arch, batch, options) in every_kind() {
+        let layers = specimen(arch, batch, options, 1).calibration.layers;
+        all.extend(layers.into_iter().flat_map(|layer| layer.into_keys()));
+    }
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 /// Random sizes, kinds, batch and options; the same for the same seed.
 pub fn random(seed: u64) -> (Arch, usize, Options) {
     let mut stream = Seed::from_bytes([0xa5; 32]).stream(seed);

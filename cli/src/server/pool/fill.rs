@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use sotto_protocols::{Role, batch::Batch};
 
-use super::{Connect, Entry, Names, Ready, Shared, Stage, State};
+use super::{Connect, Entry, Names, Ready, Shared, Stage, State, audit};
 use crate::{
     dealer_link::{Batches, Part},
     error::Error,
@@ -57,6 +57,11 @@ impl<'a> Line<'a> {
                 state.stale = true;
                 state.failure = Some("the dealer was restarted".into());
             }
+            Err(Some(e @ Error::Distrust(_))) => {
+                tracing::error!("{e}; nothing of it is used any more, restart to try again");
+                state.distrusted = Some(e.to_string());
+                state.entries.clear();
+            }
             Err(Some(e)) => {
                 self.link = None;
                 self.shared.failed(&mut state, &e);
@@ -83,7 +88,7 @@ fn unless_stale(e: Error) -> Option<Error> {
 fn until<T>(shared: &Shared, mut look: impl FnMut(&mut State) -> Option<T>) -> Option<T> {
     let mut state = shared.lock();
     loop {
-        if state.closed || state.stale {
+        if state.closed || state.stale || state.distrusted.is_some() {
             return None;
         }
         if let Some(found) = look(&mut state) {
@@ -111,16 +116,17 @@ pub(super) fn fetch_all(shared: &Arc<Shared>, connect: &Arc<Connect>) {
 }
 
 fn fetch(shared: &Shared, line: &mut Line<'_>) -> Result<(), Option<Error>> {
+    let audited = audit::wanted(&shared.terms)?;
     let link = line.open()?;
     let mut announce = |names: &Names| {
         let mut state = shared.lock();
         if state.last.is_some_and(|last| last >= names.id) {
-            let why = format!("the dealer gave batch {} a second time", names.id);
-            return Err(Error::Check(why));
+            let why = format!("it gave batch {} a second time", names.id);
+            return Err(Error::Distrust(why));
         }
         state.last = Some(names.id);
         // What is for the disk is nobody's before it is there.
-        if shared.terms.store.is_none() {
+        if shared.terms.store.is_none() && !audited {
             state.entries.insert(names.id, Entry::new(names, Stage::Coming));
         }
         state.coming = (0, names.corrections);
@@ -137,8 +143,14 @@ fn fetch(shared: &Shared, line: &mut Line<'_>) -> Result<(), Option<Error>> {
     };
     let with_seed = shared.terms.store.is_none();
     let fetched = link.next(&shared.terms.plan, with_seed, &mut announce, &progress);
-    let Part { names, seed, corrections } = fetched.map_err(unless_stale)?;
-    let id = names.id;
+    let part = fetched.map_err(unless_stale)?;
+    let id = part.names.id;
+    if audited {
+        audit::check(&shared.terms, link, &part)?;
+        tracing::info!("batch {id} was dealt as it should be; it is burnt");
+        return Ok(());
+    }
+    let Part { names, seed, corrections } = part;
     let stage = match (&shared.terms.store, seed) {
         (None, Some(seed)) => Stage::Memory(seed, corrections),
         (Some(store), _) => {
@@ -177,11 +189,12 @@ pub(super) fn stage_all(shared: &Arc<Shared>, connect: &Arc<Connect>) {
         let id = held.or_else(|| first(state).filter(|_| ahead))?;
         let entry = state.entries.get_mut(&id)?;
         let raw = std::mem::replace(&mut entry.stage, Stage::Staging);
-        Some((id, entry.tag, raw))
+        Some((entry.names(), raw))
     };
-    while let Some((id, tag, raw)) = until(shared, next) {
+    while let Some((names, raw)) = until(shared, next) {
+        let (id, tag) = (names.id, names.tag);
         let on_disk = matches!(raw, Stage::Disk);
-        let result = stage(shared, &mut line, id, raw);
+        let result = stage(shared, &mut line, &names, raw);
         let mut state = shared.lock();
         let result = match result {
             Ok(Some((staged, bytes))) => {
@@ -220,9 +233,10 @@ fn is_silence(e: &Option<Error>) -> bool {
 fn stage(
     shared: &Shared,
     line: &mut Line<'_>,
-    id: u64,
+    names: &Names,
     raw: Stage,
 ) -> Result<Option<(sotto_protocols::batch::Staged, u64)>, Option<Error>> {
+    let id = names.id;
     let (seed, corrections) = match (raw, &shared.terms.store) {
         (Stage::Memory(seed, corrections), _) => (seed, corrections),
         (_, Some(store)) => {
@@ -241,6 +255,7 @@ fn stage(
     };
     let bytes = 32 + corrections.as_ref().map_or(0, |c| c.len() as u64);
     let terms = &shared.terms;
+    names.check(&terms.server, &terms.epoch, Role::Server, &seed)?;
     let batch = Batch { id, seed, corrections };
     let staged = batch.stage(&terms.plan, Role::Server, &terms.weights).map_err(Error::from)?;
     Ok(Some((staged, bytes)))

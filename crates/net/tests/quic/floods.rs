@@ -77,6 +77,21 @@ fn time_to_connect_among(addresses: u8) -> Duration {
 }
 
 #[test]
+fn a_peer_that_takes_no_hello_is_dropped_and_may_come_again() {
+    let (s, c) = (identity("server"), identity("client"));
+    let mut profile = Profile::loopback();
+    profile.limits = Limits { per_name: 1, all: 1 };
+    let server = bind_at(any_port(), &s, &[&c], profile.clone()).unwrap();
+    // It lets nobody send to it: the server cannot say hello.
+    profile.receive_window = 0;
+    let client = bind_at(any_port(), &c, &[&s], profile).unwrap();
+    // Longer than a handshake may take: the second attempt would be refused if the first were held.
+    let error = client.connect(server.local_addr(), "server", Duration::from_secs(12));
+    let error = error.err().unwrap();
+    assert!(matches!(&error, Error::Link { why, .. } if why.contains("dropped")), "{error}");
+}
+
+#[test]
 fn one_stranger_cannot_hold_every_place() {
     let took = time_to_connect_among(1);
     assert!(took < Duration::from_secs(1), "{took:?}");

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use sotto_ring::{mask, pack};
 
 use crate::{
+    draw::Draw,
     drawn::{Drawn, Draws, Map, Packed, View},
-    gate::{Draw, Exchange, To},
+    exchange::{Exchange, To},
+    matrices::Weights,
     spec::Role,
-    weights::Weights,
 };
 
 /// What a party holds of a wire. No `Debug`: shares are secret.
@@ -67,7 +68,7 @@ impl Prepare<'_> {
 }
 
 /// What an exchange carries, as a party holds it.
-pub(super) enum Content {
+pub(crate) enum Content {
     /// A word an element.
     Words(Vec<u64>),
     /// A bit an element, packed.
@@ -75,13 +76,13 @@ pub(super) enum Content {
 }
 
 /// A tensor of this party's that is exchanged in the level.
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing {
     pub exchange: Exchange,
     pub content: Content,
 }
 
 /// What a gate wrote.
-pub(super) enum Output {
+pub(crate) enum Output {
     New(Value),
     /// The words of an input, which stay as they are.
     Input(usize),
@@ -89,17 +90,17 @@ pub(super) enum Output {
 
 /// A party's view of one call of a gate.
 pub struct Run<'a> {
-    pub(super) role: Role,
-    pub(super) inputs: Vec<&'a Value>,
-    pub(super) drawn: &'a mut [Drawn],
-    pub(super) corrections: &'a [u8],
-    pub(super) draws: &'a [Draw],
-    pub(super) opened: Vec<Content>,
-    pub(super) kept: Vec<Vec<u64>>,
-    pub(super) queue: Vec<Outgoing>,
-    pub(super) payload: &'a mut Vec<u8>,
-    pub(super) outputs: Vec<Output>,
-    pub(super) weights: &'a Weights,
+    pub(crate) role: Role,
+    pub(crate) inputs: Vec<&'a Value>,
+    pub(crate) drawn: &'a mut [Drawn],
+    pub(crate) corrections: &'a [u8],
+    pub(crate) draws: &'a [Draw],
+    pub(crate) opened: Vec<Content>,
+    pub(crate) kept: Vec<Vec<u64>>,
+    pub(crate) queue: Vec<Outgoing>,
+    pub(crate) payload: &'a mut Vec<u8>,
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) weights: &'a Weights,
 }
 
 impl<'a> Run<'a> {
