@@ -11,7 +11,6 @@ use sotto::{
     dealer_link::{Batches, Dealer},
     messages::{self, Request, step},
     refusal::Refusal,
-    report::revealed_bits,
 };
 use sotto_net::{Endpoint, Link, QuicLink, Traffic};
 use sotto_protocols::{
@@ -147,10 +146,10 @@ impl Client {
         let private = &self.greeted.private;
         let assigned = prepared.assigned.into_iter().next();
         let assigned = assigned.ok_or_else(|| Error::scene("no batch was assigned"))?;
-        let (batch, tag) = self.batches.claim(assigned, &private.plan)?;
+        let (batch, names) = self.batches.claim(assigned, &private.plan)?;
         let weights = &self.greeted.weights;
         let staged = batch.stage(&private.plan, Role::Client, weights)?;
-        let infer = Request::Infer { id: prepared.id, tag };
+        let infer = Request::Infer { id: prepared.id, tag: names.tag };
         messages::send(&mut self.link, step::REQUEST, &infer)?;
         let arch = &private.arch;
         let image = vec![0.0; arch.channels * arch.image * arch.image];
@@ -201,7 +200,7 @@ pub fn without_quota(scene: &Scene, columns: usize) -> Result<Found, Error> {
     let (weights, queries) = (classes * columns, columns + PLAIN);
     // Each weight was known to be within 1 of 0, and is known now to be within `worst` of what was found.
     let learnt = weights as f64 * (1.0 / worst.max(1e-9)).log2();
-    let bound = revealed_bits(&client.greeted.private.plan) * queries as u64;
+    let bound = client.greeted.private.plan.revealed_bits() * queries as u64;
     let says = format!("at most {bound} bits of the model in {queries} images");
     server.says(&says, 1)?;
     let got = format!(

@@ -12,7 +12,12 @@ use sotto::{
     refusal::Refusal,
 };
 use sotto_crypto::Seed;
-use sotto_models::{Arch, Calibration, calibration::Range};
+use sotto_models::{
+    Arch, Calibration,
+    calibration::Range,
+    format::MaxKind,
+    private::{Options, Reveal, Tables},
+};
 use sotto_net::{Endpoint, Link, QuicLink};
 use sotto_protocols::seeds::{epoch, setup_seed};
 
@@ -75,7 +80,7 @@ pub fn one_prefix(scene: &Scene) -> Result<Found, Error> {
     let attacker = scene.endpoint("server", &["dealer"], &[])?;
     let mut links = Vec::new();
     for batch in [1, 2] {
-        let card = Card::new(&scene.model, batch);
+        let card = Card::new(&scene.model, batch, Options::default());
         let plan = card.trace()?.plan.hash();
         let epoch = announce(&attacker, &dealer, &card, plan)?.map_err(Error::scene)?;
         links.push(batches(&attacker, &dealer, plan, epoch)?);
@@ -106,7 +111,7 @@ pub fn one_prefix(scene: &Scene) -> Result<Found, Error> {
 /// Cards that are wrong in one thing each.
 fn hostile_cards(scene: &Scene) -> Vec<(&'static str, Card)> {
     let model = &scene.model;
-    let honest = Card::new(model, 1);
+    let honest = Card::new(model, 1, Options::default());
     let ranged = |size: f32, layer: Option<usize>| {
         let mut calibration: Calibration = model.calibration.clone();
         let all = calibration.layers.iter_mut().enumerate();
@@ -118,21 +123,24 @@ fn hostile_cards(scene: &Scene) -> Vec<(&'static str, Card)> {
     let classes = Arch { classes: 200, labels: Vec::new(), ..model.arch.clone() };
     let largest = Arch::vit(64, 256, 768, 1024, 1024, 32, 65_536);
     let card = || honest.clone();
+    let class = Options { reveal: Reveal::Class, ..Options::default() };
+    let rows = Options { tables: Tables::Rows, ..Options::default() };
+    let public = Options { max: MaxKind::Public, ..Options::default() };
     vec![
         (
             "200 classes, the class alone",
-            Card { arch: classes.to_toml(), class_only: true, ..card() },
+            Card { arch: classes.to_toml(), options: class, ..card() },
         ),
         (
             "logits of 2^18, the class alone",
-            Card { calibration: ranged(3e5, Some(model.arch.layers)), class_only: true, ..card() },
+            Card { calibration: ranged(3e5, Some(model.arch.layers)), options: class, ..card() },
         ),
         (
             "wide ranges in row tables",
-            Card { calibration: ranged(3e3, None), row_tables: true, ..card() },
+            Card { calibration: ranged(3e3, None), options: rows, ..card() },
         ),
         ("ranges of 0", Card { calibration: ranged(0.0, None), ..card() }),
-        ("ranges of NaN", Card { calibration: ranged(f32::NAN, None), public_max: true, ..card() }),
+        ("ranges of NaN", Card { calibration: ranged(f32::NAN, None), options: public, ..card() }),
         ("a batch of 2^40", Card { batch: 1 << 40, ..card() }),
         ("no batch", Card { batch: 0, ..card() }),
         ("the largest sizes", Card { arch: largest.to_toml(), ..card() }),
@@ -182,7 +190,7 @@ pub fn hostile_cards_end_nobody(scene: &Scene) -> Result<Found, Error> {
             broken.push(format!("the client ends with {name}: {}", done.error()));
         }
     }
-    let honest = Card::new(&scene.model, 1);
+    let honest = Card::new(&scene.model, 1, Options::default());
     let plan = honest.trace()?.plan.hash();
     if announce(&attacker, &dealer, &honest, plan)?.is_err() || dealer.text().contains("panicked") {
         broken.push("a thread of the dealer ended".into());

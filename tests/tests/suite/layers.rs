@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 8] = [
     &["sotto-netsim"],
     &["sotto-nas"],
     &["sotto", "sotto-cli"],
-    &["sotto-tests", "sotto-bench", "sotto-attacks"],
+    &["sotto-tests", "sotto-bench", "sotto-attacks", "sotto-fuzz"],
 ];
 
 /// Edges that point down but are not wanted.
