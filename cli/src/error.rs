@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 
 use sotto_net::printable;
 
-use crate::{refusal::Refusal, stop::INTERRUPTED};
+use crate::refusal::Refusal;
 
 /// Longest text of a peer's that is printed.
 const LONGEST: usize = 400;
+
+/// Exit code of a command that was stopped before it was done, as a shell has it after Ctrl-C.
+pub const INTERRUPTED: u8 = 130;
 
 /// What can stop a command. The exit code says who must act.
 #[derive(Debug, thiserror::Error)]

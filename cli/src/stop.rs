@@ -11,16 +11,13 @@ use std::{
 
 use sotto_net::Endpoint;
 
-use crate::error::Error;
+use crate::error::{Error, INTERRUPTED};
 
 /// What runs may take so long to finish: less than a container's runtime waits before it kills (10 s).
 const GRACE: Duration = Duration::from_secs(8);
 
 /// What peers are told.
 const WHY: &str = "it is being stopped";
-
-/// Exit code of a command that was stopped before it was done, as a shell has it after Ctrl-C.
-pub const INTERRUPTED: u8 = 130;
 
 type Then = Box<dyn FnOnce() + Send>;
 
