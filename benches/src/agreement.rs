@@ -8,6 +8,7 @@ use std::{
 use sotto::{
     demo::{self, Demo, Summary},
     model::Model,
+    stop::Stop,
 };
 use sotto_models::{
     Arch,
@@ -52,7 +53,7 @@ impl Agreement {
             batch: self.batch,
             network: Network::preset("loopback").map_err(sotto::Error::from)?,
         };
-        let summary = demo::run(&demo, program)?;
+        let summary = demo::run(&demo, program, &Stop::default())?;
         print!("{}", text(&summary, self.batch, &|class| arch.label(class)));
         record(&summary, records);
         Ok(())

@@ -11,6 +11,7 @@ use sotto::{
     emulate,
     model::Model,
     report::table,
+    stop::Stop,
 };
 use sotto_models::{Private, private::Options};
 use sotto_netsim::{Machines, Priced, Through, predict};
@@ -148,7 +149,7 @@ fn one(
         batch: 1,
         network: between,
     };
-    let measured = demo::run(&demo, program)?;
+    let measured = demo::run(&demo, program, &Stop::default())?;
     measured.check()?;
     Ok(Compared {
         model,

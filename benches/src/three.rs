@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 use serde::de::DeserializeOwned;
 use sotto::{
     client::{Classified, Costs},
-    demo::SetupLine,
+    infer::SetupLine,
     model::Model,
     processes::{Deployment, Running, Settings},
     report::Counts,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use sotto::{choices::Choices, simulate::Simulate};
+use sotto::{choices::Choices, infer::Infer, simulate::Simulate};
 
 /// Private transformer inference: a client classifies its image with a server's model; neither learns the other's
 /// data. A dealer supplies correlated randomness beforehand and sees neither.
@@ -61,39 +61,24 @@ pub enum Command {
         #[arg(long, default_value = ".")]
         out: PathBuf,
     },
-    /// Runs the server: owns the weights, serves clients until it is stopped.
+    /// Runs the server: owns the weights, serves clients until a signal stops it (exit code 0).
     Serve {
         /// server.toml
         #[arg(long)]
         config: PathBuf,
     },
-    /// Runs the dealer: supplies correlated randomness, sees neither inputs nor weights.
+    /// Runs the dealer: supplies correlated randomness, sees neither inputs nor weights. A signal stops it (exit code 0).
     Deal {
         /// dealer.toml
         #[arg(long)]
         config: PathBuf,
     },
     /// Classifies images with the server's model.
-    Infer {
-        /// client.toml
-        #[arg(long)]
-        config: PathBuf,
-        /// PNG, JPEG, or CIFAR .bin files.
-        #[arg(required = true)]
-        images: Vec<PathBuf>,
-        /// Centre-crop and resize pictures of another size.
-        #[arg(long)]
-        resize: bool,
-        /// At most so many pictures of each file.
-        #[arg(long, default_value_t = usize::MAX)]
-        limit: usize,
-        /// One JSON object at the end instead of a table.
-        #[arg(long)]
-        json: bool,
-        /// One JSON object a line as results come.
-        #[arg(long, conflicts_with = "json")]
-        json_lines: bool,
-    },
+    ///
+    /// Results are printed as they come; a picture that cannot be read is named, and the others are classified. Exit
+    /// codes: 0 all done, 1 a failed check, 2 configuration, 3 pictures that were not classified, 4 network or peer, 5 no
+    /// correlations, 130 stopped by a signal, 141 nobody reads the output.
+    Infer(Infer),
     /// Prints a model's plan: gates, widths, flights, bytes and multiply-adds.
     Plan {
         /// `demo`, `vit_cifar` or `vit_tiny`, or a model folder.

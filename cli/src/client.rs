@@ -5,6 +5,7 @@
 
 mod claims;
 mod connect;
+mod stream;
 
 use std::{
     path::Path,
@@ -26,18 +27,15 @@ use sotto_protocols::{
     plan::Traffic,
     weights::{Weights, read_setup},
 };
+pub use stream::Stream;
 
 use crate::{
     config::ClientConfig,
     dealer_link::Dealer,
     error::Error,
     messages::{self, ClientHello, Epoch, Reply, Request, ServerWelcome, Tag, VERSION, step},
-    refusal::Refusal,
     report::Counts,
 };
-
-/// How often a failed evaluation is tried again, each time with a fresh batch.
-const TRIES: usize = 3;
 
 /// Measured costs of one evaluation (of a batch of images).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -330,61 +328,5 @@ impl Client {
         }
         drop(self.claims);
         drop(self.endpoint);
-    }
-}
-
-/// Classifies all pictures, reconnecting where a party was restarted; `done` gets each evaluation's results.
-///
-/// # Errors
-/// The last failure when an evaluation fails three times in a row; errors that no retry can mend at once.
-pub fn run(
-    config: &ClientConfig,
-    base: &Path,
-    load: impl FnOnce(&Private) -> Result<Vec<Picture>, Error>,
-    progress: &dyn Fn(u64, u64),
-    mut done: impl FnMut(&Client, &[Classified], usize),
-) -> Result<Vec<Classified>, Error> {
-    let mut client = Client::connect(config, base, progress)?;
-    let pictures = load(client.private())?;
-    let mut all = Vec::with_capacity(pictures.len());
-    let chunks = pictures.chunks(client.private().batch);
-    let mut left = chunks.len();
-    for chunk in chunks {
-        let mut tries = 0;
-        let results = loop {
-            client.expect(left);
-            match client.classify(chunk) {
-                Ok(results) => break results,
-                Err(e) if tries + 1 == TRIES || e.is_final() => return Err(e),
-                Err(e) => {
-                    tries += 1;
-                    tracing::warn!("{e}; the batch is burnt, connecting again");
-                    let stale = matches!(
-                        e,
-                        Error::Refused { why: Refusal::Stale | Refusal::NotAnnounced { .. }, .. }
-                    );
-                    let epoch = Some(client.known.epoch).filter(|_| stale);
-                    let Client { endpoint, known, .. } = client;
-                    client = Client::connect_by(config, endpoint, (Some(known), epoch), progress)?;
-                }
-            }
-        };
-        left -= 1;
-        done(&client, &results, pictures.len());
-        all.extend(results);
-    }
-    client.leave();
-    Ok(all)
-}
-
-impl Error {
-    /// Whether trying again at once cannot help.
-    fn is_final(&self) -> bool {
-        match self {
-            Error::Net(sotto_net::Error::Identity { .. } | sotto_net::Error::Config(_)) => true,
-            Error::Net(_) | Error::Protocol(_) => false,
-            Error::Refused { why, .. } => why.is_final(),
-            _ => true,
-        }
     }
 }

@@ -234,6 +234,11 @@ pub fn load<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, Error> {
     toml::from_str(&text).map_err(|e| Error::Config(format!("{}: {e}", path.display())))
 }
 
+/// The folder of a configuration, to which paths in it are relative.
+pub fn folder(config: &Path) -> &Path {
+    config.parent().unwrap_or(Path::new("."))
+}
+
 impl Own {
     /// The deadline as a duration.
     pub fn deadline(&self) -> Duration {

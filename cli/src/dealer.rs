@@ -34,6 +34,7 @@ use crate::{
         step,
     },
     refusal::Refusal,
+    stop::Stop,
 };
 
 /// Plans of one server that are kept.
@@ -61,19 +62,21 @@ struct Dealer {
     /// One for each server that may connect.
     ledgers: HashMap<String, Mutex<Ledger>>,
     deadline: Duration,
+    stop: Stop,
 }
 
-/// Runs the dealer until the process is stopped; `ready` is called with the bound address.
+/// Runs the dealer until it is asked to stop; `ready` is called with the bound address.
 ///
 /// # Errors
 /// [`Error::Config`] and [`Error::Net`] when it cannot start.
 pub fn run(
     config: &DealerConfig,
     base: &Path,
+    stop: &Stop,
     ready: impl FnOnce(std::net::SocketAddr),
 ) -> Result<(), Error> {
     let peers: Vec<_> = config.servers.iter().chain(&config.clients).collect();
-    let endpoint = config.own.bind(base, &[], &peers)?;
+    let endpoint = Arc::new(config.own.bind(base, &[], &peers)?);
     let master = Seed::random()?;
     let ledger = |p: &Peer| {
         let chain = seeds::Chain::new(&master, &p.name);
@@ -89,9 +92,10 @@ pub fn run(
         clients: config.clients.iter().map(|p| p.name.clone()).collect(),
         models: Mutex::default(),
         deadline: config.own.deadline(),
+        stop: stop.clone(),
     });
     ready(endpoint.local_addr());
-    listen::accept(&endpoint, &Arc::new(move |link| dealer.attend(link)))
+    listen::accept(&endpoint, stop, &Arc::new(move |link| dealer.attend(link)))
 }
 
 impl Dealer {
@@ -123,7 +127,7 @@ impl Dealer {
                 match found {
                     Ok(supply) => {
                         messages::send(link, step::WELCOME, &DealerWelcome::Ready)?;
-                        return supply.serve(link);
+                        return supply.serve(link, &self.stop);
                     }
                     Err(why) => Err(why),
                 }
@@ -222,8 +226,8 @@ struct Supply<'a> {
 }
 
 impl Supply<'_> {
-    /// Answers until the party leaves.
-    fn serve(&self, link: &mut QuicLink) -> Result<(), Error> {
+    /// Answers until the party leaves or we do.
+    fn serve(&self, link: &mut QuicLink, stop: &Stop) -> Result<(), Error> {
         loop {
             let ask = match messages::recv(link, step::REQUEST) {
                 Ok(ask) => ask,
@@ -231,6 +235,7 @@ impl Supply<'_> {
                 Err(Error::Net(sotto_net::Error::Deadline { .. })) => continue,
                 Err(e) => return Err(e),
             };
+            let Some(_working) = stop.begin() else { return Ok(link.finish()?) };
             let dealt = match (ask, self.role) {
                 (Ask::New { seed }, Role::Server) => self.open(seed),
                 (Ask::Seed { id }, Role::Server) => {
@@ -255,6 +260,10 @@ impl Supply<'_> {
                     }
                 }
                 Err(why) => messages::send(link, step::REPLY, &Dealt::Refused(why))?,
+            }
+            if stop.asked() {
+                // All of it must have arrived before the link is closed.
+                return Ok(link.finish()?);
             }
         }
     }

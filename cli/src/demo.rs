@@ -9,7 +9,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sotto_crypto::Seed;
 use sotto_models::{
     Private,
@@ -28,8 +28,10 @@ use crate::{
     client::Classified,
     emulate::{self, Between, Paths},
     error::Error,
+    infer::SetupLine,
     model::{DEMO_IMAGES, Model},
     processes::{Deployment, LOCAL, Settings},
+    stop::Stop,
 };
 
 pub use summary::{Compared, Summary};
@@ -46,15 +48,6 @@ pub struct Demo {
     pub batch: usize,
     /// What lies between the parties.
     pub network: Network,
-}
-
-/// The first line that the client process prints; one [`Classified`] for each image follows.
-#[derive(Serialize, Deserialize)]
-pub struct SetupLine {
-    /// Masked weights received.
-    pub setup_bytes: u64,
-    /// Seconds from connecting to having them.
-    pub setup_s: f64,
 }
 
 fn top(logits: impl Iterator<Item = f64>) -> usize {
@@ -120,13 +113,21 @@ fn bar(length: usize, what: &'static str) -> ProgressBar {
 ///
 /// # Errors
 /// Those of the processes, and [`Error::Check`] when a private class is not the simulator's (but for ties) or a count
-/// is not the plan's.
-pub fn run(demo: &Demo, program: &Path) -> Result<Summary, Error> {
+/// is not the plan's; [`Error::Stopped`] after a signal. No process and no key stays behind.
+pub fn run(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
+    let summary = run_all(demo, program, stop);
+    // Processes that were ended are no failure of theirs.
+    if stop.asked() { Err(Error::Stopped) } else { summary }
+}
+
+fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
     let model = Model::find(&demo.model)?;
     let private = Card::new(&model, demo.batch, Options::default()).trace()?;
     let matrices = private.matrices(&model.weights);
     let network = &demo.network;
-    let deployment = Deployment::new(program.to_owned())?.with_profile(emulate::profile(network));
+    let deployment = Deployment::new(program.to_owned())?
+        .with_profile(emulate::profile(network))
+        .stopped_by(stop);
     let (file, fit) = match &demo.images {
         Some(path) => (path.clone(), Fit::Exact),
         None => {
@@ -183,6 +184,9 @@ pub fn run(demo: &Demo, program: &Path) -> Result<Summary, Error> {
     let progress = bar(pictures.len(), "float and integer references");
     let mut results = Vec::new();
     for (pictures, lines) in pictures.chunks(demo.batch).zip(lines.chunks(demo.batch)) {
+        if stop.asked() {
+            return Err(Error::Stopped);
+        }
         results.extend(references.compare(pictures, lines));
         progress.inc(pictures.len() as u64);
     }

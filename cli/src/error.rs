@@ -9,6 +9,9 @@ use crate::refusal::Refusal;
 /// Longest text of a peer's that is printed.
 const LONGEST: usize = 400;
 
+/// Exit code of a command that was stopped before it was done, as a shell has it after Ctrl-C.
+pub const INTERRUPTED: u8 = 130;
+
 /// What can stop a command. The exit code says who must act.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -60,6 +63,23 @@ pub enum Error {
     /// The dealer does what an honest one does not.
     #[error("the dealer cannot be trusted: {0}")]
     Distrust(String),
+    /// Pictures that could not be classified; the others were.
+    #[error("{}", pictures(failed, *of))]
+    Pictures {
+        /// Why not, of each.
+        failed: Vec<String>,
+        /// How many were to be classified.
+        of: usize,
+    },
+    /// A signal ended it before it was done.
+    #[error("stopped by a signal")]
+    Stopped,
+    /// Nobody reads the output any more.
+    #[error("nobody reads the output")]
+    Closed,
+    /// The output cannot be written.
+    #[error("the output cannot be written: {0}")]
+    Output(String),
     /// A result or a count is not what it must be.
     #[error("check failed: {0}")]
     Check(String),
@@ -67,15 +87,17 @@ pub enum Error {
 
 impl Error {
     /// The process's exit code: 2 usage or configuration, 3 input, 4 network or peer, 5 correlations, 1 a
-    /// failed check.
+    /// failed check; 130 stopped by a signal, 141 nobody reads the output, as shells have them.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Check(_) | Error::Distrust(_) | Error::Crypto(_) => 1,
-            Error::Config(_) | Error::Io { .. } | Error::Network(_) => 2,
+            Error::Config(_) | Error::Io { .. } | Error::Network(_) | Error::Output(_) => 2,
             Error::Net(sotto_net::Error::Config(_) | sotto_net::Error::Io { .. }) => 2,
-            Error::Model(_) => 3,
+            Error::Model(_) | Error::Pictures { .. } => 3,
             Error::Exhausted { .. } | Error::Refused { why: Refusal::Exhausted(_), .. } => 5,
             Error::Net(_) | Error::Protocol(_) | Error::Refused { .. } => 4,
+            Error::Stopped => INTERRUPTED,
+            Error::Closed => 141,
         }
     }
 
@@ -83,5 +105,13 @@ impl Error {
     pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Error::Io { path, source }
+    }
+}
+
+fn pictures(failed: &[String], of: usize) -> String {
+    match failed {
+        [only] if of == 1 => only.clone(),
+        [first, ..] => format!("{} of {of} pictures were not classified: {first}", failed.len()),
+        [] => "no picture was classified".into(),
     }
 }

@@ -12,14 +12,18 @@ pub mod dealer_link;
 pub mod demo;
 pub mod emulate;
 pub mod error;
+pub mod infer;
+pub mod inputs;
 pub mod listen;
 pub mod messages;
 pub mod model;
+pub mod print;
 pub mod processes;
 pub mod refusal;
 pub mod report;
 pub mod server;
 pub mod simulate;
+pub mod stop;
 pub mod trainer;
 
 pub use error::Error;

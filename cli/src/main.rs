@@ -2,26 +2,20 @@
 
 mod arguments;
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{io::Write, path::Path, process::ExitCode};
 
 use arguments::{Cli, Command};
 use clap::{CommandFactory, Parser};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use sotto::{
-    calibrate, client, config, dealer,
+    calibrate, config, dealer,
     demo::{self, Demo},
     emulate,
     error::Error,
     model::Model,
-    report, server, trainer,
-};
-use sotto_models::{
-    Private,
-    images::{Fit, load},
+    print, processes, report, server,
+    stop::Stop,
+    trainer,
 };
 use sotto_net::Identity;
 use sotto_netsim::Through;
@@ -37,17 +31,16 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .without_time()
         .init();
+    processes::end_with_parent();
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("error: {e}");
+            if !matches!(e, Error::Closed) {
+                print::say(format!("error: {e}"));
+            }
             ExitCode::from(e.exit_code())
         }
     }
-}
-
-fn folder(config: &Path) -> &Path {
-    config.parent().unwrap_or(Path::new("."))
 }
 
 fn announce(address: std::net::SocketAddr) {
@@ -68,7 +61,7 @@ fn run(command: Command) -> Result<(), Error> {
             let program = std::env::current_exe().map_err(Error::io(Path::new("sotto")))?;
             let network = emulate::network(&net, Path::new(""))?;
             let demo = Demo { model, images, limit, batch, network };
-            let summary = demo::run(&demo, &program)?;
+            let summary = demo::run(&demo, &program, &Stop::on_signal()?)?;
             if as_json {
                 json(&summary)?;
             } else {
@@ -79,12 +72,8 @@ fn run(command: Command) -> Result<(), Error> {
         }
         Command::Emulate { config, json: as_json } => {
             let (stop, stopped) = std::sync::mpsc::channel();
-            let handler = move || {
-                // Whoever receives it may have ended meanwhile.
-                let _ = stop.send(());
-            };
-            ctrlc::set_handler(handler)
-                .map_err(|e| Error::Config(format!("Ctrl-C cannot be caught: {e}")))?;
+            // Whoever receives it may have ended meanwhile.
+            Stop::on_signal()?.then(move || stop.send(()).unwrap_or(()));
             let bar = ProgressBar::new_spinner();
             let lines = emulate::run(&config, &stopped, &mut |line| {
                 if line.contains(" is ") {
@@ -114,15 +103,13 @@ fn run(command: Command) -> Result<(), Error> {
         }
         Command::Serve { config } => {
             let loaded: config::ServerConfig = config::load(&config)?;
-            server::run(&loaded, folder(&config), announce)
+            server::run(&loaded, config::folder(&config), &Stop::on_signal()?, announce)
         }
         Command::Deal { config } => {
             let loaded: config::DealerConfig = config::load(&config)?;
-            dealer::run(&loaded, folder(&config), announce)
+            dealer::run(&loaded, config::folder(&config), &Stop::on_signal()?, announce)
         }
-        Command::Infer { config, images, resize, limit, json, json_lines } => {
-            infer(&config, &images, resize, limit, json, json_lines)
-        }
+        Command::Infer(infer) => infer.run(&Stop::on_signal()?),
         Command::Plan { model, choices, json: as_json } => {
             let model = Model::find(&model)?;
             let private = choices.private(&model)?;
@@ -180,93 +167,4 @@ fn run(command: Command) -> Result<(), Error> {
             Ok(())
         }
     }
-}
-
-fn infer(
-    config: &Path,
-    images: &[PathBuf],
-    resize: bool,
-    limit: usize,
-    as_json: bool,
-    json_lines: bool,
-) -> Result<(), Error> {
-    let loaded: config::ClientConfig = config::load(config)?;
-    let fit = if resize { Fit::Resize } else { Fit::Exact };
-    let style = ProgressStyle::with_template("{msg:<16} {bar:30} {pos}/{len} {eta}");
-    let bar = ProgressBar::no_length().with_style(style.expect("a fixed template"));
-    bar.set_message("masked weights");
-    let progress = |got: u64, all: u64| {
-        bar.set_length(all);
-        bar.set_position(got);
-    };
-    let mut setup = None;
-    let load_all = |private: &Private| {
-        let mut pictures = Vec::new();
-        for path in images {
-            pictures.extend(load(path, &private.arch, fit, limit)?);
-        }
-        Ok(pictures)
-    };
-    let mut failed = None;
-    let results =
-        client::run(&loaded, folder(config), load_all, &progress, |client, results, all| {
-            if setup.is_none() {
-                bar.set_message("images");
-                bar.set_position(0);
-                bar.set_length(all as u64);
-            }
-            let first = setup.is_none();
-            let line = setup.get_or_insert(demo::SetupLine {
-                setup_bytes: client.setup_bytes,
-                setup_s: client.setup_s,
-            });
-            bar.inc(results.len() as u64);
-            if json_lines {
-                let print = || -> Result<(), Box<dyn std::error::Error>> {
-                    let mut out = std::io::stdout().lock();
-                    if first {
-                        writeln!(out, "{}", serde_json::to_string(line)?)?;
-                    }
-                    for r in results {
-                        writeln!(out, "{}", serde_json::to_string(r)?)?;
-                    }
-                    Ok(out.flush()?)
-                };
-                failed = failed.take().or(print().err().map(|e| e.to_string()));
-            }
-        })?;
-    bar.finish_and_clear();
-    if let Some(why) = failed {
-        return Err(Error::Config(format!("results cannot be printed: {why}")));
-    }
-    if json_lines {
-        return Ok(());
-    }
-    let setup = setup.unwrap_or(demo::SetupLine { setup_bytes: 0, setup_s: 0.0 });
-    if as_json {
-        return json(&serde_json::json!({ "setup": setup, "results": results }));
-    }
-    let mut t = report::table(
-        &["image", "class", "logit", "offline s", "online s", "online", "flights"],
-        2,
-    );
-    for r in &results {
-        t.add_row(vec![
-            r.name.clone(),
-            r.class_name.clone(),
-            format!("{:.3}", r.logits.get(r.class).copied().unwrap_or(0.0)),
-            format!("{:.3}", r.costs.offline_s),
-            format!("{:.3}", r.costs.online_s),
-            report::bytes(r.costs.from_server + r.costs.from_client),
-            r.costs.flights.to_string(),
-        ]);
-    }
-    println!("{t}");
-    println!(
-        "setup {} in {:.2} s, once; offline and online are per evaluation of {} image(s)",
-        report::bytes(setup.setup_bytes),
-        setup.setup_s,
-        results.first().map_or(1, |r| r.batch)
-    );
-    Ok(())
 }

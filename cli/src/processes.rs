@@ -2,20 +2,39 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use sotto_models::images::Fit;
 use sotto_net::Identity;
 
-use crate::error::Error;
+use crate::{error::Error, stop::Stop};
+
+/// The variable in which a child finds its parent's number.
+const PARENT: &str = "SOTTO_PARENT";
+
+/// Has this process end with its parent, where that asks for it: a parent that is killed cannot end us itself. Linux
+/// alone knows how.
+pub fn end_with_parent() {
+    #[cfg(target_os = "linux")]
+    if let Ok(parent) = std::env::var(PARENT) {
+        use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+        let asked = set_parent_process_death_signal(Some(Signal::KILL));
+        tracing::debug!(?asked, "ends with its parent");
+        // It may have ended before.
+        if getppid().is_none_or(|p| p.as_raw_nonzero().to_string() != parent) {
+            std::process::exit(i32::from(crate::stop::INTERRUPTED));
+        }
+    }
+}
 
 /// A child process that is killed when it is dropped.
 pub struct Running {
-    child: Child,
+    child: Arc<Mutex<Child>>,
     name: &'static str,
     /// Its standard output, after the line that announced its address.
     pub output: BufReader<ChildStdout>,
@@ -27,7 +46,8 @@ impl Running {
     /// # Errors
     /// [`Error::Config`] when the program cannot be started.
     pub fn start(program: &Path, name: &'static str, args: &[&str]) -> Result<Self, Error> {
-        Self::spawn(name, Command::new(program).args(args))
+        let parent = std::process::id().to_string();
+        Self::spawn(name, Command::new(program).args(args).env(PARENT, parent))
     }
 
     /// Starts `command`, whose standard error stays as it says.
@@ -41,7 +61,15 @@ impl Running {
             .spawn()
             .map_err(|e| Error::Config(format!("the {name} process cannot be started: {e}")))?;
         let output = child.stdout.take().expect("its output is a pipe");
+        let child = Arc::new(Mutex::new(child));
         Ok(Self { child, name, output: BufReader::new(output) })
+    }
+
+    /// Killed, too, when somebody asks to stop: whoever reads its output finds the end of it.
+    pub fn stopped_by(self, stop: &Stop) -> Self {
+        let child = Arc::clone(&self.child);
+        stop.then(move || end(&mut child.lock().unwrap_or_else(|e| e.into_inner())));
+        self
     }
 
     /// Reads the next line; empty at the end.
@@ -71,27 +99,33 @@ impl Running {
         })
     }
 
-    /// Waits for the end; gives the exit code.
+    /// Waits for the end, whatever is still printed; gives the exit code.
     ///
     /// # Errors
     /// [`Error::Config`] when it cannot be waited for.
     pub fn wait(&mut self) -> Result<i32, Error> {
-        let status = self.child.wait();
+        // Nobody must wait for the lock as long as the child runs.
+        drop(io::copy(&mut self.output, &mut io::sink()));
+        let status = self.child().wait();
         let status =
             status.map_err(|e| Error::Config(format!("the {} process: {e}", self.name)))?;
         Ok(status.code().unwrap_or(-1))
     }
 
     /// The child itself: its number, its standard error.
-    pub fn child(&mut self) -> &mut Child {
-        &mut self.child
+    pub fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// Ends it at once, as a crash would.
     pub fn kill(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        end(&mut self.child());
     }
+}
+
+fn end(child: &mut Child) {
+    drop(child.kill());
+    drop(child.wait());
 }
 
 impl Drop for Running {
@@ -107,6 +141,7 @@ pub struct Deployment {
     /// Where keys and configurations lie.
     pub folder: tempfile::TempDir,
     network: &'static str,
+    stop: Stop,
 }
 
 /// Settings of a deployment.
@@ -133,7 +168,12 @@ impl Deployment {
         for name in ["server", "client", "dealer"] {
             Identity::generate(name)?.save(folder.path())?;
         }
-        Ok(Self { program, folder, network: "loopback" })
+        Ok(Self { program, folder, network: "loopback", stop: Stop::default() })
+    }
+
+    /// All of whose processes end when somebody asks to stop.
+    pub fn stopped_by(self, stop: &Stop) -> Self {
+        Self { stop: stop.clone(), ..self }
     }
 
     /// With another transport profile than `loopback`.
@@ -158,6 +198,10 @@ impl Deployment {
         Ok(path.display().to_string())
     }
 
+    fn start(&self, name: &'static str, args: &[&str]) -> Result<Running, Error> {
+        Ok(Running::start(&self.program, name, args)?.stopped_by(&self.stop))
+    }
+
     /// Starts the dealer; gives it with its address. `at` is where it listens, for a restart.
     ///
     /// # Errors
@@ -174,7 +218,7 @@ impl Deployment {
             self.own("dealer", &listen, deadline)
         );
         let config = self.write("dealer.toml", &text)?;
-        let mut process = Running::start(&self.program, "dealer", &["deal", "--config", &config])?;
+        let mut process = self.start("dealer", &["deal", "--config", &config])?;
         let address = process.address()?;
         Ok((process, address))
     }
@@ -201,7 +245,7 @@ impl Deployment {
             self.own("server", &listen, settings.deadline)
         );
         let config = self.write("server.toml", &text)?;
-        let mut process = Running::start(&self.program, "server", &["serve", "--config", &config])?;
+        let mut process = self.start("server", &["serve", "--config", &config])?;
         let address = process.address()?;
         Ok((process, address))
     }
@@ -246,7 +290,7 @@ impl Deployment {
         if fit == Fit::Resize {
             args.push("--resize");
         }
-        Running::start(&self.program, "client", &args)
+        self.start("client", &args)
     }
 }
 

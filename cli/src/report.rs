@@ -47,6 +47,44 @@ pub fn table(header: &[&str], numbers_from: usize) -> Table {
     table
 }
 
+/// Columns whose widths are known beforehand, for lines that are printed as they come.
+pub struct Columns {
+    header: Vec<String>,
+    widths: Vec<usize>,
+    numbers_from: usize,
+}
+
+impl Columns {
+    /// Columns under `header`; from `numbers_from` on they are aligned to the right.
+    pub fn new(header: &[&str], numbers_from: usize) -> Self {
+        let widths = header.iter().map(|name| name.len().max(9)).collect();
+        let header = header.iter().map(|&name| name.to_owned()).collect();
+        Self { header, widths, numbers_from }
+    }
+
+    /// Makes a column as wide as its longest text.
+    pub fn fit<'a>(&mut self, column: usize, texts: impl Iterator<Item = &'a str>) {
+        let longest = texts.map(|text| text.chars().count()).max().unwrap_or(0);
+        self.widths[column] = self.widths[column].max(longest);
+    }
+
+    /// One line.
+    pub fn line(&self, cells: &[String]) -> String {
+        let padded = cells.iter().zip(&self.widths).enumerate().map(|(i, (cell, &width))| {
+            match i < self.numbers_from {
+                true => format!("{cell:<width$}"),
+                false => format!("{cell:>width$}"),
+            }
+        });
+        padded.collect::<Vec<_>>().join("  ")
+    }
+
+    /// The names of the columns.
+    pub fn header(&self) -> String {
+        self.line(&self.header)
+    }
+}
+
 /// Bytes for people.
 pub fn bytes(count: u64) -> String {
     match count {

@@ -38,6 +38,7 @@ use crate::{
     messages::{self, ClientHello, Reply, Request, ServerWelcome, Tag, VERSION, step},
     model::Model,
     refusal::Refusal,
+    stop::Stop,
 };
 use pool::{Holder, Waiting};
 use session::{Basis, Session, Sessions};
@@ -59,15 +60,17 @@ struct Server {
     /// Bits of the weights that one evaluation can tell a client.
     revealed: u64,
     deadline: Duration,
+    stop: Stop,
 }
 
-/// Runs the server until the process is stopped; `ready` is called with the bound address.
+/// Runs the server until it is asked to stop; `ready` is called with the bound address.
 ///
 /// # Errors
 /// [`Error::Config`], [`Error::Model`] and [`Error::Net`] when it cannot start.
 pub fn run(
     config: &ServerConfig,
     base: &Path,
+    stop: &Stop,
     ready: impl FnOnce(std::net::SocketAddr),
 ) -> Result<(), Error> {
     let named = Model::is_named(&config.model);
@@ -118,10 +121,11 @@ pub fn run(
         links: AtomicU64::new(0),
         revealed,
         deadline,
+        stop: stop.clone(),
     };
     tracing::info!("model {}", hex(&commitment));
     ready(endpoint.local_addr());
-    listen::accept(&endpoint, &Arc::new(move |link| server.attend(link)))
+    listen::accept(&endpoint, stop, &Arc::new(move |link| server.attend(link)))
 }
 
 /// A hash of the matrices that confirms no guess: `salt` is the server's secret, and the same after a restart.
@@ -219,9 +223,11 @@ impl Server {
 impl Served<'_> {
     fn serve(&mut self, link: &mut QuicLink) -> Result<(), Error> {
         let mut last = Instant::now();
+        let stop = &self.server.stop;
         loop {
             let request = messages::recv(link, step::REQUEST);
             match request {
+                Ok(Request::Prepare { .. }) if stop.asked() => return Ok(link.finish()?),
                 Ok(Request::Prepare { held, ahead }) => {
                     if let Err(why) = self.prepare(link, held, ahead)? {
                         messages::send(link, step::REPLY, &Reply::Refused(why))?;
@@ -230,7 +236,14 @@ impl Served<'_> {
                         }
                     }
                 }
-                Ok(Request::Infer { id, tag }) => self.infer(link, id, tag)?,
+                Ok(Request::Infer { id, tag }) => {
+                    let Some(_working) = stop.begin() else { return Ok(link.finish()?) };
+                    self.infer(link, id, tag)?;
+                    if stop.asked() {
+                        // The result must have arrived before the link is closed.
+                        return Ok(link.finish()?);
+                    }
+                }
                 Ok(Request::Bye) => {
                     // It may have gone before it could say that it has everything.
                     drop(link.finish());

@@ -192,9 +192,7 @@ impl<'a> Dealing<'a> {
             let bytes = &mut self.corrections[start..];
             stream.fill(bytes);
             for (e, &r) in bytes.chunks_exact_mut(size).zip(positions) {
-                let (byte, bit) = ((r >> 3) as usize, (r & 7) as u32);
-                let seeded = u64::from(e[byte] >> bit & 1);
-                e[byte] ^= 1 << bit;
+                let seeded = flip(e, r);
                 // seeded bit 1 at the server, or 0 at the client, is e0[r] = 1.
                 let e0 = seeded ^ u64::from(seeded_role == Role::Client);
                 signs.push((2 * e0).wrapping_sub(1));
@@ -238,5 +236,49 @@ impl<'a> Dealing<'a> {
     /// States what the dealer knows of the output.
     pub fn output(&mut self, known: Known) {
         self.outputs.push(known);
+    }
+}
+
+/// Flips bit `r` of a one-hot and gives what it was. `r` is a mask: every word is read and written, whatever it is.
+fn flip(e: &mut [u8], r: u64) -> u64 {
+    let (target, bit) = (r >> 6, 1 << (r & 63));
+    let one = |i: u64, bytes: &mut [u8; 8]| {
+        let word = u64::from_le_bytes(*bytes);
+        // All ones where the numbers are equal.
+        let here = ((i ^ target).wrapping_sub(1) >> 63).wrapping_neg() & bit;
+        *bytes = (word ^ here).to_le_bytes();
+        word & here
+    };
+    let found = if e.len() < 8 {
+        let mut bytes = [0; 8];
+        bytes[..e.len()].copy_from_slice(e);
+        let found = one(0, &mut bytes);
+        e.copy_from_slice(&bytes[..e.len()]);
+        found
+    } else {
+        let words = (0..).zip(e.as_chunks_mut::<8>().0);
+        words.fold(0, |found, (i, bytes)| found | one(i, bytes))
+    };
+    (found | found.wrapping_neg()) >> 63
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bit_is_flipped_and_told() {
+        for k in 3..=12 {
+            let seed = Seed::from_bytes([k; 32]);
+            let size = (1usize << k) / 8;
+            for r in (0..1 << k).step_by(1 + (1 << k) / 100) {
+                let before = seed.stream(r).bytes(size);
+                let mut after = before.clone();
+                let (byte, bit) = ((r >> 3) as usize, r & 7);
+                assert_eq!(flip(&mut after, r), u64::from(before[byte] >> bit & 1), "{r} of 2^{k}");
+                after[byte] ^= 1 << bit;
+                assert_eq!(after, before, "{r} of 2^{k}");
+            }
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! A gate's view in the clear, and the coins that the protocol tosses.
 
 use sotto_crypto::Stream;
-use sotto_ring::{pack, signed};
+use sotto_ring::{mask, pack, signed};
 
 use crate::{
-    dealing::Known,
+    dealing::{Known, expand, stream_id},
     matrices::Matrix,
+    seeds::Seeds,
     spec::{Kind, Spec},
 };
 
@@ -70,6 +71,8 @@ pub struct Simulation<'a> {
     pub inputs: Vec<&'a [i64]>,
     /// What the dealer knows of the inputs, where a real batch is replayed.
     pub known: Vec<Option<&'a Known>>,
+    /// The batch that is replayed, and the number of the gate's node.
+    pub(crate) batch: Option<(&'a Seeds, usize)>,
     /// Truncation's coins.
     pub coins: &'a mut Coins,
     /// The server's matrices.
@@ -80,7 +83,8 @@ pub struct Simulation<'a> {
 impl<'a> Simulation<'a> {
     /// A view on these inputs.
     pub fn new(inputs: Vec<&'a [i64]>, coins: &'a mut Coins, weights: &'a [Matrix]) -> Self {
-        Self { known: vec![None; inputs.len()], inputs, coins, weights, outputs: Vec::new() }
+        let known = vec![None; inputs.len()];
+        Self { known, batch: None, inputs, coins, weights, outputs: Vec::new() }
     }
 
     /// The mask of the opened input `i` of this width: the batch's, or a fresh one.
@@ -89,6 +93,17 @@ impl<'a> Simulation<'a> {
             Some(Known::Mask(r)) => r.clone(),
             _ => self.coins.mask(self.inputs[i].len(), width),
         }
+    }
+
+    /// The mask of draw `draw` of the gate, of so many words of so many bits: the batch's, or a fresh one.
+    pub fn mask(&mut self, draw: usize, count: usize, width: u32) -> Vec<u64> {
+        let Some((seeds, node)) = self.batch else {
+            return self.coins.mask(count, width);
+        };
+        let part = |seed| expand(seed, stream_id(node, draw), count, width);
+        let [server, client] = seeds.party.each_ref().map(part);
+        let sum = server.iter().zip(client).map(|(s, c)| s.wrapping_add(c) & mask(width));
+        sum.collect()
     }
 
     /// Writes the next output; it is reduced to its ring by the caller of the gate.

@@ -9,9 +9,8 @@ use sotto_net::{Link, local_pair};
 use crate::{
     batch::Batch,
     deal::{Known, Seeds, deal_watched},
-    gate::Gate,
     party::{Evaluation, Party, Value},
-    plan::{Plan, Traffic},
+    plan::{Node, Plan, Traffic},
     simulate::{Coins, Simulation, reduce},
     spec::{Kind, Role},
     weights::{Matrix, SetupMasks, Weights, read_setup, setup_message},
@@ -33,6 +32,7 @@ pub struct Outcome<'a> {
     pub traffic: [Traffic; 2],
     /// Bytes of corrections.
     pub correction_bytes: usize,
+    seeds: Seeds,
     known: Vec<Known>,
     watched: [Vec<Option<Value>>; 2],
 }
@@ -137,6 +137,7 @@ impl Bench {
             outputs,
             traffic: [server.traffic, client_traffic],
             correction_bytes,
+            seeds,
             known,
             watched: [server.watched, client_watched],
         }
@@ -200,9 +201,8 @@ impl Outcome<'_> {
         assert_eq!(self.correction_bytes, self.plan.correction_bytes(), "corrections");
         let clear = self.clear();
         for (index, node) in self.plan.nodes.iter().enumerate() {
-            let candidates: Vec<Vec<i64>> = (0..4)
-                .map(|coin| self.simulate_node(node.gate.as_ref(), &node.inputs, coin, &clear))
-                .collect();
+            let candidates: Vec<Vec<i64>> =
+                (0..4).map(|coin| self.simulate_node(index, coin, &clear)).collect();
             let w = node.outputs[0];
             let spec = &self.plan.wires[w.index()];
             for (i, got) in clear[w.index()].iter().enumerate() {
@@ -216,17 +216,13 @@ impl Outcome<'_> {
         }
     }
 
-    fn simulate_node(
-        &self,
-        gate: &dyn Gate,
-        inputs: &[crate::Wire],
-        coin: u8,
-        clear: &[Vec<i64>],
-    ) -> Vec<i64> {
+    fn simulate_node(&self, index: usize, coin: u8, clear: &[Vec<i64>]) -> Vec<i64> {
         let mut coins = Coins::Fixed { up: coin & 1 == 1, negative: coin & 2 == 2 };
+        let Node { gate, inputs, .. } = &self.plan.nodes[index];
         let values = inputs.iter().map(|w| &clear[w.index()][..]).collect();
         let mut sim = Simulation::new(values, &mut coins, &self.weights);
         sim.known = inputs.iter().map(|w| Some(&self.known[w.index()])).collect();
+        sim.batch = Some((&self.seeds, index));
         gate.simulate(&mut sim);
         sim.into_outputs().swap_remove(0)
     }

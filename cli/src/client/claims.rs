@@ -176,21 +176,23 @@ fn claim(
 ) -> Result<Ready, Error> {
     let id = assigned.id;
     let (start, known) = (Instant::now(), link.is_some());
-    let claimed = match link.take() {
-        Some(old) => old,
-        None => connect().map_err(|e| unreachable(e, start))?,
+    let once = |link: &mut Option<Batches>| match link {
+        Some(open) => open.claim(assigned.clone(), &shared.deal.plan),
+        None => link.insert(connect()?).claim(assigned.clone(), &shared.deal.plan),
     };
-    let claimed = link.insert(claimed).claim(assigned.clone(), &shared.deal.plan);
-    let claimed = match claimed {
-        // The dealer was gone for a while: the link is old, not the dealer dead.
-        Err(Error::Net(sotto_net::Error::Link { .. } | sotto_net::Error::Deadline { .. }))
-            if known =>
-        {
-            let fresh = connect().map_err(|e| unreachable(e, start))?;
-            link.insert(fresh).claim(assigned, &shared.deal.plan)
-        }
-        claimed => claimed,
+    let mut claimed = once(link);
+    let again = match (&claimed, &link) {
+        // Nobody is there.
+        (_, None) => false,
+        // The dealer was started again, or the link is old: it is not dead for that.
+        (Err(Error::Net(sotto_net::Error::Link { .. })), _) => true,
+        (Err(Error::Net(sotto_net::Error::Deadline { .. })), _) => known,
+        _ => false,
     };
+    if again {
+        *link = None;
+        claimed = once(link);
+    }
     let (batch, names) = claimed.map_err(|e| unreachable(e, start))?;
     let Deal { plan, weights, server, epoch } = &shared.deal;
     names.check(server, epoch, Role::Client, &batch.seed)?;

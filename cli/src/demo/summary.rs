@@ -3,11 +3,11 @@
 use serde::Serialize;
 use sotto_models::Private;
 
-use super::SetupLine;
 use crate::{
     client::{Classified, Costs},
     emulate::{self, PathLine},
     error::Error,
+    infer::SetupLine,
     report::{Counts, bytes, table},
 };
 

@@ -112,7 +112,10 @@ impl Sessions {
             }
             let Some(left) = patience.checked_sub(start.elapsed()) else {
                 let why = state.failure.clone();
-                return Err(Refusal::NoDealer(why.unwrap_or_else(|| "it does not answer".into())));
+                let dealer = &self.basis.dealer.peer;
+                let at = dealer.address.as_deref().unwrap_or_default();
+                let silent = || format!("nobody answers for {} at {at}; start it", dealer.name);
+                return Err(Refusal::NoDealer(why.unwrap_or_else(silent)));
             };
             state = match self.changed.wait_timeout(state, left.min(PAUSE)) {
                 Ok((state, _)) => state,

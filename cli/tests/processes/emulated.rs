@@ -83,6 +83,11 @@ impl Deployed {
         }
     }
 
+    /// Mends every path.
+    pub fn mend(&self) {
+        self.cut(Duration::ZERO);
+    }
+
     /// Sum over all paths and both directions.
     pub fn sum(&self, of: impl Fn(&CountLine) -> u64) -> u64 {
         self.paths.lines().iter().map(|l| of(&l.up) + of(&l.down)).sum()

@@ -109,7 +109,7 @@ impl Process {
     /// Starts `command`, its messages followed.
     pub fn start(name: &'static str, command: &mut Command) -> Self {
         command.stderr(Stdio::piped()).env("SOTTO_LOG", "info");
-        let mut running = Running::spawn(name, command).unwrap();
+        let running = Running::spawn(name, command).unwrap();
         let log = Log::default();
         let follower = Some(log.follow(running.child().stderr.take().unwrap()));
         let pid = running.child().id().to_string();
@@ -145,6 +145,13 @@ impl Process {
     pub fn signal(&self, name: &str) {
         let done = Command::new("kill").args([&format!("-{name}"), &self.pid]).status();
         assert!(done.unwrap().success());
+    }
+
+    /// Waits until it has ended.
+    pub fn wait_for_end(&self) {
+        let running = self.running.as_ref().unwrap();
+        let ended = || running.child().try_wait().unwrap().is_some();
+        crate::parties::wait_until("the end of a process", ended);
     }
 
     /// Waits for its end.

@@ -39,6 +39,7 @@ pub struct Endpoint {
     refused: Arc<Refused>,
     local: SocketAddr,
     closes: Arc<AtomicBool>,
+    turns_away: Arc<AtomicBool>,
     close: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -78,13 +79,16 @@ impl Endpoint {
         };
         let listens = server.is_some();
         let socket = profile.socket(addr)?;
+        let local =
+            socket.local_addr().map_err(|error| Error::io("ask for the local address", &error))?;
+        // Another process with the same key resets no links of ours.
+        let secret = identity.secret(&format!("stateless resets at {local}"));
         let quic = {
             let _inside = runtime.enter();
-            quinn::Endpoint::new(profile.endpoint(listens)?, server, socket, Arc::new(TokioRuntime))
+            let config = profile.endpoint(listens, &secret)?;
+            quinn::Endpoint::new(config, server, socket, Arc::new(TokioRuntime))
         }
         .map_err(|error| Error::io(format!("listen at {addr}"), &error))?;
-        let local =
-            quic.local_addr().map_err(|error| Error::io("ask for the local address", &error))?;
 
         let (links, accepted) = mpsc::channel();
         let (close, closed) = oneshot::channel();
@@ -96,7 +100,9 @@ impl Endpoint {
             seats: Seats::new(shared.profile.limits),
             shared: shared.clone(),
             links,
+            turns_away: Arc::default(),
         };
+        let turns_away = Arc::clone(&listener.turns_away);
         let (listening, closing) = (quic.clone(), Arc::clone(&closes));
         let thread = thread::Builder::new()
             .name("sotto-net".into())
@@ -124,6 +130,7 @@ impl Endpoint {
             refused,
             local,
             closes,
+            turns_away,
             close: Some(close),
             thread: Some(thread),
         })
@@ -134,12 +141,26 @@ impl Endpoint {
         self.local
     }
 
-    /// Closes every link and connects and accepts no more; peers see `why` (200 characters at most).
+    /// Turns newcomers away from now on: they try again until their deadline, and find whoever comes after us.
+    pub fn turn_away(&self) {
+        self.turns_away.store(true, Ordering::Relaxed);
+    }
+
+    /// Closes every link and connects and accepts no more; peers see `why` (200 characters at most). Waits a moment
+    /// until they are told, so that the process may end after it.
     ///
     /// Dropping the endpoint does the same without a reason.
     pub fn close(&self, why: &str) {
         self.closes.store(true, Ordering::Relaxed);
         self.quic.close(ABANDONED, printable(why, REASON).as_bytes());
+        let quic = self.quic.clone();
+        let (told, wait) = mpsc::channel::<()>();
+        self.runtime.spawn(async move {
+            let _ = tokio::time::timeout(LINGER, quic.wait_idle()).await;
+            drop(told);
+        });
+        // Ends when the task does, or the runtime with it.
+        let _ = wait.recv();
     }
 
     /// Fingerprints of the last 16 certificates that were refused, oldest first.

@@ -41,7 +41,7 @@ impl Failure {
                 peer,
                 step,
                 why: "it has finished and closed the link".into(),
-                remedy: "compare the plans of both sides",
+                remedy: "connect again",
             },
             Failure::Gone { why, remedy } => Error::Link { peer, step, why, remedy },
             Failure::Garbage(why) => Error::Garbage { peer, step, why },

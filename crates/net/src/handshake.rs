@@ -4,6 +4,7 @@
 //! the stream: a link exists only once each side has taken the other's certificate.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -96,6 +97,8 @@ pub(crate) struct Listener {
     pub seats: Seats,
     pub shared: Shared,
     pub links: mpsc::Sender<QuicLink>,
+    /// We are about to go: newcomers are refused.
+    pub turns_away: Arc<AtomicBool>,
 }
 
 /// What a stranger's attempts may write into the log.
@@ -112,6 +115,10 @@ impl Listener {
         let (places, lines) = (Places::default(), Arc::new(Lines::default()));
         while let Some(incoming) = quic.accept().await {
             let remote = incoming.remote_address();
+            if listener.turns_away.load(Ordering::Relaxed) {
+                incoming.refuse();
+                continue;
+            }
             if places.is_wary(remote) && incoming.may_retry() {
                 // It costs an honest peer one round trip.
                 if let Err(error) = incoming.retry() {

@@ -8,6 +8,8 @@ use std::time::Duration;
 use quinn::{
     AckFrequencyConfig, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt,
 };
+use quinn_proto::HashedConnectionIdGenerator;
+use ring::hmac;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::congestion::ClosableCubic;
@@ -19,7 +21,8 @@ const MIB: u64 = 1 << 20;
 /// The largest UDP payload that we take in.
 const LARGEST: u16 = 65_527;
 
-/// Between two answers of an endpoint that does not listen.
+/// Between two stateless resets: of an endpoint that listens, and of one that does not.
+const OFTEN: Duration = Duration::from_millis(1);
 const SELDOM: Duration = Duration::from_secs(3600);
 
 /// What a link may queue unless told otherwise.
@@ -49,6 +52,9 @@ pub struct Profile {
     pub ack_every: u32,
     /// A peer that is silent for so long is gone.
     pub idle: Duration,
+    /// A link on which nothing moves asks so often for a sign of life: so soon a peer that was started again is
+    /// noticed, which answers what it does not know with a stateless reset.
+    pub ask: Duration,
     /// One attempt to connect, before the next one.
     pub attempt: Duration,
     /// Largest message accepted (bytes).
@@ -82,6 +88,7 @@ impl Profile {
             ack_delay: None,
             ack_every: 1,
             idle: Duration::from_secs(20),
+            ask: Duration::from_millis(250),
             attempt: Duration::from_millis(500),
             max_frame: 256 * MIB,
             prefetch: 64 * MIB,
@@ -150,7 +157,7 @@ impl Profile {
             .initial_rtt(self.initial_rtt)
             .congestion_controller_factory(Arc::new(cubic))
             .max_idle_timeout(Some(idle))
-            .keep_alive_interval(Some(self.idle / 4))
+            .keep_alive_interval(Some(self.ask.min(self.idle / 4)))
             // One bidirectional stream per link, and nothing else.
             .max_concurrent_bidi_streams(VarInt::from_u32(streams))
             .max_concurrent_uni_streams(VarInt::from_u32(0))
@@ -164,12 +171,21 @@ impl Profile {
         Ok(Arc::new(transport))
     }
 
-    pub(crate) fn endpoint(&self, listens: bool) -> Result<EndpointConfig, Error> {
-        let mut config = EndpointConfig::default();
-        if !listens {
-            // quinn answers strangers with stateless resets, of no use to anybody here.
-            config.min_reset_interval(SELDOM);
-        }
+    /// `secret` outlives a restart: with the keys from it we answer packets of the process before us with that one's
+    /// stateless resets (RFC 9000, 10.3), and its peers learn at once that it is gone.
+    pub(crate) fn endpoint(
+        &self,
+        listens: bool,
+        secret: &[u8; 32],
+    ) -> Result<EndpointConfig, Error> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let marks = hmac::sign(&key, b"connection ids");
+        let marks = u64::from_le_bytes(std::array::from_fn(|i| marks.as_ref()[i]));
+        let mut config = EndpointConfig::new(Arc::new(key));
+        // Strangers get none, and nobody needs any from an endpoint that does not listen.
+        config
+            .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(marks)))
+            .min_reset_interval(if listens { OFTEN } else { SELDOM });
         config
             .max_udp_payload_size(LARGEST)
             .map_err(|error| Error::Config(format!("UDP payloads of {LARGEST} bytes: {error}")))?;

@@ -68,9 +68,10 @@ fn fitted(
 /// Largest sum of a row's powers against its coarse maximum in units of `span` powers of two; 0 where it is exact.
 ///
 /// A power exceeds 1 where its score lies a fraction `f` of a unit above the maximum, by `2^(span f) - 1`. A
-/// score is rounded up a unit with probability `f`, and none of these was, or the maximum would be higher.
-/// As `2^(span f) - 1 <= -1.46 ln(1 - f)` for a span of 2 and `-0.7 ln(1 - f)` for 1, all of them together exceed 1 by
-/// more than `32 span` with probability `2^-60` at most.
+/// score is rounded up a unit with probability `f`, over its own mask's low bits, and none of these was, or the maximum
+/// would be higher. Masks of different scores are independent, so that the probability of that is the product `P` of all
+/// `1 - f`. As `2^(span f) - 1 <= -c ln(1 - f)` with `c = 1.46` for a span of 2 and `0.7` for 1, the powers together
+/// exceed 1 by `-c ln P` at most: by more than `32 span` only where `P < e^(-32 span / c) < 2^-60`.
 fn largest_sum(arch: &Arch, span: f64) -> f64 {
     arch.tokens() as f64 + 1.0 + 32.0 * span
 }

@@ -2,18 +2,22 @@
 //!
 //! Shapes: `(.., n)` to `(.., thresholds, PARTS)`: bit forms, of which one of a threshold's is 1 where an element of the row
 //! reaches it, and none where none does. Error: a threshold that is reached is missed with
-//! probability `2^-60` (`PARTS` times `PART` bits); otherwise as [`super::threshold`].
+//! probability `2^-60` (`PARTS` times `PART` bits) over the batch's keys, whatever the inputs are; otherwise as
+//! [`super::threshold`].
 //!
 //! The threshold bits `b` are opened masked as there: `o = b ^ rho`. The digest `H`, the XOR of the keys of a row's set
 //! bits, is linear, so `H(b) = H(o) ^ H(rho)` of which the parties compute the first and the dealer the second
-//! summand. It is 0 where all bits are, and else a fixed random function of them that is 0 by chance
-//! alone. With a one-hot of each part of `H(rho)`, its bit at the part of `H(o)` is an XOR share of the parts' being
+//! summand. It is 0 where all bits are, and else the XOR of some of the keys, at least one. These follow from 256
+//! common coins that nobody knows before the bits are fixed: a mask that is opened over nothing beside the bits, whose
+//! two parts the parties draw and the dealer knows. So the digest of bits that are not all 0 is uniform. (Of
+//! constant keys, patterns with digest 0 could be computed.) With a one-hot of each part of `H(rho)`, its bit at the part of `H(o)` is an XOR share of the parts' being
 //! equal. Compared with a count ([`super::form`], `lift` and a row sum), nothing is dealt for an element
 //! beyond its one-hot, and nothing is done but the XOR of a key.
 //!
-//! Cost: two flights, one bit an element and threshold, then `PARTS` bits a row and threshold, each way;
+//! Cost: two flights, one bit an element and threshold and 32 bytes, then `PARTS` bits a row and threshold, each way;
 //! `2^k` bits of correction an element, `PARTS 2^PART` a row and threshold. Security: the opened bits are masked by
-//! uniform bits used once; the one-hots are read at the public digests. The keys are public. Our own.
+//! uniform bits used once; the one-hots are read at the public digests. Coins and keys are public, and nothing
+//! else depends on them. Our own.
 
 use sotto_ring::{digest::digests, mask};
 
@@ -36,6 +40,9 @@ use super::{
 const PART: u32 = 4;
 /// Parts of a digest.
 pub const PARTS: usize = 15;
+
+/// Words of the coins from which the keys follow, and their bits.
+const COINS: (usize, u32) = (4, 64);
 
 #[derive(Debug)]
 struct RowDigest {
@@ -76,10 +83,14 @@ impl RowDigest {
         bit_spec(&[rows, &[self.thresholds as usize, PARTS]].concat())
     }
 
-    /// A key for each element of a row: public random constants.
-    fn keys(&self) -> Vec<u64> {
+    /// A key for each element of a row.
+    fn keys(&self, coins: &[u64]) -> Vec<u64> {
         let row = *self.input.shape.last().expect("a digest over an axis");
-        let mut xof = blake3::Hasher::new_derive_key("sottovoce row digest 1").finalize_xof();
+        let mut hasher = blake3::Hasher::new_derive_key("sottovoce row digest 2");
+        coins.iter().for_each(|word| {
+            hasher.update(&word.to_le_bytes());
+        });
+        let mut xof = hasher.finalize_xof();
         let mut key = || {
             let mut bytes = [0; 8];
             xof.fill(&mut bytes);
@@ -89,8 +100,8 @@ impl RowDigest {
     }
 
     /// The parts of the digests of words of threshold bits, thresholds ascending.
-    fn parts(&self, words: &[u64]) -> Vec<u64> {
-        let digests = digests(words, self.thresholds, &self.keys());
+    fn parts(&self, words: &[u64], coins: &[u64]) -> Vec<u64> {
+        let digests = digests(words, self.thresholds, &self.keys(coins));
         // The highest threshold is the lowest bit.
         let ascending = digests.chunks_exact(self.thresholds as usize).flat_map(|d| d.iter().rev());
         let parts = ascending.flat_map(|d| (0..PARTS as u32).map(move |i| d >> (PART * i)));
@@ -114,12 +125,13 @@ impl Gate for RowDigest {
             Draw::Mask { count: self.bits(), width: 1 },
             Draw::OneHot { count, k: PART },
             Draw::Mask { count, width: 1 },
+            Draw::Mask { count: COINS.0, width: COINS.1 },
         ]
     }
 
     fn rounds(&self) -> Vec<Vec<Exchange>> {
-        let open = |count| vec![Exchange { count, width: 1, to: To::Both }];
-        vec![open(self.bits()), open(self.output().count())]
+        let open = |(count, width)| Exchange { count, width, to: To::Both };
+        vec![vec![open((self.bits(), 1)), open(COINS)], vec![open((self.output().count(), 1))]]
     }
 
     fn work(&self) -> Work {
@@ -130,7 +142,7 @@ impl Gate for RowDigest {
         let lo = self.lo();
         let high: Vec<u64> = dealing.input_mask(0).iter().map(|r| r >> lo).collect();
         dealing.give_one_hot(0, &high);
-        let parts = self.parts(&dealing.mask_bits(1, self.thresholds));
+        let parts = self.parts(&dealing.mask_bits(1, self.thresholds), &dealing.mask(4));
         dealing.give_one_hot(2, &parts);
         let known: Known = bit_known(dealing.mask(3));
         dealing.output(known);
@@ -148,9 +160,12 @@ impl Gate for RowDigest {
                     })
                     .collect();
                 run.open_bits(&words, self.thresholds, 1);
+                run.open(vec![0; COINS.0], 4);
             }
             1 => {
-                let parts = self.parts(&run.opened_bits(0, self.thresholds, self.input.count()));
+                let coins = run.opened(1);
+                let words = run.opened_bits(0, self.thresholds, self.input.count());
+                let parts = self.parts(&words, &coins);
                 let server = u64::from(run.is_server());
                 let hot = run.bits(2).as_chunks::<{ (1 << PART) / 8 }>().0;
                 let differ = |(e, part): (&[u8; 2], u64)| {
@@ -173,7 +188,8 @@ impl Gate for RowDigest {
                 (0..self.thresholds).filter(reached).map(|i| 1 << i).sum()
             })
             .collect();
-        let parts = self.parts(&words);
+        let coins = sim.mask(4, COINS.0, COINS.1);
+        let parts = self.parts(&words, &coins);
         sim.output(parts.into_iter().map(|part| i64::from(part != 0)).collect());
     }
 }
@@ -182,6 +198,46 @@ impl Gate for RowDigest {
 mod tests {
     use super::*;
     use crate::testing::Bench;
+
+    /// Patterns of bits whose digest is 0 under one key list are found by elimination: none is under other coins.
+    #[test]
+    fn no_pattern_has_digest_zero_in_two_batches() {
+        let (row, bits) = (64, PART * PARTS as u32);
+        let mut trace = Trace::new();
+        let x = trace.input(&[1, row], 30, 10);
+        let c = trace.open(x, 16, 1 << 15);
+        let input = trace.spec(c).clone();
+        let gate = RowDigest { k: 6, highest: 20, thresholds: 1, input };
+        let keys = gate.keys(&[1, 2, 3, 4]);
+        // Rows of (key, pattern) in echelon form: more elements than bits, so that some pattern is left with key 0.
+        let mut basis: Vec<(u64, u64)> = Vec::new();
+        let mut null = None;
+        for (i, &key) in keys.iter().enumerate() {
+            let (mut key, mut pattern) = (key, 1u64 << i);
+            for &(k, p) in &basis {
+                if key ^ k < key {
+                    (key, pattern) = (key ^ k, pattern ^ p);
+                }
+            }
+            match key {
+                0 => null = Some(pattern),
+                _ => {
+                    basis.push((key, pattern));
+                    basis.sort_unstable_by(|a, b| b.cmp(a));
+                }
+            }
+        }
+        let pattern = null.expect("64 keys of 60 bits depend on each other");
+        let digest = |keys: &[u64]| {
+            let chosen = keys.iter().enumerate().filter(|(i, _)| pattern >> i & 1 == 1);
+            chosen.fold(0, |sum, (_, key)| sum ^ key)
+        };
+        assert_eq!(digest(&keys), 0);
+        for coins in [[0, 0, 0, 0], [1, 2, 3, 5], [2, 1, 3, 4]] {
+            let others = gate.keys(&coins);
+            assert!(others.iter().all(|key| *key < 1 << bits) && digest(&others) != 0);
+        }
+    }
 
     #[test]
     fn what_is_reached_shows_in_some_part() {

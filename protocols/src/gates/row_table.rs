@@ -10,7 +10,8 @@
 //! locally: no second flight, and no adjacent piece as in [`super::lookup`].
 //!
 //! Cost: no flight; `2^m (d + 1)` words of correction an element. Security: nothing is sent; the row that is read is
-//! chosen by the public `c`. Source: PROTOCOLS 1.7b.
+//! chosen by the public `c`. The dealer evaluates the function at points that follow from its mask: how long that takes
+//! may tell of it to somebody on the dealer's own machine, and to nobody else. Source: PROTOCOLS 1.7b.
 
 use crate::{
     deal::{Dealing, Known},

@@ -253,7 +253,7 @@ fn layers_keep_their_ignorance() {
     let protocols = |path: &str| path.starts_with("protocols/");
     let found = places(protocols, &["getrandom", "thread_rng", "OsRng"]);
     refuse(found, "protocols take their seeds as arguments");
-    // The one pair of functions that puts words on the wire.
+    // `Run` alone puts words on the wire.
     let packs = |path: &str| {
         path.starts_with("protocols/src/gates/") || path.starts_with("protocols/src/compose/")
     };

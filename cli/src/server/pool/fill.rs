@@ -63,8 +63,14 @@ impl<'a> Line<'a> {
                 state.entries.clear();
             }
             Err(Some(e)) => {
-                self.link = None;
+                let broken = matches!(e, Error::Net(sotto_net::Error::Link { .. }));
+                let was_open = self.link.take().is_some();
                 self.shared.failed(&mut state, &e);
+                if broken && was_open && self.pause == PAUSE {
+                    // A dealer that was started again is there at once.
+                    self.pause = 2 * PAUSE;
+                    return;
+                }
                 let until = |s: &mut State| !s.closed;
                 drop(self.shared.changed.wait_timeout_while(state, self.pause, until));
                 // What fails after the dealer has dealt, such as a full disk, burns a batch each time.

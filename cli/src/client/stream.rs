@@ -1,0 +1,162 @@
+//! A stream of evaluations that outlives restarts of its peers.
+
+use std::{
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use sotto_models::{Private, images::Picture};
+use sotto_net::Endpoint;
+
+use super::{Classified, Client, Known};
+use crate::{config::ClientConfig, error::Error, messages::Epoch, refusal::Refusal, stop::Stop};
+
+/// How often an evaluation is tried in all, each time with a fresh batch.
+const TRIES: usize = 3;
+
+/// Pause after a connection that came to nothing.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Evaluations of one model, over as many connections as it takes.
+pub struct Stream<'a> {
+    config: &'a ClientConfig,
+    endpoint: Arc<Endpoint>,
+    stop: Stop,
+    progress: &'a dyn Fn(u64, u64),
+    client: Option<Client>,
+    known: Option<Known>,
+    stale: Option<Epoch>,
+}
+
+impl<'a> Stream<'a> {
+    /// Connects and takes the masked weights; `progress` is told of each piece.
+    ///
+    /// # Errors
+    /// Those of [`Client::connect`]; [`Error::Stopped`] after a signal.
+    pub fn open(
+        config: &'a ClientConfig,
+        base: &Path,
+        stop: &Stop,
+        progress: &'a dyn Fn(u64, u64),
+    ) -> Result<Self, Error> {
+        let endpoint = Arc::new(config.own.bind(base, &[&config.server, &config.dealer], &[])?);
+        stop.closes(&endpoint);
+        let stop = stop.clone();
+        let (client, known, stale) = (None, None, None);
+        let mut stream = Self { config, endpoint, stop, progress, client, known, stale };
+        stream.persist(|_| Ok(()))?;
+        Ok(stream)
+    }
+
+    /// The model.
+    ///
+    /// # Panics
+    /// Never: an open stream has one.
+    pub fn private(&self) -> Arc<Private> {
+        Arc::clone(&self.known.as_ref().expect("it was open").private)
+    }
+
+    /// The present connection, if there is one.
+    pub fn client(&self) -> Option<&Client> {
+        self.client.as_ref()
+    }
+
+    /// Classifies up to a batch of pictures; `left` evaluations are to come, this one included. Where a peer was
+    /// restarted it connects and tries again.
+    ///
+    /// # Errors
+    /// The last failure when an evaluation fails three times in a row, or when a peer is not found again within a
+    /// deadline; errors that no retry can mend at once; [`Error::Stopped`] after a signal.
+    pub fn classify(
+        &mut self,
+        pictures: &[Picture],
+        left: usize,
+    ) -> Result<Vec<Classified>, Error> {
+        let stop = self.stop.clone();
+        self.persist(|client| {
+            let _working = stop.begin().ok_or(Error::Stopped)?;
+            client.expect(left);
+            client.classify(pictures)
+        })
+    }
+
+    fn connected(&mut self) -> Result<&mut Client, Error> {
+        let client = match self.client.take() {
+            Some(client) => client,
+            None => {
+                let endpoint = Arc::clone(&self.endpoint);
+                let before = (self.known.clone(), self.stale.take());
+                Client::connect_by(self.config, endpoint, before, self.progress)?
+            }
+        };
+        self.known = Some(client.known.clone());
+        Ok(self.client.insert(client))
+    }
+
+    fn persist<T>(
+        &mut self,
+        mut attempt: impl FnMut(&mut Client) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let (mut tries, mut first) = (0, None);
+        loop {
+            let start = Instant::now();
+            let (e, since) = match self.connected() {
+                Err(e) => (e, *first.get_or_insert(start)),
+                Ok(client) => match attempt(client) {
+                    Ok(done) => return Ok(done),
+                    Err(e) => {
+                        tries += 1;
+                        (e, *first.get_or_insert_with(Instant::now))
+                    }
+                },
+            };
+            if self.stop.asked() {
+                return Err(Error::Stopped);
+            }
+            // Who connects tries nearly until the deadline.
+            let late = 10 * since.elapsed() >= 9 * self.config.own.deadline();
+            if tries == TRIES || late || e.is_final() {
+                return Err(e);
+            }
+            tracing::warn!("{e}; the batch in use, if any, is burnt, connecting again");
+            if self.client.take().is_none() {
+                thread::sleep(PAUSE);
+            }
+            let over = matches!(
+                e,
+                Error::Refused { why: Refusal::Stale | Refusal::NotAnnounced { .. }, .. }
+            );
+            self.stale = self.known.as_ref().map(|known| known.epoch).filter(|_| over);
+        }
+    }
+
+    /// Says good-bye to the server.
+    pub fn leave(mut self) {
+        if let Some(client) = self.client.take() {
+            client.leave();
+        }
+    }
+}
+
+impl Drop for Stream<'_> {
+    fn drop(&mut self) {
+        if self.stop.asked() {
+            // Peers are being told: not to leave before they are.
+            self.stop.close(&self.endpoint);
+        }
+    }
+}
+
+impl Error {
+    /// Whether trying again at once cannot help.
+    fn is_final(&self) -> bool {
+        match self {
+            Error::Net(sotto_net::Error::Identity { .. } | sotto_net::Error::Config(_)) => true,
+            Error::Net(_) | Error::Protocol(_) => false,
+            Error::Refused { why, .. } => why.is_final(),
+            _ => true,
+        }
+    }
+}

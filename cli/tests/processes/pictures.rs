@@ -1,0 +1,117 @@
+//! The pictures that a client is given: read before anything is dialled, each with a result or an error of its own.
+
+use std::{fs, io::ErrorKind, net::UdpSocket};
+
+use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use serde_json::Value;
+use sotto::model::DEMO_IMAGES;
+
+use crate::{
+    parties::{LOCAL, Parties},
+    spawned::Outcome,
+};
+
+/// A grey PNG of this many pixels a side.
+fn png(parties: &Parties, name: &str, side: u32) -> String {
+    let (mut bytes, pixels) = (Vec::new(), vec![90; 3 * (side * side) as usize]);
+    PngEncoder::new(&mut bytes).write_image(&pixels, side, side, ExtendedColorType::Rgb8).unwrap();
+    parties.write(name, &bytes);
+    parties.text(name)
+}
+
+fn document(done: &Outcome) -> Value {
+    serde_json::from_str(&done.out).unwrap_or_else(|e| panic!("{e}: {}", done.out))
+}
+
+#[test]
+fn a_mistake_in_a_name_costs_no_network() {
+    let parties = Parties::new();
+    let nobody = UdpSocket::bind(LOCAL).unwrap();
+    nobody.set_nonblocking(true).unwrap();
+    let at = nobody.local_addr().unwrap();
+    let config = parties.client_config("client", "", [at, at]);
+    parties.write("text.png", b"not a picture at all");
+    fs::create_dir(parties.path("empty")).unwrap();
+    for (file, words) in
+        [("none.png", "No such file"), ("text.png", "neither PNG nor JPEG"), ("empty", "no .png")]
+    {
+        let done = parties.infer(&config, &[&parties.text(file)]);
+        done.failed(3, &[file, words]);
+        assert!(document(&done)["results"][0]["error"].as_str().unwrap().contains(words));
+    }
+    let images = parties.text("images.bin");
+    parties.infer(&config, &["--limit", "0", &images]).failed(2, &["limit of 0"]);
+    let silence = nobody.recv_from(&mut [0; 2000]).unwrap_err();
+    assert_eq!(silence.kind(), ErrorKind::WouldBlock, "a packet was sent");
+}
+
+#[test]
+fn one_bad_picture_is_named_and_the_others_are_classified() {
+    let parties = Parties::new();
+    let (_dealer, dealer) = parties.dealer("", None);
+    let (_server, server) = parties.server("batch = 2\n", dealer, None);
+    let config = parties.client_config("client", "", [server, dealer]);
+    fs::create_dir(parties.path("folder")).unwrap();
+    for name in ["folder/b.png", "folder/a.PNG"] {
+        png(&parties, name, 32);
+    }
+    parties.write("folder/notes.txt", b"no picture");
+    let files = [
+        parties.text("images.bin"),
+        parties.text("none.png"),
+        png(&parties, "large.png", 48),
+        parties.text("folder"),
+    ];
+    let files = files.each_ref().map(|f| &f[..]);
+    let done = parties.infer(&config, &files);
+    done.failed(3, &["2 of 20 pictures", "none.png"]);
+    let all = document(&done);
+    let results = all["results"].as_array().unwrap();
+    let errors: Vec<_> = results.iter().filter_map(|r| r["error"].as_str()).collect();
+    assert!(errors.len() == 2 && errors[0].contains("No such file"), "{errors:?}");
+    assert!(errors[1].contains("48 x 48") && errors[1].contains("--resize"), "{errors:?}");
+    let classified = results.iter().filter(|r| r["class"].is_number()).count();
+    assert_eq!((classified, results.len()), (DEMO_IMAGES.len() / 3073 + 2, 20));
+    assert_eq!(results.iter().filter(|r| r["name"] == "a.PNG").count(), 1);
+    assert_eq!(all["exit_code"], 3);
+
+    let table = parties.start_infer(&config, &[&["--limit", "18"], &files[..]].concat()).finish();
+    assert_eq!(table.code, 3, "{}", table.err);
+    assert!(table.out.contains("none.png: ") && table.out.contains("images.bin#15"));
+    let resized = parties.infer(&config, &["--resize", files[2], files[3]]);
+    assert_eq!(resized.classes().len(), 3);
+    assert_eq!(document(&resized)["error"], Value::Null);
+    assert_eq!(document(&resized)["setup"]["model"].as_str().unwrap().len(), 64);
+}
+
+#[test]
+fn what_is_there_is_printed_when_the_server_is_lost() {
+    let parties = Parties::new();
+    for form in ["", "--json", "--json-lines"] {
+        let (_dealer, dealer) = parties.dealer("", None);
+        let (mut server_process, server) = parties.server("", dealer, None);
+        let config = parties.client_config("client", "", [server, dealer]);
+        let many = parties.many(200);
+        let args = [form, &many];
+        let mut client = parties.start_infer(&config, &args[usize::from(form.is_empty())..]);
+        // A line at once for each, but for the one document; the first is the header or the setup.
+        let mut lines = 0;
+        while lines < 4 && form != "--json" {
+            assert!(!client.line().is_empty());
+            lines += 1;
+        }
+        client.log.wait_for(" used", 4);
+        server_process.kill();
+        let done = client.finish();
+        done.failed(4, &["server"]);
+        match form {
+            "--json" => {
+                let all = document(&done);
+                assert!(all["results"].as_array().unwrap().len() >= 3);
+                assert!(all["error"].as_str().unwrap().contains("server"), "{}", all["error"]);
+                assert_eq!(all["exit_code"], 4);
+            }
+            _ => assert!(done.out.contains("many.bin#3"), "{}", done.out),
+        }
+    }
+}
