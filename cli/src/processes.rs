@@ -27,7 +27,7 @@ pub fn end_with_parent() {
         tracing::debug!(?asked, "ends with its parent");
         // It may have ended before.
         if getppid().is_none_or(|p| p.as_raw_nonzero().to_string() != parent) {
-            std::process::exit(i32::from(crate::stop::INTERRUPTED));
+            std::process::exit(i32::from(crate::error::INTERRUPTED));
         }
     }
 }
