@@ -3,6 +3,8 @@
 //! It owns the weights. A client learns the model's public description, the masked weights (uniform), and the
 //! result; the server learns which client asks and how often.
 
+#[cfg(test)]
+mod fuzz;
 mod pool;
 mod session;
 mod store;

@@ -126,7 +126,9 @@ impl Usage {
         let mut accounts = self.lock();
         let Some(account) = accounts.get_mut(client) else { return Ok(Duration::ZERO) };
         account.fill();
-        if let Some(quota) = account.quota.filter(|quota| account.used + images > *quota) {
+        if let Some(quota) =
+            account.quota.filter(|quota| account.used.saturating_add(images) > *quota)
+        {
             return Err(Refusal::Quota { used: account.used, quota });
         }
         if account.unused < 1.0 {
@@ -146,15 +148,17 @@ impl Usage {
         let mut accounts = self.lock();
         let account = accounts.get_mut(client);
         let Some(account) = account else { return Ok(0) };
-        if let Some(quota) = account.quota.filter(|quota| account.used + images > *quota) {
+        if let Some(quota) =
+            account.quota.filter(|quota| account.used.saturating_add(images) > *quota)
+        {
             let why = Refusal::Quota { used: account.used, quota };
             return Err(Error::Refused { peer: "server".into(), why });
         }
-        account.used += images;
+        account.used = account.used.saturating_add(images);
         account.tokens -= images as f64;
         let used = account.used;
         if used > account.charged {
-            account.charged = used.next_multiple_of(BLOCK);
+            account.charged = used.div_ceil(BLOCK).saturating_mul(BLOCK);
             if let Some(quota) = account.quota {
                 account.charged = account.charged.min(quota.max(used));
             }

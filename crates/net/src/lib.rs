@@ -17,6 +17,8 @@ mod endpoint;
 mod error;
 mod failure;
 mod frame;
+#[cfg(test)]
+mod fuzz;
 mod handshake;
 mod identity;
 mod inbox;

@@ -172,7 +172,7 @@ pub(crate) async fn hear_hello(stream: &mut RecvStream) -> Result<(), Failure> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
@@ -184,7 +184,7 @@ mod tests {
     const DEADLINE: Duration = Duration::from_secs(20);
 
     /// The messages at the front of a stream, and whether what follows them is garbage (or not whole).
-    fn read(mut bytes: &[u8]) -> (Vec<(u32, Vec<u8>)>, bool) {
+    pub fn read(mut bytes: &[u8]) -> (Vec<(u32, Vec<u8>)>, bool) {
         let (mut messages, mut fin_seen) = (Vec::new(), false);
         while let Some((head, rest)) = bytes.split_first_chunk::<HEADER>() {
             let Ok(Header { kind, step, len }) = Header::decode(head, MAX_FRAME) else {

@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 8] = [
     &["sotto-netsim"],
     &["sotto-nas"],
     &["sotto", "sotto-cli"],
-    &["sotto-tests", "sotto-bench"],
+    &["sotto-tests", "sotto-bench", "sotto-attacks", "sotto-fuzz"],
 ];
 
 /// Edges that point down but are not wanted.
@@ -30,7 +30,7 @@ const BARRED: [(&str, &str); 3] = [
 /// Who may use an asynchronous runtime or QUIC.
 const ASYNCHRONOUS: [&str; 8] =
     ["tokio", "quinn", "quinn-proto", "rustls", "socket2", "async-std", "smol", "mio"];
-const SOCKETS: [&str; 4] = ["sotto-net", "sotto-netsim", "sotto", "sotto-cli"];
+const SOCKETS: [&str; 5] = ["sotto-net", "sotto-netsim", "sotto", "sotto-cli", "sotto-attacks"];
 
 /// Sources of randomness.
 const RANDOM: [&str; 6] = ["rand", "rand_core", "rand_chacha", "chacha20", "getrandom", "fastrand"];

@@ -1,0 +1,143 @@
+//! What one pinned client may take: memory by idle links (H4), disk by requests (H5), memory by fins (M1).
+
+use std::fs;
+
+use sotto::{
+    messages::{self, ClientHello, VERSION, step},
+    refusal::Refusal,
+};
+
+use crate::{error::Error, peer, process::wait_for, raw, report::Found, scene::Scene};
+
+/// More than any client needs.
+const LINKS: usize = 40;
+/// Memory that one link may cost the server, whatever it does, in MiB.
+const PER_LINK: u64 = 10;
+
+/// H4: idle links, links that do not read, links that take all the batches that they are given.
+pub fn links(scene: &Scene) -> Result<Found, Error> {
+    let memory = 256;
+    let tried =
+        format!("{LINKS} links of one client, idle and not reading; then each asks for 50 batches");
+    let dealer = scene.dealer()?;
+    let mut server =
+        scene.server([&format!("memory = {memory}\npool = 1\n"), ""], dealer.address, None)?;
+    server.says("from the dealer", 1)?;
+    let before = server.taken()?;
+    let attacker = scene.endpoint("client", &["server"], &[])?;
+    let mut open = Vec::new();
+    for i in 0..LINKS {
+        let Ok(mut link) = peer::connect(&attacker, "server", &server) else { break };
+        // Every second one takes nothing of what it asked for.
+        match i % 2 {
+            0 => drop(peer::greet(&mut link)?),
+            _ => {
+                let hello = ClientHello { version: VERSION, model: None, held: None, stale: None };
+                messages::send(&mut link, step::HELLO, &hello)?;
+            }
+        }
+        open.push(link);
+    }
+    let idle = server.taken()?;
+    let (mut batches, mut refused) = (0, 0);
+    for link in open.iter_mut().step_by(2) {
+        match peer::prepare(link, 50)? {
+            Ok(prepared) => batches += prepared.assigned.len(),
+            Err(_) => refused += 1,
+        }
+        // One refusal costs the patience of a deadline.
+        if refused == 2 {
+            break;
+        }
+    }
+    let full = server.taken()?;
+    let admitted = open.len() as u64;
+    drop(open);
+    let held = admitted < LINKS as u64
+        && idle.mib.saturating_sub(before.mib) <= admitted * PER_LINK
+        && full.mib.saturating_sub(before.mib) <= memory + admitted * PER_LINK
+        && full.threads <= before.threads + 2 * admitted;
+    let got = format!(
+        "{admitted} links; server {} MiB and {} threads, {} and {} with them, {} and {} with {batches} batches taken \
+         (`memory = {memory}`)",
+        before.mib, before.threads, idle.mib, idle.threads, full.mib, full.threads
+    );
+    Ok(Found::new(held, tried, got))
+}
+
+/// H5: requests that nothing comes of, on one link and on many.
+pub fn requests(scene: &Scene) -> Result<Found, Error> {
+    let tried = "20 Prepare with 50 more ahead on one link, then 60 links that Prepare and leave";
+    let dealer = scene.dealer()?;
+    let server = scene.server(["pool = 3\npool_folder = \"pool\"\n", ""], dealer.address, None)?;
+    let disk = || -> (usize, u64) {
+        let all = fs::read_dir(scene.path("pool")).into_iter().flatten().flatten();
+        let sizes = all.filter_map(|entry| entry.metadata().ok()).map(|file| file.len());
+        sizes.filter(|len| *len > 100).fold((0, 0), |(n, sum), len| (n + 1, sum + len))
+    };
+    let dealt = || server.text().matches("from the dealer").count();
+    wait_for("a full pool", || (dealt() >= 3).then_some(()))?;
+    let before = disk();
+    let attacker = scene.endpoint("client", &["server"], &[])?;
+    let mut most = before;
+    let mut link = peer::connect(&attacker, "server", &server)?;
+    peer::greet(&mut link)?;
+    let mut taken = 0;
+    for _ in 0..20 {
+        match peer::prepare(&mut link, 50)? {
+            Ok(prepared) => taken += prepared.assigned.len(),
+            // It holds as many as it may.
+            Err(Refusal::Busy(_)) => break,
+            Err(why) => return Err(Error::scene(why)),
+        }
+        most = most.max(disk());
+    }
+    drop(link);
+    let mut turned_away = None;
+    for i in 0..60 {
+        let mut link = peer::connect(&attacker, "server", &server)?;
+        peer::greet(&mut link)?;
+        match peer::prepare(&mut link, 0)? {
+            Ok(prepared) => taken += prepared.assigned.len(),
+            Err(why @ Refusal::Rate(_)) => {
+                turned_away = Some((i, why.to_string()));
+                break;
+            }
+            Err(_) => {}
+        }
+        most = most.max(disk());
+    }
+    let honest = scene.client_config("second", [server.address, dealer.address])?;
+    let served = scene.classes(&honest, 1)?.len() == 1;
+    let after = disk();
+    let held = most.0 <= before.0 + 2 && after.0 <= before.0 + 2 && turned_away.is_some() && served;
+    let mib = |(files, bytes): (usize, u64)| format!("{files} files, {} MiB", bytes >> 20);
+    let away = match &turned_away {
+        Some((i, why)) => format!("link {i} is told `{why}`"),
+        None => "never turned away".into(),
+    };
+    let got = format!(
+        "{taken} batches; disk {}, at most {}, after it {}; {away}; others are served: {served}",
+        mib(before),
+        mib(most),
+        mib(after)
+    );
+    Ok(Found::new(held, tried, got))
+}
+
+/// M1: fins, of which each was answered.
+pub fn fins(scene: &Scene, most: usize) -> Result<Found, Error> {
+    let tried = format!("{most} fin frames to the dealer, nothing read");
+    let mut dealer = scene.dealer()?;
+    let before = dealer.taken()?;
+    let (sent, why) = raw::flood_of_fins(scene, "client", dealer.address, most)?;
+    let after = dealer.taken()?;
+    let grown = after.mib.saturating_sub(before.mib);
+    let held = why.is_some() && grown <= 2 * PER_LINK;
+    let ended = why.unwrap_or_else(|| "it is still there".into());
+    let got = format!(
+        "link ended after at most {sent}: {ended}; dealer {} to {} MiB",
+        before.mib, after.mib
+    );
+    Ok(Found::new(held, tried, got))
+}

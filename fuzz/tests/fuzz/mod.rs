@@ -1,0 +1,12 @@
+//! One target for each parser that reads from a peer or a file: whatever the bytes, it gives a value or an error, within a
+//! bounded memory and time.
+//!
+//! Parsers that are private to a crate have their targets there: frames and streams in `crates/net/src/fuzz.rs`, pool and
+//! usage files in `cli/src/server/fuzz.rs`.
+
+mod cards;
+mod configurations;
+mod input;
+mod messages;
+mod models;
+mod pictures;
