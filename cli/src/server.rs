@@ -238,7 +238,11 @@ impl Served<'_> {
                 }
                 Ok(Request::Infer { id, tag }) => {
                     let Some(_working) = stop.begin() else { return Ok(link.finish()?) };
-                    self.infer(link, id, tag)?;
+                    let done = self.infer(link, id, tag);
+                    if done.is_err() {
+                        self.server.usage.unused(&self.name, 1);
+                    }
+                    done?;
                     if stop.asked() {
                         // The result must have arrived before the link is closed.
                         return Ok(link.finish()?);

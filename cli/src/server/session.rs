@@ -77,6 +77,8 @@ struct State {
     hopeless: bool,
     /// A client says that the dealer no longer knows this epoch.
     doubted: bool,
+    /// Announcements so far.
+    asked: u64,
 }
 
 /// The present session, kept by a thread of its own.
@@ -106,12 +108,13 @@ impl Sessions {
     ) -> Result<Arc<Session>, Refusal> {
         let start = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
-        if doubt.is_some() && doubt == state.session.as_ref().map(|s| s.epoch) {
-            state.doubted = true;
-            self.changed.notify_all();
-        }
+        // Who doubts waits for the dealer's answer, nobody else does.
+        let doubts = doubt.is_some() && doubt == state.session.as_ref().map(|s| s.epoch);
+        let before = if doubts { Some(state.asked) } else { None };
+        state.doubted |= doubts;
         loop {
-            let settled = state.session.as_ref().filter(|s| !state.doubted && !s.pool.is_stale());
+            let settled = (state.session.as_ref())
+                .filter(|s| !s.pool.is_stale() && before.is_none_or(|n| state.asked > n));
             if let Some(session) = settled {
                 return Ok(Arc::clone(session));
             }
@@ -137,6 +140,7 @@ impl Sessions {
             let made = self.announce();
             let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
             state.doubted = false;
+            state.asked += 1;
             match made {
                 Ok(Some(session)) => {
                     if let Some(old) = state.session.replace(Arc::new(session)) {

@@ -118,10 +118,18 @@ fn a_client_that_asks_and_does_not_use_takes_little() {
                 break reply;
             }
         };
-        link.set_deadline(std::time::Duration::from_secs(1));
-        if matches!(reply, Reply::Refused(Refusal::Rate(_))) {
-            rated = true;
-            break;
+        match reply {
+            Reply::Refused(Refusal::Rate(_)) => {
+                rated = true;
+                break;
+            }
+            // A batch that is burnt by a lie is not used, either.
+            Reply::Ready { id, .. } if id % 2 == 0 => {
+                let lie = Request::Infer { id, tag: [0; 16] };
+                messages::send(&mut link, step::REQUEST, &lie).unwrap();
+                assert!(link.recv(0, 1).is_err());
+            }
+            _ => {}
         }
     }
     assert!(rated, "{} dealt", dealt());
