@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use sotto_net::printable;
 use sotto_protocols::plan::Plan;
 
-use crate::{messages::step, refusal::Refusal};
+use crate::{refusal::Refusal, step};
 
 /// Longest text of a peer's that is printed.
 const LONGEST: usize = 400;

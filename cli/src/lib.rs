@@ -26,6 +26,7 @@ pub mod refusal;
 pub mod report;
 pub mod server;
 pub mod simulate;
+pub mod step;
 pub mod stop;
 pub mod trainer;
 pub mod waiting;
