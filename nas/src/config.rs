@@ -17,7 +17,7 @@ usage: sotto-nas train --data PATH --arch PRESET|FILE.toml --out DIR [options]
                     an arch.toml
   --preset P        mpcvit-cifar10 | mpcvit-cifar100 | mpcvit-tiny: sizes and recipe of MPCViT's paper, for a GPU
                     (--device cuda); options beside it override single settings
-  --out DIR         receives arch.toml, weights.safetensors, checkpoint, metrics.jsonl
+  --out DIR         receives arch.toml, weights.safetensors, calibration.toml, checkpoint, metrics.jsonl
   --teacher DIR     imitate the trained model in DIR (logits, and features where sizes agree)
   --init DIR        start from the weights of the trained model in DIR, whatever its kinds
   --epochs N        passes over the training set (20)

@@ -8,6 +8,7 @@ pub mod attention;
 pub mod augment;
 pub mod average;
 pub mod blend;
+pub mod calibrate;
 pub mod checkpoint;
 pub mod config;
 pub mod curve;

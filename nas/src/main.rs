@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use sotto_nas::calibrate::{IMAGES, calibrate};
 use sotto_nas::config::{self, Config};
 use sotto_nas::data::DataSet;
 use sotto_nas::engine::Engine;
@@ -70,12 +71,14 @@ fn train(config: Config) -> Result<(), Error> {
         data.test.len()
     );
     let steps = config.steps;
-    let mut trainer = Trainer::new(config, arch, device)?;
+    let out = config.out.clone();
+    let mut trainer = Trainer::new(config, arch.clone(), device)?;
     trainer.run(&data, steps)?;
     if steps.is_some() {
         eprintln!("\nstopped after step {} ({:.1} s)", trainer.step(), trainer.seconds());
+        return Ok(());
     }
-    Ok(())
+    calibrate(&out, &arch, &data, IMAGES)
 }
 
 /// Creates the output folder and keeps other processes out of it for as long as the file that is returned lives, also

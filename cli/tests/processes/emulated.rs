@@ -10,6 +10,7 @@ use sotto_netsim::{Direction, Network, Path};
 
 use crate::{
     parties::{LOCAL, Parties, program, wait_until},
+    roles::dial,
     spawned::Process,
 };
 
@@ -158,6 +159,16 @@ fn a_cut_beyond_the_deadline_is_an_error_everywhere_and_burns_the_batch() {
     let used = deployed.server.log.batches();
     assert_eq!(used.len(), 1, "{used:?}");
     assert!(used[0] > 0, "batch 0 was burnt: {used:?}");
+}
+
+#[test]
+fn a_round_trip_beyond_the_profile_connects() {
+    let parties = Parties::new();
+    let (_dealer, dealer) = parties.dealer("", None);
+    let network = Network::uniform("far", Path::symmetric(Direction::new(12.5e6, 0.3)));
+    let mut paths = Paths::new(network, 5);
+    let far = paths.add("client_dealer", Between { listen: LOCAL, target: dealer }).unwrap();
+    dial(&parties, "client", "dealer", far).unwrap();
 }
 
 #[test]

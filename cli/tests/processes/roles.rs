@@ -7,7 +7,12 @@ use sotto_net::{Certificate, Endpoint, Error, Identity, Profile};
 use crate::parties::{LOCAL, Parties};
 
 /// Dials `name` with the key of `who`.
-fn dial(parties: &Parties, who: &str, name: &str, at: std::net::SocketAddr) -> Result<(), Error> {
+pub fn dial(
+    parties: &Parties,
+    who: &str,
+    name: &str,
+    at: std::net::SocketAddr,
+) -> Result<(), Error> {
     let identity = Identity::load(&parties.path(""), who).unwrap();
     let certificate = Certificate::load(&parties.path(&format!("{name}.cert"))).unwrap();
     let pinned = [(name.to_owned(), certificate)];

@@ -27,6 +27,8 @@ const FIRST_FLIGHT: Duration = Duration::from_secs(3);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Pause between attempts to connect.
 const PAUSE: Duration = Duration::from_millis(20);
+/// An attempt takes twice as long as the one before, up to this: a path may be longer than the profile expects.
+const LONGEST: Duration = Duration::from_secs(3);
 
 /// What those get who use an endpoint that is closed.
 pub(crate) fn closed() -> Error {
@@ -48,14 +50,15 @@ impl Dial {
             "nobody answers there",
             "start it, and check the address and the firewall",
         );
+        let mut patience = self.shared.profile.attempt;
         loop {
-            match self.once(deadline).await {
+            match self.once(deadline, patience).await {
                 Ok(link) => return Ok(link),
                 Err(Some(failure @ (Failure::Gone { .. } | Failure::Finished { .. }))) => {
                     last = failure;
                 }
                 Err(Some(fatal)) => return Err(fatal),
-                Err(None) => {}
+                Err(None) => patience = patience.max(LONGEST.min(2 * patience)),
             }
             if tokio::time::Instant::now() + PAUSE >= deadline {
                 return Err(last);
@@ -65,7 +68,11 @@ impl Dial {
     }
 
     /// One attempt; `Err(None)` is silence.
-    async fn once(&self, deadline: tokio::time::Instant) -> Result<QuicLink, Option<Failure>> {
+    async fn once(
+        &self,
+        deadline: tokio::time::Instant,
+        patience: Duration,
+    ) -> Result<QuicLink, Option<Failure>> {
         let connecting =
             self.quic.connect_with(self.config.clone(), self.addr, "sotto").map_err(|error| {
                 match error {
@@ -73,7 +80,7 @@ impl Dial {
                     error => Failure::gone(error.to_string(), "check the address"),
                 }
             })?;
-        let patience = deadline.min(tokio::time::Instant::now() + self.shared.profile.attempt);
+        let patience = deadline.min(tokio::time::Instant::now() + patience);
         let connection = match tokio::time::timeout_at(patience, connecting).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(ConnectionError::TimedOut)) | Err(_) => return Err(None),

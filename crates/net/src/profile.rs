@@ -55,7 +55,7 @@ pub struct Profile {
     /// A link on which nothing moves asks so often for a sign of life: so soon a peer that was started again is
     /// noticed, which answers what it does not know with a stateless reset.
     pub ask: Duration,
-    /// One attempt to connect, before the next one.
+    /// The first attempt to connect, before the next, longer one.
     pub attempt: Duration,
     /// Largest message accepted (bytes).
     pub max_frame: u64,

@@ -13,12 +13,12 @@ mod training;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use sotto_models::images::{Picture, normalise};
 use sotto_models::{Arch, Weights};
 
 use crate::Error;
+use crate::calibrate::{self, inputs};
 use crate::config::Config;
-use crate::data::{DataSet, Split};
+use crate::data::DataSet;
 use crate::distil::Teacher;
 use crate::engine::Engine;
 use crate::recipe::Recipe;
@@ -144,18 +144,8 @@ impl Driver {
     }
 
     fn weights(&self, model: &str, arch: &Arch) -> Result<Weights, Error> {
-        let path = self.folder(model).join("weights.safetensors");
-        Weights::load(&path, arch).map_err(|e| Error::Checkpoint(e.to_string()))
+        calibrate::weights(&self.folder(model), arch)
     }
-}
-
-/// The first `n` images, normalised.
-fn inputs(arch: &Arch, split: &Split, n: usize) -> Vec<Vec<f32>> {
-    let picture = |i| {
-        let pixels = split.image(i).to_vec();
-        normalise(arch, &Picture { label: None, name: String::new(), pixels })
-    };
-    (0..n.min(split.len())).map(picture).collect()
 }
 
 #[cfg(test)]

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use sotto_models::{Calibration, Private, private};
-
-use super::{Driver, inputs};
+use super::Driver;
 use crate::Error;
+use crate::calibrate::calibrate;
 use crate::data::DataSet;
 use crate::search::measure::demo;
 use crate::search::summary::summarise;
@@ -83,14 +82,6 @@ impl Driver {
             return Ok(());
         }
         let arch = &self.manifest.models[model].arch;
-        let images = inputs(arch, &data.train, self.settings.calibrate);
-        let weights = self.weights(model, arch)?;
-        let calibration = Calibration::record(arch, &weights, &images, |done| {
-            eprint!("\rcalibrating on image {done} of {}   ", images.len());
-        });
-        eprintln!();
-        Private::new(arch, &calibration, 1, private::Options::default())
-            .map_err(|e| Error::Arch(e.to_string()))?;
-        std::fs::write(&path, calibration.to_toml()).map_err(|e| Error::file(&path, e))
+        calibrate(&self.folder(model), arch, data, self.settings.calibrate)
     }
 }
