@@ -48,7 +48,8 @@ impl Agreement {
         fs::write(&file, to_records(&pictures)?).map_err(Error::io(&file))?;
         let demo = Demo {
             model: self.model.clone(),
-            images: Some(file),
+            images: vec![file],
+            fit: Fit::Exact,
             limit: pictures.len(),
             batch: self.batch,
             network: Network::preset("loopback").map_err(sotto::Error::from)?,

@@ -13,7 +13,7 @@ use sotto::{
     report::table,
     stop::Stop,
 };
-use sotto_models::{Private, private::Options};
+use sotto_models::{Private, images::Fit, private::Options};
 use sotto_netsim::{Machines, Priced, Through, predict};
 use sotto_protocols::{Role, plan::Plan};
 
@@ -144,7 +144,8 @@ fn one(
     let more = (SECONDS / (predicted.online_s + predicted.offline_s)) as usize;
     let demo = Demo {
         model: model.into(),
-        images: None,
+        images: Vec::new(),
+        fit: Fit::Exact,
         limit: more.clamp(least, most) + 1,
         batch: 1,
         network: between,

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use sotto::{choices::Choices, infer::Infer, simulate::Simulate};
+use sotto_netsim::PRESETS;
 
 /// Private transformer inference: a client classifies its image with a server's model; neither learns the other's
 /// data. A dealer supplies correlated randomness beforehand and sees neither.
 ///
 /// Start with `sotto demo`. On three hosts: `sotto keygen NAME` on each, exchange the .cert files, then `sotto
-/// deal`, `sotto serve` and `sotto infer` with one small TOML file each (README, "Three hosts").
+/// deal`, `sotto serve` and `sotto infer` with one small TOML file each (docs/hosts.md).
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
 pub struct Cli {
@@ -26,9 +27,13 @@ pub enum Command {
         /// `demo`, `vit_cifar` or `vit_tiny` (random weights), or a model folder.
         #[arg(long, default_value = "demo")]
         model: PathBuf,
-        /// PNG or JPEG, CIFAR .bin/.tar.gz, or the folder of CIFAR or Tiny-ImageNet, instead of the embedded images.
+        /// PNG or JPEG, folders of these, CIFAR .bin or .tar.gz, or the folder of CIFAR or Tiny-ImageNet, instead of the
+        /// embedded images.
+        #[arg(long, num_args = 1..)]
+        images: Vec<PathBuf>,
+        /// Centre-crop and resize pictures of another size.
         #[arg(long)]
-        images: Option<PathBuf>,
+        resize: bool,
         /// Classify at most so many images.
         #[arg(long, default_value_t = 16)]
         limit: usize,
@@ -36,7 +41,7 @@ pub enum Command {
         #[arg(long, default_value_t = 1)]
         batch: usize,
         /// What lies between the parties, emulated: loopback, lan, lan-cheetah, wan-cheetah, wan, mobile,
-        /// intercontinental, or a TOML file (README, "Networks").
+        /// intercontinental, or a TOML file; `sotto simulate --help` says what they are.
         #[arg(long, default_value = "loopback")]
         net: String,
         /// One JSON object instead of tables.
@@ -93,15 +98,22 @@ pub enum Command {
     Calibrate {
         /// Folder with arch.toml and weights.safetensors.
         model: PathBuf,
-        /// Images: CIFAR .bin or .tar.gz, the folder of CIFAR or Tiny-ImageNet, PNG, JPEG.
+        /// Images like those that it will classify, 256 or more: PNG or JPEG, folders of these, CIFAR .bin or .tar.gz, or
+        /// the folder of CIFAR or Tiny-ImageNet.
+        #[arg(long, required = true, num_args = 1..)]
+        images: Vec<PathBuf>,
+        /// Centre-crop and resize pictures of another size.
         #[arg(long)]
-        images: PathBuf,
+        resize: bool,
         /// At most so many.
         #[arg(long, default_value_t = 512)]
         count: usize,
+        /// Fewer than 16 images are enough.
+        #[arg(long)]
+        force: bool,
     },
     /// Predicts setup, offline, online and total time of a model on a network, and where the time goes.
-    #[command(after_help = SIMULATE)]
+    #[command(after_help = simulate_help())]
     Simulate(Box<Simulate>),
     /// Measures this machine: seconds of every gate and message, for `sotto simulate --machine`. Half a minute.
     CalibrateMachine {
@@ -152,11 +164,17 @@ const SEARCH: &str = "\
 Example:
   sotto search --data cifar-10-binary.tar.gz --arch vit_5_4_96 --net lan --net wan --equal --out search";
 
+/// The networks that have names, and examples of `sotto simulate`.
+fn simulate_help() -> String {
+    let networks = PRESETS.iter().map(|(name, what)| format!("  {name:<16} {what}\n"));
+    format!("Networks:\n{}\n{SIMULATE}", networks.collect::<String>())
+}
+
 /// Examples of `sotto simulate`.
 const SIMULATE: &str = "\
 Examples:
   sotto simulate vit_cifar --net wan --svg timeline.svg
-  sotto simulate demo --rtt 30ms --up 20Mbps --down 100Mbps --json
+  sotto simulate demo --net wan --loss 1% --up 20Mbps --json
   sotto simulate MODEL --net office.toml --machine server.json --client-machine laptop.json
 
 A network file; what is left out is unlimited, lossless and instant:

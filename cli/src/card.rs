@@ -38,12 +38,7 @@ impl Card {
     /// [`Error::Model`] when a file is malformed or does not fit the other; [`Error::Config`] when the batch is
     /// not in 1 to [`MAX_BATCH`].
     pub fn trace(&self) -> Result<Private, Error> {
-        if !(1..=MAX_BATCH).contains(&self.batch) {
-            return Err(Error::Config(format!(
-                "a batch of {} images; 1 to {MAX_BATCH} are possible",
-                self.batch
-            )));
-        }
+        check_batch(self.batch)?;
         let arch = Arch::from_toml(&self.arch)?;
         let calibration = Calibration::from_toml(&self.calibration)?;
         let private = Private::new(&arch, &calibration, self.batch, self.options)?;
@@ -56,6 +51,20 @@ impl Card {
             )));
         }
         Ok(private)
+    }
+}
+
+/// Whether so many images can be evaluated at once.
+///
+/// # Errors
+/// [`Error::Config`] when it is not in 1 to [`MAX_BATCH`].
+pub fn check_batch(batch: usize) -> Result<(), Error> {
+    match (1..=MAX_BATCH).contains(&batch) {
+        true => Ok(()),
+        false => {
+            let why = format!("a batch of {batch} images; 1 to {MAX_BATCH} are possible");
+            Err(Error::Config(why))
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use sotto_models::{
     private::{Options, Reveal, Tables},
 };
 
-use crate::{error::Error, model::Model};
+use crate::{card::check_batch, error::Error, model::Model};
 
 /// Choices as a command line has them.
 #[derive(Args)]
@@ -44,8 +44,9 @@ impl Choices {
     /// The model's private form with these choices.
     ///
     /// # Errors
-    /// [`Error::Model`] when the calibration does not fit.
+    /// [`Error::Model`] when the calibration does not fit, [`Error::Config`] for a batch that no server would run.
     pub fn private(&self, model: &Model) -> Result<Private, Error> {
+        check_batch(self.batch)?;
         Ok(Private::new(&model.arch, &model.calibration, self.batch, self.options())?)
     }
 

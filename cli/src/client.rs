@@ -16,7 +16,7 @@ use std::{
 use claims::{Claims, Deal, Ready};
 use serde::{Deserialize, Serialize};
 use sotto_models::{
-    Private,
+    Calibration, Private,
     calibration::hex,
     images::{Picture, normalise},
 };
@@ -35,6 +35,7 @@ use crate::{
     error::Error,
     messages::{self, ClientHello, Epoch, Reply, Request, ServerWelcome, Tag, VERSION, step},
     report::Counts,
+    waiting::Waiting,
 };
 
 /// Measured costs of one evaluation (of a batch of images).
@@ -82,6 +83,8 @@ struct Known {
     plan: [u8; 32],
     /// Salted hash of the server's matrices.
     model: [u8; 32],
+    /// Images that it was calibrated on.
+    images: usize,
     epoch: Epoch,
 }
 
@@ -127,7 +130,9 @@ impl Client {
     ) -> Result<Self, Error> {
         let start = Instant::now();
         let deadline = config.own.deadline();
-        let mut link = endpoint.connect(config.server.address()?, &config.server.name, deadline)?;
+        let (server, at) = (&config.server.name, config.server.address()?);
+        let waiting = Waiting::until(format!("{server} at {at} to answer"));
+        let mut link = endpoint.connect(at, server, deadline)?;
         link.set_deadline(deadline);
         // A stream of results is one model's.
         let model = known.as_ref().map(|known| hex(&known.model)).or(config.model.clone());
@@ -145,13 +150,16 @@ impl Client {
                 return Err(Error::Refused { peer: link.peer().to_owned(), why });
             }
         };
+        drop(waiting);
         let (known, setup_bytes) = match known {
             Some(known) if setup == 0 && (known.epoch, known.plan) == (epoch, plan) => (known, 0),
             _ => {
                 let private = Arc::new(connect::trace(&card, plan, link.peer())?);
                 let message = connect::receive_setup(&mut link, &private.plan, setup, progress)?;
                 let weights = Arc::new(read_setup(&private.plan, &message, link.peer())?);
-                (Known { private, weights, plan, model, epoch }, message.len() as u64)
+                let images = Calibration::from_toml(&card.calibration)?.images;
+                let known = Known { private, weights, plan, model, images, epoch };
+                (known, message.len() as u64)
             }
         };
         let dealer = Dealer {
@@ -191,6 +199,11 @@ impl Client {
     /// The salted hash of the server's matrices: one model, one hash, for all clients.
     pub fn model(&self) -> String {
         hex(&self.known.model)
+    }
+
+    /// Images that the model was calibrated on, as the server says.
+    pub fn calibrated_on(&self) -> usize {
+        self.known.images
     }
 
     /// Says how many evaluations are to come, so that no batch is taken in vain.
@@ -244,6 +257,7 @@ impl Client {
         let more = self.pool.min(self.left).saturating_sub(self.claims.count().saturating_sub(1));
         let ask = Request::Prepare { held, ahead: more as u32 };
         messages::send(&mut self.link, step::REQUEST, &ask)?;
+        let waiting = Waiting::until("the server to have correlated randomness from the dealer");
         let (id, tag, server_bytes): (u64, Tag, u64) = loop {
             match messages::recv(&mut self.link, step::REPLY)? {
                 Reply::Assigned(assigned) => self.claims.add([assigned]),
@@ -259,6 +273,7 @@ impl Client {
                 }
             }
         };
+        drop(waiting);
         loop {
             let ready = self.claims.next(self.deadline)?;
             let ready = ready.ok_or_else(|| {
@@ -300,7 +315,8 @@ impl Client {
         messages::send(&mut self.link, step::REQUEST, &Request::Infer { id, tag: ready.tag })?;
         let weights = &self.known.weights;
         let party = Party { role: Role::Client, plan, weights, watch: false };
-        let done = party.evaluate(&mut self.link, ready.staged, &[input])?;
+        let done = party.evaluate(&mut self.link, ready.staged, &[input]);
+        let done = done.map_err(Error::online(plan))?;
         tracing::info!("batch {id} used");
         costs.online_s = start.elapsed().as_secs_f64();
         let Traffic { from_server, from_client, flights } = done.traffic;

@@ -175,7 +175,7 @@ impl ServerConfig {
 }
 
 fn default_memory() -> u64 {
-    2048
+    4096
 }
 
 fn one() -> usize {

@@ -14,7 +14,7 @@ use sotto_crypto::Seed;
 use sotto_models::{
     Private,
     float::{NoProbe, forward},
-    images::{Fit, Picture, load, normalise},
+    images::{Fit, Picture, normalise},
     private::Options,
 };
 use sotto_netsim::Network;
@@ -29,6 +29,7 @@ use crate::{
     emulate::{self, Between, Paths},
     error::Error,
     infer::SetupLine,
+    inputs::Inputs,
     model::{DEMO_IMAGES, Model},
     processes::{Deployment, LOCAL, Settings},
     stop::Stop,
@@ -40,8 +41,10 @@ pub use summary::{Compared, Summary};
 pub struct Demo {
     /// `demo`, a preset or a folder.
     pub model: PathBuf,
-    /// Pictures instead of the embedded ones.
-    pub images: Option<PathBuf>,
+    /// Pictures instead of the embedded ones, which it takes where there are none.
+    pub images: Vec<PathBuf>,
+    /// What to do with those of another size.
+    pub fit: Fit,
     /// At most so many.
     pub limit: usize,
     /// Images in one evaluation.
@@ -128,15 +131,18 @@ fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
     let deployment = Deployment::new(program.to_owned())?
         .with_profile(emulate::profile(network))
         .stopped_by(stop);
-    let (file, fit) = match &demo.images {
-        Some(path) => (path.clone(), Fit::Exact),
-        None => {
+    let (files, fit) = match demo.images.is_empty() {
+        false => {
+            let files = demo.images.iter().map(|path| absolute(path));
+            (files.collect::<Result<Vec<_>, _>>()?, demo.fit)
+        }
+        true => {
             let path = deployment.folder.path().join("images.bin");
             fs::write(&path, DEMO_IMAGES).map_err(Error::io(&path))?;
-            (path, Fit::Resize)
+            (vec![path], Fit::Resize)
         }
     };
-    let pictures = load(&file, &model.arch, fit, demo.limit)?;
+    let pictures = Inputs::find(&files, fit, demo.limit)?.load_all(&model.arch)?;
     let references = References { model, private, matrices };
 
     let named = !demo.model.is_dir();
@@ -158,13 +164,8 @@ fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
     let (_server, server_at) = deployment.server(&settings, servers_dealer, None)?;
     let dealer_at = between("client_dealer", dealer_at)?;
     let server_at = between("client_server", server_at)?;
-    let mut client = deployment.client_limited(
-        &settings,
-        server_at,
-        dealer_at,
-        &absolute(&file)?,
-        (demo.limit, fit),
-    )?;
+    let limited = (demo.limit, fit);
+    let mut client = deployment.client(&settings, [server_at, dealer_at], &files, limited)?;
     let setup: SetupLine = parse(&client.line()?)?;
     let progress = bar(pictures.len(), "private inference");
     let mut lines = Vec::with_capacity(pictures.len());

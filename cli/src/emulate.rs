@@ -10,7 +10,7 @@ use sotto_netsim::{
     emulate::{Counts, Emulator, Link, LinkPlan},
 };
 
-pub use command::{EmulateConfig, Partition, run};
+pub use command::{EmulateConfig, Partition, Said, run};
 
 use crate::{error::Error, report};
 

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use sotto_net::printable;
+use sotto_protocols::plan::Plan;
 
-use crate::refusal::Refusal;
+use crate::{messages::step, refusal::Refusal};
 
 /// Longest text of a peer's that is printed.
 const LONGEST: usize = 400;
@@ -31,14 +32,22 @@ pub enum Error {
     #[error(transparent)]
     Model(#[from] sotto_models::Error),
     /// A connection failed.
-    #[error(transparent)]
+    #[error("{}", .0.told(&|step| step::name(step, None)))]
     Net(#[from] sotto_net::Error),
     /// A network, a rate or a machine profile is not usable.
     #[error(transparent)]
     Network(#[from] sotto_netsim::Error),
-    /// An evaluation failed.
-    #[error(transparent)]
+    /// A batch or what a peer sent is not of use.
+    #[error("{}", evaluation(.0, None))]
     Protocol(#[from] sotto_protocols::Error),
+    /// An evaluation failed.
+    #[error("{}", evaluation(error, Some(*levels)))]
+    Online {
+        /// Why.
+        error: sotto_protocols::Error,
+        /// Levels of its plan.
+        levels: usize,
+    },
     /// Entropy failed.
     #[error(transparent)]
     Crypto(#[from] sotto_crypto::Error),
@@ -95,16 +104,39 @@ impl Error {
             Error::Net(sotto_net::Error::Config(_) | sotto_net::Error::Io { .. }) => 2,
             Error::Model(_) | Error::Pictures { .. } => 3,
             Error::Exhausted { .. } | Error::Refused { why: Refusal::Exhausted(_), .. } => 5,
-            Error::Net(_) | Error::Protocol(_) | Error::Refused { .. } => 4,
+            Error::Net(_) | Error::Protocol(_) | Error::Online { .. } | Error::Refused { .. } => 4,
             Error::Stopped => INTERRUPTED,
             Error::Closed => 141,
         }
+    }
+
+    /// Whether trying again at once cannot help.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Error::Net(sotto_net::Error::Identity { .. } | sotto_net::Error::Config(_)) => true,
+            Error::Net(_) | Error::Protocol(_) | Error::Online { .. } => false,
+            Error::Refused { why, .. } => why.is_final(),
+            _ => true,
+        }
+    }
+
+    /// The closure for `map_err` at an evaluation of a plan.
+    pub fn online(plan: &Plan) -> impl FnOnce(sotto_protocols::Error) -> Self {
+        let levels = plan.levels.len();
+        move |error| Error::Online { error, levels }
     }
 
     /// The closure for `map_err` at each use of a file.
     pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Error::Io { path, source }
+    }
+}
+
+fn evaluation(e: &sotto_protocols::Error, levels: Option<usize>) -> String {
+    match e {
+        sotto_protocols::Error::Link(e) => e.told(&|step| step::name(step, levels)),
+        e => e.to_string(),
     }
 }
 

@@ -5,9 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
-use sotto_models::images::{Fit, Picture, normalise};
+use sotto_models::{
+    images::{Fit, Picture, normalise},
+    private::Reveal,
+};
 
 use crate::{
+    calibrate,
     client::{Classified, Stream},
     config::{self, ClientConfig},
     error::Error,
@@ -49,6 +53,8 @@ pub struct SetupLine {
     pub setup_s: f64,
     /// The model, as the server's log names it.
     pub model: String,
+    /// Images that it was calibrated on.
+    pub calibrated_on: usize,
 }
 
 /// What became of a picture.
@@ -81,6 +87,8 @@ struct Results {
     form: Form,
     document: Document,
     unread: Vec<String>,
+    /// There are no logits to show.
+    class_only: bool,
     bar: ProgressBar,
 }
 
@@ -101,7 +109,7 @@ impl Results {
             Form::Lines => print::json_line(&line)?,
             Form::Table(columns) => {
                 let text = match &line {
-                    Line::Done(r) => columns.line(&cells(r)),
+                    Line::Done(r) => columns.line(&cells(r, self.class_only)),
                     Line::Unread(r) => format!("{}: {}", r.name, r.error),
                 };
                 self.bar.suspend(|| print::line(text))?;
@@ -142,11 +150,12 @@ impl Results {
     }
 }
 
-fn cells(r: &Classified) -> [String; 7] {
+fn cells(r: &Classified, class_only: bool) -> [String; 7] {
+    let logit = r.logits.get(r.class).filter(|_| !class_only);
     [
         r.name.clone(),
         r.class_name.clone(),
-        format!("{:.3}", r.logits.get(r.class).copied().unwrap_or(0.0)),
+        logit.map_or("-".into(), |logit| format!("{logit:.3}")),
         format!("{:.3}", r.costs.offline_s),
         format!("{:.3}", r.costs.online_s),
         report::bytes(r.costs.from_server + r.costs.from_client),
@@ -174,8 +183,8 @@ impl Infer {
         };
         let style = ProgressStyle::with_template("{msg:<16} {bar:30} {pos}/{len} {eta}");
         let bar = ProgressBar::no_length().with_style(style.expect("a fixed template"));
-        let mut results =
-            Results { form, document: Document::default(), unread: Vec::new(), bar: bar.clone() };
+        let (document, unread) = (Document::default(), Vec::new());
+        let mut results = Results { form, document, unread, class_only: false, bar };
         let done = self.classify(&config, &inputs, stop, &mut results);
         results.end(done)
     }
@@ -202,9 +211,15 @@ impl Infer {
             setup_bytes: client.setup_bytes,
             setup_s: client.setup_s,
             model: client.model(),
+            calibrated_on: client.calibrated_on(),
         });
-        results.setup(setup.unwrap_or_default())?;
+        let setup = setup.unwrap_or_default();
+        if setup.calibrated_on < calibrate::ENOUGH {
+            print::say(calibrate::thin("the server's model", setup.calibrated_on));
+        }
+        results.setup(setup)?;
         let private = stream.private();
+        results.class_only = private.reveal == Reveal::Class;
         let arch = &private.arch;
         let (mut pictures, mut unread) = inputs.load(arch);
         pictures.retain(|picture: &Picture| {

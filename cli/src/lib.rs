@@ -2,6 +2,9 @@
 //!
 //! Only this crate (with `sotto-net`) touches sockets, files, clocks and the environment.
 
+// One way to print: `print`.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod calibrate;
 pub mod card;
 pub mod choices;
@@ -25,5 +28,6 @@ pub mod server;
 pub mod simulate;
 pub mod stop;
 pub mod trainer;
+pub mod waiting;
 
 pub use error::Error;

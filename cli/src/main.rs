@@ -1,8 +1,10 @@
 //! The `sotto` command.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod arguments;
 
-use std::{io::Write, path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode};
 
 use arguments::{Cli, Command};
 use clap::{CommandFactory, Parser};
@@ -10,13 +12,15 @@ use indicatif::ProgressBar;
 use sotto::{
     calibrate, config, dealer,
     demo::{self, Demo},
-    emulate,
+    emulate::{self, Said},
     error::Error,
+    inputs::Inputs,
     model::Model,
     print, processes, report, server,
     stop::Stop,
     trainer,
 };
+use sotto_models::images::Fit;
 use sotto_net::Identity;
 use sotto_netsim::Through;
 
@@ -30,6 +34,8 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .without_time()
+        // They would be printed where nothing can be.
+        .log_internal_errors(false)
         .init();
     processes::end_with_parent();
     match run(Cli::parse().command) {
@@ -43,30 +49,27 @@ fn main() -> ExitCode {
     }
 }
 
-fn announce(address: std::net::SocketAddr) {
-    println!("listening on {address}");
-    // A parent process reads this line; if it has gone, there is nobody to tell.
-    drop(std::io::stdout().flush());
+fn fit(resize: bool) -> Fit {
+    if resize { Fit::Resize } else { Fit::Exact }
 }
 
-fn json<T: serde::Serialize>(value: &T) -> Result<(), Error> {
-    let text = serde_json::to_string_pretty(value).map_err(|e| Error::Check(e.to_string()))?;
-    println!("{text}");
-    Ok(())
+fn announce(address: std::net::SocketAddr) {
+    // A parent process reads this line; if it has gone, there is nobody to tell.
+    drop(print::line(format!("listening on {address}")));
 }
 
 fn run(command: Command) -> Result<(), Error> {
     match command {
-        Command::Demo { model, images, limit, batch, net, json: as_json } => {
+        Command::Demo { model, images, resize, limit, batch, net, json: as_json } => {
             let program = std::env::current_exe().map_err(Error::io(Path::new("sotto")))?;
             let network = emulate::network(&net, Path::new(""))?;
-            let demo = Demo { model, images, limit, batch, network };
+            let demo = Demo { model, images, fit: fit(resize), limit, batch, network };
             let summary = demo::run(&demo, &program, &Stop::on_signal()?)?;
             if as_json {
-                json(&summary)?;
+                print::json(&summary)?;
             } else {
                 let arch = Model::find(&demo.model)?.arch;
-                summary.print(&|class| arch.label(class));
+                summary.print(&|class| arch.label(class))?;
             }
             summary.check()
         }
@@ -75,31 +78,31 @@ fn run(command: Command) -> Result<(), Error> {
             // Whoever receives it may have ended meanwhile.
             Stop::on_signal()?.then(move || stop.send(()).unwrap_or(()));
             let bar = ProgressBar::new_spinner();
-            let lines = emulate::run(&config, &stopped, &mut |line| {
-                if line.contains(" is ") {
-                    println!("{line}");
-                    // A parent process may read it; if it has gone, there is nobody to tell.
-                    drop(std::io::stdout().flush());
-                } else {
-                    bar.set_message(line);
-                    bar.tick();
+            let lines = emulate::run(&config, &stopped, &mut |said| {
+                match said {
+                    // The standard output is the object's alone.
+                    Said::Event(line) if as_json => print::say(line),
+                    Said::Event(line) => print::line(line)?,
+                    Said::Progress(line) => {
+                        bar.set_message(line);
+                        bar.tick();
+                    }
                 }
+                Ok(())
             })?;
             bar.finish_and_clear();
-            if as_json {
-                return json(&lines);
+            match as_json {
+                true => print::json(&lines),
+                false => print::line(emulate::summary(&lines).replace(" | ", "\n")),
             }
-            println!("{}", emulate::summary(&lines).replace(" | ", "\n"));
-            Ok(())
         }
         Command::Keygen { name, out } => {
             std::fs::create_dir_all(&out).map_err(Error::io(&out))?;
             let identity = Identity::generate(&name)?;
             identity.save(&out)?;
-            println!("{}", out.join(format!("{name}.key")).display());
-            println!("{}", out.join(format!("{name}.cert")).display());
-            println!("fingerprint {}", identity.certificate().fingerprint());
-            Ok(())
+            print::line(out.join(format!("{name}.key")).display())?;
+            print::line(out.join(format!("{name}.cert")).display())?;
+            print::line(format!("fingerprint {}", identity.certificate().fingerprint()))
         }
         Command::Serve { config } => {
             let loaded: config::ServerConfig = config::load(&config)?;
@@ -114,7 +117,7 @@ fn run(command: Command) -> Result<(), Error> {
             let model = Model::find(&model)?;
             let private = choices.private(&model)?;
             if as_json {
-                return json(&serde_json::json!({
+                return print::json(&serde_json::json!({
                     "model": model.arch.name,
                     "batch": choices.batch,
                     "plan": sotto_models::calibration::hex(&private.plan.hash()),
@@ -123,22 +126,27 @@ fn run(command: Command) -> Result<(), Error> {
                     "gates": report::plan_lines(&private.plan),
                 }));
             }
-            println!(
-                "{}\n{}",
-                report::plan_table(&private.plan),
-                report::plan_summary(&private.plan)
-            );
-            Ok(())
+            print::line(report::plan_table(&private.plan))?;
+            print::line(report::plan_summary(&private.plan))
         }
-        Command::Calibrate { model, images, count } => {
+        Command::Calibrate { model, images, resize, count, force } => {
+            let inputs = Inputs::find(&images, fit(resize), count)?;
             let bar = ProgressBar::new(count as u64).with_message("calibrating");
-            let calibration = calibrate::calibrate(&model, &images, count, |n| {
-                bar.set_position(n as u64);
-            })?;
+            let progress = |n| bar.set_position(n as u64);
+            let done = calibrate::calibrate(&model, &inputs, force, progress)?;
             bar.finish_and_clear();
-            let path = model.join("calibration.toml");
-            println!("{}: ranges of {} images", path.display(), calibration.images);
-            Ok(())
+            let (path, images) = (model.join("calibration.toml"), done.calibration.images);
+            if images < calibrate::ENOUGH {
+                print::say(calibrate::thin("this model", images));
+            }
+            print::line(format!(
+                "{}: ranges of {images} images; on others a tensor may be {} times as large (all of these exceed the \
+                 first half of them {:.2} times at most, in {})",
+                path.display(),
+                done.margin,
+                done.grown.0,
+                done.grown.1
+            ))
         }
         Command::Simulate(simulate) => simulate.run(),
         Command::CalibrateMachine { out, emulated } => {
@@ -151,20 +159,22 @@ fn run(command: Command) -> Result<(), Error> {
             })?;
             bar.finish_and_clear();
             std::fs::write(&out, machine.to_json()).map_err(Error::io(&out))?;
-            println!("{}: {}, {} gates", out.display(), machine.processor, machine.gates.len());
+            let gates = machine.gates.len();
+            print::line(format!("{}: {}, {gates} gates", out.display(), machine.processor))?;
             let off = checks.iter().map(|c| (c.predicted / c.measured - 1.0).abs());
-            println!(
+            print::line(format!(
                 "the {} measured models come out within {:.0} %",
                 checks.len(),
                 100.0 * off.fold(0.0, f64::max)
-            );
-            Ok(())
+            ))
         }
         Command::Train { arguments } => Err(trainer::become_it("train", &arguments)),
         Command::Search { arguments } => Err(trainer::become_it("search", &arguments)),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "sotto", &mut std::io::stdout());
-            Ok(())
+            // Into memory first: it panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "sotto", &mut script);
+            print::bytes(&script)
         }
     }
 }

@@ -24,6 +24,21 @@ pub mod step {
     pub const REPLY: u32 = 0x8000_0004;
     /// Corrections.
     pub const CORRECTIONS: u32 = 0x8000_0005;
+
+    /// What people call a step; `levels` is how many the plan has, where that is known.
+    pub fn name(step: u32, levels: Option<usize>) -> String {
+        let level = step.wrapping_add(1);
+        match (step, levels) {
+            (HELLO, _) => "the greeting".into(),
+            (WELCOME, _) => "the answer to the greeting".into(),
+            (SETUP, _) => "the masked weights".into(),
+            (REQUEST, _) => "a request".into(),
+            (REPLY, _) => "the answer to a request".into(),
+            (CORRECTIONS, _) => "the corrections".into(),
+            (_, Some(all)) => format!("level {level} of {all}"),
+            (_, None) => format!("level {level}"),
+        }
+    }
 }
 
 /// Largest piece in which setup and corrections are sent.

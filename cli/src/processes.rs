@@ -250,30 +250,16 @@ impl Deployment {
         Ok((process, address))
     }
 
-    /// Starts the client on `images`; its output is one JSON object a line.
+    /// Starts the client on the first `limit` pictures of `files`, brought to the model's size as `fit` says; its output
+    /// is one JSON object a line.
     ///
     /// # Errors
     /// [`Error::Config`] when it does not start.
     pub fn client(
         &self,
         settings: &Settings,
-        server: SocketAddr,
-        dealer: SocketAddr,
-        images: &Path,
-    ) -> Result<Running, Error> {
-        self.client_limited(settings, server, dealer, images, (usize::MAX, Fit::Exact))
-    }
-
-    /// Like [`Deployment::client`], on the first `limit` pictures, brought to the model's size as `fit` says.
-    ///
-    /// # Errors
-    /// [`Error::Config`] when it does not start.
-    pub fn client_limited(
-        &self,
-        settings: &Settings,
-        server: SocketAddr,
-        dealer: SocketAddr,
-        images: &Path,
+        [server, dealer]: [SocketAddr; 2],
+        files: &[PathBuf],
         (limit, fit): (usize, Fit),
     ) -> Result<Running, Error> {
         let text = format!(
@@ -284,9 +270,10 @@ impl Deployment {
             self.own("client", "", settings.deadline)
         );
         let config = self.write("client.toml", &text)?;
-        let (images, limit) = (images.display().to_string(), limit.to_string());
-        let mut args =
-            vec!["infer", "--config", &config, "--json-lines", "--limit", &limit, &images];
+        let limit = limit.to_string();
+        let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        let mut args = vec!["infer", "--config", &config, "--json-lines", "--limit", &limit];
+        args.extend(files.iter().map(String::as_str));
         if fit == Fit::Resize {
             args.push("--resize");
         }

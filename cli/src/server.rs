@@ -325,7 +325,8 @@ impl Served<'_> {
             weights: &self.server.weights,
             watch: false,
         };
-        let done = party.evaluate(link, ready.staged, &[])?;
+        let done = party.evaluate(link, ready.staged, &[]);
+        let done = done.map_err(Error::online(&self.server.plan))?;
         let bits = used / self.images() * self.server.revealed;
         tracing::info!(
             "{}: batch {id}, at most {bits} bits of the model in {used} images, {} flights",

@@ -18,6 +18,7 @@ use crate::{
     emulate,
     error::Error,
     model::Model,
+    print,
     report::{bytes, table},
 };
 
@@ -26,23 +27,22 @@ use crate::{
 pub struct Simulate {
     /// `demo`, a preset (`vit_cifar`, `vit_tiny`, with `_relu` or `_linear` for other attention), or a model folder.
     model: PathBuf,
-    /// loopback, lan, lan-cheetah, wan-cheetah, wan, mobile, intercontinental, or a TOML file with a path for each
-    /// pair of parties.
+    /// A network that is listed below, or a TOML file with a path for each pair of parties.
     #[arg(long, default_value = "lan")]
     net: String,
-    /// A network of your own instead of --net: round trip, such as 30ms.
+    /// Changes the client's paths of --net (to the server and to the dealer): round trip, such as 30ms.
     #[arg(long)]
     rtt: Option<String>,
-    /// Rate from the client to the server (and dealer), such as 20Mbps or 44MB/s.
+    /// The same: rate from the client, such as 20Mbps or 44MB/s.
     #[arg(long)]
     up: Option<String>,
-    /// Rate to the client.
+    /// The same: rate to the client.
     #[arg(long)]
     down: Option<String>,
-    /// Largest extra delay of a packet, such as 2ms.
+    /// The same: largest extra delay of a packet, such as 2ms.
     #[arg(long)]
     jitter: Option<String>,
-    /// Share of packets that are lost, such as 0.1%.
+    /// The same: share of packets that are lost, such as 0.1%.
     #[arg(long)]
     loss: Option<String>,
     /// Machine of the server, and of the others unless they are given (`sotto calibrate-machine`); the project's
@@ -93,11 +93,21 @@ struct Processors<'a> {
 
 impl Simulate {
     fn network(&self) -> Result<Network, Error> {
-        let own = [&self.rtt, &self.up, &self.down, &self.jitter, &self.loss];
-        if own.iter().all(|given| given.is_none()) {
-            return emulate::network(&self.net, Path::new(""));
+        let network = emulate::network(&self.net, Path::new(""))?;
+        let given = [
+            ("rtt", &self.rtt),
+            ("up", &self.up),
+            ("down", &self.down),
+            ("jitter", &self.jitter),
+            ("loss", &self.loss),
+        ];
+        let given: Vec<String> = (given.iter())
+            .filter_map(|(name, value)| Some(format!("{name} {}", value.as_ref()?)))
+            .collect();
+        if given.is_empty() {
+            return Ok(network);
         }
-        let path = PathFile {
+        let changes = PathFile {
             rtt: self.rtt.clone(),
             up: self.up.clone(),
             down: self.down.clone(),
@@ -105,7 +115,8 @@ impl Simulate {
             loss: self.loss.clone(),
             ..PathFile::default()
         };
-        Ok(Network::uniform("custom", path.path()?))
+        let name = format!("{} with {} at the client", network.name, given.join(", "));
+        Ok(Network { name, ..network.with_client(&changes)? })
     }
 
     fn machines(&self) -> Result<Machines, Error> {
@@ -147,18 +158,19 @@ impl Simulate {
             };
             let prediction = &prediction;
             let report = Report { model: name, batch: self.choices.batch, machines, prediction };
-            let text = serde_json::to_string_pretty(&report);
-            println!("{}", text.map_err(|e| Error::Check(e.to_string()))?);
-            return Ok(());
+            return print::json(&report);
         }
         let place =
             if machines.shared { "one machine for all" } else { "a machine for each party" };
-        println!("{name} on {}; {place}: {}\n", network.name, machines.server.processor);
-        print(&prediction, self.choices.batch, self.pool);
-        if let Some(path) = &self.svg {
-            println!("timeline: {}", path.display());
+        print::line(format!(
+            "{name} on {}; {place}: {}\n",
+            network.name, machines.server.processor
+        ))?;
+        tables(&prediction, self.choices.batch, self.pool)?;
+        match &self.svg {
+            Some(path) => print::line(format!("timeline: {}", path.display())),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -166,7 +178,7 @@ fn seconds(t: f64) -> String {
     if t < 0.0995 { format!("{:.2} ms", 1e3 * t) } else { format!("{t:.3} s") }
 }
 
-fn print(p: &Prediction, batch: usize, pool: usize) {
+fn tables(p: &Prediction, batch: usize, pool: usize) -> Result<(), Error> {
     let mut t = table(&["predicted cost", "time", "bytes", "flights"], 1);
     let none = String::new;
     t.add_row(vec!["model setup, once".into(), seconds(p.setup_s), bytes(p.setup_bytes), none()]);
@@ -175,29 +187,29 @@ fn print(p: &Prediction, batch: usize, pool: usize) {
     t.add_row(vec!["online".into(), seconds(p.online_s), bytes(p.online_bytes), flights.clone()]);
     let all = bytes(p.offline_bytes + p.online_bytes);
     t.add_row(vec!["total".into(), seconds(p.total_s), all, flights]);
-    println!("{t}");
-    println!(
+    print::line(t)?;
+    print::line(format!(
         "for one evaluation of {batch} image(s); offline as if nothing had been made ahead of time\n"
-    );
-    println!(
+    ))?;
+    print::line(format!(
         "online time on the critical path, by layer\n{}\n",
         parts("layer", &p.layers, p.online_s)
-    );
-    println!("and by kind of gate\n{}\n", parts("gate", &p.gates, p.online_s));
+    ))?;
+    print::line(format!("and by kind of gate\n{}\n", parts("gate", &p.gates, p.online_s)))?;
     let s = &p.throughput;
-    println!(
+    print::line(format!(
         "stream of requests, one after the other: {:.2} evaluations a second while the pool lasts, {:.2} supplied, \
          {:.2} sustained",
         s.online, s.supply, s.sustained
-    );
-    match s.pool_lasts {
-        Some(count) => println!(
+    ))?;
+    print::line(match s.pool_lasts {
+        Some(count) => format!(
             "the supply of correlations is the bottleneck: a pool of {pool} lasts {count:.1} evaluations; at most one \
              every {} lasts for ever\n",
             seconds(1.0 / s.supply)
         ),
-        None => println!("the supply of correlations keeps up\n"),
-    }
+        None => "the supply of correlations keeps up\n".to_owned(),
+    })
 }
 
 fn parts(what: &str, parts: &[Part], whole: f64) -> comfy_table::Table {

@@ -14,8 +14,8 @@ pub const SOTTO: &str = "SOTTO";
 
 /// What to do where the program is not found.
 const MISSING: &str = "\
-the training program `sotto-nas` is not here: `sotto` looks beside itself, in nas/target/release of its checkout and \
-of the current folder, and in PATH. It is built apart from `sotto`, in a checkout, with
+the training program `sotto-nas` is not here: `sotto` looks beside itself, in nas/target/release of its checkout, and \
+in PATH. It is built apart from `sotto`, in a checkout, with
     cargo build --release --manifest-path nas/Cargo.toml
 nas/README.md has the features for libtorch (fast on a CPU) and a GPU";
 
@@ -48,13 +48,14 @@ fn replace(mut command: Command) -> std::io::Error {
     }
 }
 
-/// The first `sotto-nas` beside `own`, in a checkout's folder, or in `PATH`.
+/// The first `sotto-nas` beside `own`, in its checkout, or in `PATH`. Not in the current folder: who can write to that is
+/// not who installed us.
 fn find(own: &Path) -> Option<PathBuf> {
     let built = Path::new("nas/target/release");
     let folder = own.parent();
     // checkout/target/release/sotto
     let checkout = folder.and_then(|f| f.ancestors().nth(2));
-    let near = [folder.map(Path::to_path_buf), checkout.map(|c| c.join(built)), Some(built.into())];
+    let near = [folder.map(Path::to_path_buf), checkout.map(|c| c.join(built))];
     let path = std::env::var_os("PATH").unwrap_or_default();
     let name = format!("sotto-nas{}", std::env::consts::EXE_SUFFIX);
     near.into_iter()

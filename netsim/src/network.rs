@@ -191,6 +191,40 @@ impl Network {
         })
     }
 
+    /// With the client's two paths changed in what `changes` says; the server's path to the dealer stays.
+    ///
+    /// # Errors
+    /// Those of [`PathFile::path`].
+    pub fn with_client(mut self, changes: &PathFile) -> Result<Self, Error> {
+        let new = changes.path()?;
+        let both = changes.rate.is_some();
+        for path in [&mut self.client_server, &mut self.client_dealer] {
+            let ways = [
+                (&mut path.up, &new.up, both || changes.up.is_some()),
+                (&mut path.down, &new.down, both || changes.down.is_some()),
+            ];
+            for (direction, new, has_rate) in ways {
+                if has_rate {
+                    (direction.rate, direction.queue) = (new.rate, new.queue);
+                }
+                let times = changes.rtt.is_some() || changes.delay.is_some();
+                for (is_given, field, value) in [
+                    (times, &mut direction.delay, new.delay),
+                    (changes.jitter.is_some(), &mut direction.jitter, new.jitter),
+                    (changes.loss.is_some(), &mut direction.loss, new.loss),
+                    (changes.reorder.is_some(), &mut direction.reorder, new.reorder),
+                    (changes.queue.is_some(), &mut direction.queue, new.queue),
+                ] {
+                    if is_given {
+                        *field = value;
+                    }
+                }
+                direction.mtu = changes.mtu.unwrap_or(direction.mtu);
+            }
+        }
+        Ok(self)
+    }
+
     /// The direction from one host to another.
     ///
     /// # Panics
@@ -313,6 +347,21 @@ mod tests {
         assert_eq!(network.direction(Host::Server, Host::Client).rate, 12.5e6);
         let dealt = network.direction(Host::Dealer, Host::Server);
         assert_eq!((dealt.delay, dealt.rate, dealt.queue), (0.001, 125e6, 25e6));
+    }
+
+    #[test]
+    fn changes_leave_the_rest_of_a_network_as_it_is() {
+        let mobile = Network::preset("mobile").unwrap();
+        let text = |t: &str| Some(t.to_owned());
+        let changes = PathFile { loss: text("1%"), up: text("80Mbps"), ..PathFile::default() };
+        let changed = mobile.clone().with_client(&changes).unwrap();
+        let up = changed.direction(Host::Client, Host::Server);
+        assert_eq!((up.delay, up.jitter, up.rate, up.loss), (0.03, 0.005, 10e6, 0.01));
+        let down = changed.direction(Host::Dealer, Host::Client);
+        assert_eq!((down.delay, down.rate, down.loss), (0.03, 5e6, 0.01));
+        assert_eq!(changed.server_dealer, mobile.server_dealer);
+        assert_eq!(mobile.clone().with_client(&PathFile::default()).unwrap(), mobile);
+        assert!(mobile.with_client(&PathFile { rtt: text("fast"), ..changes }).is_err());
     }
 
     #[test]

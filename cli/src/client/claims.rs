@@ -16,6 +16,7 @@ use crate::{
     dealer_link::Batches,
     error::Error,
     messages::{Assigned, Epoch, Tag},
+    waiting::Waiting,
 };
 
 /// Connects to the dealer.
@@ -110,6 +111,7 @@ impl Claims {
     /// What claiming met; [`Error::Exhausted`] after `deadline`.
     pub fn next(&self, deadline: Duration) -> Result<Option<Ready>, Error> {
         let start = Instant::now();
+        let _waiting = Waiting::until("the dealer to give a batch");
         let mut state = self.0.lock();
         loop {
             if let Some(ready) = state.ready.pop_front() {
@@ -204,7 +206,7 @@ fn claim(
 /// A dealer that is not there is a lack of correlations.
 fn unreachable(e: Error, since: Instant) -> Error {
     match e {
-        Error::Net(e @ (sotto_net::Error::Link { .. } | sotto_net::Error::Deadline { .. })) => {
+        Error::Net(sotto_net::Error::Link { .. } | sotto_net::Error::Deadline { .. }) => {
             Error::Exhausted {
                 waited: since.elapsed().as_secs(),
                 why: e.to_string(),

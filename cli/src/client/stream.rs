@@ -148,15 +148,3 @@ impl Drop for Stream<'_> {
         }
     }
 }
-
-impl Error {
-    /// Whether trying again at once cannot help.
-    fn is_final(&self) -> bool {
-        match self {
-            Error::Net(sotto_net::Error::Identity { .. } | sotto_net::Error::Config(_)) => true,
-            Error::Net(_) | Error::Protocol(_) => false,
-            Error::Refused { why, .. } => why.is_final(),
-            _ => true,
-        }
-    }
-}

@@ -8,6 +8,7 @@ use crate::{
     emulate::{self, PathLine},
     error::Error,
     infer::SetupLine,
+    print,
     report::{Counts, bytes, table},
 };
 
@@ -167,7 +168,10 @@ impl Summary {
     }
 
     /// Prints the table and the four cost lines.
-    pub fn print(&self, label: &dyn Fn(usize) -> String) {
+    ///
+    /// # Errors
+    /// Those of [`print::line`].
+    pub fn print(&self, label: &dyn Fn(usize) -> String) -> Result<(), Error> {
         let header =
             ["image", "true class", "private", "plaintext", "simulator", "max logit error"];
         let mut t = table(&header, 5);
@@ -181,18 +185,18 @@ impl Summary {
                 format!("{:.1e}", r.max_logit_error),
             ]);
         }
-        println!("{t}");
-        println!(
+        print::line(t)?;
+        print::line(format!(
             "{} images, {} correct; private = plaintext on {}, = simulator on {}; largest logit error {:.1e}\n",
             self.images,
             self.correct,
             self.agree_plaintext,
             self.agree_simulator,
             self.max_logit_error
-        );
-        println!("network: {}", self.network);
+        ))?;
+        print::line(format!("network: {}", self.network))?;
         if !self.paths.is_empty() {
-            println!("{}", emulate::summary(&self.paths).replace(" | ", "\n"));
+            print::line(emulate::summary(&self.paths).replace(" | ", "\n"))?;
         }
         let p = &self.planned;
         let mut t = table(&["cost", "measured", "planned", "flights", "planned ", "seconds"], 1);
@@ -229,6 +233,6 @@ impl Summary {
             p.flights.to_string(),
             s(self.total_s),
         ]);
-        println!("{t}");
+        print::line(t)
     }
 }

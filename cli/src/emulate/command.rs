@@ -47,15 +47,22 @@ pub struct Partition {
     pub lasts: f64,
 }
 
-/// Emulates what the file says until `stopped` says something or is dropped; `progress` gets the
-/// addresses first, then a line each second.
+/// What is said while paths are emulated.
+pub enum Said {
+    /// An address that is listened on, or a cut.
+    Event(String),
+    /// What has gone over the paths so far, each second.
+    Progress(String),
+}
+
+/// Emulates what the file says until `stopped` says something or is dropped; `say` gets the addresses first.
 ///
 /// # Errors
-/// [`Error::Config`] and [`Error::Io`] for what cannot be used.
+/// [`Error::Config`] and [`Error::Io`] for what cannot be used; those of `say`.
 pub fn run(
     config: &File,
     stopped: &mpsc::Receiver<()>,
-    progress: &mut dyn FnMut(String),
+    say: &mut dyn FnMut(Said) -> Result<(), Error>,
 ) -> Result<Vec<PathLine>, Error> {
     let base = config.parent().map_or_else(PathBuf::new, File::to_path_buf);
     let config: EmulateConfig = crate::config::load(config)?;
@@ -65,7 +72,7 @@ pub fn run(
     for ((name, ..), between) in PAIRS.into_iter().zip(betweens) {
         let Some(between) = between else { continue };
         let address = paths.add(name, between)?;
-        progress(format!("{name} to {} is listening on {address}", between.target));
+        say(Said::Event(format!("{name} to {} is listening on {address}", between.target)))?;
     }
     if paths.links.is_empty() {
         return Err(Error::Config(
@@ -96,11 +103,11 @@ pub fn run(
         while cuts.first().is_some_and(|c| c.0 <= now) {
             let (_, pair, lasts) = cuts.remove(0);
             paths.partition(pair, lasts)?;
-            progress(format!("{pair} is cut for {lasts:?}"));
+            say(Said::Event(format!("{pair} is cut for {lasts:?}")))?;
         }
         if now >= report_at {
             report_at = now + Duration::from_secs(1);
-            progress(summary(&paths.lines()));
+            say(Said::Progress(summary(&paths.lines())))?;
         }
     }
 }
@@ -120,11 +127,14 @@ mod tests {
         fs::write(&file, text).unwrap();
         let (stop, stopped) = mpsc::channel();
         let mut seen = Vec::new();
-        let lines = run(&file, &stopped, &mut |line| {
-            if line.contains("is cut for 2s") {
-                stop.send(()).unwrap();
+        let lines = run(&file, &stopped, &mut |said| {
+            if let Said::Event(line) = said {
+                if line.contains("is cut for 2s") {
+                    stop.send(()).unwrap();
+                }
+                seen.push(line);
             }
-            seen.push(line);
+            Ok(())
         })
         .unwrap();
         assert!(seen[0].starts_with("client_server to 127.0.0.1:9 is listening on 127.0.0.1:"));
@@ -138,7 +148,7 @@ mod tests {
             (&text.replace("wan", "wlan"), "mobile"),
         ] {
             fs::write(&file, text).unwrap();
-            let error = run(&file, &stopped, &mut drop).unwrap_err().to_string();
+            let error = run(&file, &stopped, &mut |_| Ok(())).unwrap_err().to_string();
             assert!(error.contains(hint), "{error}");
         }
     }

@@ -128,7 +128,7 @@ struct State {
     distrusted: Option<String>,
     /// The dealer has other masks: nothing more will come from it.
     stale: bool,
-    failure: Option<String>,
+    failure: Option<Refusal>,
 }
 
 impl State {
@@ -183,9 +183,11 @@ impl Shared {
         // Clients are told; our folders are not their business.
         state.failure = Some(match e {
             Error::Config(_) | Error::Io { .. } | Error::Check(_) => {
-                "its disk does not take a batch, its log says more".into()
+                Refusal::Exhausted("its disk does not take a batch, its log says more".into())
             }
-            e => e.to_string(),
+            // Nothing that one waits for would change it.
+            Error::Net(sotto_net::Error::Identity { .. }) => Refusal::NoDealer(e.to_string()),
+            e => Refusal::Exhausted(e.to_string()),
         });
         self.changed.notify_all();
     }
@@ -368,10 +370,10 @@ impl Pool {
             if state.moves != moves && state.failure.is_none() {
                 (moves, quiet) = (state.moves, Instant::now());
             }
-            if quiet.elapsed() >= deadline {
-                let why = state.failure.clone();
-                let why = why.unwrap_or_else(|| "the dealer is silent".into());
-                return Ok(Err(Refusal::Exhausted(why)));
+            let hopeless = matches!(state.failure, Some(Refusal::NoDealer(_)));
+            if hopeless || quiet.elapsed() >= deadline {
+                let silent = || Refusal::Exhausted("the dealer is silent".into());
+                return Ok(Err(state.failure.clone().unwrap_or_else(silent)));
             }
             if beat.elapsed() >= BEAT {
                 let (got, all) = state.coming;

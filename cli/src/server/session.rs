@@ -26,8 +26,11 @@ use crate::{
     refusal::Refusal,
 };
 
-/// Pause after a failed announcement.
+/// Pause after a first failed announcement; it doubles with each.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// Longest pause.
+const LONGEST: Duration = Duration::from_secs(8);
 
 /// The dealer is not asked more often than this whether it was restarted.
 const DOUBT: Duration = Duration::from_secs(1);
@@ -70,6 +73,8 @@ pub struct Basis {
 struct State {
     session: Option<Arc<Session>>,
     failure: Option<String>,
+    /// It will fail again until somebody changes something.
+    hopeless: bool,
     /// A client says that the dealer no longer knows this epoch.
     doubted: bool,
 }
@@ -110,7 +115,8 @@ impl Sessions {
             if let Some(session) = settled {
                 return Ok(Arc::clone(session));
             }
-            let Some(left) = patience.checked_sub(start.elapsed()) else {
+            let left = patience.checked_sub(start.elapsed()).filter(|_| !state.hopeless);
+            let Some(left) = left else {
                 let why = state.failure.clone();
                 let dealer = &self.basis.dealer.peer;
                 let at = dealer.address.as_deref().unwrap_or_default();
@@ -125,6 +131,7 @@ impl Sessions {
     }
 
     fn keep(&self) {
+        let mut pause = PAUSE;
         loop {
             let asked = Instant::now();
             let made = self.announce();
@@ -135,20 +142,26 @@ impl Sessions {
                     if let Some(old) = state.session.replace(Arc::new(session)) {
                         old.pool.close();
                     }
-                    state.failure = None;
+                    (state.failure, state.hopeless) = (None, false);
                 }
                 Ok(None) => {}
                 Err(e) => {
                     tracing::warn!("{e}");
-                    state.failure = Some(e.to_string());
+                    (state.failure, state.hopeless) = (Some(e.to_string()), e.is_final());
                 }
             }
             self.changed.notify_all();
             let session = state.session.clone();
             drop(state);
             match session {
-                Some(session) => self.until_over(&session, asked),
-                None => thread::sleep(PAUSE),
+                Some(session) => {
+                    pause = PAUSE;
+                    self.until_over(&session, asked);
+                }
+                None => {
+                    thread::sleep(pause);
+                    pause = LONGEST.min(2 * pause);
+                }
             }
         }
     }

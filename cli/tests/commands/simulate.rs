@@ -49,7 +49,7 @@ fn a_network_of_ones_own_and_the_picture() {
     let flags = ["--rtt", "30ms", "--up", "20Mbps", "--down", "100Mbps", "--jitter", "2ms"];
     let ran = sotto(folder.path(), &[&["simulate", "demo"], &flags[..]].concat());
     assert_eq!(ran.code, 0, "{}", ran.errors);
-    assert!(ran.output.contains("custom"));
+    assert!(ran.output.contains("lan with rtt 30ms, up 20Mbps, down 100Mbps, jitter 2ms"));
 }
 
 #[test]
@@ -86,4 +86,30 @@ fn a_profile_of_another_version_names_the_gate_it_lacks() {
         "{}",
         ran.errors
     );
+}
+
+#[test]
+fn networks_are_listed_with_their_numbers_and_changed_by_options() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let help = sotto(folder.path(), &["simulate", "--help"]);
+    for (name, what) in sotto_netsim::PRESETS {
+        assert!(
+            help.output.contains(name) && help.output.contains(what),
+            "{name}: {}",
+            help.output
+        );
+    }
+    let seconds = |args: &[&str]| {
+        let all = json(&[&["simulate", "demo", "--json"], args].concat());
+        let of = |what: &str| all["prediction"][what].as_f64().expect("seconds");
+        [of("setup_s"), of("offline_s"), of("online_s")]
+    };
+    let wan = seconds(&["--net", "wan"]);
+    let worse = seconds(&["--net", "wan", "--jitter", "2ms", "--loss", "1%"]);
+    assert!(worse[2] > wan[2], "it is the same network, and worse: {worse:?}, {wan:?}");
+    let near = seconds(&["--net", "wan", "--rtt", "1ms"]);
+    assert!(near[2] < wan[2] / 2.0 && near[0] > wan[0] / 2.0, "its rate stays: {near:?}, {wan:?}");
+    let narrow = seconds(&["--net", "wan", "--down", "10Mbps"]);
+    assert!(narrow[0] > 5.0 * wan[0], "the setup goes down: {narrow:?}, {wan:?}");
+    assert!(narrow[1] < 1.5 * wan[1], "the dealer's rate to the server stays: {narrow:?}, {wan:?}");
 }

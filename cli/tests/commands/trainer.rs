@@ -5,14 +5,24 @@ use std::{
     process::{Command, Output},
 };
 
+/// Where a checkout has it.
+const BIN: &str = "target/release";
+
 /// A folder with this build's `sotto` in it, where no real `sotto-nas` is near.
 struct Installed(tempfile::TempDir);
 
 impl Installed {
     fn new() -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        std::fs::hard_link(env!("CARGO_BIN_EXE_sotto"), folder.path().join("sotto")).unwrap();
-        Self(folder)
+        let here = Self(folder);
+        std::fs::create_dir_all(here.bin()).unwrap();
+        std::fs::hard_link(env!("CARGO_BIN_EXE_sotto"), here.bin().join("sotto")).unwrap();
+        here
+    }
+
+    /// Where `sotto` lies, as in a checkout.
+    fn bin(&self) -> PathBuf {
+        self.path().join(BIN)
     }
 
     fn path(&self) -> &Path {
@@ -21,7 +31,7 @@ impl Installed {
 
     /// Runs `sotto` there with this `PATH` alone.
     fn run(&self, args: &[&str], path: &Path) -> Output {
-        let mut command = Command::new(self.path().join("sotto"));
+        let mut command = Command::new(self.bin().join("sotto"));
         command.args(args).current_dir(self.path()).env("PATH", path).output().unwrap()
     }
 
@@ -50,11 +60,11 @@ fn text(bytes: &[u8]) -> &str {
 #[test]
 fn arguments_exit_code_and_sottos_own_path_go_through() {
     let here = Installed::new();
-    let beside = here.fake("");
+    let beside = here.fake(BIN);
     let nowhere = Path::new("/nonexistent");
     let words = ["search", "--help", "a b", "--", "-x", "--budget=80ms", ""];
     let ran = here.run(&words, nowhere);
-    let own = here.path().join("sotto");
+    let own = here.bin().join("sotto");
     let expected = format!(
         "{} {}\n<search>\n<--help>\n<a b>\n<-->\n<-x>\n<--budget=80ms>\n<>\n",
         beside.display(),
@@ -75,8 +85,21 @@ fn the_program_is_found_beside_then_in_the_checkout_then_in_path() {
     assert!(told(here.run(&["train"], &elsewhere)).starts_with(&first(&elsewhere)));
     let built = here.fake("nas/target/release");
     assert!(told(here.run(&["train"], &elsewhere)).contains("nas/target/release"), "{built:?}");
-    let beside = here.fake("");
+    let beside = here.fake(BIN);
     assert!(told(here.run(&["train"], &elsewhere)).starts_with(&first(&beside)));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_program_in_the_current_folder_is_not_run() {
+    let here = Installed::new();
+    let other = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let planted = here.fake("planted/nas/target/release");
+    std::fs::rename(here.path().join("planted"), other.path().join("planted")).unwrap();
+    let mut command = Command::new(here.bin().join("sotto"));
+    command.arg("train").current_dir(other.path().join("planted")).env("PATH", "/nonexistent");
+    let ran = command.output().unwrap();
+    assert_eq!(ran.status.code(), Some(2), "{} ran: {}", planted.display(), text(&ran.stdout));
 }
 
 #[test]

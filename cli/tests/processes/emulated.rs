@@ -148,6 +148,8 @@ fn a_cut_beyond_the_deadline_is_an_error_everywhere_and_burns_the_batch() {
         "{}",
         failed.err
     );
+    assert!(failed.err.contains(" at level ") && failed.err.contains(" of "), "{}", failed.err);
+    assert!(!failed.err.contains("21474"), "a step has a name: {}", failed.err);
     deployed.server.log.wait_for("client", 1);
     let text = deployed.server.log.text();
     assert!(text.contains("WARN"), "{text}");
@@ -170,9 +172,12 @@ fn the_command_carries_parties_until_it_is_interrupted() {
         + &path("client_dealer", dealer);
     parties.write("emulate.toml", text.as_bytes());
     let config = parties.text("emulate.toml");
-    let mut emulator =
+    let emulator =
         Process::start("emulator", program().args(["emulate", "--json", "--config", &config]));
-    let at = [emulator.address(), emulator.address()];
+    emulator.log.wait_for("is listening on", 2);
+    let said = emulator.log.text();
+    let mut at = said.lines().map(|line| line.rsplit(' ').next().unwrap().parse().unwrap());
+    let at = [at.next().unwrap(), at.next().unwrap()];
     parties.works(&parties.client_config("client", "", at));
     emulator.signal("INT");
     let done = emulator.finish();

@@ -169,8 +169,17 @@ fn the_table_names_every_picture() {
     let (_dealer, dealer) = parties.dealer("", None);
     let (_server, server) = parties.server("", dealer, None);
     let config = parties.client_config("client", "", [server, dealer]);
-    let done =
-        parties.start_infer(&config, &["--limit", "2", &parties.text("images.bin")]).finish();
-    assert_eq!(done.code, 0, "{}", done.err);
-    assert!(done.out.contains("images.bin#0") && done.out.contains("images.bin#1"), "{}", done.out);
+    let table = |config: &str| {
+        let images = parties.text("images.bin");
+        let done = parties.start_infer(config, &["--limit", "2", &images]).finish();
+        assert_eq!(done.code, 0, "{}", done.err);
+        assert!(done.out.contains("images.bin#0") && done.out.contains("images.bin#1"));
+        let words = done.out.lines().nth(1).unwrap().split_whitespace();
+        words.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let logit = |row: &[String]| row.iter().skip(1).find_map(|word| word.parse::<f64>().ok());
+    assert!(!table(&config).contains(&"-".into()));
+    let (_classes, server) = parties.server("reveal = \"class\"\n", dealer, None);
+    let row = table(&parties.client_config("client", "", [server, dealer]));
+    assert!(row.contains(&"-".into()) && logit(&row) != Some(1.0), "a class has no logit: {row:?}");
 }

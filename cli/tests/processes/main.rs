@@ -2,7 +2,9 @@
 //! together, and what each does when another fails.
 
 mod audit;
+mod calibration;
 mod copies;
+mod documents;
 mod emulated;
 mod end_to_end;
 mod faults;
@@ -12,6 +14,7 @@ mod limits;
 mod parties;
 mod pictures;
 mod pools;
+mod printed;
 mod refusals;
 mod restarts;
 mod roles;

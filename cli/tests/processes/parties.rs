@@ -51,7 +51,7 @@ impl Parties {
         let weights = Weights::random(&arch, seed);
         weights.save(&self.path(name).join("weights.safetensors"), Precision::F32).unwrap();
         let (model, images) = (self.text(name), self.text("images.bin"));
-        let done = self.sotto(&["calibrate", &model, "--images", &images, "--count", "8"]);
+        let done = self.sotto(&["calibrate", &model, "--images", &images, "--count", "16"]);
         assert_eq!(done.code, 0, "{}", done.err);
     }
 

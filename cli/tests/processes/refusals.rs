@@ -5,7 +5,10 @@ use std::{fs, os::unix::fs::PermissionsExt};
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use sotto_net::{Certificate, Identity};
 
-use crate::parties::{DEADLINE, LOCAL, Parties, RECORD};
+use crate::{
+    parties::{DEADLINE, LOCAL, Parties, RECORD},
+    spawned::Process,
+};
 
 #[test]
 fn wrong_pictures_are_named() {
@@ -136,14 +139,51 @@ fn wrong_configurations_are_explained() {
 }
 
 #[test]
+fn a_dealer_that_does_not_know_a_party_is_named_with_the_remedy_that_helps() {
+    let parties = Parties::new();
+    let (mut dealer_process, dealer) = parties.dealer("", None);
+    let (_server, server) = parties.server("", dealer, None);
+    let config = parties.client_config("client", "", [server, dealer]);
+    parties.works(&config);
+    let images = parties.text("images.bin");
+    for (name, words) in [("client", "it refused our"), ("server", "it has no dealer: dealer")] {
+        dealer_process.kill();
+        let text = fs::read_to_string(parties.path("dealer.toml")).unwrap();
+        let certificate = format!("{name}.cert");
+        Identity::generate("other")
+            .unwrap()
+            .certificate()
+            .save(&parties.path("other.cert"))
+            .unwrap();
+        let stranger =
+            text.replace(&certificate, "other.cert").replace("127.0.0.1:0", &dealer.to_string());
+        parties.write("other.toml", stranger.as_bytes());
+        let other = parties.text("other.toml");
+        let mut command = crate::parties::program();
+        let mut again = Process::start("dealer", command.args(["deal", "--config", &other]));
+        again.address();
+        let failed = parties.infer(&config, &["--limit", "1", &images]);
+        failed.failed(4, &["dealer", words, "refused our certificate", "give it our .cert"]);
+        for wrong in ["start the dealer", "raise", "connecting again"] {
+            // What was dealt before is lost with the dealer that dealt it.
+            let last = failed.err.lines().last().unwrap();
+            assert!(!last.contains(wrong), "{wrong}: {}", failed.err);
+        }
+        dealer_process = again;
+    }
+}
+
+#[test]
 fn nobody_at_the_address_is_an_error_within_the_deadline() {
     let parties = Parties::new();
     // A socket that never answers.
     let silent = std::net::UdpSocket::bind(LOCAL).unwrap();
     let nobody = silent.local_addr().unwrap();
     let config = parties.client_config("client", "", [nobody, nobody]);
-    let failed = parties.infer(&config, &[&parties.text("images.bin")]);
-    failed.failed(4, &["server", "nobody answers", "start it"]);
+    let client = parties.start_infer(&config, &[&parties.text("images.bin")]);
+    client.log.wait_for(&format!("waiting for server at {nobody}"), 1);
+    let failed = client.finish();
+    failed.failed(4, &["server", "while connecting", "nobody answers", "start it"]);
     assert!(failed.took.as_secs() <= DEADLINE + 1);
     let (_server, server) = parties.server("", nobody, None);
     let config = parties.client_config("client", "", [server, nobody]);

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::budget::Budget;
+use crate::error::CONNECTING;
 use crate::failure::{ABANDONED, REASON};
 use crate::handshake::{Dial, Listener, closed};
 use crate::limits::Seats;
@@ -186,7 +187,11 @@ impl Endpoint {
                 Ok(link) => return Ok(link),
                 Err(RecvTimeoutError::Timeout) => {
                     let peer = format!("a peer that should connect to {}", self.local);
-                    return Err(Error::Deadline { peer, step: 0, waited: start.elapsed() });
+                    return Err(Error::Deadline {
+                        peer,
+                        step: CONNECTING,
+                        waited: start.elapsed(),
+                    });
                 }
                 Err(RecvTimeoutError::Disconnected) => return Err(closed()),
             }
@@ -238,7 +243,7 @@ impl Endpoint {
                 let why = format!("it showed the certificate {fingerprint} and {pinned} is pinned");
                 Err(Error::Identity { peer, why })
             }
-            None => Err(failure.into_error(&peer, 0)),
+            None => Err(failure.into_error(&peer, CONNECTING)),
         }
     }
 }

@@ -30,12 +30,14 @@ impl fmt::Display for Due {
     }
 }
 
+/// The step of an error that is met before the first one.
+pub const CONNECTING: u32 = u32::MAX;
+
 /// What can go wrong between two parties; never holds payload bytes.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The connection to the peer is gone: look at the peer and at the network.
-    #[error("lost {peer} at step {step}: {why}; {remedy}")]
     Link {
         /// The peer and its address.
         peer: String,
@@ -47,9 +49,6 @@ pub enum Error {
         remedy: &'static str,
     },
     /// The peer did not answer in time: look at the peer, or allow more time.
-    #[error(
-        "{peer} neither sent nor took anything for step {step} within {waited:.1?}; it hangs, or the deadline is too short for it"
-    )]
     Deadline {
         /// The peer and its address.
         peer: String,
@@ -59,9 +58,6 @@ pub enum Error {
         waited: Duration,
     },
     /// The two sides run different programs, plans or versions: compare them.
-    #[error(
-        "{peer} sent step {their_step} ({their_len} bytes) where step {step} ({due}) was due; the two sides run different plans"
-    )]
     Desync {
         /// The peer and its address.
         peer: String,
@@ -75,7 +71,6 @@ pub enum Error {
         their_len: u64,
     },
     /// The peer sent what no honest peer of this version sends.
-    #[error("{peer} sent garbage at step {step}: {why}")]
     Garbage {
         /// The peer and its address.
         peer: String,
@@ -85,7 +80,6 @@ pub enum Error {
         why: String,
     },
     /// One side did not show the certificate that the other has pinned: exchange certificates.
-    #[error("{peer}: {why}")]
     Identity {
         /// The peer and its address.
         peer: String,
@@ -93,7 +87,6 @@ pub enum Error {
         why: String,
     },
     /// The peer has as many links as it allows: close one, or raise its limit.
-    #[error("{peer} takes no more links now: {why}")]
     Busy {
         /// The peer and its address.
         peer: String,
@@ -101,9 +94,6 @@ pub enum Error {
         why: String,
     },
     /// More is queued for the peer than the limit allows: the peer does not read.
-    #[error(
-        "{queued} bytes are queued for {peer} at step {step} and {limit} is the limit; it does not read them"
-    )]
     Overflow {
         /// The peer and its address.
         peer: String,
@@ -115,10 +105,8 @@ pub enum Error {
         limit: u64,
     },
     /// A setting, key or certificate cannot be used as it is.
-    #[error("{0}")]
     Config(String),
     /// The operating system refused something on this machine.
-    #[error("cannot {what}: {why}")]
     Io {
         /// What we tried.
         what: String,
@@ -128,7 +116,57 @@ pub enum Error {
 }
 
 impl Error {
+    /// The text for people, with steps by the names that `name` knows.
+    pub fn told(&self, name: &dyn Fn(u32) -> String) -> String {
+        let at = |step: u32| match step {
+            CONNECTING => "while connecting".to_owned(),
+            step => format!("at {}", name(step)),
+        };
+        match self {
+            Error::Link { peer, step, why, remedy } => {
+                format!("lost {peer} {}: {why}; {remedy}", at(*step))
+            }
+            Error::Deadline { peer, step, waited } => format!(
+                "{peer} neither sent nor took anything {} within {waited:.1?}; it hangs, or the deadline is too short \
+                 for it",
+                at(*step)
+            ),
+            Error::Desync { peer, step, due, their_step, their_len } => format!(
+                "{peer} sent {} ({their_len} bytes) where {} ({due}) was due; the two sides run different plans",
+                name(*their_step),
+                name(*step)
+            ),
+            Error::Garbage { peer, step, why } => {
+                format!("{peer} sent garbage {}: {why}", at(*step))
+            }
+            Error::Identity { peer, why } => format!("{peer}: {why}"),
+            Error::Busy { peer, why } => format!("{peer} takes no more links now: {why}"),
+            Error::Overflow { peer, step, queued, limit } => format!(
+                "{queued} bytes are queued for {peer} {} and {limit} is the limit; it does not read them",
+                at(*step)
+            ),
+            Error::Config(why) => why.clone(),
+            Error::Io { what, why } => format!("cannot {what}: {why}"),
+        }
+    }
+
     pub(crate) fn io(what: impl Into<String>, why: &std::io::Error) -> Self {
         Error::Io { what: what.into(), why: why.to_string() }
     }
 }
+
+/// A step without a name: those of control messages have the upper half of the numbers.
+pub(crate) fn unnamed(step: u32) -> String {
+    match step.checked_sub(1 << 31) {
+        Some(control) => format!("control step {control}"),
+        None => format!("step {step}"),
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.told(&unnamed))
+    }
+}
+
+impl std::error::Error for Error {}

@@ -12,6 +12,7 @@ use quinn::{ConnectError, ConnectionError, Incoming};
 use rustls::pki_types::CertificateDer;
 
 use crate::congestion;
+use crate::error::CONNECTING;
 use crate::failure::{BUSY, Failure, connection_failure};
 use crate::limits::Seats;
 use crate::peers::Peers;
@@ -152,7 +153,7 @@ impl Listener {
                     }
                     Err(failure) => {
                         if let Some(left_out) = lines.failed.pass() {
-                            let error = failure.into_error("a newcomer", 0);
+                            let error = failure.into_error("a newcomer", CONNECTING);
                             tracing::warn!(%remote, %error, left_out, "a connection came to nothing");
                         }
                     }

@@ -35,7 +35,7 @@ mod stream;
 mod throttle;
 
 pub use endpoint::Endpoint;
-pub use error::{Due, Error};
+pub use error::{CONNECTING, Due, Error};
 pub use identity::{Certificate, Identity, check_name};
 pub use limits::Limits;
 pub use link::{Link, Traffic};

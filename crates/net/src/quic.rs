@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::budget::Budget;
 use crate::congestion;
+use crate::error::{CONNECTING, unnamed};
 use crate::failure::{ABANDONED, FINISHED, STOPPED, write_failure};
 use crate::frame::{Header, Kind};
 use crate::inbox::Inbox;
@@ -78,7 +79,7 @@ impl QuicLink {
             spin: profile.spin,
             deadline: DEADLINE,
             traffic: Traffic::default(),
-            step: 0,
+            step: CONNECTING,
             finished: false,
         }
     }
@@ -102,7 +103,9 @@ impl QuicLink {
         let taken = self.inbox.take(step, due, self.deadline, self.spin);
         let payload = taken.inspect_err(|error| {
             if let Error::Desync { their_step, their_len, .. } = error {
-                let why = format!("it was at step {step} ({due}) and we sent step {their_step} ({their_len} bytes)");
+                let (step, theirs) = (unnamed(step), unnamed(*their_step));
+                let why =
+                    format!("it was at {step} ({due}) and we sent {theirs} ({their_len} bytes)");
                 congestion::close(&self.connection, STOPPED, why.as_bytes());
             }
         })?;

@@ -19,7 +19,7 @@ usage: sotto-nas search --data PATH --arch PRESET|FILE.toml --out DIR [options]
   --net N           lan, wan, another preset of `sotto simulate`, or a TOML file; repeat for
                     several networks (lan)
   --objective O     online | total: what a latency counts (online)
-  --machine FILE    what the parties' machines can do, from `sotto simulate --calibrate`
+  --machine FILE    what the parties' machines can do, from `sotto calibrate-machine`
   --budget T        a latency such as 2.5s or 80ms; repeat for several
   --pareto N        instead: N budgets, evenly spread over what the network allows (3)
   --epochs N        passes to train each architecture (10)

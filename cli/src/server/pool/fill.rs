@@ -55,7 +55,7 @@ impl<'a> Line<'a> {
             }
             Err(None) => {
                 state.stale = true;
-                state.failure = Some("the dealer was restarted".into());
+                state.failure = Some(Refusal::Exhausted("the dealer was restarted".into()));
             }
             Err(Some(e @ Error::Distrust(_))) => {
                 tracing::error!("{e}; nothing of it is used any more, restart to try again");

@@ -1,0 +1,51 @@
+//! The configurations of docs/hosts.md work as they are printed.
+
+use std::fs;
+
+use crate::parties::{LOCAL, Parties, program};
+use crate::spawned::Process;
+
+const PAGE: &str = include_str!("../../../docs/hosts.md");
+
+/// The page's TOML blocks: dealer, server, client; with what is commented out where `all`.
+fn blocks(all: bool) -> Vec<String> {
+    let blocks = PAGE.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let line = |line: &str| match line.strip_prefix("# ") {
+        Some(option) if all && !option.starts_with("model =") => option.to_owned() + "\n",
+        _ => line.to_owned() + "\n",
+    };
+    blocks.map(|block| block.lines().map(line).collect()).collect()
+}
+
+#[test]
+fn three_hosts_as_printed() {
+    let parties = Parties::new();
+    let keys = parties.path("keys");
+    fs::create_dir(&keys).unwrap();
+    for name in ["dealer", "server", "client"] {
+        parties.sotto(&["keygen", name, "--out", &parties.text("keys")]);
+    }
+    for all in [false, true] {
+        let blocks = blocks(all);
+        assert_eq!(blocks.len(), 3);
+        let start = |name: &'static str, command: &str, text: &str| {
+            parties.write(&format!("{name}.toml"), text.as_bytes());
+            let config = parties.text(&format!("{name}.toml"));
+            let mut process = Process::start(name, program().args([command, "--config", &config]));
+            let at = process.address();
+            (process, at)
+        };
+        let here = |text: &str| {
+            let any = LOCAL.to_string();
+            text.replace("0.0.0.0:7100", &any).replace("0.0.0.0:7101", &any)
+        };
+        let (_dealer, dealer) = start("dealer", "deal", &here(&blocks[0]));
+        let at_dealer = |text: &str| text.replace("192.0.2.10:7100", &dealer.to_string());
+        let (_server, server) = start("server", "serve", &at_dealer(&here(&blocks[1])));
+        let client = at_dealer(&blocks[2]).replace("192.0.2.11:7101", &server.to_string());
+        parties.write("client.toml", client.as_bytes());
+        let images = parties.text("images.bin");
+        let done = parties.infer(&parties.text("client.toml"), &["--limit", "2", &images]);
+        assert_eq!(done.classes().len(), 2);
+    }
+}
