@@ -13,6 +13,7 @@ pub mod config;
 pub mod dealer;
 pub mod dealer_link;
 pub mod demo;
+pub mod dumps;
 pub mod emulate;
 pub mod error;
 pub mod infer;

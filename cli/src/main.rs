@@ -12,6 +12,7 @@ use indicatif::ProgressBar;
 use sotto::{
     calibrate, config, dealer,
     demo::{self, Demo},
+    dumps,
     emulate::{self, Said},
     error::Error,
     inputs::Inputs,
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         // They would be printed where nothing can be.
         .log_internal_errors(false)
         .init();
+    dumps::none();
     processes::end_with_parent();
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,

@@ -24,7 +24,8 @@ pub struct Batch {
     pub corrections: Option<Vec<u8>>,
 }
 
-/// A batch expanded, ready for the first online byte. No `Debug`: it is secret.
+/// A batch expanded, ready for the first online byte. No `Debug`: it is secret. Freed, not wiped: that would take 10 ms for
+/// the 57 MB of MPCViT's CIFAR model, of 160 for an image.
 pub struct Staged {
     /// The dealer's number.
     pub id: u64,

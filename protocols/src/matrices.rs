@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-/// One matrix in fixed point, `outputs x inputs` row-major, with its bias.
-#[derive(Clone)]
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// One matrix in fixed point, `outputs x inputs` row-major, with its bias; wiped when it is dropped.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Matrix {
     /// Entries at the scale of its [`crate::plan::WeightSpec`], in two's complement.
     pub entries: Vec<u64>,
@@ -18,7 +20,8 @@ impl fmt::Debug for Matrix {
     }
 }
 
-/// The masks `B` of all matrices, at the dealer and at the server.
+/// The masks `B` of all matrices, at the dealer and at the server; wiped when they are dropped.
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct SetupMasks(pub(crate) Vec<Vec<u64>>);
 
 impl SetupMasks {

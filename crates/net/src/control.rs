@@ -8,6 +8,7 @@
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 use crate::{Error, Link};
 
@@ -37,7 +38,8 @@ pub fn send<T: Serialize>(link: &mut dyn Link, step: u32, message: &T) -> Result
 /// # Errors
 /// [`Error::Garbage`] when it is not, and those of [`Link::recv_upto`].
 pub fn recv<T: DeserializeOwned>(link: &mut dyn Link, step: u32) -> Result<T, Error> {
-    let bytes = link.recv_upto(step, LIMIT)?;
+    // Seeds come this way.
+    let bytes = Zeroizing::new(link.recv_upto(step, LIMIT)?);
     let garbage = |why: &str| Error::Garbage {
         peer: link.peer().to_owned(),
         step,
