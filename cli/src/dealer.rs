@@ -1,7 +1,7 @@
 //! `sotto deal`: the dealer process.
 //!
 //! It sees plans, which are public, and its own randomness; never an input, a weight or an opened value, as long as it
-//! is nobody's client (servers accept their clients alone). What of a batch was given to whom is in [`ledger`]; a restart
+//! is nobody's client (servers accept their clients alone). What of a batch was given to whom is in `dealer/ledger.rs`; a restart
 //! begins with fresh secrets, so nothing is ever dealt twice.
 
 mod ledger;

@@ -21,7 +21,7 @@ pub fn line(text: impl Display) -> Result<(), Error> {
 /// Prints bytes as they are.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn bytes(bytes: &[u8]) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(failed)
@@ -30,7 +30,7 @@ pub fn bytes(bytes: &[u8]) -> Result<(), Error> {
 /// Prints a JSON object over several lines.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn json<T: Serialize>(value: &T) -> Result<(), Error> {
     line(serde_json::to_string_pretty(value).map_err(|e| Error::Check(e.to_string()))?)
 }
@@ -38,7 +38,7 @@ pub fn json<T: Serialize>(value: &T) -> Result<(), Error> {
 /// Prints a JSON object in one line.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn json_line<T: Serialize>(value: &T) -> Result<(), Error> {
     line(serde_json::to_string(value).map_err(|e| Error::Check(e.to_string()))?)
 }
