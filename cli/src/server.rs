@@ -317,12 +317,8 @@ impl Served<'_> {
             )));
         }
         let used = self.server.usage.charge(&self.name, self.images())?;
-        let party = Party {
-            role: Role::Server,
-            plan: &self.server.plan,
-            weights: &self.server.weights,
-            watch: false,
-        };
+        let party =
+            Party { role: Role::Server, plan: &self.server.plan, weights: &self.server.weights };
         let done = party.evaluate(link, ready.staged, &[])?;
         let bits = used / self.images() * self.server.revealed;
         tracing::info!(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{Connection, RecvStream, SendStream};
+use sotto_link::DEADLINE;
 use tokio::sync::mpsc;
 
 use crate::budget::Budget;
@@ -12,7 +13,6 @@ use crate::failure::{ABANDONED, FINISHED, STOPPED, write_failure};
 use crate::frame::{Header, Kind};
 use crate::inbox::Inbox;
 use crate::limits::Seat;
-use crate::link::DEADLINE;
 use crate::stream::{Outgoing, Reader, write_frames};
 use crate::{Due, Error, Link, Profile, Traffic};
 

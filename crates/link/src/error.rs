@@ -13,7 +13,8 @@ pub enum Due {
 }
 
 impl Due {
-    pub(crate) fn allows(self, len: u64) -> bool {
+    /// Whether a message of so many bytes is what was due.
+    pub fn allows(self, len: u64) -> bool {
         match self {
             Due::Exactly(due) => len == due as u64,
             Due::AtMost(limit) => len <= limit as u64,
@@ -128,7 +129,8 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn io(what: impl Into<String>, why: &std::io::Error) -> Self {
+    /// An [`Error::Io`] of what was tried.
+    pub fn io(what: impl Into<String>, why: &std::io::Error) -> Self {
         Error::Io { what: what.into(), why: why.to_string() }
     }
 }
