@@ -153,7 +153,7 @@ impl Client {
         messages::send(&mut self.link, step::REQUEST, &infer)?;
         let arch = &private.arch;
         let image = vec![0.0; arch.channels * arch.image * arch.image];
-        let party = Party { role: Role::Client, plan: &private.plan, weights, watch: false };
+        let party = Party { role: Role::Client, plan: &private.plan, weights };
         let link = &mut self.link;
         let mut altered = Altered { link, place: self.place, word: column, by: self.by };
         let done = party.evaluate(&mut altered, staged, &[private.encode(&[image])])?;

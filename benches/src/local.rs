@@ -11,7 +11,7 @@ use sotto_protocols::{
     Role,
     batch::{Batch, Staged},
     deal::{Seeds, deal},
-    party::{Evaluation, Party},
+    party::{Evaluated as Done, Party},
     plan::{Plan, Traffic},
     weights::{Matrix, SetupMasks, Weights, read_setup, setup_message},
 };
@@ -77,8 +77,7 @@ impl<'a> Local<'a> {
         let offline_s = start.elapsed().as_secs_f64();
 
         let (mut to_client, mut to_server) = local_pair("client", "server");
-        let party =
-            |role: Role| Party { role, plan, weights: &self.weights[role.index()], watch: false };
+        let party = |role: Role| Party { role, plan, weights: &self.weights[role.index()] };
         let start = Instant::now();
         let (server, client) = both(
             || run(&party(Role::Server), &mut to_client, server, &shares[0]),
@@ -93,7 +92,7 @@ impl<'a> Local<'a> {
                 client.traffic
             )));
         }
-        let Evaluation { outputs, traffic, .. } = client;
+        let Done { outputs, traffic } = client;
         Ok(Evaluated { outputs, offline_s, online_s, traffic, offline_bytes })
     }
 }
@@ -103,8 +102,8 @@ fn run(
     link: &mut dyn sotto_net::Link,
     staged: Staged,
     share: &[Vec<i64>],
-) -> Result<Evaluation, sotto_protocols::Error> {
-    party.evaluate_shared(link, staged, share)
+) -> Result<Done, sotto_protocols::Error> {
+    party.evaluate(link, staged, share)
 }
 
 /// Both at once; the second on this thread.

@@ -314,7 +314,7 @@ impl Client {
         let start = Instant::now();
         messages::send(&mut self.link, step::REQUEST, &Request::Infer { id, tag: ready.tag })?;
         let weights = &self.known.weights;
-        let party = Party { role: Role::Client, plan, weights, watch: false };
+        let party = Party { role: Role::Client, plan, weights };
         let done = party.evaluate(&mut self.link, ready.staged, &[input]);
         let done = done.map_err(Error::online(plan))?;
         tracing::info!("batch {id} used");

@@ -323,12 +323,8 @@ impl Served<'_> {
             )));
         }
         let used = self.server.usage.charge(&self.name, self.images())?;
-        let party = Party {
-            role: Role::Server,
-            plan: &self.server.plan,
-            weights: &self.server.weights,
-            watch: false,
-        };
+        let party =
+            Party { role: Role::Server, plan: &self.server.plan, weights: &self.server.weights };
         let done = party.evaluate(link, ready.staged, &[]);
         let done = done.map_err(Error::online(&self.server.plan))?;
         let bits = used / self.images() * self.server.revealed;

@@ -4,13 +4,13 @@
 use std::time::Instant;
 
 use sotto_crypto::Seed;
+use sotto_link::local_pair;
 use sotto_models::{
     Arch, Calibration, Private, Weights,
     arch::Attention,
     float::{NoProbe, forward},
     private::Options,
 };
-use sotto_net::local_pair;
 use sotto_protocols::{
     Role,
     batch::Batch,
@@ -80,10 +80,10 @@ fn main() {
         let input = private.encode(std::slice::from_ref(image));
         let logits = std::thread::scope(|scope| {
             scope.spawn(|| {
-                let party = Party { role: Role::Server, plan, weights: &plain, watch: false };
+                let party = Party { role: Role::Server, plan, weights: &plain };
                 party.evaluate(&mut a, server, &[]).expect("local");
             });
-            let party = Party { role: Role::Client, plan, weights: &masked, watch: false };
+            let party = Party { role: Role::Client, plan, weights: &masked };
             party.evaluate(&mut b, client, &[input]).expect("local").outputs
         });
         println!(

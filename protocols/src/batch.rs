@@ -9,6 +9,7 @@ use crate::{
     drawn::{Drawn, Draws},
     error::Error,
     matrices::Weights,
+    observer::Observer,
     plan::Plan,
     run::Prepare,
     spec::Role,
@@ -39,10 +40,10 @@ impl Batch {
     /// # Errors
     /// [`Error::Correlation`] when the corrections are not of the plan's length.
     pub fn stage(self, plan: &Plan, role: Role, weights: &Weights) -> Result<Staged, Error> {
-        self.stage_observed(plan, role, weights, &mut |_| {})
+        self.stage_observed(plan, role, weights, &mut ())
     }
 
-    /// Like [`Batch::stage`]; `observe` is told each node that is done.
+    /// Like [`Batch::stage`] before somebody who watches.
     ///
     /// # Errors
     /// As [`Batch::stage`].
@@ -51,7 +52,7 @@ impl Batch {
         plan: &Plan,
         role: Role,
         weights: &Weights,
-        observe: &mut dyn FnMut(usize),
+        observer: &mut dyn Observer,
     ) -> Result<Staged, Error> {
         let corrected = self.corrections.is_some();
         let corrections = self.corrections.unwrap_or_default();
@@ -88,7 +89,7 @@ impl Batch {
                 drawn[draw] = Drawn::Words(words);
             }
             all.push(drawn);
-            observe(index);
+            observer.staged(index);
         }
         Ok(Staged { id: self.id, corrections, drawn: all })
     }

@@ -9,7 +9,7 @@ pub use crate::{
     dealing::{Dealing, Known},
     seeds::Seeds,
 };
-use crate::{matrices::SetupMasks, plan::Plan, spec::Wire};
+use crate::{matrices::SetupMasks, observer::Observer, plan::Plan, spec::Wire};
 
 /// Deals one batch: calls `emit` with the correction bytes of each node, in order; none where a node needs none.
 ///
@@ -21,16 +21,19 @@ pub fn deal<E>(
     setup: &SetupMasks,
     mut emit: impl FnMut(Vec<u8>) -> Result<(), E>,
 ) -> Result<(), E> {
-    deal_watched(plan, seeds, setup, &mut emit, |_, _| {})
+    deal_observed(plan, seeds, setup, &mut emit, &mut ())
 }
 
-/// Like [`deal`], and shows what the dealer knows of each wire (to the tests' simulator).
-pub(crate) fn deal_watched<E>(
+/// Like [`deal`] before somebody who watches.
+///
+/// # Errors
+/// As [`deal`].
+pub fn deal_observed<E>(
     plan: &Plan,
     seeds: &Seeds,
     setup: &SetupMasks,
     emit: &mut impl FnMut(Vec<u8>) -> Result<(), E>,
-    mut watch: impl FnMut(Wire, &Known),
+    observer: &mut dyn Observer,
 ) -> Result<(), E> {
     let mut known: Vec<Known> = vec![Known::Nothing; plan.wires.len()];
     let mut last_reader = vec![0; plan.wires.len()];
@@ -46,7 +49,7 @@ pub(crate) fn deal_watched<E>(
         let (bytes, outputs) = dealing.finish();
         assert_eq!(outputs.len(), node.outputs.len(), "{}", node.gate.name());
         for (w, k) in node.outputs.iter().zip(outputs) {
-            watch(*w, &k);
+            observer.knows(*w, &k);
             known[w.index()] = k;
         }
         free(&mut known, &node.inputs, &last_reader, index);

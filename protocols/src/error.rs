@@ -6,7 +6,7 @@
 pub enum Error {
     /// The connection to a peer failed; the text names the peer and the step.
     #[error(transparent)]
-    Link(#[from] sotto_net::Error),
+    Link(#[from] sotto_link::Error),
     /// The two sides do not run the same thing.
     #[error("{peer} runs something else: {what}; {remedy}")]
     Desync {

@@ -1,6 +1,6 @@
 //! What crosses the network in a round of a gate, and what a gate computes.
 
-use crate::{encode, encode::Encode};
+use crate::{encode, encode::Encode, spec::Role};
 
 /// Who learns an exchanged value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,6 +11,17 @@ pub enum To {
     Server,
     /// The server sends, the client adds its own part.
     Client,
+}
+
+impl To {
+    /// Whether a party of this role puts its part on the wire.
+    pub fn sends(self, from: Role) -> bool {
+        match self {
+            To::Both => true,
+            To::Server => from == Role::Client,
+            To::Client => from == Role::Server,
+        }
+    }
 }
 
 /// One tensor that crosses the network in a round of a gate.

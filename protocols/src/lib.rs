@@ -30,6 +30,7 @@ pub mod functions;
 pub mod gate;
 pub mod gates;
 mod matrices;
+pub mod observer;
 pub mod party;
 pub mod plan;
 mod run;

@@ -111,14 +111,7 @@ impl Plan {
 
     /// Bytes that `from` sends in level `level`.
     pub fn level_bytes(&self, level: usize, from: Role) -> usize {
-        self.exchanges(level)
-            .filter(|(_, e)| match e.to {
-                To::Both => true,
-                To::Server => from == Role::Client,
-                To::Client => from == Role::Server,
-            })
-            .map(|(_, e)| e.bytes())
-            .sum()
+        self.exchanges(level).filter(|(_, e)| e.to.sends(from)).map(|(_, e)| e.bytes()).sum()
     }
 
     /// The online traffic that this plan predicts.

@@ -4,15 +4,16 @@
 use std::thread;
 
 use sotto_crypto::{Seed, Stream};
-use sotto_net::{Link, local_pair};
+use sotto_link::{Link, local_pair};
 
 use crate::{
     batch::Batch,
-    deal::{Known, Seeds, deal_watched},
+    deal::{Known, Seeds, deal_observed},
+    observer::Observer,
     party::{Evaluation, Party, Value},
     plan::{Node, Plan, Traffic},
     simulate::{Coins, Simulation, reduce},
-    spec::{Kind, Role},
+    spec::{Kind, Role, Wire},
     weights::{Matrix, SetupMasks, Weights, read_setup, setup_message},
 };
 
@@ -34,7 +35,41 @@ pub struct Outcome<'a> {
     pub correction_bytes: usize,
     seeds: Seeds,
     known: Vec<Known>,
-    watched: [Vec<Option<Value>>; 2],
+    values: [Vec<Option<Value>>; 2],
+}
+
+/// Everything that an observer of one side can see.
+pub struct Record {
+    /// What a party has had of each wire.
+    pub values: Vec<Option<Value>>,
+    /// What the dealer has known of each wire.
+    pub known: Vec<Known>,
+    /// A party's messages: their levels and bytes.
+    pub sent: Vec<(u32, Vec<u8>)>,
+}
+
+impl Record {
+    /// Of no wire yet.
+    pub fn new(plan: &Plan) -> Self {
+        let wires = plan.wires.len();
+        Self { values: vec![None; wires], known: vec![Known::Nothing; wires], sent: Vec::new() }
+    }
+}
+
+impl Observer for Record {
+    fn knows(&mut self, wire: Wire, known: &Known) {
+        self.known[wire.index()] = known.clone();
+    }
+
+    fn wrote(&mut self, wire: Wire, value: &Value) {
+        self.values[wire.index()] = Some(value.clone());
+    }
+
+    fn sends(&mut self, level: usize, message: &[u8]) {
+        if !message.is_empty() {
+            self.sent.push((level as u32, message.to_vec()));
+        }
+    }
 }
 
 impl Bench {
@@ -101,14 +136,12 @@ impl Bench {
         };
         let setup = SetupMasks::expand(plan, &self.seed.derive("setup", 0));
         let mut corrections = Vec::new();
-        let mut known: Vec<Known> = vec![Known::Nothing; plan.wires.len()];
+        let [mut dealer, mut at_server, mut at_client] = [(); 3].map(|()| Record::new(plan));
         let mut emit = |b: Vec<u8>| {
             corrections.extend(b);
             Ok::<(), std::convert::Infallible>(())
         };
-        let Ok(()) = deal_watched(plan, &seeds, &setup, &mut emit, |w, k| {
-            known[w.index()] = k.clone();
-        });
+        let Ok(()) = deal_observed(plan, &seeds, &setup, &mut emit, &mut dealer);
         let correction_bytes = corrections.len();
         let message = setup_message(plan, &matrices, &setup);
         let masked = read_setup(plan, &message, "server").expect("the plan's own message");
@@ -120,26 +153,27 @@ impl Bench {
         };
         let (mut a, mut b) = local_pair("client", "server");
         let [server_share, client_share] = shares;
-        let run = |role: Role, link: &mut dyn Link, weights: &Weights, share: &[Vec<i64>]| {
+        let run = |role, link: &mut dyn Link, weights, share: &[Vec<i64>], record: &mut Record| {
             let staged = batch(role).stage(plan, role, weights).expect("a whole batch");
-            let party = Party { role, plan, weights, watch: true };
-            party.evaluate_shared(link, staged, share).expect("local links do not fail")
+            let evaluation = Evaluation::new(&Party { role, plan, weights }, staged, share);
+            let evaluation = evaluation.expect("the plan's inputs").observed(record);
+            evaluation.run(link).expect("local links do not fail")
         };
         let (server, client) = thread::scope(|scope| {
-            let server = scope.spawn(|| run(Role::Server, &mut a, &plain, &server_share));
-            let client = run(Role::Client, &mut b, &masked, &client_share);
+            let server =
+                scope.spawn(|| run(Role::Server, &mut a, &plain, &server_share, &mut at_server));
+            let client = run(Role::Client, &mut b, &masked, &client_share, &mut at_client);
             (server.join().expect("the server's thread"), client)
         });
-        let Evaluation { outputs, watched: client_watched, traffic: client_traffic } = client;
         Outcome {
             plan,
             weights: matrices,
-            outputs,
-            traffic: [server.traffic, client_traffic],
+            outputs: client.outputs,
+            traffic: [server.traffic, client.traffic],
             correction_bytes,
             seeds,
-            known,
-            watched: [server.watched, client_watched],
+            known: dealer.known,
+            values: [at_server.values, at_client.values],
         }
     }
 }
@@ -152,8 +186,8 @@ impl Outcome<'_> {
 
     fn clear_wire(&self, w: usize) -> Vec<i64> {
         let spec = &self.plan.wires[w];
-        let [Some(a), Some(b)] = [&self.watched[0][w], &self.watched[1][w]] else {
-            panic!("wire {w} was not watched");
+        let [Some(a), Some(b)] = [&self.values[0][w], &self.values[1][w]] else {
+            panic!("wire {w} was not written");
         };
         let values: Vec<u64> = match (a, b) {
             (Value::Share(a), Value::Share(b)) => {

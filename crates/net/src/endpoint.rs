@@ -14,7 +14,6 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::budget::Budget;
-use crate::error::CONNECTING;
 use crate::failure::{ABANDONED, REASON};
 use crate::handshake::{Dial, Listener, closed};
 use crate::limits::Seats;
@@ -23,6 +22,7 @@ use crate::pinning::{self, Refused};
 use crate::places::PENDING;
 use crate::quic::Shared;
 use crate::{Certificate, Error, Identity, Profile, QuicLink, printable};
+use sotto_link::CONNECTING;
 
 /// How long a closing endpoint waits for its last packets to leave.
 const LINGER: Duration = Duration::from_millis(100);

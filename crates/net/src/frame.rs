@@ -13,14 +13,6 @@ use crate::budget::Held;
 pub(crate) const HEADER: usize = 16;
 const MAGIC: [u8; 3] = [b'S', b'o', 1];
 
-/// What a queued message costs beyond its payload, so that empty ones are not free.
-pub(crate) const FRAME_COST: u64 = 64;
-
-/// What a message of `len` bytes counts in queues and budgets.
-pub(crate) fn cost(len: u64) -> u64 {
-    len + FRAME_COST
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A message of the protocol above.

@@ -12,7 +12,6 @@ use quinn::{ConnectError, ConnectionError, Incoming};
 use rustls::pki_types::CertificateDer;
 
 use crate::congestion;
-use crate::error::CONNECTING;
 use crate::failure::{BUSY, Failure, connection_failure};
 use crate::limits::Seats;
 use crate::peers::Peers;
@@ -21,6 +20,7 @@ use crate::quic::Shared;
 use crate::stream::{hear_hello, say_hello};
 use crate::throttle::Throttle;
 use crate::{Error, QuicLink};
+use sotto_link::CONNECTING;
 
 /// A newcomer has so long to show its certificate, and so long until the link stands.
 const FIRST_FLIGHT: Duration = Duration::from_secs(3);

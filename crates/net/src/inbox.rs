@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use sotto_link::cost;
 use tokio::sync::Notify;
 
 use crate::backlog::{Backlog, Full};
 use crate::budget::{Budget, Held};
 use crate::failure::{Failure, closed_here};
-use crate::frame::{Frame, Header, Kind, cost};
+use crate::frame::{Frame, Header, Kind};
 use crate::{Due, Error};
 
 #[derive(Default)]
@@ -112,16 +113,6 @@ impl Inbox {
     pub fn deliver(&self, frame: Frame) {
         let mut state = self.lock();
         state.coming = None;
-        state.taken_in += 1;
-        state.queue.push_back(frame);
-        drop(state);
-        self.wake();
-    }
-
-    /// Takes a frame in without admission.
-    pub fn push(&self, frame: Frame) {
-        let mut state = self.lock();
-        state.held += cost(frame.payload.len() as u64);
         state.taken_in += 1;
         state.queue.push_back(frame);
         drop(state);

@@ -25,9 +25,6 @@ const LARGEST: u16 = 65_527;
 const OFTEN: Duration = Duration::from_millis(1);
 const SELDOM: Duration = Duration::from_secs(3600);
 
-/// What a link may queue unless told otherwise.
-pub(crate) const QUEUE_LIMIT: u64 = 512 * MIB;
-
 /// Transport settings; start from [`Profile::loopback`], [`Profile::lan`] or [`Profile::wan`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -93,7 +90,7 @@ impl Profile {
             max_frame: 256 * MIB,
             prefetch: 64 * MIB,
             prefetch_all: 256 * MIB,
-            queue_limit: QUEUE_LIMIT,
+            queue_limit: sotto_link::QUEUE_LIMIT,
             limits: Limits::default(),
             spin: Duration::ZERO,
         }

@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{Connection, RecvStream, SendStream};
+use sotto_link::DEADLINE;
 use tokio::sync::mpsc;
 
 use crate::budget::Budget;
 use crate::congestion;
-use crate::error::{CONNECTING, unnamed};
 use crate::failure::{ABANDONED, FINISHED, STOPPED, write_failure};
 use crate::frame::{Header, Kind};
 use crate::inbox::Inbox;
 use crate::limits::Seat;
-use crate::link::DEADLINE;
 use crate::stream::{Outgoing, Reader, write_frames};
 use crate::{Due, Error, Link, Profile, Traffic};
+use sotto_link::{CONNECTING, unnamed};
 
 /// A link to one peer over QUIC; its [`crate::Endpoint`] must outlive it.
 pub struct QuicLink {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quinn::{Connection, ReadExactError, RecvStream, SendStream, WriteError};
+use sotto_link::cost;
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
@@ -11,7 +12,7 @@ use crate::backlog::Backlog;
 use crate::budget::Budget;
 use crate::congestion;
 use crate::failure::{Failure, STOPPED, io_failure, read_failure, stream_ended, write_failure};
-use crate::frame::{Frame, HEADER, Header, Kind, cost};
+use crate::frame::{Frame, HEADER, Header, Kind};
 use crate::inbox::Inbox;
 
 /// Payloads up to this size share one buffer with their header.

@@ -8,7 +8,8 @@ use sotto_protocols::{
     Role,
     batch::{Batch, Staged},
     deal::{Seeds, deal},
-    party::{Event, Party},
+    observer::Observer,
+    party::{Evaluation, Party},
     plan::{Plan, Step},
     weights::{Matrix, SetupMasks, Weights, read_setup, setup_message},
 };
@@ -19,8 +20,50 @@ use crate::machine::{Phase, SetupRates};
 /// Evaluations of each model; the first one warms up and is not counted.
 const RUNS: u64 = 6;
 
-/// When a party began, and when it was how far.
-type Ran = (Instant, Vec<(Event, Instant)>);
+/// A stopwatch on one party's evaluation.
+struct Laps {
+    clock: Clock,
+    /// Seconds of each call of a gate.
+    steps: Vec<(Step, f64)>,
+    /// Seconds of unpacking what a level opened.
+    opened: Vec<(usize, f64)>,
+    /// Seconds from the start to the end.
+    whole: f64,
+}
+
+impl Laps {
+    fn lap(&mut self) -> f64 {
+        let lap = self.clock.lap();
+        self.whole += lap;
+        lap
+    }
+}
+
+impl Observer for Laps {
+    fn ran(&mut self, step: Step) {
+        let lap = self.lap();
+        self.steps.push((step, lap));
+    }
+
+    fn received(&mut self, _: usize) {
+        self.lap();
+    }
+
+    fn opened(&mut self, level: usize) {
+        let lap = self.lap();
+        self.opened.push((level, lap));
+    }
+}
+
+/// A stopwatch on one party's staging.
+struct Staging<'a>(Clock, Role, &'a mut Seconds);
+
+impl Observer for Staging<'_> {
+    fn staged(&mut self, node: usize) {
+        let Self(clock, role, seconds) = self;
+        seconds.steps.push((node, Phase::Stage(*role), clock.lap()));
+    }
+}
 
 /// Seconds of every step of one evaluation.
 #[derive(Default)]
@@ -81,19 +124,22 @@ impl<'a> Local<'a> {
         })
     }
 
-    /// One party's evaluation: when it began, and when it was how far.
-    fn evaluate(&self, role: Role, link: &mut dyn Link, staged: Staged, input: &[i64]) -> Ran {
+    /// One party's evaluation.
+    fn evaluate(&self, role: Role, link: &mut dyn Link, staged: Staged, input: &[i64]) -> Laps {
         let weights = &self.weights[role.index()];
-        let party = Party { role, plan: self.plan, weights, watch: false };
-        let mut events = Vec::with_capacity(4 * self.plan.levels.len() + self.plan.nodes.len());
+        let party = Party { role, plan: self.plan, weights };
+        let levels = self.plan.levels.len();
+        let mut laps = Laps {
+            clock: Clock::start(),
+            steps: Vec::with_capacity(levels + self.plan.nodes.len()),
+            opened: Vec::with_capacity(levels),
+            whole: 0.0,
+        };
         let input = [input.to_vec()];
-        let begin = Instant::now();
-        party
-            .evaluate_observed(link, staged, &input, &mut |event| {
-                events.push((event, Instant::now()));
-            })
-            .expect("both parties are here");
-        (begin, events)
+        laps.clock = Clock::start();
+        let evaluation = Evaluation::new(&party, staged, &input).expect("the plan's input");
+        evaluation.observed(&mut laps).run(link).expect("both parties are here");
+        laps
     }
 
     /// One evaluation, step by step.
@@ -103,7 +149,7 @@ impl<'a> Local<'a> {
         link: &mut dyn Link,
         input: &[i64],
         server_goes: &dyn Fn(Staged),
-        server_ran: &dyn Fn() -> Ran,
+        server_ran: &dyn Fn() -> Laps,
     ) -> Seconds {
         let plan = self.plan;
         let mut seconds = Seconds::default();
@@ -124,37 +170,25 @@ impl<'a> Local<'a> {
         let client = Batch { id: number, seed: client, corrections: None };
         let [server, client] =
             [(Role::Server, server), (Role::Client, client)].map(|(role, batch)| {
-                let mut clock = Clock::start();
                 let weights = &self.weights[role.index()];
-                let staged = batch.stage_observed(plan, role, weights, &mut |node| {
-                    seconds.steps.push((node, Phase::Stage(role), clock.lap()));
-                });
+                let mut staging = Staging(Clock::start(), role, &mut seconds);
+                let staged = batch.stage_observed(plan, role, weights, &mut staging);
                 staged.expect("the corrections are whole")
             });
         server_goes(server);
         let client = self.evaluate(Role::Client, link, client, input);
         let ran = [server_ran(), client];
-        for (role, (begin, events)) in [Role::Server, Role::Client].into_iter().zip(&ran) {
-            let mut last = *begin;
-            for &(event, at) in events {
-                let lap = (at - std::mem::replace(&mut last, at)).as_secs_f64();
-                match event {
-                    Event::Ran(Step { node, round }) => {
-                        seconds.steps.push((node, Phase::Run(role, round), lap));
-                    }
-                    Event::Opened(level) => {
-                        let learned = plan.exchanges(level).map(|(_, e)| e.count).sum::<usize>();
-                        seconds.unpacked.0 += learned as f64;
-                        seconds.unpacked.1 += lap;
-                    }
-                    _ => {}
-                }
+        for (role, laps) in [Role::Server, Role::Client].into_iter().zip(&ran) {
+            for &(Step { node, round }, lap) in &laps.steps {
+                seconds.steps.push((node, Phase::Run(role, round), lap));
+            }
+            for &(level, lap) in &laps.opened {
+                let learned = plan.exchanges(level).map(|(_, e)| e.count).sum::<usize>();
+                seconds.unpacked.0 += learned as f64;
+                seconds.unpacked.1 += lap;
             }
         }
-        let ended = |(begin, events): &Ran| {
-            events.last().map_or(0.0, |(_, at)| (*at - *begin).as_secs_f64())
-        };
-        seconds.online = ran.iter().map(ended).fold(0.0, f64::max);
+        seconds.online = ran.iter().map(|laps| laps.whole).fold(0.0, f64::max);
         seconds
     }
 }

@@ -175,8 +175,8 @@ fn refused(kind: Use, role: Role) -> Option<String> {
     let Dealt { staged, weights, .. } = dealt(&plan, &[], &seed, Role::Server);
     let [server, client] = staged;
     let staged = if role == Role::Server { server } else { client };
-    let party = Party { role, plan: &plan, weights: &weights[role.index()], watch: false };
-    panic_of(|| party.evaluate_shared(&mut Zeros, staged, &[vec![5; COUNT]]).is_ok())
+    let party = Party { role, plan: &plan, weights: &weights[role.index()] };
+    panic_of(|| party.evaluate(&mut Zeros, staged, &[vec![5; COUNT]]).is_ok())
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl Fault {
             let length = pack::packed_len(count, width);
             let masks =
                 [0, 1].map(|i| pack::unpack_vec(&seed.stream(i).bytes(length), width, count));
-            let [(_, message)] = &mut seen.sent[party][..] else {
+            let [(_, message)] = &mut seen.records[party].sent[..] else {
                 panic!("one message with both openings")
             };
             let words = [0, 1]

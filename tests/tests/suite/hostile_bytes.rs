@@ -143,7 +143,7 @@ fn corrections_of_random_bytes_never_panic() {
         let zeros: Vec<Vec<i64>> = secrets.inputs.iter().map(|v| vec![0; v.len()]).collect();
         let (a, b) = local_pair("client", "server");
         let links: [Box<dyn Link>; 2] = [Box::new(a), Box::new(b)];
-        let [server, client] = evaluate(plan, dealt, links, [&zeros, &secrets.inputs], false);
+        let [server, client] = evaluate(plan, dealt, links, [&zeros, &secrets.inputs]);
         assert!(server.is_ok() && client.is_ok(), "{}", case.name);
     }
 }

@@ -7,7 +7,7 @@ use sotto_crypto::Seed;
 use sotto_net::{Error as NetError, Link, LocalLink, Traffic, local_pair};
 use sotto_protocols::{
     Error, Role,
-    party::Evaluation,
+    party::Evaluated,
     plan::{Plan, Trace, WeightSpec},
     weights::Matrix,
 };
@@ -146,7 +146,7 @@ fn sending(plan: &Plan, role: Role) -> Vec<usize> {
     (0..plan.levels.len()).filter(|&level| plan.level_bytes(level, role) > 0).collect()
 }
 
-fn run(fault: Fault, who: Role, at: usize, seed: u64) -> [Result<Evaluation, Error>; 2] {
+fn run(fault: Fault, who: Role, at: usize, seed: u64) -> [Result<Evaluated, Error>; 2] {
     let (plan, matrices, inputs) = small_plan();
     let seed = Seed::from_bytes([0x33; 32]).derive("hostile", seed);
     let dealt = dealt(&plan, &matrices, &seed, who);
@@ -160,7 +160,7 @@ fn run(fault: Fault, who: Role, at: usize, seed: u64) -> [Result<Evaluation, Err
     };
     let links = [link(Role::Server, server), link(Role::Client, client)];
     let start = Instant::now();
-    let results = evaluate(&plan, dealt, links, [&zeros, &inputs], false);
+    let results = evaluate(&plan, dealt, links, [&zeros, &inputs]);
     let took = start.elapsed();
     assert!(took < PATIENCE, "{fault:?} of {who:?}'s message {at}: {took:?}");
     assert!(struck.load(Ordering::Relaxed), "{who:?} has no message {at}");
@@ -168,7 +168,7 @@ fn run(fault: Fault, who: Role, at: usize, seed: u64) -> [Result<Evaluation, Err
 }
 
 /// The text of a link error; any other outcome fails the test.
-fn link_error(result: &Result<Evaluation, Error>, what: &str) -> String {
+fn link_error(result: &Result<Evaluated, Error>, what: &str) -> String {
     match result {
         Err(Error::Link(
             e @ (NetError::Desync { .. } | NetError::Deadline { .. } | NetError::Link { .. }),

@@ -1,6 +1,6 @@
 //! Dependencies point down: `cargo metadata` and the manifests against the layers of the design.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// Our packages by layer: each may depend on lower ones alone.
 const LAYERS: [&[&str]; 8] = [
-    &["sotto-ring"],
+    &["sotto-ring", "sotto-link"],
     &["sotto-crypto", "sotto-net"],
     &["sotto-protocols"],
     &["sotto-models"],
@@ -19,18 +19,34 @@ const LAYERS: [&[&str]; 8] = [
 ];
 
 /// Edges that point down but are not wanted.
-const BARRED: [(&str, &str); 3] = [
+const BARRED: [(&str, &str); 4] = [
     // `net` moves bytes, `crypto` makes them: neither knows tensors.
     ("sotto-net", "sotto-ring"),
     ("sotto-crypto", "sotto-ring"),
-    // Models are traced; they open no sockets.
+    // Models are traced; they open no sockets and meet no peer.
     ("sotto-models", "sotto-net"),
+    ("sotto-models", "sotto-link"),
 ];
 
-/// Who may use an asynchronous runtime or QUIC.
-const ASYNCHRONOUS: [&str; 8] =
-    ["tokio", "quinn", "quinn-proto", "rustls", "socket2", "async-std", "smol", "mio"];
-const SOCKETS: [&str; 5] = ["sotto-net", "sotto-netsim", "sotto", "sotto-cli", "sotto-attacks"];
+/// What a party is made of: it compiles where there are no sockets.
+const PARTY: [&str; 5] =
+    ["sotto-ring", "sotto-link", "sotto-crypto", "sotto-protocols", "sotto-models"];
+
+/// Runtimes, sockets, QUIC and TLS. `ring` is the TLS provider, not our crate.
+const SOCKETS: [&str; 12] = [
+    "sotto-net",
+    "tokio",
+    "mio",
+    "async-std",
+    "smol",
+    "socket2",
+    "quinn",
+    "quinn-proto",
+    "quinn-udp",
+    "rustls",
+    "rcgen",
+    "ring",
+];
 
 /// Sources of randomness.
 const RANDOM: [&str; 6] = ["rand", "rand_core", "rand_chacha", "chacha20", "getrandom", "fastrand"];
@@ -48,9 +64,14 @@ struct Edge {
     kind: String,
 }
 
+/// What cargo says of the workspace alone.
 fn metadata() -> Value {
+    asked(&["metadata", "--no-deps", "--offline", "--format-version", "1"])
+}
+
+fn asked(arguments: &[&str]) -> Value {
     let out = Command::new(env!("CARGO"))
-        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .args(arguments)
         .current_dir(root())
         .output()
         .expect("cargo runs");
@@ -107,8 +128,6 @@ fn the_lowest_layers_stay_small() {
     assert!(!of.contains_key("sotto-ring"), "ring depends on {:?}", of["sotto-ring"]);
     for (from, to) in &of {
         for to in to {
-            let asynchronous = ASYNCHRONOUS.contains(&&to[..]);
-            assert!(!asynchronous || SOCKETS.contains(&&from[..]), "{from} depends on {to}");
             let random = RANDOM.contains(&&to[..]);
             assert!(
                 !random || !["sotto-ring", "sotto-protocols"].contains(&&from[..]),
@@ -116,6 +135,70 @@ fn the_lowest_layers_stay_small() {
             );
         }
     }
+}
+
+/// The platform that we are built on: of others not every package is here.
+fn host() -> String {
+    let out = Command::new("rustc").arg("-vV").output().expect("rustc runs");
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    host.expect("rustc names its host").to_owned()
+}
+
+/// By package, what it is built with: the edges that cargo resolved, tests' own left out.
+fn resolved() -> BTreeMap<String, BTreeSet<String>> {
+    let platform = host();
+    let arguments = ["--offline", "--locked", "--format-version", "1", "--filter-platform"];
+    let all = asked(&[&["metadata"][..], &arguments, &[&platform]].concat());
+    let list = |v: &Value| v.as_array().expect("a list").clone();
+    let text = |v: &Value| v.as_str().expect("a text").to_owned();
+    let packages = list(&all["packages"]);
+    let name: BTreeMap<String, String> =
+        packages.iter().map(|p| (text(&p["id"]), text(&p["name"]))).collect();
+    let built = |dependency: &Value| {
+        list(&dependency["dep_kinds"]).iter().any(|kind| kind["kind"].as_str() != Some("dev"))
+    };
+    let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for node in list(&all["resolve"]["nodes"]) {
+        let to = list(&node["deps"]).into_iter().filter(built);
+        let to = to.map(|dependency| name[&text(&dependency["pkg"])].clone());
+        edges.entry(name[&text(&node["id"])].clone()).or_default().extend(to);
+    }
+    edges
+}
+
+/// The way from `package` to one of `barred`, if there is one.
+fn way(
+    edges: &BTreeMap<String, BTreeSet<String>>,
+    package: &str,
+    barred: &[&str],
+) -> Option<String> {
+    let mut ways = BTreeMap::from([(package.to_owned(), package.to_owned())]);
+    let mut todo = vec![package.to_owned()];
+    while let Some(at) = todo.pop() {
+        for to in &edges[&at] {
+            let way = format!("{} -> {to}", ways[&at]);
+            if barred.contains(&&to[..]) {
+                return Some(way);
+            }
+            if !ways.contains_key(to) {
+                ways.insert(to.clone(), way);
+                todo.push(to.clone());
+            }
+        }
+    }
+    None
+}
+
+#[test]
+fn a_party_is_built_without_sockets() {
+    let edges = resolved();
+    for package in PARTY {
+        assert_eq!(way(&edges, package, &SOCKETS), None);
+    }
+    // Whoever has sockets is found, over an edge of another's.
+    let found = way(&edges, "sotto-netsim", &["tokio"]).expect("it emulates networks");
+    assert!(found.starts_with("sotto-netsim -> ") && found.ends_with(" -> tokio"), "{found}");
 }
 
 #[test]

@@ -257,7 +257,10 @@ fn layers_keep_their_ignorance() {
     let packs = |path: &str| {
         path.starts_with("protocols/src/gates/") || path.starts_with("protocols/src/compose/")
     };
-    refuse(places(packs, &["pack", "Link", "sotto_net"]), "gates send through `open` alone");
+    refuse(
+        places(packs, &["pack", "Link", "sotto_link", "sotto_net"]),
+        "gates send through `open` alone",
+    );
 }
 
 #[test]

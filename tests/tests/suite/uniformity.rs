@@ -9,8 +9,9 @@ use sotto_crypto::Seed;
 use sotto_protocols::{
     Role, Wire,
     gate::{Draw, Exchange, To},
-    party::{Evaluation, Value},
+    party::Value,
     plan::Plan,
+    testing::Record,
 };
 use sotto_ring::{mask, pack};
 
@@ -27,12 +28,7 @@ type Samples = Vec<(String, Sample)>;
 
 /// The exchanges that `from` sends in `level`.
 fn sent_by(plan: &Plan, level: usize, from: Role) -> Vec<Exchange> {
-    let sends = |e: &Exchange| match e.to {
-        To::Both => true,
-        To::Server => from == Role::Client,
-        To::Client => from == Role::Server,
-    };
-    plan.exchanges(level).map(|(_, e)| e).filter(sends).collect()
+    plan.exchanges(level).map(|(_, e)| e).filter(|e| e.to.sends(from)).collect()
 }
 
 /// Unpacks a party's messages, one list of words for each exchange in the order of the plan, `None` for what
@@ -68,8 +64,8 @@ fn unpacked(plan: &Plan, sent: &[(u32, Vec<u8>)], from: Role) -> Vec<Option<Vec<
     all
 }
 
-fn share<'a>(evaluation: &'a Evaluation, wire: &Wire) -> &'a [u64] {
-    match &evaluation.watched[wire.index()] {
+fn share<'a>(seen: &'a Record, wire: &Wire) -> &'a [u64] {
+    match &seen.values[wire.index()] {
         Some(Value::Share(words)) => words,
         _ => panic!("a share goes into this gate"),
     }
@@ -81,10 +77,10 @@ fn sum(a: &[u64], b: &[u64], width: u32) -> Vec<u64> {
 }
 
 /// Holds a revealed value against the promise: the message and the client's share make the output.
-fn check_reveal(plan: &Plan, node: usize, message: &[u64], width: u32, client: &Evaluation) {
+fn check_reveal(plan: &Plan, node: usize, message: &[u64], width: u32, client: &Record) {
     let gate = &plan.nodes[node];
     let (_, offset) = plan.wires[gate.outputs[0].index()].opened();
-    let Some(Value::Opened(output, _)) = &client.watched[gate.outputs[0].index()] else {
+    let Some(Value::Opened(output, _)) = &client.values[gate.outputs[0].index()] else {
         panic!("the client learns what is revealed")
     };
     let seen = sum(message, share(client, &gate.inputs[0]), width);
@@ -112,8 +108,8 @@ fn named(plan: &Plan) -> Samples {
 }
 
 fn collect(plan: &Plan, seen: &Transcript, samples: &mut Samples) {
-    let server = unpacked(plan, &seen.sent[0], Role::Server);
-    let client = unpacked(plan, &seen.sent[1], Role::Client);
+    let server = unpacked(plan, &seen.records[0].sent, Role::Server);
+    let client = unpacked(plan, &seen.records[1].sent, Role::Client);
     let exchanges = (0..plan.levels.len()).flat_map(|level| plan.exchanges(level));
     let mut slots = samples.iter_mut().map(|(_, sample)| sample);
     let mut put = |words| slots.next().expect("a sample for each").push(words);
@@ -126,13 +122,13 @@ fn collect(plan: &Plan, seen: &Transcript, samples: &mut Samples) {
                 put(opened);
             }
             (To::Server, (None, Some(b))) => {
-                let own = share(&seen.evaluations[0], &plan.nodes[node].inputs[0]);
+                let own = share(&seen.records[0], &plan.nodes[node].inputs[0]);
                 let opened = sum(own, &b, e.width);
                 put(b);
                 put(opened);
             }
             (To::Client, (Some(a), None)) => {
-                check_reveal(plan, node, &a, e.width, &seen.evaluations[1]);
+                check_reveal(plan, node, &a, e.width, &seen.records[1]);
             }
             _ => panic!("who sends follows from who learns"),
         }

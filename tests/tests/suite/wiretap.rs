@@ -1,21 +1,18 @@
 //! Both parties and the dealer in one process, with every message written down.
 
 use std::thread;
-use std::time::Duration;
 
 use sotto_crypto::Seed;
-use sotto_net::{Error as NetError, Link, LocalLink, Traffic, local_pair};
+use sotto_net::Link;
 use sotto_protocols::{
     Error, Role,
     batch::{Batch, Staged},
     deal::{Seeds, deal},
-    party::{Evaluation, Party},
+    party::{Evaluated, Evaluation, Party, lockstep},
     plan::Plan,
+    testing::Record,
     weights::{Matrix, SetupMasks, Weights, read_setup, setup_message},
 };
-
-/// A message: its step and its payload.
-pub type Message = (u32, Vec<u8>);
 
 /// What the dealer and the setup gave to both parties for one evaluation.
 pub struct Dealt {
@@ -59,15 +56,13 @@ pub fn evaluate<'a>(
     dealt: Dealt,
     links: [Box<dyn Link + 'a>; 2],
     shares: [&[Vec<i64>]; 2],
-    watch: bool,
-) -> [Result<Evaluation, Error>; 2] {
+) -> [Result<Evaluated, Error>; 2] {
     let Dealt { staged, weights, .. } = dealt;
     let [server_staged, client_staged] = staged;
     let [server_link, client_link] = links;
     let [server_weights, client_weights] = &weights;
     let run = |role, mut link: Box<dyn Link + 'a>, staged, weights, share: &[Vec<i64>]| {
-        let party = Party { role, plan, weights, watch };
-        party.evaluate_shared(link.as_mut(), staged, share)
+        Party { role, plan, weights }.evaluate(link.as_mut(), staged, share)
     };
     thread::scope(|scope| {
         let (run, share) = (&run, shares[0]);
@@ -80,9 +75,8 @@ pub fn evaluate<'a>(
 
 /// One evaluation as an eavesdropper on both parties' sockets and memories sees it.
 pub struct Transcript {
-    /// What each party sent: server, client.
-    pub sent: [Vec<Message>; 2],
-    pub evaluations: [Evaluation; 2],
+    /// What each party sent and held: server, client.
+    pub records: [Record; 2],
     pub corrections: Vec<u8>,
     pub setup: Vec<u8>,
 }
@@ -96,59 +90,16 @@ pub fn transcript(
     seed: &Seed,
     corrected: Role,
 ) -> Transcript {
-    let mut dealt = dealt(plan, matrices, seed, corrected);
-    let corrections = std::mem::take(&mut dealt.corrections);
-    let setup = std::mem::take(&mut dealt.setup);
-    let zeros: Vec<Vec<i64>> = inputs.iter().map(|v| vec![0; v.len()]).collect();
-    let mut sent = [Vec::new(), Vec::new()];
-    let [from_server, from_client] = &mut sent;
-    let (server, client) = local_pair("client", "server");
-    let links: [Box<dyn Link + '_>; 2] = [
-        Box::new(Tap { inner: server, sent: from_server }),
-        Box::new(Tap { inner: client, sent: from_client }),
-    ];
-    let results = evaluate(plan, dealt, links, [&zeros, inputs], true);
-    let evaluations = results.map(|r| r.expect("local links do not fail"));
-    Transcript { sent, evaluations, corrections, setup }
-}
-
-/// A link that writes down what is sent.
-struct Tap<'a> {
-    inner: LocalLink,
-    sent: &'a mut Vec<Message>,
-}
-
-impl Link for Tap<'_> {
-    fn send(&mut self, step: u32, payload: Vec<u8>) -> Result<(), NetError> {
-        self.sent.push((step, payload.clone()));
-        self.inner.send(step, payload)
-    }
-
-    fn room(&mut self, at_most: u64) -> Result<(), NetError> {
-        self.inner.room(at_most)
-    }
-
-    fn recv(&mut self, step: u32, len: usize) -> Result<Vec<u8>, NetError> {
-        self.inner.recv(step, len)
-    }
-
-    fn recv_upto(&mut self, step: u32, limit: usize) -> Result<Vec<u8>, NetError> {
-        self.inner.recv_upto(step, limit)
-    }
-
-    fn set_deadline(&mut self, deadline: Duration) {
-        self.inner.set_deadline(deadline);
-    }
-
-    fn traffic(&self) -> Traffic {
-        self.inner.traffic()
-    }
-
-    fn peer(&self) -> &str {
-        self.inner.peer()
-    }
-
-    fn finish(&mut self) -> Result<(), NetError> {
-        self.inner.finish()
-    }
+    let Dealt { staged, weights, corrections, setup } = dealt(plan, matrices, seed, corrected);
+    let mut records = [(); 2].map(|()| Record::new(plan));
+    let [server, client] = staged;
+    let [at_server, at_client] = &mut records;
+    let begin = |role: Role, staged, inputs| {
+        let party = Party { role, plan, weights: &weights[role.index()] };
+        Evaluation::new(&party, staged, inputs).expect("the plan's inputs")
+    };
+    let server = begin(Role::Server, server, &[]).observed(at_server);
+    let client = begin(Role::Client, client, inputs).observed(at_client);
+    lockstep([server, client]).expect("one plan");
+    Transcript { records, corrections, setup }
 }

@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Instant;
 
 use super::*;
-use crate::frame::FRAME_COST;
 use crate::{Endpoint, Identity};
+use sotto_link::cost;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -137,7 +137,7 @@ fn empty_messages_are_not_free() {
         matches!(attacker.finish(), Err(Error::Deadline { .. })),
         "the victim has not taken them in"
     );
-    assert!(victim.inbox.taken_in() <= (1 << 16) / FRAME_COST);
+    assert!(victim.inbox.taken_in() <= (1 << 16) / cost(0));
     for step in 0..messages {
         victim.recv(step, 0).unwrap();
     }
@@ -221,7 +221,7 @@ fn a_sender_in_pieces_holds_little() {
         sender.send(step, vec![7; PIECE]).unwrap();
         most = most.max(sender.inbox.backlog.queued());
     }
-    assert!(most > 4 << 20 && most <= (5 << 20) + FRAME_COST, "{most}");
+    assert!(most > 4 << 20 && most <= (5 << 20) + cost(0), "{most}");
     sender.room(0).unwrap();
     reading.join().unwrap();
 }

@@ -13,7 +13,8 @@ pub enum Due {
 }
 
 impl Due {
-    pub(crate) fn allows(self, len: u64) -> bool {
+    /// Whether a message of so many bytes is what was due.
+    pub fn allows(self, len: u64) -> bool {
         match self {
             Due::Exactly(due) => len == due as u64,
             Due::AtMost(limit) => len <= limit as u64,
@@ -150,13 +151,14 @@ impl Error {
         }
     }
 
-    pub(crate) fn io(what: impl Into<String>, why: &std::io::Error) -> Self {
+    /// An [`Error::Io`] of what was tried.
+    pub fn io(what: impl Into<String>, why: &std::io::Error) -> Self {
         Error::Io { what: what.into(), why: why.to_string() }
     }
 }
 
 /// A step without a name: those of control messages have the upper half of the numbers.
-pub(crate) fn unnamed(step: u32) -> String {
+pub fn unnamed(step: u32) -> String {
     match step.checked_sub(1 << 31) {
         Some(control) => format!("control step {control}"),
         None => format!("step {step}"),

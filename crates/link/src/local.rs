@@ -1,19 +1,52 @@
 //! Two parties in one process: the same messages, checks and counters without a network.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::failure::{Failure, closed_here};
-use crate::frame::{Frame, cost};
-use crate::inbox::Inbox;
-use crate::link::DEADLINE;
-use crate::profile::QUEUE_LIMIT;
+use crate::link::{DEADLINE, QUEUE_LIMIT, cost};
 use crate::{Due, Error, Link, Traffic};
+
+/// Why an end can do nothing more.
+#[derive(Clone)]
+enum Failure {
+    Gone {
+        why: String,
+        remedy: &'static str,
+    },
+    /// Our own error, found at a `recv`: every later call repeats it.
+    Ours(Error),
+}
+
+/// What waits for one end.
+#[derive(Default)]
+struct Inbox {
+    /// Steps and payloads.
+    queue: VecDeque<(u32, Vec<u8>)>,
+    /// What the queue costs.
+    held: u64,
+    failure: Option<Failure>,
+}
+
+impl Inbox {
+    /// Nothing more will come; the first reason stands.
+    fn fail(&mut self, why: impl Into<String>, remedy: &'static str) {
+        self.failure.get_or_insert(Failure::Gone { why: why.into(), remedy });
+    }
+}
+
+/// The inboxes of both ends.
+#[derive(Default)]
+struct Shared {
+    inboxes: Mutex<[Inbox; 2]>,
+    changed: Condvar,
+}
 
 /// One end of an in-process link.
 pub struct LocalLink {
-    ours: Arc<Inbox>,
-    theirs: Arc<Inbox>,
+    shared: Arc<Shared>,
+    ours: usize,
+    peer: String,
     deadline: Duration,
     traffic: Traffic,
     /// The step of the last message sent.
@@ -23,51 +56,129 @@ pub struct LocalLink {
 
 /// Two connected links: the first belongs to party `a` (its peer is `b`), the second to `b`.
 pub fn local_pair(a: &str, b: &str) -> (LocalLink, LocalLink) {
-    let from_b = Arc::new(Inbox::new(format!("{b} (local)")));
-    let from_a = Arc::new(Inbox::new(format!("{a} (local)")));
-    let end = |ours: &Arc<Inbox>, theirs: &Arc<Inbox>| LocalLink {
-        ours: Arc::clone(ours),
-        theirs: Arc::clone(theirs),
+    let shared = Arc::new(Shared::default());
+    let end = |ours, peer| LocalLink {
+        shared: Arc::clone(&shared),
+        ours,
+        peer: format!("{peer} (local)"),
         deadline: DEADLINE,
         traffic: Traffic::default(),
         step: 0,
         finished: false,
     };
-    (end(&from_b, &from_a), end(&from_a, &from_b))
+    (end(0, b), end(1, a))
 }
 
 impl LocalLink {
+    fn lock(&self) -> MutexGuard<'_, [Inbox; 2]> {
+        self.shared.inboxes.lock().expect("nothing panics while it holds the inboxes")
+    }
+
+    fn theirs(&self) -> usize {
+        1 - self.ours
+    }
+
+    /// The error that a call at `step` meets.
+    fn error(&self, failure: &Failure, step: u32) -> Error {
+        match failure {
+            Failure::Ours(error) => error.clone(),
+            Failure::Gone { why, remedy } => {
+                Error::Link { peer: self.peer.clone(), step, why: why.clone(), remedy }
+            }
+        }
+    }
+
+    /// Waits for the deadline at most while `idle`.
+    fn wait<'a>(
+        &'a self,
+        inboxes: MutexGuard<'a, [Inbox; 2]>,
+        step: u32,
+        idle: impl Fn(&[Inbox; 2]) -> bool,
+    ) -> Result<MutexGuard<'a, [Inbox; 2]>, Error> {
+        let waited = self.deadline;
+        let woken = self.shared.changed.wait_timeout_while(inboxes, waited, |i| idle(i));
+        let (inboxes, timeout) = woken.expect("nothing panics while it holds the inboxes");
+        if timeout.timed_out() {
+            return Err(Error::Deadline { peer: self.peer.clone(), step, waited });
+        }
+        Ok(inboxes)
+    }
+
     fn take(&mut self, step: u32, due: Due) -> Result<Vec<u8>, Error> {
-        let payload =
-            self.ours.take(step, due, self.deadline, Duration::ZERO).inspect_err(|error| {
-                if let Error::Desync { their_step, .. } = error {
-                    self.theirs.fail(stopped_by_peer(step, *their_step));
-                }
-            })?;
+        let idle = |inboxes: &[Inbox; 2]| {
+            let own = &inboxes[self.ours];
+            own.queue.is_empty() && own.failure.is_none()
+        };
+        let mut inboxes = self.wait(self.lock(), step, idle)?;
+        let own = &mut inboxes[self.ours];
+        let (their_step, their_len) = match (&own.failure, own.queue.front()) {
+            (Some(failure @ Failure::Ours(_)), _) => return Err(self.error(failure, step)),
+            (_, Some((step, payload))) => (*step, payload.len() as u64),
+            (Some(failure), None) => return Err(self.error(failure, step)),
+            (None, None) => unreachable!("something came, or will never"),
+        };
+        if their_step != step || !due.allows(their_len) {
+            let peer = self.peer.clone();
+            let error = Error::Desync { peer, step, due, their_step, their_len };
+            own.failure = Some(Failure::Ours(error.clone()));
+            let why = format!("it stopped: it was at step {step} and we sent step {their_step}");
+            inboxes[self.theirs()].fail(why, "compare the plans of both sides");
+            self.shared.changed.notify_all();
+            return Err(error);
+        }
+        let (_, payload) = own.queue.pop_front().expect("it has a front");
+        own.held -= cost(their_len);
+        self.shared.changed.notify_all();
+        drop(inboxes);
         self.traffic.received(payload.len());
-        self.theirs.backlog.release(cost(payload.len() as u64));
         Ok(payload)
     }
-}
 
-/// What the sender of a wrong step learns.
-pub(crate) fn stopped_by_peer(step: u32, their_step: u32) -> Failure {
-    let why = format!("it stopped: it was at step {step} and we sent step {their_step}");
-    Failure::gone(why, "compare the plans of both sides")
+    /// Nothing more comes from here.
+    fn leave(&mut self, why: &str, remedy: &'static str) {
+        let mut inboxes = self.lock();
+        inboxes[self.theirs()].fail(why, remedy);
+        inboxes[self.ours].fail("this side closed the link", "connect again");
+        self.shared.changed.notify_all();
+    }
 }
 
 impl Link for LocalLink {
     fn send(&mut self, step: u32, payload: Vec<u8>) -> Result<(), Error> {
-        self.ours.queue(step, payload.len(), QUEUE_LIMIT)?;
+        let len = payload.len();
+        let mut inboxes = self.lock();
+        if let Some(failure) = &inboxes[self.ours].failure {
+            return Err(self.error(failure, step));
+        }
+        let theirs = &mut inboxes[self.theirs()];
+        let (queued, limit) = (theirs.held + cost(len as u64), QUEUE_LIMIT);
+        if queued > limit {
+            return Err(Error::Overflow { peer: self.peer.clone(), step, queued, limit });
+        }
+        theirs.held = queued;
+        theirs.queue.push_back((step, payload));
+        self.shared.changed.notify_all();
+        drop(inboxes);
         self.step = step;
-        self.traffic.sent(payload.len());
-        self.theirs.push(Frame { step, payload, _held: None });
+        self.traffic.sent(len);
         Ok(())
     }
 
     fn room(&mut self, at_most: u64) -> Result<(), Error> {
         // What the peer has not received yet counts as queued.
-        self.ours.room(self.step, at_most, self.deadline)
+        let mut inboxes = self.lock();
+        loop {
+            if let Some(failure) = &inboxes[self.ours].failure {
+                return Err(self.error(failure, self.step));
+            }
+            let held = inboxes[self.theirs()].held;
+            if held <= at_most {
+                return Ok(());
+            }
+            inboxes = self.wait(inboxes, self.step, |inboxes| {
+                inboxes[self.theirs()].held >= held && inboxes[self.ours].failure.is_none()
+            })?;
+        }
     }
 
     fn recv(&mut self, step: u32, len: usize) -> Result<Vec<u8>, Error> {
@@ -87,14 +198,13 @@ impl Link for LocalLink {
     }
 
     fn peer(&self) -> &str {
-        self.ours.peer()
+        &self.peer
     }
 
     fn finish(&mut self) -> Result<(), Error> {
         // What we sent lies in the peer's inbox already.
         self.finished = true;
-        self.theirs.fail(Failure::Finished { received: self.ours.taken_in() });
-        self.ours.fail(closed_here());
+        self.leave("it has finished and closed the link", "connect again");
         Ok(())
     }
 }
@@ -102,7 +212,7 @@ impl Link for LocalLink {
 impl Drop for LocalLink {
     fn drop(&mut self) {
         if !self.finished {
-            self.theirs.fail(Failure::gone("it went away without finishing", "look at its log"));
+            self.leave("it went away without finishing", "look at its log");
         }
     }
 }

@@ -5,7 +5,15 @@ use std::time::Duration;
 use crate::Error;
 
 /// What a link waits at most for a peer unless told otherwise.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What a link queues at most unless told otherwise (bytes, as [`cost`] counts them).
+pub const QUEUE_LIMIT: u64 = 512 << 20;
+
+/// What a message of `len` bytes counts in queues: more than its payload, so that empty ones are not free.
+pub fn cost(len: u64) -> u64 {
+    len + 64
+}
 
 /// What went over a link so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,12 +33,14 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    pub(crate) fn sent(&mut self, len: usize) {
+    /// Counts a message given to `send`.
+    pub fn sent(&mut self, len: usize) {
         self.bytes_sent += len as u64;
         self.messages_sent += 1;
     }
 
-    pub(crate) fn received(&mut self, len: usize) {
+    /// Counts a message that `recv` returns.
+    pub fn received(&mut self, len: usize) {
         self.bytes_received += len as u64;
         self.messages_received += 1;
     }
