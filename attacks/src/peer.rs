@@ -77,7 +77,7 @@ pub fn prepare(link: &mut QuicLink, ahead: u32) -> Result<Result<Prepared, Refus
     loop {
         match messages::recv(link, step::REPLY)? {
             Reply::Assigned(one) => assigned.push(one),
-            Reply::Waiting { .. } => {}
+            Reply::Waiting { .. } | Reply::Paced { .. } => {}
             Reply::Ready { id, tag, ahead, .. } => {
                 // A first one that failed to come was replaced.
                 assigned.retain(|one| one.id == id);

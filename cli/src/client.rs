@@ -30,13 +30,21 @@ use sotto_protocols::{
 pub use stream::Stream;
 
 use crate::{
+    card::Card,
     config::ClientConfig,
     dealer_link::Dealer,
     error::Error,
     messages::{self, ClientHello, Epoch, Reply, Request, ServerWelcome, Tag, VERSION, step},
+    refusal::Refusal,
     report::Counts,
     waiting::Waiting,
 };
+
+/// Batches that a server may assign for one evaluation.
+const MOST: usize = 32;
+
+/// Longest that a server lets a client wait for its rate.
+const PACED: Duration = Duration::from_secs(60);
 
 /// Measured costs of one evaluation (of a batch of images).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -77,6 +85,8 @@ pub struct Classified {
 /// What a client holds of a server's model, whatever connection it came over.
 #[derive(Clone)]
 struct Known {
+    /// What the server said of it: a stream of results is of one card.
+    card: Card,
     private: Arc<Private>,
     weights: Arc<Weights>,
     /// Hash of the server's plan.
@@ -136,6 +146,7 @@ impl Client {
         link.set_deadline(deadline);
         // A stream of results is one model's.
         let model = known.as_ref().map(|known| hex(&known.model)).or(config.model.clone());
+        let wanted = model.clone();
         let held = known.as_ref().map(|known| known.epoch);
         messages::send(
             &mut link,
@@ -151,6 +162,17 @@ impl Client {
             }
         };
         drop(waiting);
+        // The server compares `model`, too, but it is the client who insists.
+        if let Some(asked) = wanted.filter(|asked| *asked != hex(&model)) {
+            let why = Refusal::OtherModel { asked, served: hex(&model) };
+            return Err(Error::Refused { peer: link.peer().to_owned(), why });
+        }
+        if known.as_ref().is_some_and(|known| known.card != card) {
+            return Err(Error::Check(format!(
+                "{} serves something else than before: begin again",
+                link.peer()
+            )));
+        }
         let (known, setup_bytes) = match known {
             Some(known) if setup == 0 && (known.epoch, known.plan) == (epoch, plan) => (known, 0),
             _ => {
@@ -158,7 +180,7 @@ impl Client {
                 let message = connect::receive_setup(&mut link, &private.plan, setup, progress)?;
                 let weights = Arc::new(read_setup(&private.plan, &message, link.peer())?);
                 let images = Calibration::from_toml(&card.calibration)?.images;
-                let known = Known { private, weights, plan, model, images, epoch };
+                let known = Known { card, private, weights, plan, model, images, epoch };
                 (known, message.len() as u64)
             }
         };
@@ -219,6 +241,7 @@ impl Client {
     pub fn classify(&mut self, pictures: &[Picture]) -> Result<Vec<Classified>, Error> {
         let private = Arc::clone(&self.known.private);
         let (arch, batch) = (&private.arch, private.batch);
+        assert!(pictures.len() <= batch, "{} pictures in a batch of {batch}", pictures.len());
         let mut images: Vec<Vec<f32>> = pictures.iter().map(|p| normalise(arch, p)).collect();
         for image in &images {
             private.check_input(image)?;
@@ -258,18 +281,37 @@ impl Client {
         let ask = Request::Prepare { held, ahead: more as u32 };
         messages::send(&mut self.link, step::REQUEST, &ask)?;
         let waiting = Waiting::until("the server to have correlated randomness from the dealer");
+        let (mut assigned_here, mut last, mut moved) = (0, (0, 0), Instant::now());
         let (id, tag, server_bytes): (u64, Tag, u64) = loop {
             match messages::recv(&mut self.link, step::REPLY)? {
-                Reply::Assigned(assigned) => self.claims.add([assigned]),
-                Reply::Waiting { got, all } => {
-                    tracing::debug!("{got} of {all} bytes of corrections")
+                // A few may fail to come; more than that is not what was asked for.
+                Reply::Assigned(assigned) if assigned_here < MOST => {
+                    assigned_here += 1;
+                    self.claims.add([assigned]);
                 }
-                Reply::Ready { id, tag, offline_bytes, ahead } => {
+                Reply::Waiting { got, all }
+                    if last != (got, all) || moved.elapsed() < self.deadline =>
+                {
+                    tracing::debug!("{got} of {all} bytes of corrections");
+                    if last != (got, all) {
+                        (last, moved) = ((got, all), Instant::now());
+                    }
+                }
+                Reply::Paced { left } if moved.elapsed() < 2 * PACED => {
+                    tracing::info!("the server's rate for this client: {left} s to wait");
+                }
+                Reply::Ready { id, tag, offline_bytes, ahead } if ahead.len() <= more => {
                     self.claims.add(ahead);
                     break (id, tag, offline_bytes);
                 }
                 Reply::Refused(why) => {
                     return Err(Error::Refused { peer: self.link.peer().to_owned(), why });
+                }
+                _ => {
+                    let (peer, why) =
+                        (self.link.peer().to_owned(), "more than was asked for".into());
+                    let step = step::REPLY;
+                    return Err(Error::Net(sotto_net::Error::Garbage { peer, step, why }));
                 }
             }
         };
@@ -301,7 +343,7 @@ impl Client {
         let start = Instant::now();
         let (ready, server_bytes) = self.prepare()?;
         let id = ready.id;
-        costs.offline_bytes = server_bytes + ready.bytes;
+        costs.offline_bytes = server_bytes.saturating_add(ready.bytes);
         costs.offline_s = start.elapsed().as_secs_f64();
         let plan = &self.known.private.plan;
         let planned = Counts::planned(plan);

@@ -9,7 +9,10 @@ mod ledger;
 use std::{
     collections::HashMap,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -50,6 +53,8 @@ struct Registered {
     /// Differs from that of other weights, whose plan may be the same.
     epoch: Epoch,
     seed: Seed,
+    /// Another model has taken its place: links for it end.
+    over: AtomicBool,
 }
 
 type PlanHash = [u8; 32];
@@ -59,6 +64,8 @@ struct Dealer {
     corrected: Role,
     clients: Vec<String>,
     models: Mutex<HashMap<(String, PlanHash), Arc<Registered>>>,
+    /// Held while a model's masks are expanded.
+    setups: Mutex<()>,
     /// One for each server that may connect.
     ledgers: HashMap<String, Mutex<Ledger>>,
     deadline: Duration,
@@ -79,11 +86,12 @@ pub fn run(
     let endpoint = Arc::new(config.own.bind(base, &[], &peers)?);
     let master = Seed::random()?;
     let ledger = |p: &Peer| {
-        let chain = seeds::Chain::new(&master, &p.name);
-        (p.name.clone(), Mutex::new(Ledger::new(&p.name, chain)))
+        // From a secret that is not kept: what this process still holds leads to no batch that was used.
+        let chain = seeds::Chain::new(&Seed::random()?, &p.name);
+        Ok((p.name.clone(), Mutex::new(Ledger::new(&p.name, chain))))
     };
     let dealer = Arc::new(Dealer {
-        ledgers: config.servers.iter().map(ledger).collect(),
+        ledgers: config.servers.iter().map(ledger).collect::<Result<_, Error>>()?,
         master,
         corrected: match config.corrections {
             CorrectionsConfig::Server => Role::Server,
@@ -91,6 +99,7 @@ pub fn run(
         },
         clients: config.clients.iter().map(|p| p.name.clone()).collect(),
         models: Mutex::default(),
+        setups: Mutex::default(),
         deadline: config.own.deadline(),
         stop: stop.clone(),
     });
@@ -197,8 +206,14 @@ impl Dealer {
         // Bound to the matrices: others must never meet the same masks, nor their batches.
         let epoch = seeds::epoch(&self.master, server, commitment, &plan);
         let seed = seeds::setup_seed(&self.master, server, commitment, &plan);
-        let mut models = self.models.lock().unwrap_or_else(|e| e.into_inner());
         let key = (server.to_owned(), plan);
+        let lock = || self.models.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(known) = lock().get(&key).filter(|known| known.epoch == epoch) {
+            return Ok(Arc::clone(known));
+        }
+        // One at a time, and nobody else waits for it.
+        let _one = self.setups.lock().unwrap_or_else(|e| e.into_inner());
+        let models = lock();
         if let Some(known) = models.get(&key).filter(|known| known.epoch == epoch) {
             return Ok(Arc::clone(known));
         }
@@ -209,10 +224,14 @@ impl Dealer {
         if others.count() >= MAX_PLANS || kept + entries(&private.plan) > MAX_ENTRIES {
             return Err(Refusal::TooManyPlans);
         }
+        drop(models);
         let setup = SetupMasks::expand(&private.plan, &seed);
         tracing::info!("{server} announced plan {}", short(&plan));
-        let known = Arc::new(Registered { plan: private.plan, setup, epoch, seed });
-        models.insert(key, Arc::clone(&known));
+        let over = AtomicBool::new(false);
+        let known = Arc::new(Registered { plan: private.plan, setup, epoch, seed, over });
+        if let Some(old) = lock().insert(key, Arc::clone(&known)) {
+            old.over.store(true, Ordering::Relaxed);
+        }
         Ok(known)
     }
 }
@@ -232,9 +251,14 @@ impl Supply<'_> {
             let ask = match messages::recv(link, step::REQUEST) {
                 Ok(ask) => ask,
                 // A party that needs nothing is silent for as long as it likes.
-                Err(Error::Net(sotto_net::Error::Deadline { .. })) => continue,
+                Err(Error::Net(sotto_net::Error::Deadline { .. })) if !self.is_over() => continue,
+                Err(Error::Net(sotto_net::Error::Deadline { .. })) => return Ok(link.finish()?),
                 Err(e) => return Err(e),
             };
+            if self.is_over() {
+                messages::send(link, step::REPLY, &Dealt::Refused(Refusal::Stale))?;
+                return Ok(link.finish()?);
+            }
             let Some(_working) = stop.begin() else { return Ok(link.finish()?) };
             let dealt = match (ask, self.role) {
                 (Ask::New { seed }, Role::Server) => self.open(seed),
@@ -266,6 +290,10 @@ impl Supply<'_> {
                 return Ok(link.finish()?);
             }
         }
+    }
+
+    fn is_over(&self) -> bool {
+        self.model.over.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Ledger> {

@@ -195,6 +195,11 @@ pub struct Assigned {
 pub enum Reply {
     /// This batch is the client's.
     Assigned(Assigned),
+    /// The client's rate is used up: it is let in when that many seconds are over.
+    Paced {
+        /// Seconds.
+        left: u64,
+    },
     /// Corrections are still coming in.
     Waiting {
         /// Bytes so far.
@@ -253,6 +258,8 @@ pub fn recv_bytes(
 /// # Errors
 /// The link's.
 pub fn send<T: Serialize>(link: &mut dyn Link, step: u32, message: &T) -> Result<(), Error> {
+    // Who asks and does not read the answers waits for them.
+    link.room(AHEAD)?;
     Ok(control::send(link, step, message)?)
 }
 

@@ -42,7 +42,7 @@ use crate::{
 };
 use pool::{Holder, Waiting};
 use session::{Basis, Session, Sessions};
-use usage::Usage;
+use usage::{Tariff, Usage, Used};
 
 /// Connections whose batches are burnt because they were silent for so long. Clients give theirs up earlier.
 const IDLE: Duration = Duration::from_secs(90);
@@ -57,8 +57,6 @@ struct Server {
     clients: Vec<String>,
     usage: Usage,
     links: AtomicU64,
-    /// Bits of the weights that one evaluation can tell a client.
-    revealed: u64,
     deadline: Duration,
     stop: Stop,
 }
@@ -81,7 +79,12 @@ pub fn run(
     let clients: Vec<_> = config.clients.iter().map(ServedClient::peer).collect();
     let accepted: Vec<_> = clients.iter().collect();
     let endpoint = Arc::new(config.own.bind(base, &[&config.dealer], &accepted)?);
-    let usage = Usage::open(&config.clients, config.usage_file().map(|f| base.join(f)))?;
+    let tariff = Tariff {
+        server: config.own.name.clone(),
+        images: config.batch as u64,
+        bits: private.plan.revealed_bits(),
+    };
+    let usage = Usage::open(&config.clients, tariff, config.usage_file().map(|f| base.join(f)))?;
     let identity = config.own.identity(base)?;
     let commitment = commit(&identity.secret("model commitment"), &matrices);
     let plan_hash = private.plan.hash();
@@ -104,11 +107,12 @@ pub fn run(
         weights: Arc::clone(&weights),
         pool: config.pool,
         places,
+        // Half of them for one client, but where there is no other.
+        share: (places / config.clients.len().clamp(1, 2)).max(1),
         folder: session::folder(folder, &config.own.name)?,
         server: config.own.name.clone(),
         audit: config.audit()?,
     };
-    let revealed = private.plan.revealed_bits();
     let server = Server {
         sessions: Sessions::start(basis),
         card,
@@ -119,7 +123,6 @@ pub fn run(
         clients: clients.iter().map(|p| p.name.clone()).collect(),
         usage,
         links: AtomicU64::new(0),
-        revealed,
         deadline,
         stop: stop.clone(),
     };
@@ -154,6 +157,8 @@ struct Served<'a> {
     session: Arc<Session>,
     holder: Holder,
     name: String,
+    /// The batch that was got ready last.
+    prepared: Option<u64>,
 }
 
 impl Server {
@@ -197,9 +202,10 @@ impl Server {
         };
         messages::send(link, step::WELCOME, &welcome)?;
         messages::send_bytes(link, step::SETUP, setup)?;
-        let holder = self.links.fetch_add(1, Ordering::Relaxed);
         let name = link.name().to_owned();
-        let mut served = Served { server: self, session, holder, name };
+        let number = self.links.fetch_add(1, Ordering::Relaxed);
+        let holder = Holder { link: number, name: name.as_str().into() };
+        let mut served = Served { server: self, session, holder, name, prepared: None };
         served.serve(link)
     }
 
@@ -230,6 +236,7 @@ impl Served<'_> {
                 Ok(Request::Prepare { .. }) if stop.asked() => return Ok(link.finish()?),
                 Ok(Request::Prepare { held, ahead }) => {
                     if let Err(why) = self.prepare(link, held, ahead)? {
+                        tracing::warn!("{} is refused: {why}", link.peer());
                         messages::send(link, step::REPLY, &Reply::Refused(why))?;
                         if self.session.pool.is_stale() {
                             return Ok(link.finish()?);
@@ -266,55 +273,55 @@ impl Served<'_> {
         }
     }
 
-    fn images(&self) -> u64 {
-        self.server.card.batch as u64
-    }
-
     /// Gets a batch ready for the client, and tells it.
     fn prepare(
-        &self,
+        &mut self,
         link: &mut QuicLink,
         held: Option<u64>,
         ahead: u32,
     ) -> Result<Result<(), Refusal>, Error> {
         let (pool, patience) = (&self.session.pool, self.server.patience());
-        match self.server.usage.admit(&self.name, self.images()) {
-            Ok(Duration::ZERO) => {}
-            Ok(wait) if wait <= patience => thread::sleep(wait),
+        match self.server.usage.admit(&self.name) {
+            Ok(wait) if wait <= usage::LONGEST => pause(link, wait)?,
             Ok(wait) => return Ok(Err(Refusal::Rate(wait.as_secs() + 1))),
             Err(why) => return Ok(Err(why)),
         }
         let mut ready = None;
         if let Some(id) = held {
-            ready = pool.ready(self.holder, id, patience, &mut wait(link))?.ok().map(|r| (id, r));
+            ready = pool.ready(&self.holder, id, patience, &mut wait(link))?.ok().map(|r| (id, r));
         }
         let (id, (tag, offline_bytes)) = loop {
             if let Some(ready) = ready {
                 break ready;
             }
-            let assigned = match pool.assign(self.holder, patience, &mut wait(link))? {
+            let assigned = match pool.assign(&self.holder, patience, &mut wait(link))? {
                 Ok(assigned) => assigned,
                 Err(why) => return Ok(Err(why)),
             };
             let id = assigned.id;
             // The client fetches its part while ours is still coming.
             messages::send(link, step::REPLY, &Reply::Assigned(assigned))?;
-            ready = match pool.ready(self.holder, id, patience, &mut wait(link))? {
+            ready = match pool.ready(&self.holder, id, patience, &mut wait(link))? {
                 Ok(ready) => Some((id, ready)),
                 // It failed to come, or its file was damaged: the next one.
                 Err(Refusal::Burnt(_)) => None,
                 Err(why) => return Ok(Err(why)),
             };
         };
-        let ahead = pool.assign_ahead(self.holder, ahead as usize);
+        let ahead = pool.assign_ahead(&self.holder, ahead as usize);
+        self.prepared = Some(id);
         messages::send(link, step::REPLY, &Reply::Ready { id, tag, offline_bytes, ahead })?;
         Ok(Ok(()))
     }
 
     fn infer(&self, link: &mut QuicLink, id: u64, tag: Tag) -> Result<(), Error> {
         let refused = |why| Error::Refused { peer: format!("server to {}", self.name), why };
-        let ready = self.session.pool.take(self.holder, id);
-        let ready = ready.ok_or_else(|| refused(Refusal::Burnt(id)))?;
+        // What was not got ready was not admitted.
+        let taken = match self.prepared {
+            Some(prepared) if prepared == id => self.session.pool.take(&self.holder, id),
+            _ => None,
+        };
+        let (ready, _place) = taken.ok_or_else(|| refused(Refusal::Burnt(id)))?;
         // Before the first opening: two different deals would give a wrong class and tell more than masks hide.
         if ready.tag != tag {
             return Err(Error::Check(format!(
@@ -322,14 +329,14 @@ impl Served<'_> {
                 link.peer()
             )));
         }
-        let used = self.server.usage.charge(&self.name, self.images())?;
+        let used = self.server.usage.charge(&self.name)?;
         let party =
             Party { role: Role::Server, plan: &self.server.plan, weights: &self.server.weights };
         let done = party.evaluate(link, ready.staged, &[]);
         let done = done.map_err(Error::online(&self.server.plan))?;
-        let bits = used / self.images() * self.server.revealed;
+        let Used { images, bits } = used;
         tracing::info!(
-            "{}: batch {id}, at most {bits} bits of the model in {used} images, {} flights",
+            "{}: batch {id}, at most {bits} bits of the model in {images} images, {} flights",
             link.peer(),
             done.traffic.flights
         );
@@ -337,7 +344,7 @@ impl Served<'_> {
     }
 
     fn release(&self) {
-        let unused = self.session.pool.release(self.holder);
+        let unused = self.session.pool.release(&self.holder);
         self.server.usage.unused(&self.name, unused);
     }
 }
@@ -346,6 +353,16 @@ impl Drop for Served<'_> {
     fn drop(&mut self) {
         self.release();
     }
+}
+
+/// Lets a client wait for its rate, and tells it once a second.
+fn pause(link: &mut QuicLink, wait: Duration) -> Result<(), Error> {
+    let start = Instant::now();
+    while let Some(left) = wait.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) {
+        thread::sleep(left.min(Duration::from_secs(1)));
+        messages::send(link, step::REPLY, &Reply::Paced { left: left.as_secs() })?;
+    }
+    Ok(())
 }
 
 /// Tells the client that it waits for bytes that are coming.

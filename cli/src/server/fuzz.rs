@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::{
     store::{Folder, Store},
-    usage::Usage,
+    usage::{Tariff, Usage},
 };
 use crate::{config::ServedClient, dealer_link::Names};
 
@@ -64,14 +64,15 @@ fn usage_file() {
         rate: Some(6),
     }];
     let valid: [&[u8]; 2] = [
-        br#"{ "images": { "client": 7, "gone": 18446744073709551615 } }"#,
-        br#"{ "images": { "client": 18446744073709551615 } }"#,
+        br#"{ "server": "s", "clients": { "client": { "images": 7, "bits": 18446744073709551615 } } }"#,
+        br#"{ "server": "", "clients": { "client": { "images": 18446744073709551615, "bits": 1 } } }"#,
     ];
+    let tariff = Tariff { server: "s".into(), images: 1, bits: 180 };
     bolero::check!().with_type::<(bool, Changes)>().for_each(|(which, changes)| {
         fs::write(&path, changed(valid[usize::from(*which)], changes)).expect("a file");
-        let Ok(usage) = Usage::open(&clients, Some(path.clone())) else { return };
-        if usage.admit("client", 1).is_ok() {
-            assert!(usage.charge("client", 1).is_ok_and(|used| used <= 10));
+        let Ok(usage) = Usage::open(&clients, tariff.clone(), Some(path.clone())) else { return };
+        if usage.admit("client").is_ok() {
+            assert!(usage.charge("client").is_ok_and(|used| used.images <= 10));
         }
     });
 }

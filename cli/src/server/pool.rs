@@ -35,6 +35,9 @@ use crate::{
 /// Batches that one connection may hold.
 const HELD: usize = 8;
 
+/// A batch that is staged and not used for so long is its holder's no more. Clients give theirs up earlier.
+const FRESH: Duration = Duration::from_secs(90);
+
 /// How often a connection that waits is told so.
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -51,18 +54,28 @@ pub struct Terms {
     pub pool: usize,
     /// Batches that there is memory for.
     pub places: usize,
+    /// Of these, how many one client may hold.
+    pub share: usize,
     /// Where batches wait; in memory without.
     pub store: Option<Store>,
     /// Our name, as the dealer knows it.
     pub server: String,
     /// The epoch of the weights' masks.
     pub epoch: Epoch,
+    /// The highest number that the dealer gave in this epoch to a pool before.
+    pub last: Option<u64>,
     /// The masks, and the share of batches whose dealing is looked at instead of used.
     pub audit: Option<(SetupMasks, f64)>,
 }
 
 /// A connection to a client, as the pool knows it.
-pub type Holder = u64;
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Different for each connection.
+    pub link: u64,
+    /// The client.
+    pub name: Arc<str>,
+}
 
 /// A batch on its way.
 enum Stage {
@@ -88,18 +101,37 @@ pub struct Ready {
     pub bytes: u64,
 }
 
+/// The place of a batch that is in use, until the evaluation is over.
+pub struct Place(Arc<Shared>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.lock().in_use -= 1;
+        self.0.changed.notify_all();
+    }
+}
+
 struct Entry {
     assigned: Assigned,
     tag: Tag,
     peer: [u8; 32],
     holder: Option<Holder>,
+    /// When it was assigned, or staged after that.
+    since: Instant,
     stage: Stage,
 }
 
 impl Entry {
     fn new(names: &Names, stage: Stage) -> Self {
         let assigned = Assigned { id: names.id, ticket: names.ticket.clone() };
-        Self { assigned, tag: names.tag, peer: names.peer, holder: None, stage }
+        Self {
+            assigned,
+            tag: names.tag,
+            peer: names.peer,
+            holder: None,
+            since: Instant::now(),
+            stage,
+        }
     }
 
     fn names(&self) -> Names {
@@ -117,6 +149,8 @@ struct State {
     entries: BTreeMap<u64, Entry>,
     /// The highest number that the dealer gave.
     last: Option<u64>,
+    /// Batches that are being evaluated with.
+    in_use: usize,
     /// Connections that wait for a batch.
     waiters: usize,
     /// Bytes of the batch that is coming: so far, of how many.
@@ -136,25 +170,47 @@ impl State {
         self.entries.values().filter(|e| e.is_free()).count()
     }
 
-    fn held(&self, by: Holder) -> usize {
-        self.entries.values().filter(|e| e.holder == Some(by)).count()
+    fn holders(&self) -> impl Iterator<Item = &Holder> {
+        self.entries.values().filter_map(|e| e.holder.as_ref())
+    }
+
+    fn held(&self, by: &Holder) -> usize {
+        self.holders().filter(|h| *h == by).count()
     }
 
     fn in_memory(&self) -> usize {
-        self.entries.values().filter(|e| !matches!(e.stage, Stage::Disk)).count()
+        let here = self.entries.values().filter(|e| !matches!(e.stage, Stage::Disk)).count();
+        here + self.in_use
     }
 
     fn assigned(&self) -> usize {
-        self.entries.len() - self.free()
+        self.entries.len() - self.free() + self.in_use
     }
 
-    /// Assigns a free batch, a staged one where there is one.
-    fn assign(&mut self, to: Holder) -> Option<Assigned> {
-        let mut free = self.entries.values_mut().filter(|e| e.is_free());
+    /// Whether one more batch for this client leaves places for the others.
+    fn allows(&self, to: &Holder, terms: &Terms) -> bool {
+        let of_name = self.holders().filter(|h| h.name == to.name).count();
+        self.assigned() < terms.places && of_name < terms.share
+    }
+
+    /// Burns what was assigned long ago.
+    fn expire(&mut self) {
+        let old = |e: &Entry| {
+            !e.is_free() && matches!(e.stage, Stage::Staged(_)) && e.since.elapsed() > FRESH
+        };
+        self.entries.retain(|_, e| !old(e));
+    }
+
+    /// Assigns a free batch, a staged one where there is one. One on disk is not assigned before its seed is asked for: after
+    /// a restart it would be there for somebody else.
+    fn assign(&mut self, to: &Holder) -> Option<Assigned> {
+        let here = |e: &&mut Entry| e.is_free() && !matches!(e.stage, Stage::Disk);
+        let mut free = self.entries.values_mut().filter(here);
         let first = free.next()?;
         let staged = |e: &&mut Entry| matches!(e.stage, Stage::Staged(_));
         let entry = if staged(&first) { first } else { free.find(staged).unwrap_or(first) };
-        entry.holder = Some(to);
+        entry.holder = Some(to.clone());
+        entry.since = Instant::now();
         Some(entry.assigned.clone())
     }
 }
@@ -207,10 +263,10 @@ impl Pool {
     /// # Errors
     /// [`Error::Io`] when the folder cannot be read.
     pub fn start(terms: Terms, connect: Connect) -> Result<Self, Error> {
-        let mut state = State::default();
+        let mut state = State { last: terms.last, ..State::default() };
         if let Some(store) = &terms.store {
             let found = store.recover()?;
-            state.last = found.last().map(|names| names.id);
+            state.last = state.last.max(found.last().map(|names| names.id));
             state.entries.extend(found.iter().map(|n| (n.id, Entry::new(n, Stage::Disk))));
         }
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), terms });
@@ -229,37 +285,38 @@ impl Pool {
     /// [`Error::Refused`] with the reason for the client; `waiting`'s errors.
     pub fn assign(
         &self,
-        to: Holder,
+        to: &Holder,
         deadline: Duration,
         waiting: &mut Waiting<'_>,
     ) -> Result<Result<Assigned, Refusal>, Error> {
-        let places = self.shared.terms.places;
+        let terms = &self.shared.terms;
         if self.shared.lock().held(to) >= HELD {
             return Ok(Err(Refusal::Busy(HELD)));
         }
         self.shared.lock().waiters += 1;
-        let found = self.wait(deadline, waiting, |state| match state.assigned() < places {
-            true => state.assign(to).map(Ok),
-            false => None,
+        let found = self.wait(deadline, waiting, |state| {
+            state.expire();
+            if state.allows(to, terms) { state.assign(to).map(Ok) } else { None }
         });
         let mut state = self.shared.lock();
         state.waiters -= 1;
         self.shared.changed.notify_all();
-        let full = state.assigned() >= places;
+        let full = !state.allows(to, terms);
         Ok(match found? {
-            Err(Refusal::Exhausted(_)) if full => Err(Refusal::Busy(places)),
+            Err(Refusal::Exhausted(_)) if full => Err(Refusal::Busy(terms.places)),
             other => other,
         })
     }
 
     /// Up to `count` more batches for a connection, of those that are here and that nobody waits for.
-    pub fn assign_ahead(&self, to: Holder, count: usize) -> Vec<Assigned> {
+    pub fn assign_ahead(&self, to: &Holder, count: usize) -> Vec<Assigned> {
         let mut state = self.shared.lock();
         let mut all = Vec::new();
         while all.len() < count
             && state.held(to) < HELD
             && state.waiters == 0
             && 2 * state.assigned() < self.shared.terms.places
+            && state.allows(to, &self.shared.terms)
         {
             let Some(assigned) = state.assign(to) else { break };
             all.push(assigned);
@@ -274,13 +331,13 @@ impl Pool {
     /// As [`Pool::assign`].
     pub fn ready(
         &self,
-        holder: Holder,
+        holder: &Holder,
         id: u64,
         deadline: Duration,
         waiting: &mut Waiting<'_>,
     ) -> Result<Result<(Tag, u64), Refusal>, Error> {
         self.wait(deadline, waiting, |state| {
-            match state.entries.get(&id).filter(|e| e.holder == Some(holder)) {
+            match state.entries.get(&id).filter(|e| e.holder.as_ref() == Some(holder)) {
                 Some(Entry { stage: Stage::Staged(ready), .. }) => {
                     Some(Ok((ready.tag, ready.bytes)))
                 }
@@ -290,26 +347,29 @@ impl Pool {
         })
     }
 
-    /// Takes a connection's staged batch for its one use.
-    pub fn take(&self, holder: Holder, id: u64) -> Option<Ready> {
+    /// Takes a connection's staged batch for its one use, and its place.
+    pub fn take(&self, holder: &Holder, id: u64) -> Option<(Ready, Place)> {
         let mut state = self.shared.lock();
         let entry = state.entries.get(&id)?;
-        if entry.holder != Some(holder) || !matches!(entry.stage, Stage::Staged(_)) {
+        if entry.holder.as_ref() != Some(holder) || !matches!(entry.stage, Stage::Staged(_)) {
             return None;
         }
         let entry = state.entries.remove(&id)?;
         self.shared.changed.notify_all();
         match entry.stage {
-            Stage::Staged(ready) => Some(ready),
+            Stage::Staged(ready) => {
+                state.in_use += 1;
+                Some((ready, Place(Arc::clone(&self.shared))))
+            }
             _ => None,
         }
     }
 
     /// Burns what a connection holds; gives how many batches that are.
-    pub fn release(&self, holder: Holder) -> usize {
+    pub fn release(&self, holder: &Holder) -> usize {
         let mut state = self.shared.lock();
         let ids: Vec<u64> = (state.entries.iter())
-            .filter(|(_, e)| e.holder == Some(holder))
+            .filter(|(_, e)| e.holder.as_ref() == Some(holder))
             .map(|(id, _)| *id)
             .collect();
         for id in &ids {
@@ -323,6 +383,11 @@ impl Pool {
         }
         self.shared.changed.notify_all();
         ids.len()
+    }
+
+    /// The highest number that the dealer gave.
+    pub fn last(&self) -> Option<u64> {
+        self.shared.lock().last
     }
 
     /// True when the dealer has other masks by now: a new pool is needed.

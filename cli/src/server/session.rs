@@ -3,6 +3,7 @@
 //! A session begins when the server starts, not with the first client, and anew when the dealer was restarted.
 
 use std::{
+    collections::HashMap,
     path::PathBuf,
     sync::{Arc, Condvar, Mutex},
     thread,
@@ -61,6 +62,8 @@ pub struct Basis {
     pub pool: usize,
     /// Batches that there is memory for.
     pub places: usize,
+    /// Of these, how many one client may hold.
+    pub share: usize,
     /// Where batches wait.
     pub folder: Option<Arc<Folder>>,
     /// Our name, as the dealer knows it.
@@ -79,6 +82,8 @@ struct State {
     doubted: bool,
     /// Announcements so far.
     asked: u64,
+    /// The highest number of each epoch that is over.
+    lasts: HashMap<Epoch, u64>,
 }
 
 /// The present session, kept by a thread of its own.
@@ -188,10 +193,20 @@ impl Sessions {
     fn announce(&self) -> Result<Option<Session>, Error> {
         let basis = &self.basis;
         let (epoch, seed) = basis.dealer.announce(&basis.card, basis.commitment)?;
-        let present = self.state.lock().unwrap_or_else(|e| e.into_inner()).session.clone();
-        if present.is_some_and(|s| s.epoch == epoch && !s.pool.is_stale()) {
-            return Ok(None);
-        }
+        let last = {
+            let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+            let State { session, lasts, .. } = &mut *state;
+            if session.as_ref().is_some_and(|s| s.epoch == epoch && !s.pool.is_stale()) {
+                return Ok(None);
+            }
+            // An epoch that comes again, and with it numbers, is a dealer whose memory was restored.
+            if let Some((epoch, last)) =
+                session.as_ref().and_then(|s| Some((s.epoch, s.pool.last()?)))
+            {
+                lasts.insert(epoch, last);
+            }
+            lasts.get(&epoch).copied()
+        };
         let masks = SetupMasks::expand(&basis.plan, &seed);
         let setup = setup_message(&basis.plan, basis.weights.all_plain(), &masks);
         let plan = basis.dealer.plan;
@@ -201,8 +216,10 @@ impl Sessions {
             weights: Arc::clone(&basis.weights),
             pool: basis.pool,
             places: basis.places,
+            share: basis.share,
             server: basis.server.clone(),
             epoch,
+            last,
             audit: (basis.audit > 0.0).then_some((masks, basis.audit)),
             store: basis.folder.as_ref().map(|f| Store::new(Arc::clone(f), &epoch, &plan)),
         };

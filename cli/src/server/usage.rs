@@ -17,23 +17,50 @@ use serde::{Deserialize, Serialize};
 
 use crate::{config::ServedClient, error::Error, refusal::Refusal};
 
-/// Images that the file is ahead of what was used.
+/// Most images that the file is ahead of what was used; less for a small quota.
 const BLOCK: u64 = 64;
+
+/// A client that would have to wait longer than this for its rate is refused.
+pub const LONGEST: Duration = Duration::from_secs(60);
 
 /// Batches that a client may have assigned and leave unused, in a minute.
 const UNUSED: f64 = 32.0;
 
-/// The file: images charged to each client.
+/// What a client was charged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Used {
+    /// Images.
+    pub images: u64,
+    /// Bits that were revealed for them, at the time.
+    pub bits: u64,
+}
+
+/// The file.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Charged {
-    images: BTreeMap<String, u64>,
+    /// Whose it is.
+    server: String,
+    clients: BTreeMap<String, Used>,
+}
+
+/// What is charged for.
+#[derive(Clone, Debug)]
+pub struct Tariff {
+    /// The server's name.
+    pub server: String,
+    /// Images of an evaluation.
+    pub images: u64,
+    /// Bits that an evaluation reveals.
+    pub bits: u64,
 }
 
 struct Account {
     quota: Option<u64>,
     rate: Option<u32>,
-    used: u64,
+    used: Used,
+    /// Images that the file says.
     charged: u64,
     /// Images that may be asked for now.
     tokens: f64,
@@ -43,15 +70,25 @@ struct Account {
 }
 
 impl Account {
-    fn new(client: &ServedClient, used: u64) -> Self {
+    fn new(client: &ServedClient, used: Used) -> Self {
         Self {
             quota: client.quota,
             rate: client.rate,
             used,
-            charged: used,
+            charged: used.images,
             tokens: client.rate.unwrap_or(0).into(),
             unused: UNUSED,
             filled: Instant::now(),
+        }
+    }
+
+    /// The quota, where `images` more would exceed it.
+    fn exceeds(&self, images: u64) -> Result<(), Refusal> {
+        match self.quota {
+            Some(quota) if self.used.images.saturating_add(images) > quota => {
+                Err(Refusal::Quota { used: self.used.images, quota })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -69,28 +106,46 @@ impl Account {
 pub struct Usage {
     accounts: Mutex<BTreeMap<String, Account>>,
     /// What the file says of those who are not served now.
-    others: BTreeMap<String, u64>,
-    file: Option<PathBuf>,
+    others: BTreeMap<String, Used>,
+    tariff: Tariff,
+    /// Where it is written down, and the lock that makes it ours.
+    file: Option<(PathBuf, File)>,
 }
 
 impl Usage {
     /// Reads what was charged before; the file is needed where a client has a quota.
     ///
     /// # Errors
-    /// [`Error::Config`] and [`Error::Io`] when the file cannot be used.
-    pub fn open(clients: &[ServedClient], file: Option<PathBuf>) -> Result<Self, Error> {
-        let known: Charged = match &file {
-            Some(path) if path.exists() => {
-                let text = fs::read_to_string(path).map_err(Error::io(path))?;
-                let bad = |e: serde_json::Error| Error::Config(format!("{}: {e}", path.display()));
-                serde_json::from_str(&text).map_err(bad)?
+    /// [`Error::Config`] and [`Error::Io`] when the file cannot be used, or is another server's or process's.
+    pub fn open(
+        clients: &[ServedClient],
+        tariff: Tariff,
+        file: Option<PathBuf>,
+    ) -> Result<Self, Error> {
+        if let Some(client) = clients.iter().find(|c| c.rate == Some(0)) {
+            let why = format!("rate = 0 for `{}`; `quota = 0` locks a client out", client.name);
+            return Err(Error::Config(why));
+        }
+        let mut known = Charged::default();
+        let file = match file {
+            None => None,
+            Some(path) => {
+                let lock = lock(&path)?;
+                known = read(&path)?;
+                Some((path, lock))
             }
-            _ => Charged::default(),
         };
-        let used = |name: &str| known.images.get(name).copied().unwrap_or(0);
+        if !known.server.is_empty() && known.server != tariff.server {
+            return Err(Error::Config(format!(
+                "the usage file is that of `{}`, not of `{}`; give each server its own",
+                sotto_net::printable(&known.server, 64),
+                tariff.server
+            )));
+        }
+        let used = |name: &str| known.clients.get(name).copied().unwrap_or_default();
         let accounts = clients.iter().map(|c| (c.name.clone(), Account::new(c, used(&c.name))));
         let accounts = Mutex::new(accounts.collect());
-        let usage = Self { accounts, others: known.images, file };
+        let usage = Self { accounts, others: known.clients, tariff, file };
         usage.save(&usage.lock())?;
         Ok(usage)
     }
@@ -101,11 +156,17 @@ impl Usage {
 
     /// Writes the file, whole or not at all.
     fn save(&self, accounts: &BTreeMap<String, Account>) -> Result<(), Error> {
-        let Some(path) = &self.file else { return Ok(()) };
-        let mut images = self.others.clone();
-        images.extend(accounts.iter().map(|(name, a)| (name.clone(), a.charged)));
-        let text = serde_json::to_string_pretty(&Charged { images })
-            .map_err(|e| Error::Config(e.to_string()))?;
+        let Some((path, _)) = &self.file else { return Ok(()) };
+        let mut clients = self.others.clone();
+        clients.extend(accounts.iter().map(|(name, a)| {
+            let ahead = a.charged.saturating_sub(a.used.images);
+            let bits = ahead.saturating_mul(self.tariff.bits.div_ceil(self.tariff.images.max(1)));
+            let bits = a.used.bits.saturating_add(bits);
+            (name.clone(), Used { images: a.charged.max(a.used.images), bits })
+        }));
+        let charged = Charged { server: self.tariff.server.clone(), clients };
+        let text =
+            serde_json::to_string_pretty(&charged).map_err(|e| Error::Config(e.to_string()))?;
         let part = path.with_extension("part");
         let write = || -> std::io::Result<()> {
             let mut file = File::create(&part)?;
@@ -122,47 +183,50 @@ impl Usage {
     ///
     /// # Errors
     /// [`Refusal::Quota`]; [`Refusal::Rate`] when too much was left unused.
-    pub fn admit(&self, client: &str, images: u64) -> Result<Duration, Refusal> {
+    pub fn admit(&self, client: &str) -> Result<Duration, Refusal> {
+        let images = self.tariff.images;
         let mut accounts = self.lock();
         let Some(account) = accounts.get_mut(client) else { return Ok(Duration::ZERO) };
         account.fill();
-        if let Some(quota) =
-            account.quota.filter(|quota| account.used.saturating_add(images) > *quota)
-        {
-            return Err(Refusal::Quota { used: account.used, quota });
-        }
+        account.exceeds(images)?;
         if account.unused < 1.0 {
             return Err(Refusal::Rate(((1.0 - account.unused) * 60.0 / UNUSED).ceil() as u64));
         }
         let Some(rate) = account.rate.map(f64::from) else { return Ok(Duration::ZERO) };
         // A batch of more images than a minute's is let in with a full bucket.
         let missing = (images as f64).min(rate) - account.tokens;
-        Ok(Duration::from_secs_f64((missing * 60.0 / rate.max(1.0)).max(0.0)))
+        let wait = Duration::from_secs_f64((missing * 60.0 / rate).max(0.0));
+        if wait <= LONGEST {
+            account.tokens -= images as f64;
+        }
+        Ok(wait)
     }
 
-    /// Charges `images`, before they are evaluated; gives all that the client has been charged.
+    /// Charges an evaluation, before it begins; gives all that the client has been charged.
     ///
     /// # Errors
-    /// [`Refusal::Quota`]; [`Error::Io`] when it cannot be written down.
-    pub fn charge(&self, client: &str, images: u64) -> Result<u64, Error> {
+    /// [`Refusal::Quota`]; [`Error::Io`] when it cannot be written down, and then nothing is charged.
+    pub fn charge(&self, client: &str) -> Result<Used, Error> {
+        let Tariff { images, bits, .. } = self.tariff;
         let mut accounts = self.lock();
-        let account = accounts.get_mut(client);
-        let Some(account) = account else { return Ok(0) };
-        if let Some(quota) =
-            account.quota.filter(|quota| account.used.saturating_add(images) > *quota)
-        {
-            let why = Refusal::Quota { used: account.used, quota };
-            return Err(Error::Refused { peer: "server".into(), why });
-        }
-        account.used = account.used.saturating_add(images);
-        account.tokens -= images as f64;
+        let Some(account) = accounts.get_mut(client) else { return Ok(Used::default()) };
+        let refused = |why| Error::Refused { peer: "server".into(), why };
+        account.exceeds(images).map_err(refused)?;
+        let (before, charged) = (account.used, account.charged);
+        account.used.images = before.images.saturating_add(images);
+        account.used.bits = before.bits.saturating_add(bits);
         let used = account.used;
-        if used > account.charged {
-            account.charged = used.div_ceil(BLOCK).saturating_mul(BLOCK);
+        if used.images > charged {
+            let block = account.quota.map_or(BLOCK, |quota| (quota / 16).clamp(1, BLOCK));
+            account.charged = used.images.div_ceil(block).saturating_mul(block);
             if let Some(quota) = account.quota {
-                account.charged = account.charged.min(quota.max(used));
+                account.charged = account.charged.min(quota.max(used.images));
             }
-            self.save(&accounts)?;
+            let saved = self.save(&accounts);
+            if let (Err(_), Some(account)) = (&saved, accounts.get_mut(client)) {
+                (account.used, account.charged) = (before, charged);
+            }
+            saved?;
         }
         Ok(used)
     }
@@ -176,6 +240,44 @@ impl Usage {
     }
 }
 
+/// A clean end gives back what was charged ahead.
+impl Drop for Usage {
+    fn drop(&mut self) {
+        let mut accounts = self.lock();
+        accounts.values_mut().for_each(|a| a.charged = a.used.images);
+        if let Err(e) = self.save(&accounts) {
+            tracing::warn!("what was charged ahead stays charged: {e}");
+        }
+    }
+}
+
+/// Makes the file at `path` ours, by a lock beside it.
+fn lock(path: &Path) -> Result<File, Error> {
+    let beside = path.with_extension("lock");
+    let file = File::create(&beside).map_err(Error::io(&beside))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(_) => Err(Error::Config(format!(
+            "another process uses {}; give each server process its own `usage_file`",
+            path.display()
+        ))),
+    }
+}
+
+fn read(path: &Path) -> Result<Charged, Error> {
+    match fs::read_to_string(path) {
+        Ok(text) => {
+            let bad = |e: serde_json::Error| Error::Config(format!("{}: {e}", path.display()));
+            serde_json::from_str(&text).map_err(bad)
+        }
+        // A link that leads nowhere is not a first start.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && !path.is_symlink() => {
+            Ok(Charged::default())
+        }
+        Err(e) => Err(Error::io(path)(e)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,61 +287,122 @@ mod tests {
         vec![ServedClient { name, certificate, quota, rate }]
     }
 
+    fn open(clients: &[ServedClient], file: Option<PathBuf>) -> Result<Usage, Error> {
+        Usage::open(clients, Tariff { server: "server".into(), images: 1, bits: 180 }, file)
+    }
+
+    /// A crash: nothing is written down in the end, but the lock is gone.
+    fn crash(mut usage: Usage) {
+        usage.file = None;
+    }
+
     #[test]
-    fn a_quota_outlives_the_process_and_is_never_exceeded() {
+    fn a_quota_outlives_crashes_and_is_never_exceeded() {
         let dir = tempfile::tempdir().unwrap();
         let file = Some(dir.path().join("usage.json"));
         let clients = client(Some(200), None);
         let mut used = 0;
-        // Each process charges 10 images and crashes.
-        for _ in 0..20 {
-            let usage = Usage::open(&clients, file.clone()).unwrap();
+        for _ in 0..40 {
+            let usage = open(&clients, file.clone()).unwrap();
             for _ in 0..10 {
-                if usage.admit("client", 1).is_ok() {
-                    usage.charge("client", 1).unwrap();
+                if usage.admit("client").is_ok() {
+                    let all = usage.charge("client").unwrap();
                     used += 1;
+                    assert!(all.images >= used && all.bits >= 180 * used);
                 }
             }
+            crash(usage);
         }
-        assert!((30..=200).contains(&used), "{used} images");
-        let usage = Usage::open(&clients, file.clone()).unwrap();
-        assert_eq!(usage.admit("client", 1), Err(Refusal::Quota { used: 200, quota: 200 }));
-        assert!(usage.charge("client", 1).is_err());
+        assert!((100..=200).contains(&used), "{used} images");
+        let usage = open(&clients, file.clone()).unwrap();
+        assert_eq!(usage.admit("client"), Err(Refusal::Quota { used: 200, quota: 200 }));
+        assert!(usage.charge("client").is_err());
+        drop(usage);
         // A larger one goes on from there.
-        let usage = Usage::open(&client(Some(201), None), file).unwrap();
-        assert_eq!(usage.charge("client", 1).unwrap(), 201);
-        assert!(usage.charge("client", 1).is_err());
+        let usage = open(&client(Some(201), None), file).unwrap();
+        assert_eq!(usage.charge("client").unwrap().images, 201);
+        assert!(usage.charge("client").is_err());
+    }
+
+    #[test]
+    fn a_clean_end_charges_what_was_used_and_bits_are_those_of_their_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = Some(dir.path().join("usage.json"));
+        let clients = client(None, None);
+        for images in 1..5 {
+            let usage = open(&clients, file.clone()).unwrap();
+            assert_eq!(usage.charge("client").unwrap(), Used { images, bits: 180 * images });
+        }
+        let class = Tariff { server: "server".into(), images: 1, bits: 10 };
+        let usage = Usage::open(&clients, class, file).unwrap();
+        assert_eq!(usage.charge("client").unwrap(), Used { images: 5, bits: 4 * 180 + 10 });
+    }
+
+    #[test]
+    fn what_cannot_be_written_down_is_refused_every_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("usage.json");
+        let usage = open(&client(Some(100), None), Some(path.clone())).unwrap();
+        fs::create_dir(path.with_extension("part")).unwrap();
+        for _ in 0..3 {
+            assert!(usage.charge("client").is_err());
+        }
+        fs::remove_dir(path.with_extension("part")).unwrap();
+        assert_eq!(usage.charge("client").unwrap().images, 1);
+    }
+
+    #[test]
+    fn a_file_is_one_processs_and_one_servers() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = Some(dir.path().join("usage.json"));
+        let clients = client(Some(100), None);
+        let first = open(&clients, file.clone()).unwrap();
+        let second = open(&clients, file.clone()).err().unwrap().to_string();
+        assert!(second.contains("another process"), "{second}");
+        drop(first);
+        let other = Tariff { server: "other".into(), images: 1, bits: 1 };
+        let other = Usage::open(&clients, other, file).err().unwrap().to_string();
+        assert!(other.contains("`server`") && other.contains("`other`"), "{other}");
+        let nowhere = dir.path().join("link.json");
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(dir.path().join("unmounted"), &nowhere).unwrap();
+        assert!(open(&clients, Some(nowhere)).is_err());
     }
 
     #[test]
     fn those_who_are_no_longer_served_stay_in_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("usage.json");
-        fs::write(&path, r#"{ "images": { "client": 3, "gone": 7 } }"#).unwrap();
-        drop(Usage::open(&client(Some(10), None), Some(path.clone())).unwrap());
-        assert!(fs::read_to_string(&path).unwrap().contains("\"gone\": 7"));
+        let text = r#"{ "server": "", "clients": { "gone": { "images": 7, "bits": 70 } } }"#;
+        fs::write(&path, text).unwrap();
+        drop(open(&client(Some(10), None), Some(path.clone())).unwrap());
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains("\"gone\"") && text.contains("\"images\": 7"), "{text}");
         fs::write(&path, "{ broken").unwrap();
-        let broken = Usage::open(&client(Some(10), None), Some(path)).err().unwrap();
+        let broken = open(&client(Some(10), None), Some(path)).err().unwrap();
         assert!(broken.to_string().contains("usage.json"), "{broken}");
     }
 
     #[test]
     fn a_rate_makes_who_is_fast_wait() {
-        let usage = Usage::open(&client(None, Some(6)), None).unwrap();
+        let usage = open(&client(None, Some(6)), None).unwrap();
         for _ in 0..6 {
-            assert_eq!(usage.admit("client", 1), Ok(Duration::ZERO));
-            usage.charge("client", 1).unwrap();
+            assert_eq!(usage.admit("client"), Ok(Duration::ZERO));
         }
-        let wait = usage.admit("client", 1).unwrap();
-        assert!((9.0..=10.0).contains(&wait.as_secs_f64()), "{wait:?}");
+        // Who is admitted has to wait for those before, used or not.
+        for waits in 1..4 {
+            let wait = usage.admit("client").unwrap().as_secs_f64();
+            assert!((10.0 * f64::from(waits) - wait).abs() < 1.0, "{wait}");
+        }
+        assert!(open(&client(None, Some(0)), None).is_err());
     }
 
     #[test]
     fn who_leaves_batches_unused_is_refused() {
-        let usage = Usage::open(&client(None, None), None).unwrap();
+        let usage = open(&client(None, None), None).unwrap();
         usage.unused("client", 31);
-        assert!(usage.admit("client", 1).is_ok());
+        assert!(usage.admit("client").is_ok());
         usage.unused("client", 1);
-        assert!(matches!(usage.admit("client", 1), Err(Refusal::Rate(1..=2))));
+        assert!(matches!(usage.admit("client"), Err(Refusal::Rate(1..=2))));
     }
 }

@@ -51,7 +51,7 @@ fn prepared(link: &mut QuicLink) -> (u64, [u8; 16]) {
     messages::send(link, step::REQUEST, &Request::Prepare { held: None, ahead: 0 }).unwrap();
     loop {
         match messages::recv(link, step::REPLY).unwrap() {
-            Reply::Assigned(_) | Reply::Waiting { .. } => {}
+            Reply::Assigned(_) | Reply::Waiting { .. } | Reply::Paced { .. } => {}
             Reply::Ready { id, tag, .. } => return (id, tag),
             Reply::Refused(why) => panic!("a batch is there: {why}"),
         }

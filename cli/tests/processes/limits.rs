@@ -47,7 +47,10 @@ fn a_quota_holds_over_restarts_and_for_its_client_alone() {
     refused.failed(4, &["server", "5 of 5 images are used up", "operator"]);
     let other = parties.client_config("second", "", [server, dealer]);
     assert_eq!(parties.infer(&other, &["--limit", "8", &images]).classes().len(), 8);
-    assert!(fs::read_to_string(parties.path("usage.json")).unwrap().contains("\"client\": 5"));
+    let text = fs::read_to_string(parties.path("usage.json")).unwrap();
+    let written: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(written["clients"]["client"]["images"], 5);
+    assert_eq!(written["clients"]["client"]["bits"], 5 * 170);
     drop(second);
 }
 

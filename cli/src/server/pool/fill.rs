@@ -184,7 +184,8 @@ pub(super) fn stage_all(shared: &Arc<Shared>, connect: &Arc<Connect>) {
     let next = |state: &mut State| {
         let raw = |e: &Entry| matches!(e.stage, Stage::Memory(..) | Stage::Disk);
         let staged = |e: &Entry| e.is_free() && matches!(e.stage, Stage::Staged(_));
-        let ahead = state.entries.values().filter(|e| staged(e)).count() < STAGED;
+        let ahead =
+            state.entries.values().filter(|e| staged(e)).count() < STAGED.max(state.waiters);
         let room = state.in_memory() < shared.terms.places;
         let mut waiting = state.entries.iter_mut().filter(|(_, e)| raw(e));
         let held = waiting.find(|(_, e)| !e.is_free()).map(|(id, _)| *id);
@@ -207,6 +208,7 @@ pub(super) fn stage_all(shared: &Arc<Shared>, connect: &Arc<Connect>) {
                 // Whoever held it may have gone: then it is burnt.
                 if let Some(entry) = state.entries.get_mut(&id) {
                     entry.stage = Stage::Staged(Ready { staged, tag, bytes });
+                    entry.since = std::time::Instant::now();
                 }
                 Ok(())
             }
