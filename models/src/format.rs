@@ -291,7 +291,9 @@ fn activation(arch: &Arch, cal: &Calibration, layer: usize) -> Result<Activation
             // The window is +-2^top; the stretch makes it exactly MARGIN bits wider than the range.
             let wide = range.size().max(0.5) * f64::from(1u32 << MARGIN);
             let top = bits(wide);
-            let stretch = f64::from(1u32 << top) * 0.999 / wide;
+            // Not less than that, or the widest window's values and slopes would not fit its table: where the range is a
+            // power of two, the margin is 1 % less for it.
+            let stretch = (f64::from(1u32 << top) * 0.999 / wide).max(1.006);
             // Pieces of at most 1/13 of the activation's argument: an error of 1.4e-3. More than 2^11 of them
             // would dominate the offline bytes.
             let k = bits(2.0 * wide * 13.0).clamp(7, 11);

@@ -158,3 +158,39 @@ fn the_largest_cards_are_traced_or_refused_at_once() {
         }
     }
 }
+
+/// Sizes that a tensor's range can have around each power of two, tensor by tensor, beside mild others.
+#[test]
+fn every_size_of_every_tensor_is_a_plan_or_an_error() {
+    let names = zoo::names();
+    let mild = Range { min: -1.0, max: 1.5 };
+    let steps = (-12..21).flat_map(|octave| {
+        [0, 1, 8, 15].map(|step| (1.0 + step as f32 / 16.0) * (octave as f32).exp2())
+    });
+    let sizes: Vec<f32> = steps.collect();
+    for kind in Attention::ALL {
+        let arch = Arch::vit(1, 1, 16, 16, 8, 4, 3).with_attention(kind);
+        for tensor in &names {
+            for &size in &sizes {
+                for (min, max) in [(-size, size), (size, size), (0.0, size)] {
+                    let layer = names.iter().map(|name| {
+                        let spoilt = Range { min, max };
+                        (name.clone(), if name == tensor { spoilt } else { mild })
+                    });
+                    let layers = vec![layer.collect(); 2];
+                    let calibration = Calibration { images: 1, weights: String::new(), layers };
+                    for tables in [Tables::Pieces, Tables::Rows] {
+                        let options = Options { tables, ..Options::default() };
+                        let panics = std::panic::catch_unwind(|| {
+                            drop(Private::new(&arch, &calibration, 1, options));
+                        });
+                        assert!(
+                            panics.is_ok(),
+                            "{kind:?}, {tables:?}: {tensor} from {min} to {max}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
