@@ -12,6 +12,7 @@ use crate::{
     observer::Observer,
     plan::Plan,
     run::Prepare,
+    seeds::Seeds,
     spec::Role,
 };
 
@@ -34,6 +35,20 @@ pub struct Staged {
 }
 
 impl Batch {
+    /// The server's and the client's batch of one deal.
+    pub fn pair(id: u64, seeds: &Seeds, corrections: Vec<u8>) -> [Self; 2] {
+        let [server, client] = seeds.party.each_ref().map(Seed::clone);
+        let (at_server, at_client) = match seeds.corrected {
+            Role::Server => (Some(corrections), None),
+            Role::Client => (None, Some(corrections)),
+        };
+        [(server, at_server), (client, at_client)].map(|(seed, corrections)| Self {
+            id,
+            seed,
+            corrections,
+        })
+    }
+
     /// Expands the seed and does the offline products; corrections stay packed as they came.
     ///
     /// # Errors
