@@ -34,7 +34,6 @@ use crate::{
     dealer_link::Dealer,
     error::Error,
     messages::{self, ClientHello, Epoch, Reply, Request, ServerWelcome, Tag, VERSION, step},
-    report::Counts,
 };
 
 /// Measured costs of one evaluation (of a batch of images).
@@ -289,7 +288,7 @@ impl Client {
         costs.offline_bytes = server_bytes + ready.bytes;
         costs.offline_s = start.elapsed().as_secs_f64();
         let plan = &self.known.private.plan;
-        let planned = Counts::planned(plan);
+        let planned = plan.cost();
         if costs.offline_bytes != planned.offline_bytes {
             return Err(Error::Check(format!(
                 "the parties got {} bytes from the dealer for batch {id}, the plan says {}",

@@ -1,7 +1,6 @@
 //! A batch of correlated randomness: as it arrives, and expanded for one evaluation.
 
 use sotto_crypto::Seed;
-use sotto_ring::pack::packed_len;
 
 use crate::{
     dealing::stream_id,
@@ -81,19 +80,15 @@ impl Batch {
         for (index, (node, draws)) in plan.nodes.iter().zip(&plan.draws).enumerate() {
             let mut drawn: Vec<Drawn> = Vec::with_capacity(draws.len());
             for (i, draw) in draws.iter().enumerate() {
-                let seeded = |bytes| self.seed.stream(stream_id(index, i)).bytes(bytes);
-                drawn.push(match *draw {
+                let seeded = || self.seed.stream(stream_id(index, i)).bytes(draw.packed_len());
+                drawn.push(match draw {
                     Draw::ClientMask { .. } if role == Role::Server => Drawn::Theirs,
-                    Draw::Mask { count, width } | Draw::ClientMask { count, width } => {
-                        Drawn::Fresh(seeded(packed_len(count, width)))
-                    }
+                    Draw::Mask { .. } | Draw::ClientMask { .. } => Drawn::Fresh(seeded()),
                     Draw::Value { .. } | Draw::OneHot { .. } if corrected => {
-                        at += draw.correction_bytes();
-                        Drawn::Corrected(at - draw.correction_bytes())
+                        at += draw.packed_len();
+                        Drawn::Corrected(at - draw.packed_len())
                     }
-                    Draw::Value { .. } | Draw::OneHot { .. } => {
-                        Drawn::Seeded(seeded(draw.correction_bytes()))
-                    }
+                    Draw::Value { .. } | Draw::OneHot { .. } => Drawn::Seeded(seeded()),
                 });
             }
             let all_draws = Draws { drawn: &drawn, corrections: &corrections, draws };

@@ -43,6 +43,7 @@
 
 pub mod batch;
 pub mod compose;
+pub mod cost;
 pub mod deal;
 mod dealing;
 mod draw;
