@@ -138,7 +138,8 @@ fn text(summary: &Summary, batch: usize, label: &dyn Fn(usize) -> String) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sotto::{demo::Compared, report::Counts};
+    use sotto::demo::Compared;
+    use sotto_protocols::cost::Cost;
 
     fn compared(label: u8, private: usize, plaintext: usize) -> Compared {
         Compared {
@@ -176,7 +177,7 @@ mod tests {
             median_online_s: 0.1,
             median_total_s: 0.5,
             min_total_s: 0.5,
-            planned: Counts { setup_bytes: 1, offline_bytes: 2, online_bytes: 3, flights: 4 },
+            planned: Cost { setup_bytes: 1, offline_bytes: 2, online_bytes: 3, flights: 4 },
             results: vec![compared(3, 3, 3), compared(5, 4, 5)],
         }
     }

@@ -9,11 +9,10 @@ use sotto_crypto::Seed;
 use sotto_net::local_pair;
 use sotto_protocols::{
     Role,
-    batch::{Batch, Staged},
-    deal::{Seeds, deal},
-    party::{Evaluated as Done, Party},
+    batch::Batch,
+    local,
     plan::{Plan, Traffic},
-    weights::{Matrix, SetupMasks, Weights, read_setup, setup_message},
+    weights::Matrix,
 };
 
 use crate::error::Error;
@@ -21,10 +20,7 @@ use crate::error::Error;
 /// A plan with its weights, ready to be evaluated.
 pub struct Local<'a> {
     plan: &'a Plan,
-    setup: SetupMasks,
-    /// The server's, the client's.
-    weights: [Weights; 2],
-    seed: Seed,
+    session: local::Local<'a>,
 }
 
 /// What an evaluation gave and cost.
@@ -47,10 +43,8 @@ impl<'a> Local<'a> {
     /// # Errors
     /// [`Error::Sotto`] when they do not fit the plan.
     pub fn new(plan: &'a Plan, matrices: Vec<Matrix>) -> Result<Self, Error> {
-        let seed = Seed::from_bytes([4; 32]);
-        let setup = SetupMasks::expand(plan, &seed.derive("setup", 0));
-        let masked = read_setup(plan, &setup_message(plan, &matrices, &setup), "server")?;
-        Ok(Self { plan, setup, weights: [Weights::Plain(matrices), masked], seed })
+        let session = local::Local::new(plan, matrices, &Seed::from_bytes([4; 32]))?;
+        Ok(Self { plan, session })
     }
 
     /// Evaluation `number` on the server's and the client's shares of the inputs.
@@ -58,30 +52,20 @@ impl<'a> Local<'a> {
     /// # Errors
     /// [`Error::Sotto`] when a party fails; [`Error::Check`] when the traffic is not the plan's.
     pub fn evaluate(&self, number: u64, shares: &[Vec<Vec<i64>>; 2]) -> Result<Evaluated, Error> {
-        let plan = self.plan;
-        let party = [self.seed.derive("server", number), self.seed.derive("client", number)];
-        let seeds = Seeds { party, corrected: Role::Server };
+        let Self { plan, session } = self;
         let start = Instant::now();
-        let mut corrections = Vec::with_capacity(plan.correction_bytes());
-        let Ok(()) = deal(plan, &seeds, &self.setup, |bytes| {
-            corrections.extend(bytes);
-            Ok::<(), std::convert::Infallible>(())
-        });
-        let offline_bytes = corrections.len() as u64;
-        let [server, client] = seeds.party;
-        let server = Batch { id: number, seed: server, corrections: Some(corrections) };
-        let client = Batch { id: number, seed: client, corrections: None };
-        let stage = |role: Role, batch: Batch| batch.stage(plan, role, &self.weights[role.index()]);
+        let [server, client] = session.deal(number);
+        let corrections = [&server, &client].map(|b| b.corrections.as_ref().map_or(0, Vec::len));
+        let stage = |role: Role, batch: Batch| session.stage(role, batch);
         let (server, client) = both(|| stage(Role::Server, server), || stage(Role::Client, client));
         let (server, client) = (server?, client?);
         let offline_s = start.elapsed().as_secs_f64();
 
         let (mut to_client, mut to_server) = local_pair("client", "server");
-        let party = |role: Role| Party { role, plan, weights: &self.weights[role.index()] };
         let start = Instant::now();
         let (server, client) = both(
-            || run(&party(Role::Server), &mut to_client, server, &shares[0]),
-            || run(&party(Role::Client), &mut to_server, client, &shares[1]),
+            || session.party(Role::Server).evaluate(&mut to_client, server, &shares[0]),
+            || session.party(Role::Client).evaluate(&mut to_server, client, &shares[1]),
         );
         let (server, client) = (server?, client?);
         let online_s = start.elapsed().as_secs_f64();
@@ -92,18 +76,10 @@ impl<'a> Local<'a> {
                 client.traffic
             )));
         }
-        let Done { outputs, traffic } = client;
+        let offline_bytes = corrections.iter().sum::<usize>() as u64;
+        let (outputs, traffic) = (client.outputs, client.traffic);
         Ok(Evaluated { outputs, offline_s, online_s, traffic, offline_bytes })
     }
-}
-
-fn run(
-    party: &Party<'_>,
-    link: &mut dyn sotto_net::Link,
-    staged: Staged,
-    share: &[Vec<i64>],
-) -> Result<Done, sotto_protocols::Error> {
-    party.evaluate(link, staged, share)
 }
 
 /// Both at once; the second on this thread.

@@ -13,7 +13,6 @@ use sotto::{
     infer::SetupLine,
     model::Model,
     processes::{Deployment, Running, Settings},
-    report::Counts,
 };
 use sotto_models::{
     Private,
@@ -21,6 +20,7 @@ use sotto_models::{
     images::{Fit, load, normalise},
     private::Options,
 };
+use sotto_protocols::cost::Cost;
 
 use crate::{
     error::Error,
@@ -117,7 +117,7 @@ impl Timing<'_> {
             return Err(Error::Check(format!("{}: a logit is off by {worst}", self.preset)));
         }
         let costs: Vec<Costs> = lines.iter().map(|l| l.costs.clone()).collect();
-        let planned = Counts::planned(&private.plan);
+        let planned = private.plan.cost();
         check_counts(setup.setup_bytes, &costs, &planned)?;
         self.record(&setup, &costs, &planned, worst, records);
         Ok(())
@@ -138,7 +138,7 @@ impl Timing<'_> {
         &self,
         setup: &SetupLine,
         costs: &[Costs],
-        planned: &Counts,
+        planned: &Cost,
         worst: f64,
         records: &mut Records,
     ) {
@@ -167,9 +167,9 @@ fn parse<T: DeserializeOwned>(line: &str) -> Result<T, Error> {
 }
 
 /// Every image's measured counts are the plan's.
-fn check_counts(setup_bytes: u64, costs: &[Costs], planned: &Counts) -> Result<(), Error> {
+fn check_counts(setup_bytes: u64, costs: &[Costs], planned: &Cost) -> Result<(), Error> {
     for cost in costs {
-        let measured = Counts {
+        let measured = Cost {
             setup_bytes,
             offline_bytes: cost.offline_bytes,
             online_bytes: cost.from_server + cost.from_client,
@@ -200,9 +200,9 @@ mod tests {
 
     #[test]
     fn a_count_that_is_not_the_plans_is_an_error() {
-        let planned = Counts { setup_bytes: 9, offline_bytes: 70, online_bytes: 10, flights: 3 };
+        let planned = Cost { setup_bytes: 9, offline_bytes: 70, online_bytes: 10, flights: 3 };
         assert!(check_counts(9, &[costs(1.0, 1.0)], &planned).is_ok());
-        let more = Counts { flights: 4, ..planned };
+        let more = Cost { flights: 4, ..planned };
         let error = check_counts(9, &[costs(1.0, 1.0)], &more).expect_err("one flight less");
         assert!(error.to_string().contains("flights: 3"), "{error}");
     }

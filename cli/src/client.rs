@@ -36,7 +36,6 @@ use crate::{
     error::Error,
     messages::{self, ClientHello, Epoch, Reply, Request, ServerWelcome, Tag, VERSION, step},
     refusal::Refusal,
-    report::Counts,
     waiting::Waiting,
 };
 
@@ -346,7 +345,7 @@ impl Client {
         costs.offline_bytes = server_bytes.saturating_add(ready.bytes);
         costs.offline_s = start.elapsed().as_secs_f64();
         let plan = &self.known.private.plan;
-        let planned = Counts::planned(plan);
+        let planned = plan.cost();
         if costs.offline_bytes != planned.offline_bytes {
             return Err(Error::Check(format!(
                 "the parties got {} bytes from the dealer for batch {id}, the plan says {}",

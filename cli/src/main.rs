@@ -123,7 +123,7 @@ fn run(command: Command) -> Result<(), Error> {
                     "model": model.arch.name,
                     "batch": choices.batch,
                     "plan": sotto_models::calibration::hex(&private.plan.hash()),
-                    "planned": report::Counts::planned(&private.plan),
+                    "planned": private.plan.cost(),
                     "revealed_bits": private.plan.revealed_bits(),
                     "gates": report::plan_lines(&private.plan),
                 }));

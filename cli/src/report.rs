@@ -2,38 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
 use serde::Serialize;
-use sotto_protocols::{
-    Role,
-    gate::{Draw, To},
-    plan::Plan,
-    spec::Kind,
-};
-
-/// Counts that the plan predicts and the parties measure, per evaluation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Counts {
-    /// Masked weights, once for each client.
-    pub setup_bytes: u64,
-    /// Seeds and corrections from the dealer, both parties together.
-    pub offline_bytes: u64,
-    /// Online payload, both directions together.
-    pub online_bytes: u64,
-    /// Sequential message times.
-    pub flights: u64,
-}
-
-impl Counts {
-    /// What `plan` predicts.
-    pub fn planned(plan: &Plan) -> Self {
-        let online = plan.online();
-        Self {
-            setup_bytes: plan.setup_bytes() as u64,
-            offline_bytes: plan.correction_bytes() as u64 + 64,
-            online_bytes: online.from_server + online.from_client,
-            flights: online.flights,
-        }
-    }
-}
+use sotto_protocols::{Role, plan::Plan, spec::Kind};
 
 /// A borderless table with right-aligned numbers.
 pub fn table(header: &[&str], numbers_from: usize) -> Table {
@@ -148,15 +117,10 @@ pub fn plan_lines(plan: &Plan) -> Vec<PlanLine> {
         let spec = &plan.wires[node.outputs[0].index()];
         let rounds = node.gate.rounds();
         let sent = |from: Role| {
-            let exchanges = rounds.iter().flatten().filter(|e| match e.to {
-                To::Both => true,
-                To::Server => from == Role::Client,
-                To::Client => from == Role::Server,
-            });
+            let exchanges = rounds.iter().flatten().filter(|e| e.to.sends(from));
             exchanges.map(|e| e.bytes() as u64).sum()
         };
         let work = node.gate.work();
-        let corrections = node.gate.draws().iter().map(Draw::correction_bytes).sum::<usize>();
         PlanLine {
             layer: plan.sections[node.section].clone(),
             gate: node.gate.name().to_owned(),
@@ -170,7 +134,7 @@ pub fn plan_lines(plan: &Plan) -> Vec<PlanLine> {
             flights: rounds.len(),
             from_server: sent(Role::Server),
             from_client: sent(Role::Client),
-            offline_bytes: corrections as u64,
+            offline_bytes: plan.node_correction_bytes(i) as u64,
             dealer_work: work.dealer,
             offline_work: work.offline,
             online_work: work.online,
@@ -223,7 +187,7 @@ pub fn plan_table(plan: &Plan) -> Table {
 
 /// What a plan costs in all.
 pub fn plan_summary(plan: &Plan) -> String {
-    let planned = Counts::planned(plan);
+    let planned = plan.cost();
     let online = plan.online();
     let work = plan.nodes.iter().map(|n| n.gate.work());
     let (dealer, offline, server) =

@@ -4,7 +4,6 @@
 use std::time::Instant;
 
 use sotto_crypto::Seed;
-use sotto_link::local_pair;
 use sotto_models::{
     Arch, Calibration, Private, Weights,
     arch::Attention,
@@ -13,10 +12,8 @@ use sotto_models::{
 };
 use sotto_protocols::{
     Role,
-    batch::Batch,
-    deal::{Seeds, deal},
-    party::Party,
-    weights::{SetupMasks, Weights as PartyWeights, read_setup, setup_message},
+    local::Local,
+    party::{Evaluation, lockstep},
 };
 
 fn main() {
@@ -49,45 +46,27 @@ fn main() {
         plan.correction_bytes() as f64 / 1e6,
         plan.setup_bytes() as f64 / 1e6
     );
-    let matrices = private.matrices(&weights);
-    let setup = SetupMasks::expand(plan, &seed.derive("setup", 0));
-    let masked = read_setup(plan, &setup_message(plan, &matrices, &setup), "server").expect("ours");
-    let plain = PartyWeights::Plain(matrices);
+    let session = Local::new(plan, private.matrices(&weights), &seed).expect("ours");
     let (mut worst, mut total, mut n) = (0f64, 0f64, 0);
     for (i, image) in images.iter().enumerate() {
-        let seeds = Seeds {
-            party: [seed.derive("s", i as u64), seed.derive("c", i as u64)],
-            corrected: Role::Server,
-        };
         let t = Instant::now();
-        let mut corrections = Vec::with_capacity(plan.correction_bytes());
-        let Ok(()) = deal(plan, &seeds, &setup, |b| {
-            corrections.extend(b);
-            Ok::<(), std::convert::Infallible>(())
-        });
+        let [server, client] = session.deal(i as u64);
         let dealt = t.elapsed();
-        let [s, c] = seeds.party;
         let t = Instant::now();
-        let server = Batch { id: 0, seed: s, corrections: Some(corrections) };
-        let server = server.stage(plan, Role::Server, &plain).expect("whole");
+        let server = session.stage(Role::Server, server).expect("whole");
         let staged_server = t.elapsed();
         let t = Instant::now();
-        let client = Batch { id: 0, seed: c, corrections: None };
-        let client = client.stage(plan, Role::Client, &masked).expect("whole");
+        let client = session.stage(Role::Client, client).expect("whole");
         let staged_client = t.elapsed();
-        let (mut a, mut b) = local_pair("client", "server");
         let t = Instant::now();
-        let input = private.encode(std::slice::from_ref(image));
-        let logits = std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let party = Party { role: Role::Server, plan, weights: &plain };
-                party.evaluate(&mut a, server, &[]).expect("local");
-            });
-            let party = Party { role: Role::Client, plan, weights: &masked };
-            party.evaluate(&mut b, client, &[input]).expect("local").outputs
-        });
+        let input = [private.encode(std::slice::from_ref(image))];
+        let server = Evaluation::new(&session.party(Role::Server), server, &[]);
+        let client = Evaluation::new(&session.party(Role::Client), client, &input);
+        let parties = [server, client].map(|party| party.expect("an input of the plan"));
+        let [_, client] = lockstep(parties).expect("one plan");
+        let logits = client.outputs;
         println!(
-            "deal {dealt:?} stage server {staged_server:?} client {staged_client:?} online {:?}",
+            "deal {dealt:?} stage server {staged_server:?} client {staged_client:?} online {:?} of both",
             t.elapsed()
         );
         let truth = forward(&arch, &weights, image, &mut NoProbe);

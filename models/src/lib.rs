@@ -2,6 +2,26 @@
 //! float reference ([`float`]), its inputs ([`images`]), the ranges of its tensors
 //! ([`calibration`]), the number format that follows from them ([`mod@format`]), and its private form: the
 //! traced plan ([`private`]) and the folded fixed-point weights ([`fold`]).
+//!
+//! # Example
+//! A small transformer, private, in one process:
+//! ```
+//! use sotto_models::{Arch, Calibration, Private, Weights, private::Options};
+//! use sotto_protocols::local::Local;
+//!
+//! let arch = Arch::vit(2, 4, 32, 48, 16, 4, 5);
+//! let weights = Weights::random(&arch, 1);
+//! let image = vec![0.5; arch.channels * arch.image * arch.image];
+//! let calibration = Calibration::record(&arch, &weights, &[image.clone()], |_| ());
+//! let private = Private::new(&arch, &calibration, 1, Options::default())?;
+//!
+//! let seed = sotto_crypto::Seed::from_bytes([1; 32]);
+//! let local = Local::new(&private.plan, private.matrices(&weights), &seed)?;
+//! let [_, client] = local.evaluate(local.deal(0), [&[], &[private.encode(&[image])]])?;
+//! let logits = private.decode(&client.outputs[0]);
+//! assert_eq!(logits[0].len(), 5);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod arch;
 pub mod calibration;

@@ -10,8 +10,6 @@ use sotto_protocols::{
     spec::{Kind, Spec},
 };
 
-use sotto_ring::pack::packed_len;
-
 use crate::Error;
 
 /// Version of the profile's file; it changes with the gates' internals.
@@ -120,11 +118,7 @@ pub(crate) fn size(plan: &Plan, node: &Node, phase: Phase) -> [f64; 3] {
     };
     let wires = node.inputs.iter().chain(&node.outputs);
     let elements: usize = wires.map(|w| elements(&plan.wires[w.index()])).sum();
-    let drawn = |draw: &Draw| match *draw {
-        Draw::Mask { count, width } | Draw::ClientMask { count, width } => packed_len(count, width),
-        Draw::Value { .. } | Draw::OneHot { .. } => draw.correction_bytes(),
-    };
-    let bytes: usize = node.gate.draws().iter().map(drawn).sum();
+    let bytes: usize = node.gate.draws().iter().map(Draw::packed_len).sum();
     [work as f64, elements as f64, bytes as f64]
 }
 

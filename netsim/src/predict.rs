@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sotto_protocols::Role;
+use sotto_protocols::{Role, cost::SEED_BYTES};
 
 use crate::{
     network::Network,
@@ -102,8 +102,7 @@ pub fn predict(
         setup_s,
         setup_bytes: priced.setup_bytes,
         offline_s: offline.total,
-        // Both parties' seeds.
-        offline_bytes: priced.correction_bytes() + 64,
+        offline_bytes: priced.correction_bytes() + 2 * SEED_BYTES,
         online_s,
         online_bytes: bytes,
         flights,
@@ -188,7 +187,7 @@ mod tests {
                 (p.flights, p.online_bytes),
                 (online.flights, online.from_server + online.from_client)
             );
-            assert_eq!(p.offline_bytes, private.plan.correction_bytes() as u64 + 64);
+            assert_eq!(p.offline_bytes, private.plan.cost().offline_bytes);
             let close =
                 |a: f64, b: f64| assert!((a - b).abs() < 1e-9 + 1e-6 * b, "{name}: {a} for {b}");
             close(p.spent.total(), p.online_s);

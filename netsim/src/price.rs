@@ -1,10 +1,6 @@
 //! A plan with seconds and bytes on every step: what the simulation walks through.
 
-use sotto_protocols::{
-    Role,
-    gate::{Exchange, To},
-    plan::Plan,
-};
+use sotto_protocols::{Role, gate::Exchange, plan::Plan};
 
 use crate::{
     Error,
@@ -118,7 +114,7 @@ impl Priced {
                     gate: node.gate.name(),
                     section: node.section,
                     seconds: [seconds(roles[0])?, seconds(roles[1])?],
-                    bytes: [bytes(sent, |to| to != To::Server), bytes(sent, |to| to != To::Client)],
+                    bytes: roles.map(|role| bytes(sent, role)),
                 });
             }
             levels.push(level);
@@ -135,14 +131,10 @@ impl Priced {
 
 /// Elements that `role` unpacks of a round.
 fn opened(round: Option<&Vec<Exchange>>, role: Role) -> f64 {
-    let learns = |e: &&Exchange| match e.to {
-        To::Both => true,
-        To::Server => role == Role::Server,
-        To::Client => role == Role::Client,
-    };
+    let learns = |e: &&Exchange| e.to.sends(role.peer());
     round.into_iter().flatten().filter(learns).map(|e| e.count as f64).sum()
 }
 
-fn bytes(sent: &[Exchange], mine: impl Fn(To) -> bool) -> u64 {
-    sent.iter().filter(|e| mine(e.to)).map(|e| e.bytes() as u64).sum()
+fn bytes(sent: &[Exchange], from: Role) -> u64 {
+    sent.iter().filter(|e| e.to.sends(from)).map(|e| e.bytes() as u64).sum()
 }

@@ -1,7 +1,6 @@
 //! A batch of correlated randomness: as it arrives, and expanded for one evaluation.
 
 use sotto_crypto::Seed;
-use sotto_ring::pack::packed_len;
 
 use crate::{
     dealing::stream_id,
@@ -12,6 +11,7 @@ use crate::{
     observer::Observer,
     plan::Plan,
     run::Prepare,
+    seeds::Seeds,
     spec::Role,
 };
 
@@ -35,6 +35,20 @@ pub struct Staged {
 }
 
 impl Batch {
+    /// The server's and the client's batch of one deal.
+    pub fn pair(id: u64, seeds: &Seeds, corrections: Vec<u8>) -> [Self; 2] {
+        let [server, client] = seeds.party.each_ref().map(Seed::clone);
+        let (at_server, at_client) = match seeds.corrected {
+            Role::Server => (Some(corrections), None),
+            Role::Client => (None, Some(corrections)),
+        };
+        [(server, at_server), (client, at_client)].map(|(seed, corrections)| Self {
+            id,
+            seed,
+            corrections,
+        })
+    }
+
     /// Expands the seed and does the offline products; corrections stay packed as they came.
     ///
     /// # Errors
@@ -67,19 +81,15 @@ impl Batch {
         for (index, (node, draws)) in plan.nodes.iter().zip(&plan.draws).enumerate() {
             let mut drawn: Vec<Drawn> = Vec::with_capacity(draws.len());
             for (i, draw) in draws.iter().enumerate() {
-                let seeded = |bytes| self.seed.stream(stream_id(index, i)).bytes(bytes);
-                drawn.push(match *draw {
+                let seeded = || self.seed.stream(stream_id(index, i)).bytes(draw.packed_len());
+                drawn.push(match draw {
                     Draw::ClientMask { .. } if role == Role::Server => Drawn::Theirs,
-                    Draw::Mask { count, width } | Draw::ClientMask { count, width } => {
-                        Drawn::Fresh(seeded(packed_len(count, width)))
-                    }
+                    Draw::Mask { .. } | Draw::ClientMask { .. } => Drawn::Fresh(seeded()),
                     Draw::Value { .. } | Draw::OneHot { .. } if corrected => {
-                        at += draw.correction_bytes();
-                        Drawn::Corrected(at - draw.correction_bytes())
+                        at += draw.packed_len();
+                        Drawn::Corrected(at - draw.packed_len())
                     }
-                    Draw::Value { .. } | Draw::OneHot { .. } => {
-                        Drawn::Seeded(seeded(draw.correction_bytes()))
-                    }
+                    Draw::Value { .. } | Draw::OneHot { .. } => Drawn::Seeded(seeded()),
                 });
             }
             let all_draws = Draws { drawn: &drawn, corrections: &corrections, draws };

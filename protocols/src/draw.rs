@@ -53,12 +53,21 @@ impl Encode for Draw {
 }
 
 impl Draw {
+    /// Bytes of a party's part, packed as its stream or the dealer gives it.
+    pub fn packed_len(&self) -> usize {
+        match *self {
+            Draw::Mask { count, width }
+            | Draw::ClientMask { count, width }
+            | Draw::Value { count, width } => sotto_ring::pack::packed_len(count, width),
+            Draw::OneHot { count, k } => count * (1 << k) / 8,
+        }
+    }
+
     /// Bytes of the correction: what the dealer sends to the corrected party.
     pub fn correction_bytes(&self) -> usize {
-        match *self {
+        match self {
             Draw::Mask { .. } | Draw::ClientMask { .. } => 0,
-            Draw::Value { count, width } => sotto_ring::pack::packed_len(count, width),
-            Draw::OneHot { count, k } => count * (1 << k) / 8,
+            Draw::Value { .. } | Draw::OneHot { .. } => self.packed_len(),
         }
     }
 }

@@ -10,6 +10,30 @@
 //! [`gate`], the [`plan`], those who walk it ([`deal`], [`batch`], [`party`], [`simulate`], [`weights`]), the gates,
 //! their compositions.
 //!
+//! # Example
+//! A plan of two gates, dealt and evaluated in one process; over a network each party has a
+//! [`party::Party`] and a link of its own.
+//! ```
+//! use sotto_crypto::Seed;
+//! use sotto_protocols::{local::Local, plan::Trace};
+//!
+//! // max(x, 0) of three numbers of 16 bits, of which the client learns 16 bits each.
+//! let mut trace = Trace::new();
+//! let x = trace.input(&[3], 16, 0);
+//! let opened = trace.open_signed(x, 16);
+//! let y = trace.relu(opened, 16);
+//! let y = trace.reveal(y, 16);
+//! let plan = trace.finish(&[y]);
+//!
+//! // The server has no matrices here; all randomness follows from one seed.
+//! let local = Local::new(&plan, vec![], &Seed::random()?)?;
+//! let dealt = local.deal(0);
+//! let [_, client] = local.evaluate(dealt, [&[], &[vec![5, -7, 1000]]])?;
+//! assert_eq!(client.outputs, [[5, 0, 1000]]);
+//! assert_eq!(client.traffic, plan.online());
+//! # Ok::<(), sotto_protocols::Error>(())
+//! ```
+//!
 //! # Security model
 //! Two semi-honest parties and a dealer that colludes with neither. Every opened value is masked by
 //! a word that is uniform over exactly the opened width and used once; every dealt value is an
@@ -19,6 +43,7 @@
 
 pub mod batch;
 pub mod compose;
+pub mod cost;
 pub mod deal;
 mod dealing;
 mod draw;
@@ -29,6 +54,7 @@ mod exchange;
 pub mod functions;
 pub mod gate;
 pub mod gates;
+pub mod local;
 mod matrices;
 pub mod observer;
 pub mod party;

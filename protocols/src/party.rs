@@ -1,6 +1,7 @@
 //! A party: walks the plan's levels with its share of everything.
 
 mod evaluation;
+mod lockstep;
 
 use sotto_link::Link;
 
@@ -12,7 +13,8 @@ use crate::{
     plan::{Plan, Traffic},
     spec::Role,
 };
-pub use evaluation::{Evaluation, Turn, lockstep};
+pub use evaluation::{Evaluation, Turn};
+pub use lockstep::lockstep;
 
 /// What an evaluation gave to a party.
 #[derive(Clone, Debug, PartialEq, Eq)]

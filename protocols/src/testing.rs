@@ -1,20 +1,17 @@
 //! Running a plan inside one process: both parties, the dealer and the simulator, for tests and
 //! benchmarks of gates.
 
-use std::thread;
-
 use sotto_crypto::{Seed, Stream};
-use sotto_link::{Link, local_pair};
 
 use crate::{
-    batch::Batch,
-    deal::{Known, Seeds, deal_observed},
+    deal::{Known, Seeds},
+    local::Local,
     observer::Observer,
-    party::{Evaluation, Party, Value},
+    party::Value,
     plan::{Node, Plan, Traffic},
     simulate::{Coins, Simulation, reduce},
     spec::{Kind, Role, Wire},
-    weights::{Matrix, SetupMasks, Weights, read_setup, setup_message},
+    weights::Matrix,
 };
 
 /// A source of test inputs with a printed seed.
@@ -130,41 +127,15 @@ impl Bench {
             0 => Role::Server,
             _ => Role::Client,
         };
-        let seeds = Seeds {
-            party: [self.seed.derive("server", 0), self.seed.derive("client", 0)],
-            corrected,
-        };
-        let setup = SetupMasks::expand(plan, &self.seed.derive("setup", 0));
-        let mut corrections = Vec::new();
+        let local = Local::new(plan, matrices.clone(), &self.seed).expect("the plan's matrices");
+        let seeds = local.seeds(0, corrected);
         let [mut dealer, mut at_server, mut at_client] = [(); 3].map(|()| Record::new(plan));
-        let mut emit = |b: Vec<u8>| {
-            corrections.extend(b);
-            Ok::<(), std::convert::Infallible>(())
-        };
-        let Ok(()) = deal_observed(plan, &seeds, &setup, &mut emit, &mut dealer);
-        let correction_bytes = corrections.len();
-        let message = setup_message(plan, &matrices, &setup);
-        let masked = read_setup(plan, &message, "server").expect("the plan's own message");
-        let plain = Weights::Plain(matrices.clone());
-        let batch = |role: Role| Batch {
-            id: 0,
-            seed: seeds.party[role.index()].clone(),
-            corrections: (role == corrected).then(|| corrections.clone()),
-        };
-        let (mut a, mut b) = local_pair("client", "server");
-        let [server_share, client_share] = shares;
-        let run = |role, link: &mut dyn Link, weights, share: &[Vec<i64>], record: &mut Record| {
-            let staged = batch(role).stage(plan, role, weights).expect("a whole batch");
-            let evaluation = Evaluation::new(&Party { role, plan, weights }, staged, share);
-            let evaluation = evaluation.expect("the plan's inputs").observed(record);
-            evaluation.run(link).expect("local links do not fail")
-        };
-        let (server, client) = thread::scope(|scope| {
-            let server =
-                scope.spawn(|| run(Role::Server, &mut a, &plain, &server_share, &mut at_server));
-            let client = run(Role::Client, &mut b, &masked, &client_share, &mut at_client);
-            (server.join().expect("the server's thread"), client)
-        });
+        let batches = local.deal_observed(0, &seeds, &mut dealer);
+        let corrections = batches.iter().filter_map(|b| b.corrections.as_ref());
+        let correction_bytes = corrections.map(Vec::len).sum();
+        let [server, client] = local
+            .evaluate_observed(batches, [&shares[0], &shares[1]], [&mut at_server, &mut at_client])
+            .expect("the plan's own batch and inputs");
         Outcome {
             plan,
             weights: matrices,

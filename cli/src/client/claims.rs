@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sotto_protocols::{Role, batch::Staged, plan::Plan, weights::Weights};
+use sotto_protocols::{Role, batch::Staged, cost::SEED_BYTES, plan::Plan, weights::Weights};
 
 use crate::{
     dealer_link::Batches,
@@ -198,7 +198,7 @@ fn claim(
     let (batch, names) = claimed.map_err(|e| unreachable(e, start))?;
     let Deal { plan, weights, server, epoch } = &shared.deal;
     names.check(server, epoch, Role::Client, &batch.seed)?;
-    let bytes = 32 + batch.corrections.as_ref().map_or(0, |c| c.len() as u64);
+    let bytes = SEED_BYTES + batch.corrections.as_ref().map_or(0, |c| c.len() as u64);
     let staged = batch.stage(plan, Role::Client, weights)?;
     Ok(Ready { id, staged, tag: names.tag, bytes, since })
 }

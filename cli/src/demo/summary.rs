@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use sotto_models::Private;
+use sotto_protocols::cost::Cost;
 
 use crate::{
     client::{Classified, Costs},
@@ -9,7 +10,7 @@ use crate::{
     error::Error,
     infer::SetupLine,
     print,
-    report::{Counts, bytes, table},
+    report::{bytes, table},
 };
 
 /// Logits that are this close may change places between two evaluations: truncations round at random.
@@ -82,7 +83,7 @@ pub struct Summary {
     /// Smallest.
     pub min_total_s: f64,
     /// The plan's counts, of one evaluation.
-    pub planned: Counts,
+    pub planned: Cost,
     /// Image by image.
     pub results: Vec<Compared>,
 }
@@ -99,8 +100,8 @@ impl Summary {
         lines: &[Classified],
         results: Vec<Compared>,
     ) -> Result<Self, Error> {
-        let planned = Counts::planned(&private.plan);
-        let measured = |line: &Classified| Counts {
+        let planned = private.plan.cost();
+        let measured = |line: &Classified| Cost {
             setup_bytes: setup.setup_bytes,
             offline_bytes: line.costs.offline_bytes,
             online_bytes: line.costs.from_server + line.costs.from_client,

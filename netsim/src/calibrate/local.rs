@@ -7,11 +7,12 @@ use sotto_net::Link;
 use sotto_protocols::{
     Role,
     batch::{Batch, Staged},
-    deal::{Seeds, deal},
+    deal::deal,
+    local,
     observer::Observer,
-    party::{Evaluation, Party},
+    party::Evaluation,
     plan::{Plan, Step},
-    weights::{Matrix, SetupMasks, Weights, read_setup, setup_message},
+    weights::{Matrix, SetupMasks, read_setup, setup_message},
 };
 
 use super::messages::Pair;
@@ -79,8 +80,7 @@ pub(super) struct Seconds {
 /// A plan with its weights inside this process.
 pub(super) struct Local<'a> {
     plan: &'a Plan,
-    setup: SetupMasks,
-    weights: [Weights; 2],
+    session: local::Local<'a>,
     /// Seconds a byte of the setup.
     pub(super) seconds: SetupRates,
 }
@@ -93,9 +93,11 @@ impl<'a> Local<'a> {
         let expand = lap();
         let message = setup_message(plan, &matrices, &setup);
         let mask = lap();
-        let masked = read_setup(plan, &message, "server").expect("it was made for this plan");
-        let seconds = SetupRates { expand, mask, read: lap() };
-        Self { plan, setup, weights: [Weights::Plain(matrices), masked], seconds }
+        let read = read_setup(plan, &message, "server").map(|_| lap());
+        let read = read.expect("it was made for this plan");
+        let seconds = SetupRates { expand, mask, read };
+        let session = local::Local::new(plan, matrices, &Seed::from_bytes([4; 32]));
+        Self { plan, session: session.expect("they were taken just now"), seconds }
     }
 
     /// Several evaluations. Random weights: nothing here is secret.
@@ -126,8 +128,7 @@ impl<'a> Local<'a> {
 
     /// One party's evaluation.
     fn evaluate(&self, role: Role, link: &mut dyn Link, staged: Staged, input: &[i64]) -> Laps {
-        let weights = &self.weights[role.index()];
-        let party = Party { role, plan: self.plan, weights };
+        let party = self.session.party(role);
         let levels = self.plan.levels.len();
         let mut laps = Laps {
             clock: Clock::start(),
@@ -153,24 +154,20 @@ impl<'a> Local<'a> {
     ) -> Seconds {
         let plan = self.plan;
         let mut seconds = Seconds::default();
-        let master = Seed::from_bytes([4; 32]);
-        let party = ["server", "client"].map(|name| master.derive(name, number));
-        let seeds = Seeds { party, corrected: Role::Server };
+        let seeds = self.session.seeds(number, Role::Server);
         let mut corrections = Vec::with_capacity(plan.correction_bytes());
         let (mut clock, mut node) = (Clock::start(), 0);
-        let Ok(()) = deal(plan, &seeds, &self.setup, |bytes| {
+        let Ok(()) = deal(plan, &seeds, self.session.masks(), |bytes| {
             seconds.steps.push((node, Phase::Deal, clock.lap()));
             node += 1;
             corrections.extend(bytes);
             clock.lap();
             Ok::<(), std::convert::Infallible>(())
         });
-        let [server, client] = seeds.party;
-        let server = Batch { id: number, seed: server, corrections: Some(corrections) };
-        let client = Batch { id: number, seed: client, corrections: None };
+        let [server, client] = Batch::pair(number, &seeds, corrections);
         let [server, client] =
             [(Role::Server, server), (Role::Client, client)].map(|(role, batch)| {
-                let weights = &self.weights[role.index()];
+                let weights = self.session.party(role).weights;
                 let mut staging = Staging(Clock::start(), role, &mut seconds);
                 let staged = batch.stage_observed(plan, role, weights, &mut staging);
                 staged.expect("the corrections are whole")

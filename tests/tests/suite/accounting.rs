@@ -10,12 +10,12 @@ use sotto_protocols::{
     deal::{Dealing, Known},
     encode::Encode,
     gate::{Draw, Exchange, Gate, To},
-    party::{Party, Prepare, Run, Value},
+    party::{Prepare, Run, Value},
     plan::Trace,
     simulate::Simulation,
 };
 
-use crate::wiretap::{Dealt, dealt};
+use crate::wiretap::dealt;
 
 const COUNT: usize = 64;
 const WIDTH: u32 = 14;
@@ -172,11 +172,10 @@ fn refused(kind: Use, role: Role) -> Option<String> {
     trace.add(Opens(kind), &[x]);
     let plan = trace.finish(&[]);
     let seed = sotto_crypto::Seed::from_bytes([3; 32]);
-    let Dealt { staged, weights, .. } = dealt(&plan, &[], &seed, Role::Server);
-    let [server, client] = staged;
-    let staged = if role == Role::Server { server } else { client };
-    let party = Party { role, plan: &plan, weights: &weights[role.index()] };
-    panic_of(|| party.evaluate(&mut Zeros, staged, &[vec![5; COUNT]]).is_ok())
+    let (local, [server, client]) = dealt(&plan, &[], &seed, Role::Server);
+    let batch = if role == Role::Server { server } else { client };
+    let staged = local.stage(role, batch).expect("the plan's own batch");
+    panic_of(|| local.party(role).evaluate(&mut Zeros, staged, &[vec![5; COUNT]]).is_ok())
 }
 
 #[test]

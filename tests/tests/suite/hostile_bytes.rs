@@ -16,7 +16,7 @@ use sotto_ring::pack;
 
 use crate::{
     gate_plans,
-    wiretap::{Dealt, dealt, evaluate},
+    wiretap::{dealt, evaluate},
     zoo,
 };
 
@@ -134,16 +134,13 @@ fn corrections_of_random_bytes_never_panic() {
         let plan = &case.plan;
         let secrets = &case.secrets[1];
         let seed = Seed::from_bytes([4; 32]).derive("garbage", i as u64);
-        let Dealt { staged: [server, _], weights, corrections, setup } =
-            dealt(plan, &secrets.matrices, &seed, Role::Client);
+        let (local, [server, _]) = dealt(plan, &secrets.matrices, &seed, Role::Client);
         let garbage = seed.stream(1).bytes(plan.correction_bytes());
-        let staged = batch(Some(garbage)).stage(plan, Role::Client, &weights[1]);
-        let staged = [server, staged.expect("the right length")];
-        let dealt = Dealt { staged, weights, corrections, setup };
+        let batches = [server, batch(Some(garbage))];
         let zeros: Vec<Vec<i64>> = secrets.inputs.iter().map(|v| vec![0; v.len()]).collect();
         let (a, b) = local_pair("client", "server");
         let links: [Box<dyn Link>; 2] = [Box::new(a), Box::new(b)];
-        let [server, client] = evaluate(plan, dealt, links, [&zeros, &secrets.inputs]);
+        let [server, client] = evaluate(&local, batches, links, [&zeros, &secrets.inputs]);
         assert!(server.is_ok() && client.is_ok(), "{}", case.name);
     }
 }

@@ -149,7 +149,7 @@ fn sending(plan: &Plan, role: Role) -> Vec<usize> {
 fn run(fault: Fault, who: Role, at: usize, seed: u64) -> [Result<Evaluated, Error>; 2] {
     let (plan, matrices, inputs) = small_plan();
     let seed = Seed::from_bytes([0x33; 32]).derive("hostile", seed);
-    let dealt = dealt(&plan, &matrices, &seed, who);
+    let (local, batches) = dealt(&plan, &matrices, &seed, who);
     let zeros = vec![vec![0; inputs[0].len()]];
     let struck = AtomicBool::new(false);
     let (server, client) = local_pair("client", "server");
@@ -160,7 +160,7 @@ fn run(fault: Fault, who: Role, at: usize, seed: u64) -> [Result<Evaluated, Erro
     };
     let links = [link(Role::Server, server), link(Role::Client, client)];
     let start = Instant::now();
-    let results = evaluate(&plan, dealt, links, [&zeros, &inputs]);
+    let results = evaluate(&local, batches, links, [&zeros, &inputs]);
     let took = start.elapsed();
     assert!(took < PATIENCE, "{fault:?} of {who:?}'s message {at}: {took:?}");
     assert!(struck.load(Ordering::Relaxed), "{who:?} has no message {at}");

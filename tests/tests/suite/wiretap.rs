@@ -6,69 +6,43 @@ use sotto_crypto::Seed;
 use sotto_net::Link;
 use sotto_protocols::{
     Error, Role,
-    batch::{Batch, Staged},
-    deal::{Seeds, deal},
-    party::{Evaluated, Evaluation, Party, lockstep},
+    batch::Batch,
+    local::Local,
+    party::Evaluated,
     plan::Plan,
     testing::Record,
-    weights::{Matrix, SetupMasks, Weights, read_setup, setup_message},
+    weights::{Matrix, setup_message},
 };
 
-/// What the dealer and the setup gave to both parties for one evaluation.
-pub struct Dealt {
-    pub staged: [Staged; 2],
-    pub weights: [Weights; 2],
-    /// What the corrected party received.
-    pub corrections: Vec<u8>,
-    /// What the client received once for the model.
-    pub setup: Vec<u8>,
-}
-
 /// Deals one batch from `seed`, setup included, so that nothing repeats between two seeds.
-pub fn dealt(plan: &Plan, matrices: &[Matrix], seed: &Seed, corrected: Role) -> Dealt {
-    let seeds = Seeds { party: [seed.derive("server", 0), seed.derive("client", 0)], corrected };
-    let masks = SetupMasks::expand(plan, &seed.derive("setup", 0));
-    let mut corrections = Vec::new();
-    let done: Result<(), std::convert::Infallible> = deal(plan, &seeds, &masks, |bytes| {
-        corrections.extend(bytes);
-        Ok(())
-    });
-    let Ok(()) = done;
-    let setup = setup_message(plan, matrices, &masks);
-    let weights = [
-        Weights::Plain(matrices.to_vec()),
-        read_setup(plan, &setup, "server").expect("the plan's own setup"),
-    ];
-    let staged = [Role::Server, Role::Client].map(|role| {
-        let batch = Batch {
-            id: 0,
-            seed: seeds.party[role.index()].clone(),
-            corrections: (role == corrected).then(|| corrections.clone()),
-        };
-        batch.stage(plan, role, &weights[role.index()]).expect("the plan's own batch")
-    });
-    Dealt { staged, weights, corrections, setup }
+pub fn dealt<'a>(
+    plan: &'a Plan,
+    matrices: &[Matrix],
+    seed: &Seed,
+    corrected: Role,
+) -> (Local<'a>, [Batch; 2]) {
+    let local = Local::new(plan, matrices.to_vec(), seed).expect("the plan's own setup");
+    let batches = local.deal_observed(0, &local.seeds(0, corrected), &mut ());
+    (local, batches)
 }
 
 /// Runs both parties, server first, each on its link, which it drops as soon as it is done.
 pub fn evaluate<'a>(
-    plan: &Plan,
-    dealt: Dealt,
+    local: &Local<'_>,
+    batches: [Batch; 2],
     links: [Box<dyn Link + 'a>; 2],
     shares: [&[Vec<i64>]; 2],
 ) -> [Result<Evaluated, Error>; 2] {
-    let Dealt { staged, weights, .. } = dealt;
-    let [server_staged, client_staged] = staged;
+    let [server, client] = batches;
     let [server_link, client_link] = links;
-    let [server_weights, client_weights] = &weights;
-    let run = |role, mut link: Box<dyn Link + 'a>, staged, weights, share: &[Vec<i64>]| {
-        Party { role, plan, weights }.evaluate(link.as_mut(), staged, share)
+    let run = |role, batch, mut link: Box<dyn Link + 'a>, share: &[Vec<i64>]| {
+        let staged = local.stage(role, batch)?;
+        local.party(role).evaluate(link.as_mut(), staged, share)
     };
     thread::scope(|scope| {
         let (run, share) = (&run, shares[0]);
-        let server = scope
-            .spawn(move || run(Role::Server, server_link, server_staged, server_weights, share));
-        let client = run(Role::Client, client_link, client_staged, client_weights, shares[1]);
+        let server = scope.spawn(move || run(Role::Server, server, server_link, share));
+        let client = run(Role::Client, client, client_link, shares[1]);
         [server.join().expect("the server does not panic"), client]
     })
 }
@@ -77,7 +51,9 @@ pub fn evaluate<'a>(
 pub struct Transcript {
     /// What each party sent and held: server, client.
     pub records: [Record; 2],
+    /// What the corrected party received.
     pub corrections: Vec<u8>,
+    /// What the client received once for the model.
     pub setup: Vec<u8>,
 }
 
@@ -90,16 +66,11 @@ pub fn transcript(
     seed: &Seed,
     corrected: Role,
 ) -> Transcript {
-    let Dealt { staged, weights, corrections, setup } = dealt(plan, matrices, seed, corrected);
+    let (local, batches) = dealt(plan, matrices, seed, corrected);
+    let corrections = batches[corrected.index()].corrections.clone().unwrap_or_default();
     let mut records = [(); 2].map(|()| Record::new(plan));
-    let [server, client] = staged;
-    let [at_server, at_client] = &mut records;
-    let begin = |role: Role, staged, inputs| {
-        let party = Party { role, plan, weights: &weights[role.index()] };
-        Evaluation::new(&party, staged, inputs).expect("the plan's inputs")
-    };
-    let server = begin(Role::Server, server, &[]).observed(at_server);
-    let client = begin(Role::Client, client, inputs).observed(at_client);
-    lockstep([server, client]).expect("one plan");
-    Transcript { records, corrections, setup }
+    let [server, client] = &mut records;
+    let done = local.evaluate_observed(batches, [&[], inputs], [server, client]);
+    done.expect("one plan");
+    Transcript { records, corrections, setup: setup_message(plan, matrices, local.masks()) }
 }

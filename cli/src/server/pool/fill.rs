@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sotto_protocols::{Role, batch::Batch};
+use sotto_protocols::{Role, batch::Batch, cost::SEED_BYTES};
 
 use super::{Connect, Entry, Names, Ready, Shared, Stage, State, audit};
 use crate::{
@@ -261,7 +261,7 @@ fn stage(
         }
         (_, None) => unreachable!("only a store puts batches on disk"),
     };
-    let bytes = 32 + corrections.as_ref().map_or(0, |c| c.len() as u64);
+    let bytes = SEED_BYTES + corrections.as_ref().map_or(0, |c| c.len() as u64);
     let terms = &shared.terms;
     names.check(&terms.server, &terms.epoch, Role::Server, &seed)?;
     let batch = Batch { id, seed, corrections };
