@@ -140,3 +140,41 @@ fn a_client_that_asks_and_does_not_use_takes_little() {
     let files = fs::read_dir(parties.path("pool")).unwrap().count();
     assert!(files <= 4, "{files} files stay");
 }
+
+#[test]
+fn one_client_leaves_batches_for_the_others() {
+    let parties = Parties::new();
+    let (_dealer, dealer) = parties.dealer("", None);
+    // Room for a few batches.
+    let (_server, server) = parties.server("pool = 1\nmemory = 1\n", dealer, None);
+    let config = parties.client_config("second", "", [server, dealer]);
+    let greedy = endpoint(&parties, "client");
+    let mut links: Vec<_> = (0..6).map(|_| connect(&greedy, "server", server)).collect();
+    let (mut ready, mut refused) = (0, 0);
+    for link in &mut links {
+        greet(link);
+        let ask = Request::Prepare { held: None, ahead: 50 };
+        messages::send(link, step::REQUEST, &ask).unwrap();
+    }
+    for link in &mut links {
+        loop {
+            match messages::recv(link, step::REPLY).unwrap() {
+                Reply::Ready { ahead, .. } => {
+                    ready += 1 + ahead.len();
+                    break;
+                }
+                Reply::Refused(why) => {
+                    assert!(matches!(why, Refusal::Busy(_)), "{why}");
+                    refused += 1;
+                    break;
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(ready > 0 && refused > 0, "{ready} batches, {refused} links refused");
+    // They are all held, and the other client is served as if nothing were.
+    let images = parties.text("images.bin");
+    assert_eq!(parties.infer(&config, &["--limit", "4", &images]).classes().len(), 4);
+    drop(links);
+}
