@@ -33,6 +33,7 @@ pub struct Dealer {
 }
 
 /// A batch's public names, and what it costs this party.
+#[derive(Clone)]
 pub struct Names {
     /// The dealer's number.
     pub id: u64,

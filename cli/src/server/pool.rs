@@ -9,17 +9,15 @@
 
 mod audit;
 mod fill;
+mod state;
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Condvar, Mutex, MutexGuard},
     thread,
     time::{Duration, Instant},
 };
 
-use sotto_crypto::Seed;
 use sotto_protocols::{
-    batch::Staged,
     plan::Plan,
     weights::{SetupMasks, Weights},
 };
@@ -31,6 +29,8 @@ use crate::{
     messages::{Assigned, Epoch, Tag},
     refusal::Refusal,
 };
+pub use state::Holder;
+use state::{Entry, Ready, Stage, State};
 
 /// Batches that one connection may hold.
 const HELD: usize = 8;
@@ -68,153 +68,6 @@ pub struct Terms {
     pub audit: Option<(SetupMasks, f64)>,
 }
 
-/// A connection to a client, as the pool knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// Different for each connection.
-    pub link: u64,
-    /// The client.
-    pub name: Arc<str>,
-}
-
-/// A batch on its way.
-enum Stage {
-    /// Its corrections are coming.
-    Coming,
-    /// In memory as it came.
-    Memory(Seed, Option<Vec<u8>>),
-    /// On disk, without its seed.
-    Disk,
-    /// Being staged.
-    Staging,
-    /// Ready for the first online byte.
-    Staged(Ready),
-}
-
-/// A staged batch.
-pub struct Ready {
-    /// For one evaluation.
-    pub staged: Staged,
-    /// The deal's tag.
-    pub tag: Tag,
-    /// Seed and corrections as received.
-    pub bytes: u64,
-}
-
-/// The place of a batch that is in use, until the evaluation is over.
-pub struct Place(Arc<Shared>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.lock().in_use -= 1;
-        self.0.changed.notify_all();
-    }
-}
-
-struct Entry {
-    assigned: Assigned,
-    tag: Tag,
-    peer: [u8; 32],
-    holder: Option<Holder>,
-    /// When it was assigned, or staged after that.
-    since: Instant,
-    stage: Stage,
-}
-
-impl Entry {
-    fn new(names: &Names, stage: Stage) -> Self {
-        let assigned = Assigned { id: names.id, ticket: names.ticket.clone() };
-        Self {
-            assigned,
-            tag: names.tag,
-            peer: names.peer,
-            holder: None,
-            since: Instant::now(),
-            stage,
-        }
-    }
-
-    fn names(&self) -> Names {
-        let Assigned { id, ticket } = self.assigned.clone();
-        Names { id, ticket, tag: self.tag, peer: self.peer, corrections: 0 }
-    }
-
-    fn is_free(&self) -> bool {
-        self.holder.is_none()
-    }
-}
-
-#[derive(Default)]
-struct State {
-    entries: BTreeMap<u64, Entry>,
-    /// The highest number that the dealer gave.
-    last: Option<u64>,
-    /// Batches that are being evaluated with.
-    in_use: usize,
-    /// Connections that wait for a batch.
-    waiters: usize,
-    /// Bytes of the batch that is coming: so far, of how many.
-    coming: (u64, u64),
-    /// Whatever shows that the dealer is alive: pieces and batches.
-    moves: u64,
-    closed: bool,
-    /// What the dealer did: nothing of it is used any more.
-    distrusted: Option<String>,
-    /// The dealer has other masks: nothing more will come from it.
-    stale: bool,
-    failure: Option<Refusal>,
-}
-
-impl State {
-    fn free(&self) -> usize {
-        self.entries.values().filter(|e| e.is_free()).count()
-    }
-
-    fn holders(&self) -> impl Iterator<Item = &Holder> {
-        self.entries.values().filter_map(|e| e.holder.as_ref())
-    }
-
-    fn held(&self, by: &Holder) -> usize {
-        self.holders().filter(|h| *h == by).count()
-    }
-
-    fn in_memory(&self) -> usize {
-        let here = self.entries.values().filter(|e| !matches!(e.stage, Stage::Disk)).count();
-        here + self.in_use
-    }
-
-    fn assigned(&self) -> usize {
-        self.entries.len() - self.free() + self.in_use
-    }
-
-    /// Whether one more batch for this client leaves places for the others.
-    fn allows(&self, to: &Holder, terms: &Terms) -> bool {
-        let of_name = self.holders().filter(|h| h.name == to.name).count();
-        self.assigned() < terms.places && of_name < terms.share
-    }
-
-    /// Burns what was assigned long ago.
-    fn expire(&mut self) {
-        let old = |e: &Entry| {
-            !e.is_free() && matches!(e.stage, Stage::Staged(_)) && e.since.elapsed() > FRESH
-        };
-        self.entries.retain(|_, e| !old(e));
-    }
-
-    /// Assigns a free batch, a staged one where there is one. One on disk is not assigned before its seed is asked for: after
-    /// a restart it would be there for somebody else.
-    fn assign(&mut self, to: &Holder) -> Option<Assigned> {
-        let here = |e: &&mut Entry| e.is_free() && !matches!(e.stage, Stage::Disk);
-        let mut free = self.entries.values_mut().filter(here);
-        let first = free.next()?;
-        let staged = |e: &&mut Entry| matches!(e.stage, Stage::Staged(_));
-        let entry = if staged(&first) { first } else { free.find(staged).unwrap_or(first) };
-        entry.holder = Some(to.clone());
-        entry.since = Instant::now();
-        Some(entry.assigned.clone())
-    }
-}
-
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
@@ -249,6 +102,16 @@ impl Shared {
     }
 }
 
+/// The place of a batch that is in use, until the evaluation is over.
+pub struct Place(Arc<Shared>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.lock().in_use -= 1;
+        self.0.changed.notify_all();
+    }
+}
+
 /// A running pool.
 pub struct Pool {
     shared: Arc<Shared>,
@@ -267,7 +130,7 @@ impl Pool {
         if let Some(store) = &terms.store {
             let found = store.recover()?;
             state.last = state.last.max(found.last().map(|names| names.id));
-            state.entries.extend(found.iter().map(|n| (n.id, Entry::new(n, Stage::Disk))));
+            state.entries.extend(found.into_iter().map(|n| (n.id, Entry::new(n, Stage::Disk))));
         }
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), terms });
         let connect = Arc::new(connect);

@@ -53,16 +53,21 @@ fn every_signal_ends_a_party_with_a_reason() {
     }
 }
 
+/// Ends a process by a signal; who is asked to has begun to stop.
+fn end(process: &Process, signal: &str) {
+    process.signal(signal);
+    if signal == "TERM" {
+        process.log.wait_for("asked to stop", 1);
+    }
+}
+
 #[test]
 fn a_server_that_is_back_at_once_is_found_at_once() {
     for phase in PHASES {
         for signal in ["TERM", "KILL"] {
             let deployed = Deployed::new(distant(2.5e6), DEADLINE);
             let client = deployed.client_until(phase, 2);
-            deployed.server.signal(signal);
-            if signal == "TERM" {
-                deployed.server.log.wait_for("asked to stop", 1);
-            }
+            end(&deployed.server, signal);
             deployed.mend();
             let Deployed { parties, server, servers_dealer, server_at, .. } = &deployed;
             server.wait_for_end();
@@ -79,10 +84,7 @@ fn a_dealer_that_is_back_at_once_is_found_at_once() {
         for signal in ["TERM", "KILL"] {
             let deployed = Deployed::new(distant(2.5e6), DEADLINE);
             let client = deployed.client_until(phase, 2);
-            deployed.dealer.signal(signal);
-            if signal == "TERM" {
-                deployed.dealer.log.wait_for("asked to stop", 1);
-            }
+            end(&deployed.dealer, signal);
             deployed.mend();
             deployed.dealer.wait_for_end();
             let (_again, _) = deployed.parties.dealer("", Some(deployed.dealer_at));

@@ -133,7 +133,7 @@ fn fetch(shared: &Shared, line: &mut Line<'_>) -> Result<(), Option<Error>> {
         state.last = Some(names.id);
         // What is for the disk is nobody's before it is there.
         if shared.terms.store.is_none() && !audited {
-            state.entries.insert(names.id, Entry::new(names, Stage::Coming));
+            state.entries.insert(names.id, Entry::new(names.clone(), Stage::Coming));
         }
         state.coming = (0, names.corrections);
         state.failure = None;
@@ -169,7 +169,7 @@ fn fetch(shared: &Shared, line: &mut Line<'_>) -> Result<(), Option<Error>> {
     match (state.entries.get_mut(&id), stage) {
         (Some(entry), stage) => entry.stage = stage,
         (None, Stage::Disk) => {
-            state.entries.insert(id, Entry::new(&names, Stage::Disk));
+            state.entries.insert(id, Entry::new(names, Stage::Disk));
         }
         // Whoever held it has gone meanwhile.
         (None, _) => {}
@@ -196,7 +196,7 @@ pub(super) fn stage_all(shared: &Arc<Shared>, connect: &Arc<Connect>) {
         let id = held.or_else(|| first(state).filter(|_| ahead))?;
         let entry = state.entries.get_mut(&id)?;
         let raw = std::mem::replace(&mut entry.stage, Stage::Staging);
-        Some((entry.names(), raw))
+        Some((entry.names.clone(), raw))
     };
     while let Some((names, raw)) = until(shared, next) {
         let (id, tag) = (names.id, names.tag);

@@ -1,0 +1,136 @@
+//! What a pool holds, and for whom.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use sotto_crypto::Seed;
+use sotto_protocols::batch::Staged;
+
+use super::{FRESH, Terms};
+use crate::{
+    dealer_link::Names,
+    messages::{Assigned, Tag},
+    refusal::Refusal,
+};
+
+/// A connection to a client, as the pool knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Different for each connection.
+    pub link: u64,
+    /// The client.
+    pub name: Arc<str>,
+}
+
+/// A batch on its way.
+pub(super) enum Stage {
+    /// Its corrections are coming.
+    Coming,
+    /// In memory as it came.
+    Memory(Seed, Option<Vec<u8>>),
+    /// On disk, without its seed.
+    Disk,
+    /// Being staged.
+    Staging,
+    /// Ready for the first online byte.
+    Staged(Ready),
+}
+
+/// A staged batch.
+pub struct Ready {
+    /// For one evaluation.
+    pub staged: Staged,
+    /// The deal's tag.
+    pub tag: Tag,
+    /// Seed and corrections as received.
+    pub bytes: u64,
+}
+
+pub(super) struct Entry {
+    pub names: Names,
+    pub holder: Option<Holder>,
+    /// When it was assigned, or staged after that.
+    pub since: Instant,
+    pub stage: Stage,
+}
+
+impl Entry {
+    pub fn new(names: Names, stage: Stage) -> Self {
+        Self { names, holder: None, since: Instant::now(), stage }
+    }
+
+    pub fn is_free(&self) -> bool {
+        self.holder.is_none()
+    }
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub entries: BTreeMap<u64, Entry>,
+    /// The highest number that the dealer gave.
+    pub last: Option<u64>,
+    /// Batches that are being evaluated with.
+    pub in_use: usize,
+    /// Connections that wait for a batch.
+    pub waiters: usize,
+    /// Bytes of the batch that is coming: so far, of how many.
+    pub coming: (u64, u64),
+    /// Whatever shows that the dealer is alive: pieces and batches.
+    pub moves: u64,
+    pub closed: bool,
+    /// What the dealer did: nothing of it is used any more.
+    pub distrusted: Option<String>,
+    /// The dealer has other masks: nothing more will come from it.
+    pub stale: bool,
+    pub failure: Option<Refusal>,
+}
+
+impl State {
+    pub fn free(&self) -> usize {
+        self.entries.values().filter(|e| e.is_free()).count()
+    }
+
+    pub fn holders(&self) -> impl Iterator<Item = &Holder> {
+        self.entries.values().filter_map(|e| e.holder.as_ref())
+    }
+
+    pub fn held(&self, by: &Holder) -> usize {
+        self.holders().filter(|h| *h == by).count()
+    }
+
+    pub fn in_memory(&self) -> usize {
+        let here = self.entries.values().filter(|e| !matches!(e.stage, Stage::Disk)).count();
+        here + self.in_use
+    }
+
+    pub fn assigned(&self) -> usize {
+        self.entries.len() - self.free() + self.in_use
+    }
+
+    /// Whether one more batch for this client leaves places for the others.
+    pub fn allows(&self, to: &Holder, terms: &Terms) -> bool {
+        let of_name = self.holders().filter(|h| h.name == to.name).count();
+        self.assigned() < terms.places && of_name < terms.share
+    }
+
+    /// Burns what was assigned long ago.
+    pub fn expire(&mut self) {
+        let old = |e: &Entry| {
+            !e.is_free() && matches!(e.stage, Stage::Staged(_)) && e.since.elapsed() > FRESH
+        };
+        self.entries.retain(|_, e| !old(e));
+    }
+
+    /// Assigns a free batch, a staged one where there is one. One on disk is not assigned before its seed is asked for: after
+    /// a restart it would be there for somebody else.
+    pub fn assign(&mut self, to: &Holder) -> Option<Assigned> {
+        let here = |e: &&mut Entry| e.is_free() && !matches!(e.stage, Stage::Disk);
+        let mut free = self.entries.values_mut().filter(here);
+        let first = free.next()?;
+        let staged = |e: &&mut Entry| matches!(e.stage, Stage::Staged(_));
+        let entry = if staged(&first) { first } else { free.find(staged).unwrap_or(first) };
+        entry.holder = Some(to.clone());
+        entry.since = Instant::now();
+        let Names { id, ticket, .. } = &entry.names;
+        Some(Assigned { id: *id, ticket: ticket.clone() })
+    }
+}
