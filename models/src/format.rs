@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 use sotto_protocols::{
     compose::{
         attention::{DivideFormat, LinearFormat, ScoreFormat, Shift},
-        norm::NormFormat,
+        norm::{NormFormat, Rows},
     },
     functions::{Function, Window},
     gates::lookup::Precision,
 };
 
-use crate::{Arch, Calibration, Error, arch::Activation, calibration::Range};
+use crate::{Arch, Calibration, Error, arch::Activation, calibration::Range, float::NORM_EPS};
 
 /// Fractional bits of activations.
 pub const ACTIVATION: u32 = 12;
@@ -154,11 +154,9 @@ impl Format {
             let product_width = needs.max().unwrap_or(0);
             let open = open1(i)?;
             // Weights that are rounded a little more beat a model that has no format.
-            let (qkv_scale, norm1) = (LEAST_WEIGHT..=WEIGHT)
-                .rev()
-                .map(|scale| (scale, norm(arch, cal, i, "ln1", open, product_width + scale)))
-                .find(|(scale, norm)| norm.is_ok() || *scale == LEAST_WEIGHT)
-                .expect("the least is among them");
+            let rings: Vec<u32> =
+                (LEAST_WEIGHT..=WEIGHT).rev().map(|scale| product_width + scale).collect();
+            let (norm1, qkv_width) = norm(arch, cal, i, "ln1", open, &rings)?;
             let next = stream(i + 1)?;
             let activation = activation(arch, cal, i)?;
             let act_width = match activation {
@@ -168,14 +166,14 @@ impl Format {
             };
             let fc1_width = next.max(act_width + WEIGHT);
             layers.push(LayerFormat {
-                norm1: norm1?,
-                qkv_width: product_width + qkv_scale,
-                qkv_scale,
+                norm1,
+                qkv_width,
+                qkv_scale: qkv_width - product_width,
                 softmax,
                 relu,
                 linear,
                 proj_width,
-                norm2: norm(arch, cal, i, "ln2", open2(i)?, fc1_width)?,
+                norm2: norm(arch, cal, i, "ln2", open2(i)?, &[fc1_width])?.0,
                 fc1_width,
                 activation,
                 fc2_width: next,
@@ -187,7 +185,7 @@ impl Format {
         let format = Self {
             embed_width: stream(0)?,
             layers,
-            norm: norm(arch, cal, last, "norm", open1(last)?, head_width)?,
+            norm: norm(arch, cal, last, "norm", open1(last)?, &[head_width])?.0,
             head_width,
             logit_width,
         };
@@ -244,41 +242,55 @@ pub(crate) fn at_most(what: &str, width: u32, limit: u32) -> Result<(), Error> {
     )))
 }
 
+/// Most by which a norm may scale a row of the calibration wrongly.
+const NORM_ERROR: f64 = 1.0 / 128.0;
+
+/// The format of a norm whose result has one of these rings, and that ring: the first one in which a table scales all
+/// rows well, else the first one in which bands do.
 fn norm(
     arch: &Arch,
     cal: &Calibration,
     layer: usize,
     name: &str,
     width: u32,
-    result_width: u32,
-) -> Result<NormFormat, Error> {
+    rings: &[u32],
+) -> Result<(NormFormat, u32), Error> {
     let var = cal.range(layer, &format!("{name}.var"))?;
-    let d = arch.dim as f64;
-    let top = bits(d * f64::from(var.max)) + MARGIN;
-    at_most(&format!("layer {layer}: {name}'s sum of squares"), top, 24)?;
-    // The sum is read to 2^-11 of its smallest value where a window of 24 bits reaches so far and the ring has room for
-    // the factor; to 2^-7 otherwise.
-    let least = (d * f64::from(var.min.max(1e-6))).log2().floor() as i32;
-    let room = 64u32.saturating_sub(result_width);
-    let format = |precision: i32| {
-        let scale = ((precision - least).clamp(0, 2 * ACTIVATION as i32) as u32).min(24 - top);
-        let window = Window::positive((top + scale).max(14), scale);
-        // Elements are few, so pieces are cheap; few low bits leave the slope its precision.
-        let k = 14.min(window.bits - 2);
-        let lo = window.bits - k;
-        (room >= lo + 8).then(|| NormFormat {
-            width,
-            squares: window,
-            k,
-            slope_scale: room.min(18) - lo,
-        })
+    let count = arch.dim as f64;
+    let sum = |var: f32| count * (f64::from(var) + f64::from(NORM_EPS));
+    let (least, most) = (sum(var.min.max(0.0)), sum(var.max));
+    let rows = Rows { count, scale: ACTIVATION, least, most };
+    let first = |format: &dyn Fn(u32) -> Option<NormFormat>| {
+        let formats = rings.iter().map(|&ring| Some((format(64u32.saturating_sub(ring))?, ring)));
+        formats.flatten().find(|(format, _)| format.relative_error(&rows) <= NORM_ERROR)
     };
-    (7..=11).rev().find_map(format).ok_or_else(|| {
+    let table = |room| (7..=11).rev().find_map(|bits| one_table(&rows, width, room, bits));
+    let bands = |room| NormFormat::in_bands(width, &rows, MARGIN, room);
+    first(&table).or_else(|| first(&bands)).ok_or_else(|| {
         Error::Calibration(format!(
-            "layer {layer}: {name} feeds a ring of {result_width} bits, which leaves too few for \
-             its factor; a smaller range of the attention's values is needed"
+            "layer {layer}: {name} has rows of variances from {:.1e} to {:.1e} and feeds a ring of {} bits: no \
+             format scales all of them to one part in {:.0}; rows of less unlike size are needed, or a smaller \
+             range of what the norm feeds",
+            var.min,
+            var.max,
+            rings[rings.len() - 1],
+            1.0 / NORM_ERROR
         ))
     })
+}
+
+/// A format with one table, which reads the sum to `2^-precision` of the least one where 24 bits reach so far.
+fn one_table(rows: &Rows, width: u32, room: u32, precision: i32) -> Option<NormFormat> {
+    let top = bits(rows.most) + MARGIN;
+    let least = rows.least.log2().floor() as i32;
+    let spare = 24u32.checked_sub(top)?;
+    let scale = ((precision - least).clamp(0, 2 * ACTIVATION as i32) as u32).min(spare);
+    let squares = Window::positive((top + scale).max(14), scale);
+    // Elements are few, so pieces are cheap; few low bits leave the slope its precision.
+    let k = 14.min(squares.bits - 2);
+    let lo = squares.bits - k;
+    let slope_scale = room.min(18).checked_sub(lo).filter(|&scale| scale >= 8)?;
+    Some(NormFormat { width, squares, k, slope_scale, bands: None })
 }
 
 fn activation(arch: &Arch, cal: &Calibration, layer: usize) -> Result<ActivationFormat, Error> {
