@@ -23,7 +23,7 @@ use crate::{
 /// Automorphism keys: for `X -> X^(2^i + 1)`, `i = 1..=LEVELS`.
 pub(crate) const LEVELS: usize = N.trailing_zeros() as usize;
 /// Digits of a polynomial when keys are switched: its residues.
-const DIGITS: usize = 2;
+const DIGITS: usize = Q.len();
 
 /// Bytes of [`SecretKey::publish`]: the seed, the public key, 12 switching keys of two digits.
 pub const PUBLIC_BYTES: usize =
@@ -65,13 +65,13 @@ impl SecretKey {
         wire::write(&body, &mut out);
         for level in 1..=LEVELS {
             let moved = self.moved((1 << level) + 1);
-            for digit in 0..DIGITS {
+            for (digit, q) in Q.into_iter().enumerate() {
                 let mut body = self.zero(&public, &noise, number(level, digit));
                 // P times what is 1 mod this digit's prime and 0 mod the others.
                 let part = digit * N..(digit + 1) * N;
                 for (b, &s) in body[part.clone()].iter_mut().zip(&moved[part]) {
                     let product = u128::from(P) * u128::from(s) + u128::from(*b);
-                    *b = (product % u128::from(Q[digit])) as u64;
+                    *b = (product % u128::from(q)) as u64;
                 }
                 wire::write(&body, &mut out);
             }

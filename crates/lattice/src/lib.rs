@@ -14,6 +14,7 @@ mod sample;
 mod switch;
 #[cfg(test)]
 mod testing;
+mod triple;
 mod wire;
 
 pub use answer::Answer;
@@ -22,3 +23,4 @@ pub use error::Error;
 pub use key::{PUBLIC_BYTES, PublicKeys, SecretKey};
 pub use layer::Layer;
 pub use ring::N;
+pub use triple::{Sizes, Triple};
