@@ -10,6 +10,7 @@ mod price;
 mod products;
 mod respond;
 mod ring;
+mod rows;
 mod sample;
 mod switch;
 #[cfg(test)]
@@ -23,4 +24,5 @@ pub use error::Error;
 pub use key::{PUBLIC_BYTES, PublicKeys, SecretKey};
 pub use layer::Layer;
 pub use ring::N;
+pub use rows::Rows;
 pub use triple::{Sizes, Triple};

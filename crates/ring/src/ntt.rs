@@ -35,11 +35,13 @@ impl Factor {
     }
 
     /// `x value mod p`, in `[0, p)`, for any word `x`. Constant time.
+    #[inline]
     pub fn times(self, x: u64) -> u64 {
         reduce_once(self.lazy(x), self.p)
     }
 
     /// `x value mod p`, in `[0, 2p)`.
+    #[inline]
     fn lazy(self, x: u64) -> u64 {
         let q = ((u128::from(x) * u128::from(self.quotient)) >> 64) as u64;
         x.wrapping_mul(self.value).wrapping_sub(q.wrapping_mul(self.p))
@@ -47,6 +49,7 @@ impl Factor {
 }
 
 /// `x` from `[0, 2p)` to `[0, p)`. Constant time.
+#[inline]
 pub fn reduce_once(x: u64, p: u64) -> u64 {
     x.min(x.wrapping_sub(p))
 }
