@@ -29,8 +29,6 @@ pub(crate) struct Ring {
     pub ntt: [Ntt; 3],
     /// `1/P mod q_i`.
     pub special_inverse: [Factor; 2],
-    /// `1 mod P`.
-    pub special_one: Factor,
     /// `1 mod q_i`.
     one: [Factor; 2],
     /// `1 / q_(1-i) mod q_i`.
@@ -42,7 +40,6 @@ pub(crate) struct Ring {
 pub(crate) static RING: LazyLock<Ring> = LazyLock::new(|| Ring {
     ntt: ALL.map(|p| Ntt::new(p, N)),
     special_inverse: Q.map(|q| Factor::new(inverse(P, q), q)),
-    special_one: Factor::new(1, P),
     one: Q.map(|q| Factor::new(1, q)),
     cofactor: [Factor::new(inverse(Q[1], Q[0]), Q[0]), Factor::new(inverse(Q[0], Q[1]), Q[1])],
     // 2^128 is no multiple of q.
@@ -67,12 +64,6 @@ pub(crate) fn plain_residue(x: i64, i: usize) -> u64 {
 /// A number in `(-p, p)` mod `p`. Constant time.
 pub(crate) fn residue(x: i64, p: u64) -> u64 {
     (x as u64).wrapping_add(p & (x >> 63) as u64)
-}
-
-/// `x` in `[0, p)` as the nearest number to 0. Constant time.
-pub(crate) fn centred(x: u64, p: u64) -> i64 {
-    let above = ((p / 2).wrapping_sub(x) as i64 >> 63) as u64;
-    x.wrapping_sub(p & above) as i64
 }
 
 /// `N` coefficients mod `q0`, then `N` mod `q1`. Wiping is the owner's matter.
@@ -114,46 +105,51 @@ impl Poly {
         Self(out)
     }
 
-    fn zip(&mut self, other: &Self, f: impl Fn(u64, u64, u64) -> u64) {
-        let parts = self.0.chunks_exact_mut(N).zip(other.0.chunks_exact(N));
-        for ((a, b), q) in parts.zip(Q) {
-            a.iter_mut().zip(b).for_each(|(a, &b)| *a = f(*a, b, q));
-        }
+    fn parts(&mut self) -> impl Iterator<Item = (&mut [u64], &'static Ntt)> {
+        self.0.chunks_exact_mut(N).zip(&RING.ntt)
     }
 
     pub fn add(&mut self, other: &Self) {
-        self.zip(other, |a, b, q| reduce_once(a + b, q));
+        self.parts().zip(other.0.chunks_exact(N)).for_each(|((a, ntt), b)| ntt.add(a, b));
     }
 
     pub fn sub(&mut self, other: &Self) {
-        self.zip(other, |a, b, q| reduce_once(a + q - b, q));
+        self.parts().zip(other.0.chunks_exact(N)).for_each(|((a, ntt), b)| ntt.sub(a, b));
     }
 
     pub fn scale(&mut self, factors: [Factor; 2]) {
-        for (a, factor) in self.0.chunks_exact_mut(N).zip(factors) {
-            a.iter_mut().for_each(|a| *a = factor.times(*a));
-        }
+        self.parts().zip(factors).for_each(|((a, ntt), factor)| ntt.scale(a, factor));
     }
 
     /// Times `X^by`, `by` in `0..2N`.
     pub fn shifted(&self, by: usize) -> Self {
-        self.permuted(|i| i + by)
+        let mut out = Vec::with_capacity(2 * N);
+        let (by, negated) = (by % N, by >= N);
+        for (from, q) in self.0.chunks_exact(N).zip(Q) {
+            let (kept, around) = from.split_at(N - by);
+            // What goes around changes its sign; q - 0 is brought back to 0.
+            let negative = |x: &u64| reduce_once(q - x, q);
+            if negated {
+                out.extend_from_slice(around);
+                out.extend(kept.iter().map(negative));
+            } else {
+                out.extend(around.iter().map(negative));
+                out.extend_from_slice(kept);
+            }
+        }
+        Self(out)
     }
 
     /// `X` to `X^g`, `g` odd.
     pub fn automorphism(&self, g: usize) -> Self {
-        self.permuted(|i| i * g)
-    }
-
-    /// Coefficient `i` moves to the place of `X^to(i)`.
-    fn permuted(&self, to: impl Fn(usize) -> usize) -> Self {
         let mut out = vec![0; 2 * N];
         let parts = out.chunks_exact_mut(N).zip(self.0.chunks_exact(N));
         for ((out, from), q) in parts.zip(Q) {
-            for (i, &x) in from.iter().enumerate() {
-                let place = to(i) % (2 * N);
-                // The place is public, the coefficient is not: q - 0 is brought back to 0.
+            let mut place = 0;
+            for &x in from {
+                // The place is public, the coefficient is not.
                 out[place % N] = if place < N { x } else { reduce_once(q - x, q) };
+                place = (place + g) % (2 * N);
             }
         }
         Self(out)
@@ -161,12 +157,12 @@ impl Poly {
 
     /// Values in place of coefficients.
     pub fn forward(&mut self) {
-        self.0.chunks_exact_mut(N).zip(&RING.ntt).for_each(|(a, ntt)| ntt.forward(a));
+        self.parts().for_each(|(a, ntt)| ntt.forward(a));
     }
 
     /// Coefficients in place of values.
     pub fn inverse(&mut self) {
-        self.0.chunks_exact_mut(N).zip(&RING.ntt).for_each(|(a, ntt)| ntt.inverse(a));
+        self.parts().for_each(|(a, ntt)| ntt.inverse(a));
     }
 
     /// Both residues of coefficient `i`.
@@ -274,15 +270,11 @@ mod tests {
         }
 
         #[test]
-        fn centred_and_back(x: u64, p in prop::sample::select(ALL.to_vec())) {
-            let x = x % p;
-            let c = centred(x, p);
-            prop_assert!(2 * c.unsigned_abs() < p);
-            prop_assert_eq!(residue(c, p), x);
+        fn signed_numbers(x in -(1i64 << 40)..=1 << 40) {
             for (i, q) in Q.into_iter().enumerate() {
-                let wide = (x as i64) << 1;
-                prop_assert_eq!(plain_residue(wide, i), wide as u64 % q);
-                prop_assert_eq!(plain_residue(-wide, i), (q - wide as u64 % q) % q);
+                prop_assert_eq!(plain_residue(x, i) as i64, x.rem_euclid(q as i64));
+                let small = x % q as i64;
+                prop_assert_eq!(residue(small, q) as i64, small.rem_euclid(q as i64));
             }
         }
     }

@@ -13,51 +13,43 @@
 use crate::{
     cipher::Cipher,
     key::PublicKeys,
-    ring::{N, P, Poly, Q, RING, centred, residue},
+    ring::{N, P, Poly, Q, RING},
 };
-use sotto_ring::ntt::reduce_once;
 
 /// The ciphertext of `m(X^g)`, `g = 2^level + 1`. Cost: 12 transforms and 12 products.
 fn automorphism(cipher: &Cipher, level: usize, keys: &PublicKeys) -> Cipher {
     let [mut c0, c1] = cipher.map(|poly| poly.automorphism((1 << level) + 1)).0;
-    let [mut down0, mut down1] = [Poly::zero(), Poly::zero()];
-    let sums = [0, 1, 2].map(|prime| {
+    let mut digits = vec![0; 2 * N];
+    // Of the two polynomials of the result, by primes.
+    let mut sums = [0, 1, 2].map(|prime| {
         let ntt = &RING.ntt[prime];
-        let mut digits = digits(&c1, prime);
-        digits.chunks_exact_mut(N).for_each(|digit| ntt.forward(digit));
+        for (digit, (out, from)) in digits.chunks_exact_mut(N).zip(c1.0.chunks_exact(N)).enumerate()
+        {
+            match digit == prime {
+                true => out.copy_from_slice(from),
+                false => ntt.recentre(Q[digit], from, out),
+            }
+            ntt.forward(out);
+        }
         let mut sums = vec![0; 2 * N];
         ntt.add_dots(&digits, &keys.switching(level)[prime], 2, &mut sums);
         sums.chunks_exact_mut(N).for_each(|sum| ntt.inverse(sum));
         sums
     });
-    for (poly, down) in [&mut down0, &mut down1].into_iter().enumerate() {
+    let [q0, q1, p] = &mut sums;
+    let mut rest = digits;
+    for (i, sums) in [q0, q1].into_iter().enumerate() {
+        let ntt = &RING.ntt[i];
+        ntt.recentre(P, p, &mut rest);
+        ntt.sub(sums, &rest);
+        ntt.scale(sums, RING.special_inverse[i]);
+    }
+    let down = |poly: usize| {
         let part = poly * N..(poly + 1) * N;
-        for (i, out) in down.0.chunks_exact_mut(N).enumerate() {
-            let rests = &sums[2][part.clone()];
-            for ((out, &x), &rest) in out.iter_mut().zip(&sums[i][part.clone()]).zip(rests) {
-                let rest = residue(centred(rest, P), Q[i]);
-                *out = RING.special_inverse[i].times(x + Q[i] - rest);
-            }
-        }
-    }
-    c0.add(&down0);
-    Cipher([c0, down1])
-}
-
-/// Both residues of each coefficient as numbers nearest to 0, mod this prime.
-fn digits(poly: &Poly, prime: usize) -> Vec<u64> {
-    /// A multiple of P above every digit's magnitude.
-    const ABOVE: u64 = P << 9;
-    let mut out = Vec::with_capacity(2 * N);
-    for (digit, part) in poly.0.chunks_exact(N).enumerate() {
-        let centred = part.iter().map(|&x| centred(x, Q[digit]));
-        match prime {
-            2 => out.extend(centred.map(|x| RING.special_one.times(ABOVE.wrapping_add_signed(x)))),
-            _ if prime == digit => out.extend_from_slice(part),
-            _ => out.extend(centred.map(|x| residue(x, Q[prime]))),
-        }
-    }
-    out
+        Poly([&sums[0][part.clone()], &sums[1][part]].concat())
+    };
+    c0.add(&down(0));
+    Cipher([c0, down(1)])
 }
 
 /// Up to `2^levels` ciphertexts, useful at multiples of `2^levels`, into one: number `i` at offset `i`, times `2^levels`.
@@ -94,11 +86,8 @@ fn merge(mut ciphers: Vec<Cipher>, m: usize, levels: usize, keys: &PublicKeys) -
 }
 
 fn double(cipher: &mut Cipher) {
-    for poly in &mut cipher.0 {
-        for (part, q) in poly.0.chunks_exact_mut(N).zip(Q) {
-            part.iter_mut().for_each(|x| *x = reduce_once(2 * *x, q));
-        }
-    }
+    let same = cipher.clone();
+    cipher.zip(&same, Poly::add);
 }
 
 #[cfg(test)]

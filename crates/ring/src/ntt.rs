@@ -115,16 +115,31 @@ pub struct Ntt {
     kernel: Kernel,
 }
 
+/// Prime, lefts, rights, terms, sums, length of a polynomial.
+type AddDots = fn(u64, &[u64], &[u64], usize, &mut [u64], usize);
+
 /// One implementation.
 #[derive(Clone, Copy)]
 pub struct Kernel {
     name: &'static str,
-    /// In place, from this number of equal blocks on (1 for the whole transform), to `[0, p)`.
-    forward: fn(&Ntt, &mut [u64], usize),
+    /// In place, from this number of equal blocks on (1 for the whole transform), to `[0, p)`; of these blocks only those
+    /// from the last argument on, as many as there are words.
+    forward: fn(&Ntt, &mut [u64], usize, usize),
     /// In place, with the division by `n`, to `[0, p)`.
     inverse: fn(&Ntt, &mut [u64]),
-    /// See [`Ntt::add_dots`].
-    add_dots: fn(&Ntt, &[u64], &[u64], usize, &mut [u64]),
+    /// Of polynomials of so many low coefficients: the values from block to block, blocks of that size, from a first one
+    /// on; the same number of values of each. They may be left below `2^44`.
+    low: fn(&Ntt, &[u64], usize, usize, &mut [u64]),
+    /// See [`Ntt::add_dots`]; the prime first, the length last, of whole vectors of 8. Left words may be below `2^44`.
+    add_dots: AddDots,
+    /// See [`Ntt::add`].
+    add: fn(u64, &mut [u64], &[u64]),
+    /// See [`Ntt::sub`].
+    sub: fn(u64, &mut [u64], &[u64]),
+    /// See [`Ntt::scale`].
+    scale: fn(&mut [u64], Factor),
+    /// See [`Ntt::recentre`].
+    recentre: fn(u64, u64, &[u64], &mut [u64]),
 }
 
 impl Kernel {
@@ -193,7 +208,7 @@ impl Ntt {
     /// When there are not `n` of them.
     pub fn forward(&self, a: &mut [u64]) {
         self.check(a.len(), "forward");
-        (self.kernel.forward)(self, a, 1);
+        (self.kernel.forward)(self, a, 1, 0);
     }
 
     /// Values of the polynomial of which `low` (a power of two of at least 16) holds the first coefficients and the
@@ -206,7 +221,7 @@ impl Ntt {
         let fits = low.len().is_power_of_two() && low.len() >= 16 && low.len() <= self.n;
         assert!(fits, "forward_low: {} coefficients", low.len());
         out.chunks_exact_mut(low.len()).for_each(|block| block.copy_from_slice(low));
-        (self.kernel.forward)(self, out, self.n / low.len());
+        (self.kernel.forward)(self, out, self.n / low.len(), 0);
     }
 
     /// Values in `[0, p)` to coefficients in `[0, p)`, in place.
@@ -237,12 +252,104 @@ impl Ntt {
             right.len(),
             out.len()
         );
-        (self.kernel.add_dots)(self, left, right, terms, out);
+        (self.kernel.add_dots)(self.p, left, right, terms, out, self.n);
+    }
+
+    /// [`Ntt::add_dots`] with lefts given by their first `size` coefficients (a power of two of at least 16) in place of
+    /// values; the rest of them is zero.
+    ///
+    /// Shapes: `low` is `I x terms x size`, the others as there. Values are made chunk by chunk, as they are used, and
+    /// stay in the second-level cache.
+    ///
+    /// # Panics
+    /// As [`Ntt::add_dots`], and for another size.
+    pub fn add_low_products(
+        &self,
+        low: &[u64],
+        size: usize,
+        right: &[u64],
+        terms: usize,
+        out: &mut [u64],
+    ) {
+        assert!(size.is_power_of_two() && (16..=self.n).contains(&size), "low of {size}");
+        assert!((1..=MOST_TERMS).contains(&terms), "add_low_products: {terms} terms");
+        let (rows, columns) = (low.len() / (terms * size), right.len() / (terms * self.n));
+        let fits = low.len() == rows * terms * size
+            && right.len() == columns * terms * self.n
+            && out.len() == rows * columns * self.n;
+        assert!(fits, "add_low_products: {} by {} words", low.len(), right.len());
+        let chunk = size.max(LEAST_CHUNK.min(self.n));
+        // Rows at a time; multiples of a tile's.
+        let most = (CACHED / (terms * chunk)).max(4) / 4 * 4;
+        let mut left = vec![0; most.min(rows) * terms * chunk];
+        let mut sums = vec![0; most.min(rows) * columns * chunk];
+        let mut rights = vec![0; columns * terms * chunk];
+        for first in (0..self.n).step_by(chunk) {
+            let part = first..first + chunk;
+            gather(right, self.n, part.clone(), &mut rights);
+            let tiles =
+                low.chunks(most * terms * size).zip(out.chunks_mut(most * columns * self.n));
+            for (low, out) in tiles {
+                let left = &mut left[..low.len() / size * chunk];
+                let sums = &mut sums[..out.len() / self.n * chunk];
+                (self.kernel.low)(self, low, size, first / size, left);
+                gather(out, self.n, part.clone(), sums);
+                (self.kernel.add_dots)(self.p, left, &rights, terms, sums, chunk);
+                for (out, sums) in out.chunks_exact_mut(self.n).zip(sums.chunks_exact(chunk)) {
+                    out[part.clone()].copy_from_slice(sums);
+                }
+            }
+        }
+    }
+
+    /// `a += b` of words in `[0, p)`, as many of both, a multiple of 8.
+    ///
+    /// # Panics
+    /// When the lengths do not fit. (So do the next ones.)
+    pub fn add(&self, a: &mut [u64], b: &[u64]) {
+        check_places(a, b);
+        (self.kernel.add)(self.p, a, b);
+    }
+
+    /// `a -= b` of words in `[0, p)`.
+    pub fn sub(&self, a: &mut [u64], b: &[u64]) {
+        check_places(a, b);
+        (self.kernel.sub)(self.p, a, b);
+    }
+
+    /// `a *= factor` of words below `2^52`, to `[0, p)`; the factor is mod `p`.
+    pub fn scale(&self, a: &mut [u64], factor: Factor) {
+        assert_eq!(factor.p, self.p, "scale: the factor's modulus");
+        (self.kernel.scale)(a, factor);
+    }
+
+    /// `out = a mod p` of words in `[0, from)` taken as the numbers nearest to 0 mod `from`, which is below `2^51`.
+    pub fn recentre(&self, from: u64, a: &[u64], out: &mut [u64]) {
+        check_places(out, a);
+        assert!(from < 1 << 51, "recentre: from {from}");
+        (self.kernel.recentre)(self.p, from, a, out);
     }
 
     fn check(&self, len: usize, name: &str) {
         assert!(len == self.n, "{name}: {len} words for {}", self.n);
     }
+}
+
+/// Least places of a chunk of [`Ntt::add_low_products`].
+const LEAST_CHUNK: usize = 64;
+/// Words that may fill half of a usual second-level cache.
+const CACHED: usize = 1 << 16;
+
+/// The same part of each of `from`'s polynomials.
+fn gather(from: &[u64], n: usize, part: std::ops::Range<usize>, out: &mut [u64]) {
+    for (out, from) in out.chunks_exact_mut(part.len()).zip(from.chunks_exact(n)) {
+        out.copy_from_slice(&from[part.clone()]);
+    }
+}
+
+fn check_places(a: &[u64], b: &[u64]) {
+    let fits = a.len() == b.len() && a.len().is_multiple_of(8);
+    assert!(fits, "{} and {} places", a.len(), b.len());
 }
 
 #[cfg(test)]
@@ -373,6 +480,60 @@ mod tests {
                         .sum();
                     let sum = sum + u128::from(p - 1);
                     prop_assert_eq!(got, (sum % u128::from(p)) as u64, "{}", kernel.name());
+                }
+            }
+        }
+
+        #[test]
+        fn products_of_low_polynomials(
+            i in 1usize..12, j in 1usize..5, terms in 1usize..4, log in 4u32..=8, largest: bool,
+        ) {
+            for (p, n) in [(549_755_731_969, 256), (97, 16)] {
+                let size = (1usize << log).min(n);
+                let make = |count, seed| if largest { vec![p - 1; count] } else { words(count, seed, p) };
+                let (low, right) = (make(i * terms * size, 1), make(j * terms * n, 2));
+                for kernel in kernels() {
+                    let ntt = Ntt::with(kernel, p, n);
+                    let mut left = vec![0; i * terms * n];
+                    for (low, out) in low.chunks_exact(size).zip(left.chunks_exact_mut(n)) {
+                        ntt.forward_low(low, out);
+                    }
+                    let mut expected = vec![p - 1; i * j * n];
+                    ntt.add_dots(&left, &right, terms, &mut expected);
+                    let mut out = vec![p - 1; i * j * n];
+                    ntt.add_low_products(&low, size, &right, terms, &mut out);
+                    prop_assert!(out == expected, "{} {size} of {n}", kernel.name());
+                }
+            }
+        }
+
+        #[test]
+        fn place_by_place(count in 0usize..5, seed: u32) {
+            let (p, from) = (549_755_731_969u64, 2_147_377_153u64);
+            for (p, from) in [(p, from), (from, p), (p, 549_755_486_209), (549_755_486_209, p)] {
+                let n = if p < 1 << 32 { 128 } else { 64 };
+                let (mut a, mut b) = (words(8 * count, seed.into(), p), words(8 * count, 1, p));
+                a.iter_mut().take(1).for_each(|a| *a = p - 1);
+                b.iter_mut().take(2).for_each(|b| *b = p - 1);
+                let mut other = words(8 * count, 2, from);
+                other.iter_mut().take(3).zip([0, from / 2, from / 2 + 1]).for_each(|(x, e)| *x = e);
+                for kernel in kernels() {
+                    let ntt = Ntt::with(kernel, p, n);
+                    let wide = |x: &u64| u128::from(*x);
+                    let (mut sum, mut difference, mut multiple) = (a.clone(), a.clone(), a.clone());
+                    let mut recentred = vec![9; 8 * count];
+                    ntt.add(&mut sum, &b);
+                    ntt.sub(&mut difference, &b);
+                    ntt.scale(&mut multiple, Factor::new(12_345_678_901, p));
+                    ntt.recentre(from, &other, &mut recentred);
+                    for x in 0..8 * count {
+                        prop_assert_eq!(sum[x], (a[x] + b[x]) % p);
+                        prop_assert_eq!(difference[x], (a[x] + p - b[x]) % p);
+                        let product = wide(&a[x]) * 12_345_678_901 % wide(&p);
+                        prop_assert_eq!(wide(&multiple[x]), product);
+                        let centred = i128::from(other[x]) - if other[x] > from / 2 { i128::from(from) } else { 0 };
+                        prop_assert_eq!(i128::from(recentred[x]), centred.rem_euclid(i128::from(p)));
+                    }
                 }
             }
         }
