@@ -86,7 +86,7 @@ impl Made {
         seed: Seed,
         recipe: &Recipe,
         supplied: &[Vec<u8>],
-    ) -> Result<(Batch, Transfers), Error> {
+    ) -> Result<Batch, Error> {
         let found: Vec<usize> = supplied.iter().map(Vec::len).collect();
         let due: Vec<usize> = recipe.supplied.iter().map(|s| s.bytes).collect();
         if found != due {
@@ -96,6 +96,6 @@ impl Made {
         for (place, bytes) in recipe.supplied.iter().zip(supplied) {
             self.corrections[place.at..place.at + place.bytes].copy_from_slice(bytes);
         }
-        Ok((Batch { id, seed, corrections: Some(self.corrections) }, self.transfers))
+        Ok(Batch { id, seed, corrections: Some(self.corrections) })
     }
 }

@@ -85,16 +85,16 @@ pub(super) fn send(
     shape.uses(|first, count| {
         sent.pads(|at, zeros, ones| {
             shape.each(at, zeros.iter().zip(ones), |plane, row, (z, o)| {
-                let message = &mut messages[(plane * rows + row) * per + first..];
-                for h in 0..count {
+                let at = (plane * rows + row) * per + first;
+                for (h, message) in messages[at..at + count].iter_mut().enumerate() {
                     let (z, o, i) = (half(*z, h), half(*o, h), row * per + first + h);
                     match sum {
                         Sum::Add => {
-                            message[h] = z.wrapping_add(d[i]).wrapping_sub(o);
+                            *message = z.wrapping_add(d[i]).wrapping_sub(o);
                             shares[i] = shares[i].wrapping_sub(z << plane);
                         }
                         Sum::Xor => {
-                            message[h] = z ^ d[i] ^ o;
+                            *message = z ^ d[i] ^ o;
                             shares[i] ^= z;
                         }
                     }
@@ -134,10 +134,10 @@ pub(super) fn receive(
     shape.uses(|first, count| {
         received.pads(|at, pads| {
             shape.each(at, pads.iter().zip(&chosen[at..]), |plane, row, (pad, &b)| {
-                let message = &messages[(plane * rows + row) * per + first..];
+                let at = (plane * rows + row) * per + first;
                 let taken = u64::from(b).wrapping_neg();
-                for h in 0..count {
-                    let (pad, m, i) = (half(*pad, h), message[h] & taken, row * per + first + h);
+                for (h, message) in messages[at..at + count].iter().enumerate() {
+                    let (pad, m, i) = (half(*pad, h), message & taken, row * per + first + h);
                     match sum {
                         Sum::Add => {
                             shares[i] = shares[i].wrapping_add(pad.wrapping_add(m) << plane);

@@ -41,8 +41,6 @@ pub struct Made {
     pub rounded: Vec<(usize, u32, Vec<u64>)>,
     /// What crossed.
     pub traffic: Traffic,
-    /// COTs for the next batch.
-    pub transfers: Transfers,
 }
 
 /// What is held of a value: a part, or COTs.
@@ -75,7 +73,7 @@ pub struct Maker<'a> {
     seed: Seed,
     /// Where the random choices of triples come from.
     random: Stream,
-    transfers: Transfers,
+    transfers: &'a mut Transfers,
     values: Vec<Option<Value>>,
     level: usize,
     queue: Vec<(usize, Waiting)>,
@@ -87,8 +85,9 @@ pub struct Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    /// Begins. `seed` is that of this party's batch, of which its masks come, as of a dealer's.
-    pub fn new(recipe: &'a Recipe, role: Role, seed: &Seed, transfers: Transfers) -> Self {
+    /// Begins. `seed` is that of this party's batch, of which its masks come, as of a dealer's. After a failure the peer's
+    /// `transfers` are elsewhere than this party's, which the next message would show: set up anew.
+    pub fn new(recipe: &'a Recipe, role: Role, seed: &Seed, transfers: &'a mut Transfers) -> Self {
         Self {
             recipe,
             role,
@@ -114,7 +113,7 @@ impl<'a> Maker<'a> {
     ///
     /// # Panics
     /// When the peer's message of the last turn is still due: the driver is wrong.
-    pub fn turn(mut self) -> (Option<Self>, MakeTurn) {
+    pub fn turn(&mut self) -> MakeTurn {
         assert!(self.due.is_none(), "the peer's message of level {} is due", self.level);
         while self.level < self.recipe.levels.len() {
             let level = self.level;
@@ -131,15 +130,14 @@ impl<'a> Maker<'a> {
                 self.due = Some(expect);
             }
             if bytes[0] + bytes[1] > 0 {
-                let turn = MakeTurn::Exchange { level: level as u32, send: message, expect };
-                return (Some(self), turn);
+                return MakeTurn::Exchange { level: level as u32, send: message, expect };
             }
         }
         let rounded = self.recipe.rounded.iter();
         let rounded =
             rounded.map(|&(node, slot, w)| (node, w, self.words(slot).to_vec())).collect();
-        let Self { corrections, traffic, transfers, .. } = self;
-        (None, MakeTurn::Done(Made { corrections, rounded, traffic, transfers }))
+        let corrections = std::mem::take(&mut self.corrections);
+        MakeTurn::Done(Made { corrections, rounded, traffic: self.traffic })
     }
 
     /// Takes the peer's message of this level in.

@@ -40,14 +40,13 @@ pub fn make_both(makers: [Maker<'_>; 2]) -> Result<([Made; 2], Vec<[Vec<u8>; 2]>
     let mut messages = Vec::new();
     loop {
         match (server.turn(), client.turn()) {
-            ((None, MakeTurn::Done(server)), (None, MakeTurn::Done(client))) => {
+            (MakeTurn::Done(server), MakeTurn::Done(client)) => {
                 return Ok(([server, client], messages));
             }
             (
-                (Some(s), MakeTurn::Exchange { send: to_client, expect: at_server, .. }),
-                (Some(c), MakeTurn::Exchange { send: to_server, expect: at_client, .. }),
+                MakeTurn::Exchange { send: to_client, expect: at_server, .. },
+                MakeTurn::Exchange { send: to_server, expect: at_client, .. },
             ) => {
-                (server, client) = (s, c);
                 if at_server + to_server.len() > 0 {
                     server.receive(&to_server)?;
                 }
@@ -93,10 +92,12 @@ pub fn made_batches(
     observer: &mut dyn Observer,
 ) -> Result<[Batch; 2], Error> {
     let recipe = recipe(plan)?;
-    let [server, client] = transfers(&seeds.party[0].derive("transfers", 0))?;
-    let maker =
-        |role: Role, transfers| Maker::new(&recipe, role, &seeds.party[role.index()], transfers);
-    let (made, _) = make_both([maker(Role::Server, server), maker(Role::Client, client)])?;
+    let [mut server, mut client] = transfers(&seeds.party[0].derive("transfers", 0))?;
+    let [at_server, at_client] = &seeds.party;
+    let (made, _) = make_both([
+        Maker::new(&recipe, Role::Server, at_server, &mut server),
+        Maker::new(&recipe, Role::Client, at_client, &mut client),
+    ])?;
     let planned = recipe.traffic(K);
     let rounded = made[0].rounded.iter().zip(&made[1].rounded).map(|((node, w, a), (_, _, b))| {
         (*node, a.iter().zip(b).map(|(a, b)| a.wrapping_add(*b) & mask(*w)).collect())
@@ -106,8 +107,8 @@ pub fn made_batches(
     let [server, client] = made;
     assert_eq!([server.traffic, client.traffic], [planned; 2], "measured and planned");
     let seed = |role: Role| seeds.party[role.index()].clone();
-    let (server, _) = server.batch(id, seed(Role::Server), &recipe, &at_server)?;
-    let (client, _) = client.batch(id, seed(Role::Client), &recipe, &at_client)?;
+    let server = server.batch(id, seed(Role::Server), &recipe, &at_server)?;
+    let client = client.batch(id, seed(Role::Client), &recipe, &at_client)?;
     let parts =
         [&server, &client].map(|b| b.corrections.as_deref().expect("both have their parts"));
     check_made(plan, seeds, setup, MadePair { parts, rounded: &rounded }, observer);
