@@ -24,6 +24,7 @@ use crate::{
     deal::{Dealing, Known},
     encode,
     gate::{Draw, Exchange, Gate, To, Work},
+    making::{Held, Making},
     party::{Prepare, Run, Value},
     plan::Trace,
     simulate::Simulation,
@@ -122,6 +123,11 @@ impl Gate for Linear {
         self.product(&a, dealing.weight_mask(self.weight), &mut c);
         dealing.give(1, &c);
         dealing.output(Known::Nothing);
+    }
+
+    fn make(&self, making: &mut Making<'_>) {
+        making.supplied(1);
+        making.output(Held::Nothing);
     }
 
     fn prepare(&self, ctx: &mut Prepare<'_>) {

@@ -16,6 +16,7 @@ use crate::{
     deal::{Dealing, Known},
     encode,
     gate::{Draw, Gate, Work},
+    making::{Held, Making},
     party::{Run, Value},
     plan::Trace,
     simulate::Simulation,
@@ -111,6 +112,11 @@ impl Gate for Matmul {
         dealing.output(Known::Nothing);
     }
 
+    fn make(&self, making: &mut Making<'_>) {
+        making.supplied(0);
+        making.output(Held::Nothing);
+    }
+
     fn run(&self, _: usize, run: &mut Run<'_>) {
         let mut out = run.take_words(0);
         let (a, b) = (run.public(0), run.public(1));
@@ -153,9 +159,10 @@ mod tests {
             let c = t.reveal(c, width);
             let plan = t.finish(&[c]);
             let inputs = [bench.signed(120, 13), bench.signed(168, 13)];
-            let result = bench.run_shared(&plan, Vec::new(), &inputs);
-            result.check_exact();
-            assert_eq!(plan.online().flights, 2, "both operands open in one flight");
+            for result in bench.run_sources(&plan, Vec::new(), &inputs) {
+                result.check_exact();
+                assert_eq!(plan.online().flights, 2, "both operands open in one flight");
+            }
         }
     }
 }
