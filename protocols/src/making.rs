@@ -9,6 +9,7 @@ use crate::{draw::Draw, spec::Role};
 
 mod bits;
 mod blocks;
+mod matrices;
 pub mod recipe;
 
 use recipe::{Op, Supplied};
