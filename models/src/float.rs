@@ -9,12 +9,10 @@
 //! x = x + fc2(activation(fc1(x)))
 //! ```
 
-use std::f32::consts::FRAC_1_SQRT_2;
-
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2, s};
 
-use crate::arch::{Activation, Attention};
+use crate::arch::Attention;
 use crate::images::patches;
 use crate::weights::{Linear, Norm};
 use crate::{Arch, Weights};
@@ -120,11 +118,8 @@ pub fn forward(arch: &Arch, weights: &Weights, image: &[f32], probe: &mut dyn Pr
         x = layer_norm(&x, block.norm2, layer, names, probe);
         let mut h = linear(&x, block.fc1);
         probe.see(layer, "fc1.out", flat(&h));
-        match arch.activation[layer] {
-            Activation::Gelu => h.mapv_inplace(gelu),
-            Activation::Relu => h.mapv_inplace(|x| x.max(0.0)),
-            Activation::None => {}
-        }
+        let activation = arch.activation[layer];
+        h.mapv_inplace(|x| activation.at(x));
         probe.see(layer, "act.out", flat(&h));
         let h = linear(&h, block.fc2);
         probe.see(layer, "fc2.out", flat(&h));
@@ -137,11 +132,6 @@ pub fn forward(arch: &Arch, weights: &Weights, image: &[f32], probe: &mut dyn Pr
     let logits = linear(&h, weights.linear("head"));
     probe.see(arch.layers, "logits", flat(&logits));
     logits.into_iter().collect()
-}
-
-/// The exact GELU, x (1 + erf(x / sqrt 2)) / 2.
-pub fn gelu(x: f32) -> f32 {
-    0.5 * x * (1.0 + libm::erff(x * FRAC_1_SQRT_2))
 }
 
 fn embed(arch: &Arch, weights: &Weights, image: &[f32], probe: &mut dyn Probe) -> Array2<f32> {

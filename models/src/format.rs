@@ -305,5 +305,9 @@ fn activation(arch: &Arch, cal: &Calibration, layer: usize) -> Result<Activation
         }
         Activation::Relu => ActivationFormat::Relu(liftable(range, ACTIVATION)),
         Activation::None => ActivationFormat::None,
+        other => {
+            let why = format!("layer {layer}: {} has no format yet", other.name());
+            return Err(Error::Calibration(why));
+        }
     })
 }

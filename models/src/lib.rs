@@ -1,4 +1,4 @@
-//! Models: what a vision transformer is ([`arch`]), its parameters ([`weights`]), its plaintext
+//! Models: what a transformer is ([`model`], and [`arch`] for MPCViT's), its parameters ([`weights`]), its plaintext
 //! float reference ([`float`]), its inputs ([`images`]), the ranges of its tensors
 //! ([`calibration`]), the number format that follows from them ([`mod@format`]), and its private form: the
 //! traced plan ([`private`]) and the folded fixed-point weights ([`fold`]).
@@ -30,11 +30,13 @@ pub mod float;
 pub mod fold;
 pub mod format;
 pub mod images;
+pub mod model;
 pub mod private;
 pub mod weights;
 
 pub use arch::Arch;
 pub use calibration::Calibration;
 pub use error::Error;
+pub use model::Model;
 pub use private::Private;
 pub use weights::Weights;

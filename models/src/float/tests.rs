@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use safetensors::SafeTensors;
 
 use super::*;
+use crate::arch::Activation;
 
 /// Three layers with every kind of head and activation.
 fn mixed(image: usize) -> Arch {
@@ -124,6 +125,7 @@ mod slow {
                     Activation::Gelu => 0.5 * *h * (1.0 + libm::erf(*h / 2f64.sqrt())),
                     Activation::Relu => h.max(0.0),
                     Activation::None => *h,
+                    other => panic!("no model here has {}", other.name()),
                 };
             }
             x = add(&x, &apply(&hidden, block.fc2));
@@ -186,12 +188,21 @@ fn heads_by_hand() {
 }
 
 #[test]
-fn gelu_by_hand() {
-    let known = [(0.0, 0.0), (1.0, 0.841344746), (-1.0, -0.158655254), (3.0, 2.995950306)];
-    for (x, y) in known {
-        close(&[gelu(x)], &[y], 3e-7);
+fn activations_by_hand() {
+    let known: [(Activation, [f64; 3]); 6] = [
+        (Activation::Gelu, [0.841344746, -0.158655254, 2.995950306]),
+        (Activation::GeluTanh, [0.84119199, -0.15880801, 2.99636261]),
+        (Activation::QuickGelu, [0.84579577, -0.15420423, 2.98192869]),
+        (Activation::Silu, [0.731058579, -0.268941421, 2.857722380]),
+        (Activation::Tanh, [0.761594156, -0.761594156, 0.995054754]),
+        (Activation::Relu, [1.0, 0.0, 3.0]),
+    ];
+    for (activation, expected) in known {
+        let got = [1.0, -1.0, 3.0].map(|x| activation.at(x));
+        close(&got, &expected, 3e-7);
+        close(&[activation.at(0.0)], &[0.0], 0.0);
     }
-    assert_eq!((gelu(20.0), gelu(-20.0)), (20.0, 0.0));
+    assert_eq!((Activation::Gelu.at(20.0), Activation::Gelu.at(-20.0)), (20.0, 0.0));
 }
 
 #[test]
