@@ -40,7 +40,10 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use crate::arch::{Activation, Arch, Attention};
+use crate::{
+    Arch,
+    kind::{Activation, Attention},
+};
 
 /// A transformer without its weights.
 ///
@@ -72,7 +75,7 @@ pub enum Input {
 }
 
 /// A picture's size, and how it becomes rows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pixels {
     /// Side of the square picture, in pixels.
@@ -297,11 +300,26 @@ impl Model {
     }
 }
 
+impl From<&Pixels> for Pixels {
+    fn from(pixels: &Pixels) -> Self {
+        *pixels
+    }
+}
+
+impl From<&Arch> for Pixels {
+    fn from(arch: &Arch) -> Self {
+        arch.pixels()
+    }
+}
+
 impl From<&Model> for Model {
     fn from(model: &Model) -> Self {
         model.clone()
     }
 }
+
+/// Added to the variance in the norms of MPCViT's models.
+const NORM_EPS: f32 = 1e-5;
 
 /// A description of version 1 is one of MPCViT's models.
 impl From<&Arch> for Model {
@@ -316,7 +334,7 @@ impl From<&Arch> for Model {
                 width: arch.dim,
                 hidden: arch.mlp,
                 place: Place::Mpcvit,
-                eps: crate::float::NORM_EPS,
+                eps: NORM_EPS,
                 qkv_bias: false,
                 shared: false,
                 attention: arch.attention.clone(),

@@ -44,23 +44,6 @@ pub struct Norm<'a> {
     pub bias: &'a [f32],
 }
 
-/// The weights of one layer, in the order of their use.
-#[derive(Clone, Copy)]
-pub struct Block<'a> {
-    /// The norm before attention.
-    pub norm1: Norm<'a>,
-    /// Queries, keys and values, in this order: 3 * dim outputs, no bias.
-    pub qkv: Linear<'a>,
-    /// The projection after attention.
-    pub proj: Linear<'a>,
-    /// The norm before the MLP, whose output is also the base of the MLP's residual.
-    pub norm2: Norm<'a>,
-    /// The MLP's first product.
-    pub fc1: Linear<'a>,
-    /// The MLP's second product.
-    pub fc2: Linear<'a>,
-}
-
 #[derive(Clone, PartialEq)]
 struct Tensor {
     shape: Vec<usize>,
@@ -211,6 +194,12 @@ impl Weights {
         std::fs::write(path, self.to_bytes(precision)?).map_err(Error::io(path))
     }
 
+    /// The tensors that the client may have ([`Model::is_public`]), with which it embeds its texts.
+    pub fn public(&self, model: &Model) -> Self {
+        let public = self.tensors.iter().filter(|(name, _)| model.is_public(name));
+        Weights { tensors: public.map(|(name, t)| (name.clone(), t.clone())).collect() }
+    }
+
     /// Number of weights in all.
     pub fn parameters(&self) -> usize {
         self.tensors.values().map(|t| t.values.len()).sum()
@@ -233,12 +222,22 @@ impl Weights {
         *h.finalize().as_bytes()
     }
 
+    /// Every tensor's name and values, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[f32])> {
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), &tensor.values[..]))
+    }
+
     /// The values of one tensor by its name in the file.
     ///
     /// # Panics
     /// Where the model has no such tensor.
     pub fn values(&self, name: &str) -> &[f32] {
         &self.find(name).values
+    }
+
+    pub(crate) fn values_mut(&mut self, name: &str) -> &mut [f32] {
+        let tensor = self.tensors.get_mut(name);
+        &mut tensor.unwrap_or_else(|| panic!("the model has no tensor `{name}`")).values
     }
 
     /// The map `name.weight`, `name.bias`, such as `blocks.0.mlp.fc1` or `patch_embed`; axes after
@@ -264,22 +263,6 @@ impl Weights {
         Norm {
             weight: self.values(&format!("{name}.weight")),
             bias: self.values(&format!("{name}.bias")),
-        }
-    }
-
-    /// The weights of one layer.
-    ///
-    /// # Panics
-    /// Where the model has no such layer.
-    pub fn block(&self, layer: usize) -> Block<'_> {
-        let name = |part: &str| format!("blocks.{layer}.{part}");
-        Block {
-            norm1: self.norm(&name("norm1")),
-            qkv: self.linear(&name("attn.qkv")),
-            proj: self.linear(&name("attn.proj")),
-            norm2: self.norm(&name("norm2")),
-            fc1: self.linear(&name("mlp.fc1")),
-            fc2: self.linear(&name("mlp.fc2")),
         }
     }
 

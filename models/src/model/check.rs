@@ -5,7 +5,7 @@
 use super::{Classes, Input, Model, Output, Pixels, Place, Pool, Stack, Words};
 use crate::{
     Error,
-    arch::{Activation, Attention},
+    kind::{Activation, Attention},
 };
 
 /// Most weights that a model may have (4 GiB of float32).
