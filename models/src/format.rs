@@ -126,23 +126,24 @@ fn sublayer(
     // The ring of the matrix that reads the norm also holds the copy that is added to the stream.
     let copied = sublayer.base == Base::Norm && sublayer.norm.is_some();
     let least = if copied { writer } else { 0 };
-    let norm = |reader: u32| match sublayer.norm {
-        Some(site) => norm::format(site, model, cal, reader).map(Some),
-        None => Ok(None),
+    let norm = |rings: &[u32]| match sublayer.norm {
+        Some(site) => {
+            let (norm, ring) = norm::format(site, model, cal, rings)?;
+            Ok::<_, Error>((Some(norm), ring))
+        }
+        None => Ok((None, rings[0])),
     };
     match sublayer.kind {
         Kind::Attention => {
             let attention = attention::format(model, cal, layer, options.max, writer)?;
             let product = attention.product_width();
             // Weights that are rounded a little more beat a model that has no format.
-            let (scale, norm) = (LEAST_WEIGHT..=WEIGHT)
-                .rev()
-                .map(|scale| (scale, norm(least.max(product + scale))))
-                .find(|(scale, norm)| norm.is_ok() || *scale == LEAST_WEIGHT)
-                .expect("the least is among them");
-            let widths = Widths { reader: least.max(product + scale), writer };
+            let rings = (LEAST_WEIGHT..=WEIGHT).rev().map(|scale| least.max(product + scale));
+            let (norm, reader) = norm(&rings.collect::<Vec<u32>>())?;
+            let scale = (reader - product).min(WEIGHT);
+            let widths = Widths { reader, writer };
             let step = Step::Attention(AttentionFormat { scale, ..attention });
-            Ok(SublayerFormat { norm: norm?, widths, step })
+            Ok(SublayerFormat { norm, widths, step })
         }
         Kind::Mlp => {
             let activation = mlp::format(model, cal, layer)?;
@@ -151,9 +152,9 @@ fn sublayer(
                 ActivationFormat::None => writer - WEIGHT,
                 _ => activation.opened(),
             };
-            let reader = least.max(opened + WEIGHT);
+            let (norm, reader) = norm(&[least.max(opened + WEIGHT)])?;
             let widths = Widths { reader, writer };
-            Ok(SublayerFormat { norm: norm(reader)?, widths, step: Step::Mlp(activation) })
+            Ok(SublayerFormat { norm, widths, step: Step::Mlp(activation) })
         }
     }
 }

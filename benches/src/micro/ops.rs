@@ -176,14 +176,14 @@ fn recip() -> Case {
     // The window's last piece is kept free.
     let x = Draws::new(5).uniform(N, 0.5, 128.0);
     let function = Function::Reciprocal { floor: 0.4375 };
-    let precision = Precision { k: 13, value_scale: 14, slope_scale: 14 };
+    let precision = Precision { k: 13, value_scale: 14, slope_scale: 14, bands: None };
     each(x, |x| 1.0 / x, move |t| table(t, function, from(2_048), precision))
 }
 
 fn rsqrt() -> Case {
     let x = Draws::new(6).uniform(N, 0.1, 100.0);
     let function = Function::InverseRoot { count: 1.0, epsilon: 0.0, floor: 0.08 };
-    let precision = Precision { k: 13, value_scale: 14, slope_scale: 14 };
+    let precision = Precision { k: 13, value_scale: 14, slope_scale: 14, bands: None };
     each(x, |x| 1.0 / x.sqrt(), move |t| table(t, function, from(384), precision))
 }
 
@@ -236,7 +236,7 @@ fn layer_norm() -> Case {
     }
     // Sums of squares of about 2^11.6, with two bits of margin.
     let squares = Window::positive(15, 1);
-    let format = NormFormat { width: 20, squares, k: 13, slope_scale: 14 };
+    let format = NormFormat { width: 20, squares, k: 13, slope_scale: 14, bands: None };
     Case::new(vec![x], truth, move |t| {
         let x = t.input(&[rows, d], RING, SCALE);
         t.layer_norm(x, &format, 1e-5, RING)

@@ -138,7 +138,7 @@ pub fn format(model: &Model, cal: &Calibration) -> Result<HeadFormat, Error> {
         None => None,
     };
     let reader = hidden.map_or(width, |(_, width)| width);
-    let norm = norm::format(last_norm(model), model, cal, reader)?;
+    let norm = norm::format(last_norm(model), model, cal, &[reader])?.0;
     Ok(HeadFormat { norm, hidden, width, logit_width })
 }
 

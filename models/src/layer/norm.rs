@@ -3,11 +3,16 @@
 //! Privately, rows come centred (their writers were), and gain and offset are folded into whatever reads the norm.
 
 use ndarray::Array2;
-use sotto_protocols::{Wire, compose::norm::NormFormat, functions::Window, plan::Trace};
+use sotto_protocols::{
+    Wire,
+    compose::norm::{NormFormat, Rows},
+    functions::Window,
+    plan::Trace,
+};
 
 use crate::{
     Calibration, Error, Model, Weights,
-    fixed::{ACTIVATION, MARGIN, at_most, bits, liftable},
+    fixed::{ACTIVATION, MARGIN, bits, liftable},
     layer::{Kind, Section},
     probe::{NormName, NormPart, Probe, Tensor},
     rows::flat,
@@ -99,44 +104,57 @@ pub fn opened(site: Site, cal: &Calibration) -> Result<u32, Error> {
     Ok(liftable(range, ACTIVATION))
 }
 
-/// The format of a norm whose result has `result_width` bits.
+/// Most by which a norm may scale a row of the calibration wrongly.
+const NORM_ERROR: f64 = 1.0 / 128.0;
+
+/// The format of a norm whose result has one of these rings, and that ring: the first one in which a table scales all
+/// rows well, else the first one in which bands do.
 ///
 /// # Errors
-/// [`Error::Calibration`] when its sum of squares or its factor have no window.
+/// [`Error::Calibration`] when no format scales all rows of the calibration well; it names the norm.
 pub fn format(
     site: Site,
     model: &Model,
     cal: &Calibration,
-    result_width: u32,
-) -> Result<NormFormat, Error> {
+    rings: &[u32],
+) -> Result<(NormFormat, u32), Error> {
     let (layer, name, width) = (site.layer(), site.name(), opened(site, cal)?);
     let var = cal.range(layer, site.tensor(NormPart::Var))?;
-    let d = model.stack.width as f64;
-    let top = bits(d * f64::from(var.max)) + MARGIN;
-    at_most(&format!("layer {layer}: {name}'s sum of squares"), top, 24)?;
-    // The sum is read to 2^-11 of its smallest value where a window of 24 bits reaches so far and the ring has room for
-    // the factor; to 2^-7 otherwise.
-    let least = (d * f64::from(var.min.max(1e-6))).log2().floor() as i32;
-    let room = 64u32.saturating_sub(result_width);
-    let format = |precision: i32| {
-        let scale = ((precision - least).clamp(0, 2 * ACTIVATION as i32) as u32).min(24 - top);
-        let window = Window::positive((top + scale).max(14), scale);
-        // Elements are few, so pieces are cheap; few low bits leave the slope its precision.
-        let k = 14.min(window.bits - 2);
-        let lo = window.bits - k;
-        (room >= lo + 8).then(|| NormFormat {
-            width,
-            squares: window,
-            k,
-            slope_scale: room.min(18) - lo,
-        })
+    let count = model.stack.width as f64;
+    let sum = |var: f32| count * (f64::from(var) + f64::from(model.stack.eps));
+    let (least, most) = (sum(var.min.max(0.0)), sum(var.max));
+    let rows = Rows { count, scale: ACTIVATION, least, most };
+    let first = |format: &dyn Fn(u32) -> Option<NormFormat>| {
+        let formats = rings.iter().map(|&ring| Some((format(64u32.saturating_sub(ring))?, ring)));
+        formats.flatten().find(|(format, _)| format.relative_error(&rows) <= NORM_ERROR)
     };
-    (7..=11).rev().find_map(format).ok_or_else(|| {
+    let table = |room| (7..=11).rev().find_map(|bits| one_table(&rows, width, room, bits));
+    let bands = |room| NormFormat::in_bands(width, &rows, MARGIN, room);
+    first(&table).or_else(|| first(&bands)).ok_or_else(|| {
         Error::Calibration(format!(
-            "layer {layer}: {name} feeds a ring of {result_width} bits, which leaves too few for \
-             its factor; a smaller range of the attention's values is needed"
+            "layer {layer}: {name} has rows of variances from {:.1e} to {:.1e} and feeds a ring of {} bits: no \
+             format scales all of them to one part in {:.0}; rows of less unlike size are needed, or a smaller \
+             range of what the norm feeds",
+            var.min,
+            var.max,
+            rings[rings.len() - 1],
+            1.0 / NORM_ERROR
         ))
     })
+}
+
+/// A format with one table, which reads the sum to `2^-precision` of the least one where 24 bits reach so far.
+fn one_table(rows: &Rows, width: u32, room: u32, precision: i32) -> Option<NormFormat> {
+    let top = bits(rows.most) + MARGIN;
+    let least = rows.least.log2().floor() as i32;
+    let spare = 24u32.checked_sub(top)?;
+    let scale = ((precision - least).clamp(0, 2 * ACTIVATION as i32) as u32).min(spare);
+    let squares = Window::positive((top + scale).max(14), scale);
+    // Elements are few, so pieces are cheap; few low bits leave the slope its precision.
+    let k = 14.min(squares.bits - 2);
+    let lo = squares.bits - k;
+    let slope_scale = room.min(18).checked_sub(lo).filter(|&scale| scale >= 8)?;
+    Some(NormFormat { width, squares, k, slope_scale, bands: None })
 }
 
 /// The norm of each row of a stream, in a ring of `width` bits at the scale [`ACTIVATION`].
