@@ -4,9 +4,9 @@ use safetensors::SafeTensors;
 use sotto_models::{
     Arch, Calibration, Private, Weights,
     arch::{Activation, Attention},
-    float::{NoProbe, forward},
-    format::MaxKind,
-    private::{Options, Reveal, Tables},
+    float::{NoProbe, Tensor, forward},
+    private::{MaxKind, Options, Reveal, Tables},
+    probe::HeadPart,
     weights::Precision,
 };
 use sotto_protocols::testing::Bench;
@@ -37,7 +37,7 @@ fn check_weights(
     let calibration = Calibration::record(arch, &weights, &all, |_| ());
     let private = Private::new(arch, &calibration, batch, options).expect("a format");
     let input = private.encode(&all[..batch]);
-    let result = bench.run(&private.plan, private.matrices(&weights), &[input]);
+    let result = bench.run(&private.plan, private.matrices(&weights), &input);
     result.check_exact();
     for (image, logits) in all.iter().zip(private.decode(&result.outputs[0])) {
         let truth = forward(arch, &weights, image, &mut NoProbe);
@@ -67,7 +67,8 @@ fn rows_without_a_positive_score_stay_as_exact_as_others() {
     let weights = Weights::random(&arch, 5);
     let calibration =
         Calibration::record(&arch, &weights, &images(&arch, 1, &mut Bench::new(5)), |_| ());
-    let smallest = |l| calibration.range(l, "relu.row_sum").unwrap().min;
+    let smallest =
+        |l| calibration.range(l, Tensor::Head(Attention::Relu, HeadPart::RowSum)).unwrap().min;
     let smallest = (0..arch.layers).map(smallest).fold(f32::MAX, f32::min);
     assert!(smallest < 0.01, "no row is nearly empty: {smallest}");
     check(&arch, 1, Options::default(), 1e-2);
@@ -93,7 +94,7 @@ fn rows_of_unlike_size_stay_as_exact_as_others() {
     for factor in [3.0, 30.0, 100.0, 1_000.0, 3_000.0] {
         let weights = with_a_large_token(&small(), factor);
         let private = check_weights(&small(), weights, 2, Options::default(), 1e-2);
-        let bands = private.format.layers[0].norm1.bands;
+        let bands = private.format.sublayers[0].norm.expect("it has one").bands;
         assert_eq!(bands.is_some(), factor > 10.0, "{factor}: {bands:?}");
     }
     // Beyond what any format holds it is refused, and the norm is named.
@@ -178,7 +179,7 @@ fn public_maximum_and_class_only() {
     let options = Options { reveal: Reveal::Class, ..Options::default() };
     let private = Private::new(&arch, &calibration, 6, options).expect("a format");
     let input = private.encode(&all);
-    let result = bench.run(&private.plan, private.matrices(&weights), &[input]);
+    let result = bench.run(&private.plan, private.matrices(&weights), &input);
     result.check_exact();
     for (image, hot) in all.iter().zip(private.decode(&result.outputs[0])) {
         let truth = forward(&arch, &weights, image, &mut NoProbe);
@@ -208,10 +209,10 @@ fn rounded_logits_are_eight_bits_and_half_a_unit_and_a_coin_off() {
     let (private, bits) = revealed(Reveal::Rounded);
     assert_eq!(bits, 6 * 8 * arch.classes);
     let input = private.encode(&all);
-    let result = bench.run(&private.plan, private.matrices(&weights), &[input]);
+    let result = bench.run(&private.plan, private.matrices(&weights), &input);
     result.check_exact();
     // The calibrated range and its margin are 256 units.
-    let unit = f64::from(exact.format.logit_width).exp2() / 4096.0 / 256.0;
+    let unit = f64::from(exact.format.head.logit_width).exp2() / 4096.0 / 256.0;
     for (image, rounded) in all.iter().zip(private.decode(&result.outputs[0])) {
         let truth = forward(&arch, &weights, image, &mut NoProbe);
         for (a, b) in truth.iter().zip(rounded) {

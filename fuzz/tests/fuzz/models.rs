@@ -51,7 +51,7 @@ fn calibration() {
     fuzz!(|input: &Input| {
         let Ok(read) = Calibration::from_toml(&input.text(&valid)) else { return };
         for (i, layer) in read.layers.iter().enumerate() {
-            for range in layer.keys().filter_map(|name| read.range(i, name).ok()) {
+            for range in layer.keys().filter_map(|name| read.named(i, name).ok()) {
                 assert!(range.min <= range.max && range.size().is_finite());
             }
         }
