@@ -263,7 +263,7 @@ mod tests {
             let bound = format.relative_error(&rows);
             assert!(bound < 2.5e-3, "{bound} of {format:?}");
             let mut bench = Bench::new(41);
-            let n = 120;
+            let n = 40;
             let mut t = Trace::new();
             let x = t.input(&[n, d], format.width, scale);
             let width = 64 - format.factor_scale();
