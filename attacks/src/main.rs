@@ -5,9 +5,11 @@
 //! breaks through, 2 when one could not be tried.
 
 mod copies;
+mod dealer;
 mod error;
 mod extract;
 mod floods;
+mod memory;
 mod peer;
 mod plans;
 mod process;
@@ -45,7 +47,7 @@ struct Options {
 /// An attack: the audit's number, its name, and how it is done (in the quick form or not).
 type Attack = (&'static str, &'static str, fn(&Scene, bool) -> Result<Found, Error>);
 
-const ATTACKS: [Attack; 15] = [
+const ATTACKS: [Attack; 17] = [
     ("C1", "dealer as a client", |scene, _| roles::rogue_dealer(scene)),
     ("H1", "restored pool", |scene, _| copies::restored(scene)),
     ("H1", "replica of a pool", |scene, _| copies::replica(scene)),
@@ -62,6 +64,10 @@ const ATTACKS: [Attack; 15] = [
     ("M7", "half handshakes", |scene, _| strangers::handshakes(scene)),
     ("M8", "hostile cards", |scene, _| plans::hostile_cards_end_nobody(scene)),
     ("M9", "one key, two names", |scene, _| roles::two_names(scene)),
+    ("A1", "memory of the dealer", |scene, quick| {
+        memory::dealer(scene, if quick { 20 } else { 40 })
+    }),
+    ("A1", "memory of the server", |scene, _| memory::server(scene, 8)),
     ("L1", "control characters", |scene, _| plans::control_characters(scene)),
 ];
 

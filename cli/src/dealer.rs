@@ -126,7 +126,7 @@ impl Dealer {
                 .and_then(|()| self.register(&name, &card, plan, &commitment))
                 .map(|known| DealerWelcome::Setup {
                     epoch: known.epoch,
-                    seed: Secret::new(*known.seed.expose()),
+                    seed: Secret(known.seed.clone()),
                 }),
             DealerHello::Batches { version, server, plan, epoch } => {
                 let found = self
@@ -261,19 +261,16 @@ impl Supply<'_> {
             }
             let Some(_working) = stop.begin() else { return Ok(link.finish()?) };
             let dealt = match (ask, self.role) {
-                (Ask::New { seed }, Role::Server) => self.open(seed),
-                (Ask::Seed { id }, Role::Server) => {
+                (Ask::New { pad }, Role::Server) => self.open(pad.as_ref()),
+                (Ask::Seed { id, pad }, Role::Server) => {
                     let seed = self.lock().give_server(id, &self.model.epoch);
-                    seed.map(|seed| (Dealt::Seed(Secret::new(*seed.expose())), None))
+                    seed.map(|seed| (Dealt::Seed(Secret(seed).under(&pad)), None))
                 }
                 (Ask::Audit { id }, Role::Server) => {
                     let seeds = self.lock().audit(id, &self.model.epoch);
-                    seeds.map(|all| {
-                        let all = all.each_ref().map(|seed| Secret::new(*seed.expose()));
-                        (Dealt::Audit(all), None)
-                    })
+                    seeds.map(|all| (Dealt::Audit(all.map(Secret)), None))
                 }
-                (Ask::Claim { id, ticket }, Role::Client) => self.claim(id, &ticket),
+                (Ask::Claim { id, ticket, pad }, Role::Client) => self.claim(id, &ticket, &pad),
                 _ => Err(Refusal::NotYourRole(self.role.peer().name().into())),
             };
             match dealt {
@@ -301,34 +298,42 @@ impl Supply<'_> {
     }
 
     /// A new batch for the server.
-    fn open(&self, with_seed: bool) -> Result<(Dealt, Option<Seeds>), Refusal> {
+    fn open(&self, pad: Option<&Secret>) -> Result<(Dealt, Option<Seeds>), Refusal> {
         let epoch = &self.model.epoch;
         let mut ledger = self.lock();
         let names = ledger.open(*epoch);
         let seeds = ledger.seeds(names.id, epoch, self.corrected)?;
-        let seed = if with_seed { Some(ledger.give_server(names.id, epoch)?) } else { None };
+        let seed = pad.map(|pad| Ok(Secret(ledger.give_server(names.id, epoch)?).under(pad)));
+        let seed = seed.transpose()?;
         Ok((self.header(names, seed), self.is_corrected().then_some(seeds)))
     }
 
     /// A client's part of a batch.
-    fn claim(&self, id: u64, ticket: &Ticket) -> Result<(Dealt, Option<Seeds>), Refusal> {
+    fn claim(
+        &self,
+        id: u64,
+        ticket: &Ticket,
+        pad: &Secret,
+    ) -> Result<(Dealt, Option<Seeds>), Refusal> {
         let epoch = &self.model.epoch;
         let mut ledger = self.lock();
         let seeds = ledger.seeds(id, epoch, self.corrected)?;
         let (seed, names) = ledger.give_client(id, epoch, ticket)?;
-        Ok((self.header(names, Some(seed)), self.is_corrected().then_some(seeds)))
+        Ok((
+            self.header(names, Some(Secret(seed).under(pad))),
+            self.is_corrected().then_some(seeds),
+        ))
     }
 
     fn is_corrected(&self) -> bool {
         self.role == self.corrected
     }
 
-    fn header(&self, names: Names, seed: Option<Seed>) -> Dealt {
+    fn header(&self, names: Names, seed: Option<Secret>) -> Dealt {
         let corrections = match self.is_corrected() {
             true => self.model.plan.correction_bytes() as u64,
             false => 0,
         };
-        let seed = seed.map(|seed| Secret::new(*seed.expose()));
         let Names { id, ticket, tag, fingerprints } = names;
         let peer = fingerprints[self.role.peer().index()];
         Dealt::Batch { id, ticket, tag, peer, seed, corrections }

@@ -25,6 +25,7 @@ pub mod print;
 pub mod processes;
 pub mod refusal;
 pub mod report;
+mod secret;
 pub mod server;
 pub mod simulate;
 pub mod step;

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, net::SocketAddr, thread, time::Duration};
 
-use sotto::messages::{self, Ask, DealerHello, DealerWelcome, Dealt, VERSION, step};
+use sotto::messages::{self, Ask, DealerHello, DealerWelcome, Dealt, Secret, VERSION, step};
 use sotto_crypto::Seed;
 use sotto_net::{Certificate, Endpoint, Identity, Link, Profile, QuicLink};
 use sotto_protocols::{
@@ -59,7 +59,7 @@ fn serve(
     match messages::recv(link, step::HELLO)? {
         DealerHello::Server { version: VERSION, card, .. } => {
             *plan = Some(card.trace()?.plan);
-            let seed = Zeroizing::new(*setup.expose());
+            let seed = Secret(setup.clone());
             messages::send(link, step::WELCOME, &DealerWelcome::Setup { epoch: EPOCH, seed })?;
             return Ok(link.finish()?);
         }
@@ -72,7 +72,7 @@ fn serve(
     let mut party = chain.step().party;
     loop {
         match messages::recv(link, step::REQUEST)? {
-            Ask::New { .. } => {
+            Ask::New { pad } => {
                 id += u64::from(lie != Lie::Again);
                 party = chain.step().party;
                 let mut told = [party[0].fingerprint(), party[1].fingerprint()];
@@ -99,7 +99,7 @@ fn serve(
                     ticket: Zeroizing::new([0; 16]),
                     tag,
                     peer: told[1],
-                    seed: Some(Zeroizing::new(*party[0].expose())),
+                    seed: pad.map(|pad| Secret(party[0].clone()).under(&pad)),
                     corrections: all.len() as u64,
                 };
                 messages::send(link, step::REPLY, &header)?;
@@ -110,8 +110,7 @@ fn serve(
                 if lie == Lie::Shown {
                     shown[1] = Seed::from_bytes([8; 32]);
                 }
-                let shown = shown.each_ref().map(|seed| Zeroizing::new(*seed.expose()));
-                messages::send(link, step::REPLY, &Dealt::Audit(shown))?;
+                messages::send(link, step::REPLY, &Dealt::Audit(shown.map(Secret)))?;
             }
             _ => return Ok(()),
         }
