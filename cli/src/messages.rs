@@ -1,6 +1,7 @@
 //! Control messages between the processes. Payloads of the protocol itself never pass through here.
 
 use serde::{Deserialize, Serialize};
+pub use sotto_net::AHEAD;
 use sotto_net::{Link, control};
 use zeroize::Zeroizing;
 
@@ -14,8 +15,8 @@ pub const VERSION: u32 = 3;
 /// Largest piece in which setup and corrections are sent.
 pub const CHUNK: usize = 1 << 20;
 
-/// Bytes of setup or corrections that may wait to be sent on one link: the sender keeps the receiver's pace.
-pub const AHEAD: u64 = 4 << 20;
+/// Batches of a server that the dealer keeps for one of their sides; older ones are burnt.
+pub const OPEN: usize = 4096;
 
 /// One dealer's lifetime and one set of weights: what is dealt in one means nothing in another.
 pub type Epoch = [u8; 16];

@@ -16,6 +16,7 @@ mod sources;
 mod statistics;
 mod streams;
 mod uniformity;
+mod unread;
 mod wiretap;
 mod zoo;
 
