@@ -8,6 +8,7 @@ mod fuzz;
 mod pool;
 mod session;
 mod store;
+mod trust;
 mod usage;
 
 use std::{
@@ -43,9 +44,6 @@ use crate::{
 use pool::{Holder, Waiting};
 use session::{Basis, Session, Sessions};
 use usage::{Tariff, Usage, Used};
-
-/// Connections whose batches are burnt because they were silent for so long. Clients give theirs up earlier.
-const IDLE: Duration = Duration::from_secs(90);
 
 struct Server {
     sessions: Arc<Sessions>,
@@ -107,7 +105,7 @@ pub fn run(
         weights: Arc::clone(&weights),
         pool: config.pool,
         places,
-        // Half of them for one client, but where there is no other.
+        // Half of them for one client, what it evaluates with included, but where there is no other.
         share: (places / config.clients.len().clamp(1, 2)).max(1),
         folder: session::folder(folder, &config.own.name)?,
         server: config.own.name.clone(),
@@ -228,7 +226,6 @@ impl Server {
 
 impl Served<'_> {
     fn serve(&mut self, link: &mut QuicLink) -> Result<(), Error> {
-        let mut last = Instant::now();
         let stop = &self.server.stop;
         loop {
             let request = messages::recv(link, step::REQUEST);
@@ -261,15 +258,9 @@ impl Served<'_> {
                     return Ok(());
                 }
                 // An idle client is welcome to stay, what it holds is not.
-                Err(Error::Net(sotto_net::Error::Deadline { .. })) => {
-                    if last.elapsed() >= IDLE {
-                        self.release();
-                    }
-                    continue;
-                }
+                Err(Error::Net(sotto_net::Error::Deadline { .. })) => self.settle(),
                 Err(e) => return Err(e),
             }
-            last = Instant::now();
         }
     }
 
@@ -281,6 +272,7 @@ impl Served<'_> {
         ahead: u32,
     ) -> Result<Result<(), Refusal>, Error> {
         let (pool, patience) = (&self.session.pool, self.server.patience());
+        self.settle();
         match self.server.usage.admit(&self.name) {
             Ok(wait) if wait <= usage::LONGEST => pause(link, wait)?,
             Ok(wait) => return Ok(Err(Refusal::Rate(wait.as_secs() + 1))),
@@ -343,7 +335,15 @@ impl Served<'_> {
         Ok(())
     }
 
+    /// Charges whoever left batches until they were too old, this client or another.
+    fn settle(&self) {
+        for (name, batches) in self.session.pool.left() {
+            self.server.usage.unused(&name, batches);
+        }
+    }
+
     fn release(&self) {
+        self.settle();
         let unused = self.session.pool.release(&self.holder);
         self.server.usage.unused(&self.name, unused);
     }

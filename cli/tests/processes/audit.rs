@@ -143,20 +143,36 @@ fn every_lie_is_seen_and_nothing_of_that_dealer_is_used() {
 #[test]
 fn an_honest_dealer_is_looked_at_and_used() {
     let parties = Parties::new();
-    for corrections in ["server", "client"] {
-        let (_dealer, dealer) = parties.dealer(&format!("corrections = \"{corrections}\"\n"), None);
-        for folder in ["", "pool_folder = \"pool\"\n"] {
-            let lines = format!("pool = 4\naudit = 0.5\n{folder}");
-            let (server, at) = parties.server(&lines, dealer, None);
-            let config = parties.client_config("client", "", [at, dealer]);
-            let images = parties.text("images.bin");
-            assert_eq!(parties.infer(&config, &["--limit", "6", &images]).classes().len(), 6);
-            let looked = || server.log.text().matches("dealt as it should be").count();
-            wait_until("a look", || {
-                parties.works(&config);
-                looked() > 0
-            });
-            assert!(!server.log.text().contains("WARN"), "{}", server.log.text());
+    let (_dealer, dealer) = parties.dealer("", None);
+    for folder in ["", "pool_folder = \"pool\"\n"] {
+        let lines = format!("pool = 4\naudit = 0.5\n{folder}");
+        let (server, at) = parties.server(&lines, dealer, None);
+        let config = parties.client_config("client", "", [at, dealer]);
+        let images = parties.text("images.bin");
+        assert_eq!(parties.infer(&config, &["--limit", "6", &images]).classes().len(), 6);
+        let looked = || server.log.text().matches("dealt as it should be").count();
+        wait_until("a look", || {
+            parties.works(&config);
+            looked() > 0
+        });
+        assert!(!server.log.text().contains("WARN"), "{}", server.log.text());
+    }
+}
+
+/// Corrections that go to the client are out of the server's sight.
+#[test]
+fn who_looks_takes_no_batches_whose_corrections_it_does_not_see() {
+    let parties = Parties::new();
+    let (_dealer, dealer) = parties.dealer("corrections = \"client\"\n", None);
+    for (audit, is_used) in [("0.01", false), ("0", true)] {
+        let (server, at) = parties.server(&format!("audit = {audit}\n"), dealer, None);
+        let config = parties.client_config("client", "", [at, dealer]);
+        let done = parties.infer(&config, &["--limit", "1", &parties.text("images.bin")]);
+        if is_used {
+            assert_eq!(done.classes().len(), 1);
+        } else {
+            done.failed(4, &["cannot be trusted", "corrections to the client", "`audit = 0` here"]);
+            assert!(server.log.batches(0).is_empty());
         }
     }
 }
