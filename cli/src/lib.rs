@@ -16,6 +16,7 @@ pub mod demo;
 pub mod dumps;
 pub mod emulate;
 pub mod error;
+mod files;
 pub mod infer;
 pub mod inputs;
 pub mod listen;

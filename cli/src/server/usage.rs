@@ -15,7 +15,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{config::ServedClient, error::Error, refusal::Refusal};
+use crate::{config::ServedClient, error::Error, files, refusal::Refusal};
 
 /// Most images that the file is ahead of what was used; less for a small quota.
 const BLOCK: u64 = 64;
@@ -130,6 +130,7 @@ impl Usage {
         let file = match file {
             None => None,
             Some(path) => {
+                let path = files::real(&path)?;
                 let lock = lock(&path)?;
                 known = read(&path)?;
                 Some((path, lock))
@@ -367,6 +368,29 @@ mod tests {
         #[cfg(unix)]
         std::os::unix::fs::symlink(dir.path().join("unmounted"), &nowhere).unwrap();
         assert!(open(&clients, Some(nowhere)).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_one_and_two_of_them_are_one_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let [file, link, other] =
+            ["usage.json", "link.json", "other.json"].map(|n| dir.path().join(n));
+        let clients = client(Some(100), None);
+        drop(open(&clients, Some(file.clone())).unwrap());
+        for to in [&link, &other] {
+            std::os::unix::fs::symlink("usage.json", to).unwrap();
+        }
+        let first = open(&clients, Some(link.clone())).unwrap();
+        for path in [file.clone(), other] {
+            let second = open(&clients, Some(path)).err().unwrap().to_string();
+            assert!(second.contains("another process"), "{second}");
+        }
+        first.charge("client").unwrap();
+        drop(first);
+        assert!(link.is_symlink());
+        let usage = open(&clients, Some(file)).unwrap();
+        assert_eq!(usage.charge("client").unwrap().images, 2);
     }
 
     #[test]
