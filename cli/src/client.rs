@@ -5,22 +5,24 @@
 
 mod claims;
 mod connect;
+mod numbers;
 mod stream;
 
 use std::{
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use claims::{Claims, Deal, Ready};
+use numbers::Numbers;
 use serde::{Deserialize, Serialize};
 use sotto_models::{
-    Calibration, Private,
+    Arch, Calibration, Private,
     calibration::hex,
     images::{Picture, normalise},
 };
-use sotto_net::{Endpoint, Link, QuicLink};
+use sotto_net::{Endpoint, Link, QuicLink, printable};
 use sotto_protocols::{
     Role,
     party::Party,
@@ -39,11 +41,19 @@ use crate::{
     waiting::Waiting,
 };
 
-/// Batches that a server may assign for one evaluation.
-const MOST: usize = 32;
+/// Batches that a server may assign for one evaluation, each in the place of the one before.
+const MOST: usize = 4;
+
+/// Longest name of a class (characters).
+const LABEL: usize = 64;
 
 /// Longest that a server lets a client wait for its rate.
 const PACED: Duration = Duration::from_secs(60);
+
+/// The name of a class, as it may be printed: a server may have written it.
+pub fn label(arch: &Arch, class: usize) -> String {
+    printable(&arch.label(class), LABEL)
+}
 
 /// Measured costs of one evaluation (of a batch of images).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -95,6 +105,8 @@ struct Known {
     /// Images that it was calibrated on.
     images: usize,
     epoch: Epoch,
+    /// Which batches of it this process has had.
+    numbers: Arc<Mutex<Numbers>>,
 }
 
 /// A connected client.
@@ -176,10 +188,12 @@ impl Client {
             Some(known) if setup == 0 && (known.epoch, known.plan) == (epoch, plan) => (known, 0),
             _ => {
                 let private = Arc::new(connect::trace(&card, plan, link.peer())?);
+                config.places(&private.plan)?;
                 let message = connect::receive_setup(&mut link, &private.plan, setup, progress)?;
                 let weights = Arc::new(read_setup(&private.plan, &message, link.peer())?);
                 let images = Calibration::from_toml(&card.calibration)?.images;
-                let known = Known { card, private, weights, plan, model, images, epoch };
+                let numbers = known.map(|known| known.numbers).unwrap_or_default();
+                let known = Known { card, private, weights, plan, model, images, epoch, numbers };
                 (known, message.len() as u64)
             }
         };
@@ -196,16 +210,19 @@ impl Client {
             weights: Arc::clone(&known.weights),
             server: server.clone(),
             epoch,
+            numbers: Arc::clone(&known.numbers),
         };
         let connect = Box::new(move || dealer.batches(Some(&server), epoch));
         let claims = Claims::start(deal, connect);
+        // One of the places is for the batch in use.
+        let pool = config.pool.min(config.places(&known.private.plan)? - 1);
         Ok(Self {
             endpoint,
             link,
             known,
             claims,
             deadline,
-            pool: config.pool,
+            pool,
             left: usize::MAX,
             setup_bytes,
             setup_s: start.elapsed().as_secs_f64(),
@@ -263,7 +280,7 @@ impl Client {
                     name: picture.name.clone(),
                     label: picture.label,
                     class,
-                    class_name: arch.label(class),
+                    class_name: label(arch, class),
                     logits,
                     costs: costs.clone(),
                     batch,
@@ -283,9 +300,10 @@ impl Client {
         let (mut assigned_here, mut last, mut moved) = (0, (0, 0), Instant::now());
         let (id, tag, server_bytes): (u64, Tag, u64) = loop {
             match messages::recv(&mut self.link, step::REPLY)? {
-                // A few may fail to come; more than that is not what was asked for.
+                // A few may fail to come; more than that is not what was asked for. What we held before is burnt there.
                 Reply::Assigned(assigned) if assigned_here < MOST => {
                     assigned_here += 1;
+                    self.claims.give_up();
                     self.claims.add([assigned]);
                 }
                 Reply::Waiting { got, all }

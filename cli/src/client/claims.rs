@@ -12,6 +12,7 @@ use std::{
 
 use sotto_protocols::{Role, batch::Staged, cost::SEED_BYTES, plan::Plan, weights::Weights};
 
+use super::numbers::Numbers;
 use crate::{
     dealer_link::Batches,
     error::Error,
@@ -57,6 +58,8 @@ pub(super) struct Deal {
     pub weights: Arc<Weights>,
     pub server: String,
     pub epoch: Epoch,
+    /// Of all connections of this process.
+    pub numbers: Arc<Mutex<Numbers>>,
 }
 
 impl Shared {
@@ -82,6 +85,12 @@ impl Claims {
         let all = assigned.into_iter().map(|a| (a, Instant::now()));
         self.0.lock().assigned.extend(all);
         self.0.changed.notify_all();
+    }
+
+    /// Gives up all that was assigned so far, also what is being claimed.
+    pub fn give_up(&self) {
+        let mut state = self.0.lock();
+        (state.claiming, state.assigned, state.ready) = <_>::default();
     }
 
     /// Batches that are assigned: claimed, being claimed or yet to be.
@@ -158,13 +167,16 @@ fn claim_all(shared: &Shared, connect: &Connect) {
                 state = shared.changed.wait(state).unwrap_or_else(|e| e.into_inner());
             }
         };
+        let id = assigned.id;
         let result = claim(shared, connect, &mut link, assigned, since);
         if result.is_err() {
             link = None;
         }
         let mut state = shared.lock();
-        state.claiming = None;
-        state.ready.push_back(result);
+        // It may have been given up meanwhile.
+        if state.claiming.take_if(|claiming| *claiming == id).is_some() {
+            state.ready.push_back(result);
+        }
         shared.changed.notify_all();
     }
 }
@@ -196,8 +208,11 @@ fn claim(
         claimed = once(link);
     }
     let (batch, names) = claimed.map_err(|e| unreachable(e, start))?;
-    let Deal { plan, weights, server, epoch } = &shared.deal;
+    let Deal { plan, weights, server, epoch, numbers } = &shared.deal;
     names.check(server, epoch, Role::Client, &batch.seed)?;
+    if !numbers.lock().unwrap_or_else(|e| e.into_inner()).is_new(epoch, id) {
+        return Err(Error::Distrust(format!("it gave batch {id} a second time")));
+    }
     let bytes = SEED_BYTES + batch.corrections.as_ref().map_or(0, |c| c.len() as u64);
     let staged = batch.stage(plan, Role::Client, weights)?;
     Ok(Ready { id, staged, tag: names.tag, bytes, since })
