@@ -8,6 +8,7 @@ use sotto::{
         self, Ask, Assigned, ClientHello, DealerHello, DealerWelcome, Dealt, Epoch, Reply, Request,
         ServerWelcome, VERSION, step,
     },
+    refusal::Refusal,
 };
 use sotto_models::private::Options;
 use sotto_net::{Endpoint, Link, QuicLink};
@@ -110,6 +111,7 @@ pub fn assigns(scene: &Scene) -> Result<Found, Error> {
     let (done, taken) = with_client(scene, &rogue, &dealer, || {
         let mut link = greet(&rogue, &card, &plan, epoch)?;
         let _: Request = messages::recv(&mut link, step::REQUEST)?;
+        let mut taken = FLOOD;
         for i in 0..FLOOD {
             messages::send(&mut supply, step::REQUEST, &Ask::New { pad: None })?;
             let (id, ticket) = match messages::recv(&mut supply, step::REPLY)? {
@@ -126,12 +128,22 @@ pub fn assigns(scene: &Scene) -> Result<Found, Error> {
             link.set_deadline(Duration::from_millis(100));
             let ended = link.recv_upto(step::REQUEST, 1 << 20);
             if sent.is_err() || !matches!(ended, Err(sotto_net::Error::Deadline { .. })) {
-                return Ok(i);
+                taken = i;
+                break;
             }
         }
-        Ok(FLOOD)
+        drop(link);
+        // It tries again: this is the end.
+        let mut link = rogue.accept(WAIT)?;
+        link.set_deadline(WAIT);
+        let _: ClientHello = messages::recv(&mut link, step::HELLO)?;
+        let no = ServerWelcome::Refused(Refusal::Quota { used: 0, quota: 0 });
+        messages::send(&mut link, step::WELCOME, &no)?;
+        drop(link.finish());
+        Ok(taken)
     })?;
     let held = taken <= 4 && done.code == 4 && done.err.contains("more than was asked for");
-    let got = format!("the client took {taken}; {}", done.error());
+    let warned = done.err.lines().find(|line| line.contains("WARN")).unwrap_or_default();
+    let got = format!("the client took {taken}; {warned}");
     Ok(Found::new(held, tried, got))
 }

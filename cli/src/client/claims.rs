@@ -231,3 +231,49 @@ fn unreachable(e: Error, since: Instant) -> Error {
         e => e,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use sotto_protocols::plan::Trace;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    #[test]
+    fn what_is_given_up_while_it_is_claimed_is_not_kept() {
+        let mut trace = Trace::new();
+        let input = trace.input(&[1], 20, 4);
+        let revealed = trace.reveal(input, 16);
+        let deal = Deal {
+            plan: Arc::new(trace.finish(&[revealed])),
+            weights: Arc::new(Weights::Plain(Vec::new())),
+            server: "server".into(),
+            epoch: [1; 16],
+            numbers: Arc::default(),
+        };
+        let (begun, begins) = mpsc::channel();
+        let (go, goes) = mpsc::channel();
+        let connect = move || {
+            begun.send(()).unwrap();
+            goes.recv().unwrap();
+            Err(Error::Config("nobody is there".into()))
+        };
+        let claims = Claims::start(deal, Box::new(connect));
+        let assigned = |id| [Assigned { id, ticket: Zeroizing::new([0; 16]) }];
+        claims.add(assigned(1));
+        begins.recv().unwrap();
+        claims.add(assigned(2));
+        assert_eq!(claims.count(), 2);
+        claims.give_up();
+        assert_eq!((claims.count(), claims.first()), (0, None));
+        claims.add(assigned(3));
+        for _ in 0..2 {
+            go.send(()).unwrap();
+        }
+        let wait = Duration::from_secs(20);
+        assert!(claims.next(wait).is_err(), "that of the last one");
+        assert!(claims.next(wait).unwrap().is_none(), "and no other");
+    }
+}

@@ -422,6 +422,19 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_gets_a_minutes_images_and_those_of_a_minutes_wait() {
+        let usage = open(&client(None, Some(6)), None).unwrap();
+        let waits: Vec<_> = (0..100).map(|_| usage.admit("client").unwrap()).collect();
+        let at_once = waits.iter().filter(|wait| wait.is_zero()).count();
+        let let_in = waits.iter().filter(|wait| **wait <= LONGEST).count();
+        assert_eq!(at_once, 6);
+        assert!((11..=12).contains(&let_in), "{let_in}");
+        // Who was refused is not held against those who come later.
+        let last = waits.last().unwrap().as_secs_f64();
+        assert!((60.0..71.0).contains(&last), "{last}");
+    }
+
+    #[test]
     fn who_leaves_batches_unused_is_refused() {
         let usage = open(&client(None, None), None).unwrap();
         usage.unused("client", 31);
