@@ -50,7 +50,7 @@ struct Options {
 /// An attack: the audit's number, its name, and how it is done (in the quick form or not).
 type Attack = (&'static str, &'static str, fn(&Scene, bool) -> Result<Found, Error>);
 
-const ATTACKS: [Attack; 22] = [
+const ATTACKS: [Attack; 23] = [
     ("C1", "dealer as a client", |scene, _| roles::rogue_dealer(scene)),
     ("H1", "restored pool", |scene, _| copies::restored(scene)),
     ("H1", "replica of a pool", |scene, _| copies::replica(scene)),
@@ -74,6 +74,7 @@ const ATTACKS: [Attack; 22] = [
     ("A3", "dealer that was caught", |scene, _| cheats::caught(scene, Cheat::Lies)),
     ("A3", "dealer with old numbers", |scene, _| cheats::caught(scene, Cheat::Restored)),
     ("A4", "dealer that is not seen", |scene, _| cheats::caught(scene, Cheat::Hidden)),
+    ("A5", "answers that nobody reads", |scene, _| floods::unread(scene)),
     ("A7", "assigned and assigned", |scene, _| servers::assigns(scene)),
     ("C5", "another card", |scene, _| servers::changed_card(scene)),
     ("L1", "control characters", |scene, _| plans::control_characters(scene)),

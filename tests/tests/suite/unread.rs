@@ -87,8 +87,8 @@ fn run(plan: &Plan, role: Role) -> (Result<(), Error>, u64) {
 #[test]
 fn what_waits_for_a_peer_that_reads_nothing_is_bounded() {
     for role in [Role::Server, Role::Client] {
-        // A few hundred kilobytes a message.
-        let large = plan(300_000);
+        // A megabyte a message.
+        let large = plan(500_000);
         let all: usize = (0..large.levels.len()).map(|level| large.level_bytes(level, role)).sum();
         assert!(all as u64 > AHEAD + (1 << 20), "{all} bytes in all");
         let (ended, most) = run(&large, role);
