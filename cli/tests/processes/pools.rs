@@ -22,7 +22,7 @@ fn waiting(parties: &Parties, folder: &str) -> Vec<String> {
 }
 
 fn pictures(parties: &Parties, client: &sotto::client::Client) -> Vec<Picture> {
-    load(&parties.path("images.bin"), &client.private().arch, Fit::Exact, 8).unwrap()
+    load(&parties.path("images.bin"), &client.private().model, Fit::Exact, 8).unwrap()
 }
 
 #[test]

@@ -1,0 +1,314 @@
+//! SoftSpoken: as many COTs as are wanted from a few trees of seeds.
+//!
+//! The receiver grows `128 / k` trees of `2^k` leaves, each leaf the key of a stream `r_x`. With `u = sum r_x` and
+//! `v_j = sum of the r_x whose number x has bit j` (sums are XORs), who lacks leaf `a` computes
+//! `sum over x of bit j of (x ^ a) r_x = v_j ^ a_j u`. The receiver sends `u ^ b` for each tree, `b` its choices, which turns that into
+//! `v_j ^ a_j b`: columns of `q = t ^ b D` with the bits of all `a` as `D`.
+//!
+//! Cost of a COT: `128 / k` bits from the receiver; `2^k / k` blocks of AES at each party. `k` trades bytes for time
+//! ([`BITS`]). Choices are the receiver's own, so nothing is sent to set them later.
+//! Security: correlation robustness of [`crate::hash`], AES as a pseudorandom function; semi-honest, so without the paper's
+//! consistency check. Source: Roy: SoftSpokenOT, CRYPTO 2022, section 5 with the repetition code; the order of leaves as in
+//! [`crate::tree`] is our own.
+
+use aes::{
+    Aes128Enc,
+    cipher::{BlockCipherEncrypt, KeyInit},
+};
+use sotto_crypto::Seed;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::{
+    Block, SECURITY, base, blocks,
+    cots::{Received, Run, Sent},
+    error::{Error, check_length},
+    hash::Hash,
+    spread, transpose, tree,
+};
+
+/// The `k` that can be: bits of a COT that cross, AES blocks that each party computes for it.
+pub const BITS: [(usize, usize, usize); 4] = [(1, 128, 2), (2, 64, 2), (4, 32, 4), (8, 16, 32)];
+/// The `k` that is taken where nothing else is said.
+pub const K: usize = 8;
+
+const EXTENSION: &str = "extension of COTs";
+const ANSWER: &str = "setup of COTs, offer and trees";
+/// Blocks of a leaf's stream that are made at once.
+const BLOCKS: usize = 64;
+/// COTs that are made at once.
+const CHUNK: usize = BLOCKS * 128;
+/// The number of the first COT of an extension.
+const HEADER: usize = 8;
+
+/// Bytes of the message with which `count` COTs are made: [`HEADER`] and, for whole groups of 128, `128 / k` bits each.
+pub fn extension_bytes(k: usize, count: usize) -> usize {
+    HEADER + SECURITY / k * count.next_multiple_of(SECURITY) / 8
+}
+
+/// Bytes of the first message, the sender's.
+pub const BEGIN_BYTES: usize = base::choices_bytes(SECURITY);
+
+/// Bytes of the second message, the receiver's.
+pub const ANSWER_BYTES: usize = base::OFFER_BYTES + tree::sums_bytes(SECURITY);
+
+fn check(k: usize) {
+    assert!(BITS.iter().any(|row| row.0 == k), "k is one of 1, 2, 4 and 8, not {k}");
+}
+
+/// What both know of an instance and no other instance has.
+fn instance(session: &[u8; 32], k: usize, begin: &[u8], answer: &[u8]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("sottovoce COT instance 1");
+    hasher.update(session).update(&(k as u64).to_le_bytes()).update(begin).update(answer);
+    *hasher.finalize().as_bytes()
+}
+
+/// The sender before the receiver's answer. No `Debug`: it is secret.
+pub struct Beginning {
+    session: [u8; 32],
+    k: usize,
+    delta: Zeroizing<Block>,
+    chooser: base::Chooser,
+    message: Vec<u8>,
+}
+
+/// Who has both pads of each COT. No `Debug`: it is secret.
+pub struct Sender {
+    k: usize,
+    delta: Zeroizing<Block>,
+    streams: Streams,
+    hash: Hash,
+}
+
+/// Who chooses. No `Debug`: it is secret.
+pub struct Receiver {
+    k: usize,
+    streams: Streams,
+    hash: Hash,
+}
+
+impl Beginning {
+    /// Begins an instance with parameter `k`; everything secret follows from `seed`, which is for this alone. `session` is
+    /// common to both parties, and another for every instance. Returns the message to the receiver, too.
+    ///
+    /// # Panics
+    /// When `k` is none of [`BITS`].
+    pub fn new(session: [u8; 32], k: usize, seed: &Seed) -> (Self, Vec<u8>) {
+        check(k);
+        let mut bytes = Zeroizing::new([0; 16]);
+        seed.derive("delta", 0).stream(0).fill(&mut *bytes);
+        let delta = Zeroizing::new(Block::from_le_bytes(*bytes));
+        // The keys of the sides that a tree's path does not take.
+        let sides = Zeroizing::new(
+            (0..SECURITY).map(|i| 1 ^ path_bit(*delta, k, i) as u8).collect::<Vec<u8>>(),
+        );
+        let (chooser, message) = base::Chooser::new(session, &seed.derive("base", 0), &sides);
+        (Self { session, k, delta, chooser, message: message.clone() }, message)
+    }
+
+    /// The sender, from the receiver's answer.
+    ///
+    /// # Errors
+    /// [`Error::Length`] and [`Error::Point`] when it is none.
+    pub fn finish(self, answer: &[u8]) -> Result<Sender, Error> {
+        let Self { session, k, delta, chooser, message } = self;
+        check_length(ANSWER, answer.len(), ANSWER_BYTES)?;
+        let (offer, sums) = answer.split_at(base::OFFER_BYTES);
+        let keys = Zeroizing::new(chooser.keys(offer)?);
+        let mut leaves = Zeroizing::new(Vec::new());
+        for (i, sums) in sums.chunks_exact(tree::sums_bytes(k)).enumerate() {
+            let path: Vec<u64> = (i * k..(i + 1) * k).map(|t| path_bit(*delta, k, t)).collect();
+            leaves.extend(tree::hold(&path, &keys[i * k..(i + 1) * k], sums)?);
+        }
+        let hash = Hash::new(&instance(&session, k, &message, answer));
+        Ok(Sender { k, delta, streams: Streams::new(k, &leaves, 1), hash })
+    }
+}
+
+/// Level `t % k` from the top of tree `t / k` goes by this bit of `D`: columns are ordered by bits, lowest first.
+fn path_bit(delta: Block, k: usize, t: usize) -> u64 {
+    (delta >> (t / k * k + k - 1 - t % k)) as u64 & 1
+}
+
+impl Receiver {
+    /// Answers the sender's first message; `session`, `k` and `seed` as in [`Beginning::new`]; the seed is another. Returns
+    /// the message to the sender, too.
+    ///
+    /// # Errors
+    /// [`Error::Length`] and [`Error::Point`] when the message is none.
+    ///
+    /// # Panics
+    /// When `k` is none of [`BITS`].
+    pub fn answer(
+        session: [u8; 32],
+        k: usize,
+        seed: &Seed,
+        begin: &[u8],
+    ) -> Result<(Self, Vec<u8>), Error> {
+        check(k);
+        let (offer, mut message) = base::Offer::new(session, &seed.derive("base", 0), SECURITY);
+        let keys = Zeroizing::new(offer.keys(begin)?);
+        let roots = Zeroizing::new(seed.derive("roots", 0).stream(0).bytes(16 * SECURITY / k));
+        let mut leaves = Zeroizing::new(Vec::new());
+        for (&root, keys) in blocks(&roots).iter().zip(keys.chunks_exact(k)) {
+            leaves.extend(tree::grow(root, keys, &mut message));
+        }
+        let hash = Hash::new(&instance(&session, k, begin, &message));
+        Ok((Self { k, streams: Streams::new(k, &leaves, 0), hash }, message))
+    }
+
+    /// Makes a COT for each of `choices` (0 or 1 each) and appends the message to the sender.
+    pub fn extend(&mut self, choices: Vec<u8>, message: &mut Vec<u8>) -> Received {
+        let run = Run { hash: self.hash, start: self.streams.made, uses: 0 };
+        let mut all = Vec::with_capacity(choices.len().next_multiple_of(SECURITY));
+        self.extend_each(&choices, message, |part| all.extend_from_slice(part));
+        all.truncate(choices.len());
+        Received { run, blocks: all, choices }
+    }
+
+    fn extend_each(&mut self, choices: &[u8], message: &mut Vec<u8>, mut f: impl FnMut(&[Block])) {
+        message.extend_from_slice(&self.streams.made.to_le_bytes());
+        let mut bits = Zeroizing::new([0; CHUNK / 64]);
+        for choices in choices.chunks(CHUNK) {
+            let words = choices.len().next_multiple_of(SECURITY) / 64;
+            for (word, choices) in bits[..words].iter_mut().zip(choices.chunks(64).chain([&[][..]]))
+            {
+                let bit = |(i, c): (usize, &u8)| u64::from(c & 1) << i;
+                *word = choices.iter().enumerate().map(bit).sum();
+            }
+            for i in 0..SECURITY / self.k {
+                let sum = self.streams.fold(self.k, i, words);
+                let words = sum.iter().zip(&*bits);
+                words.for_each(|(u, b)| message.extend_from_slice(&(u ^ b).to_le_bytes()));
+            }
+            f(self.streams.rows(words));
+        }
+    }
+}
+
+impl Sender {
+    /// The COTs, `count` of them, for which the receiver sent `message`.
+    ///
+    /// # Errors
+    /// [`Error::Length`] and [`Error::Order`] when it is not the next message.
+    pub fn extend(&mut self, count: usize, message: &[u8]) -> Result<Sent, Error> {
+        check_length(EXTENSION, message.len(), extension_bytes(self.k, count))?;
+        let (header, mut rest) = message.split_at(HEADER);
+        let found = u64::from_le_bytes(header.try_into().expect("8 bytes"));
+        let due = self.streams.made;
+        if found != due {
+            return Err(Error::Order { what: EXTENSION, found, due });
+        }
+        let mut all = Vec::with_capacity(count.next_multiple_of(SECURITY));
+        let mut left = count;
+        while left > 0 {
+            let words = left.min(CHUNK).next_multiple_of(SECURITY) / 64;
+            for i in 0..SECURITY / self.k {
+                let (correction, tail) = rest.split_at(8 * words);
+                rest = tail;
+                self.streams.fold(self.k, i, words);
+                for j in 0..self.k {
+                    let bit = spread((*self.delta >> (i * self.k + j)) as u64) as u64;
+                    let column = self.streams.column(i * self.k + j, words);
+                    for (q, c) in column.iter_mut().zip(correction.as_chunks::<8>().0) {
+                        *q ^= u64::from_le_bytes(*c) & bit;
+                    }
+                }
+            }
+            all.extend_from_slice(self.streams.rows(words));
+            left = left.saturating_sub(CHUNK);
+        }
+        all.truncate(count);
+        let run = Run { hash: self.hash, start: due, uses: 0 };
+        Ok(Sent { run, blocks: all, delta: *self.delta })
+    }
+}
+
+/// The leaves' streams and what is summed of them. No `Debug`: they are secret.
+struct Streams {
+    ciphers: Vec<Aes128Enc>,
+    /// Leaves at the start of each tree that are not known, and count as 0.
+    missing: usize,
+    /// Blocks of each stream that were read.
+    read: u64,
+    /// COTs that were made: the next one's number.
+    made: u64,
+    /// 128 columns of bits.
+    columns: Zeroizing<Vec<u64>>,
+    rows: Zeroizing<Vec<Block>>,
+    /// Sums of 1, 2, 4.. leaves that wait for as many more, and the one that is worked on.
+    sums: Zeroizing<Vec<[u64; 2 * BLOCKS]>>,
+}
+
+impl Streams {
+    fn new(k: usize, leaves: &[Block], missing: usize) -> Self {
+        let cipher = |leaf: &Block| Aes128Enc::new(&leaf.to_le_bytes().into());
+        Self {
+            ciphers: leaves.iter().map(cipher).collect(),
+            missing,
+            read: 0,
+            made: 0,
+            columns: Zeroizing::new(vec![0; SECURITY * CHUNK / 64]),
+            rows: Zeroizing::new(vec![0; CHUNK]),
+            sums: Zeroizing::new(vec![[0; 2 * BLOCKS]; k + 1]),
+        }
+    }
+
+    fn column(&mut self, number: usize, words: usize) -> &mut [u64] {
+        &mut self.columns[number * words..(number + 1) * words]
+    }
+
+    /// Sums the next `words` of tree `i`: into its columns those of the leaves that have a bit; returns that of all leaves.
+    ///
+    /// Leaves are added in pairs, pairs in pairs of pairs: two additions a leaf give all `k + 1` sums.
+    fn fold(&mut self, k: usize, i: usize, words: usize) -> &[u64] {
+        let Self { ciphers, missing, read, columns, sums, .. } = self;
+        let columns = &mut columns[i * k * words..(i + 1) * k * words];
+        columns.fill(0);
+        let mut counters = [aes::Block::default(); BLOCKS];
+        let counters = &mut counters[..words / 2];
+        for (n, counter) in counters.iter_mut().enumerate() {
+            *counter = Block::from(*read + n as u64).to_le_bytes().into();
+        }
+        let (current, waiting) = sums.split_last_mut().expect("k + 1 sums");
+        let current = &mut current[..words];
+        let mut stream = [aes::Block::default(); BLOCKS];
+        let stream = &mut stream[..words / 2];
+        for (x, cipher) in ciphers[i << k..(i + 1) << k].iter().enumerate() {
+            if x < *missing {
+                current.fill(0);
+            } else {
+                cipher.encrypt_blocks_b2b(counters, stream).expect("of one length");
+                for (pair, block) in current.as_chunks_mut::<2>().0.iter_mut().zip(&*stream) {
+                    let bits = Block::from_le_bytes((*block).into());
+                    *pair = [bits as u64, (bits >> 64) as u64];
+                }
+            }
+            let ones = x.trailing_ones() as usize;
+            for (j, left) in waiting[..ones].iter().enumerate() {
+                xor(&mut columns[j * words..(j + 1) * words], current);
+                xor(current, &left[..words]);
+            }
+            if let Some(place) = waiting.get_mut(ones) {
+                place[..words].copy_from_slice(current);
+            }
+        }
+        stream.iter_mut().for_each(|b| b.as_mut_slice().zeroize());
+        &self.sums[k][..words]
+    }
+
+    /// The next `64 words` rows, of the columns that are summed.
+    fn rows(&mut self, words: usize) -> &[Block] {
+        let rows = &mut self.rows[..64 * words];
+        transpose::rows(&self.columns[..SECURITY * words], rows);
+        self.read += words as u64 / 2;
+        self.made += 64 * words as u64;
+        rows
+    }
+}
+
+fn xor(to: &mut [u64], from: &[u64]) {
+    to.iter_mut().zip(from).for_each(|(t, f)| *t ^= f);
+}
+
+#[cfg(test)]
+mod tests;
