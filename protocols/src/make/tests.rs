@@ -160,7 +160,7 @@ fn products_with_bits_and_wider_rings() {
         let bit = |o: &Outcome, at: usize| o.own[0][0][at] ^ o.own[0][1][at];
         let word = |o: &Outcome, at: usize| o.own[1][0][at].wrapping_add(o.own[1][1][at]);
         for at in 0..COUNT {
-            let product = bit(&outcome, at) * word(&outcome, at) & mask(w);
+            let product = (bit(&outcome, at) * word(&outcome, at)) & mask(w);
             assert_eq!(outcome.sum(0, w, at), product, "{w}");
         }
         assert_eq!(outcome.cost(), (2 * w as usize, 2, 2));
@@ -225,7 +225,7 @@ fn shares_of_small_values_in_wider_rings() {
             let value = outcome.sum(0, from, at);
             assert_eq!(outcome.sum(1, w, at), value, "{from} {w}");
             let raw = outcome.shares[0][0][at] + outcome.shares[0][1][at];
-            let wrapped = (raw >> from) * outcome.sum(3, 64, at) & mask(w);
+            let wrapped = ((raw >> from) * outcome.sum(3, 64, at)) & mask(w);
             assert_eq!(outcome.sum(2, w, at), wrapped, "{from} {w}");
         }
         let one = run(&[draw(from)], from as u8, |making| {

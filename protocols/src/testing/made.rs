@@ -31,11 +31,14 @@ pub fn transfers(seed: &Seed) -> Result<[Transfers; 2], Error> {
     Ok([server.finish(&to_server)?, client.finish(&to_client)?])
 }
 
+/// What crossed: the server's and the client's message of each level.
+pub type Messages = Vec<[Vec<u8>; 2]>;
+
 /// Drives the server's and the client's maker turn by turn; gives what they made and all messages.
 ///
 /// # Errors
 /// [`Error::Desync`] when they are not of one recipe.
-pub fn make_both(makers: [Maker<'_>; 2]) -> Result<([Made; 2], Vec<[Vec<u8>; 2]>), Error> {
+pub fn make_both(makers: [Maker<'_>; 2]) -> Result<([Made; 2], Messages), Error> {
     let [mut server, mut client] = makers;
     let mut messages = Vec::new();
     loop {
