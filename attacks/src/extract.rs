@@ -132,7 +132,7 @@ impl Client {
         let batches = known.batches(Some("server"), greeted.epoch)?;
         let place = Place::of_the_head(&greeted.private.plan);
         let place = place.ok_or_else(|| Error::scene("the plan has no linear layer"))?;
-        let logit_width = greeted.private.format.logit_width;
+        let logit_width = greeted.private.format.head.logit_width;
         let by = 1 << (logit_width - 1);
         Ok(Self { link, batches, greeted, place, by, logit_width })
     }
@@ -151,12 +151,13 @@ impl Client {
         let staged = batch.stage(&private.plan, Role::Client, weights)?;
         let infer = Request::Infer { id: prepared.id, tag: names.tag };
         messages::send(&mut self.link, step::REQUEST, &infer)?;
-        let arch = &private.arch;
-        let image = vec![0.0; arch.channels * arch.image * arch.image];
+        let pixels =
+            private.model.pixels().ok_or_else(|| Error::scene("the model takes no pictures"))?;
+        let image = vec![0.0; pixels.numbers()];
         let party = Party { role: Role::Client, plan: &private.plan, weights };
         let link = &mut self.link;
         let mut altered = Altered { link, place: self.place, word: column, by: self.by };
-        let done = party.evaluate(&mut altered, staged, &[private.encode(&[image])])?;
+        let done = party.evaluate(&mut altered, staged, &private.encode(&[image]))?;
         Ok(Ok(done.outputs.into_iter().next().unwrap_or_default()))
     }
 
@@ -178,7 +179,7 @@ pub fn without_quota(scene: &Scene, columns: usize) -> Result<Found, Error> {
     let columns = columns.min(client.place.count);
     let tried =
         format!("2^{} added to one word a query, {columns} columns of the head", client.by.ilog2());
-    let classes = client.greeted.private.arch.classes;
+    let classes = client.greeted.private.model.output.classes();
     let mut plain = vec![0.0; classes];
     for _ in 0..PLAIN {
         let logits = client.query(None)?.map_err(Error::scene)?;

@@ -34,7 +34,8 @@ pub fn measure(
     for (number, image) in (0..).zip(random_images(arch, count, IMAGES)) {
         let truth = forward(arch, weights, &image, &mut NoProbe);
         let input = private.encode(&[image]);
-        let shares = [vec![vec![0; input.len()]], vec![input]];
+        let zeros = input.iter().map(|words| vec![0; words.len()]).collect();
+        let shares = [zeros, input];
         let done = local.evaluate(number, &shares)?;
         let logits = &private.decode(&done.outputs[0])[0];
         errors.extend(truth.iter().zip(logits).map(|(a, b)| (f64::from(*a) - b).abs()));

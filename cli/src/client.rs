@@ -239,17 +239,19 @@ impl Client {
     /// [`Error::Check`] when a measured count is not the plan's.
     pub fn classify(&mut self, pictures: &[Picture]) -> Result<Vec<Classified>, Error> {
         let private = Arc::clone(&self.known.private);
-        let (arch, batch) = (&private.arch, private.batch);
+        let (model, batch) = (&private.model, private.batch);
+        let pixels =
+            model.pixels().ok_or_else(|| Error::Config(format!("`{}` takes words", model.name)))?;
         assert!(pictures.len() <= batch, "{} pictures in a batch of {batch}", pictures.len());
-        let mut images: Vec<Vec<f32>> = pictures.iter().map(|p| normalise(arch, p)).collect();
+        let mut images: Vec<Vec<f32>> = pictures.iter().map(|p| normalise(pixels, p)).collect();
         for image in &images {
             private.check_input(image)?;
         }
         let size = images.first().map_or(0, Vec::len);
         images.resize(batch, vec![0.0; size]);
-        let input = private.encode(&images);
+        let inputs = private.encode(&images);
         let mut costs = Costs::default();
-        let output = self.evaluate(input, &mut costs)?;
+        let output = self.evaluate(&inputs, &mut costs)?;
         let logits = private.decode(&output);
         Ok(pictures
             .iter()
@@ -263,7 +265,7 @@ impl Client {
                     name: picture.name.clone(),
                     label: picture.label,
                     class,
-                    class_name: arch.label(class),
+                    class_name: model.label(class),
                     logits,
                     costs: costs.clone(),
                     batch,
@@ -338,7 +340,7 @@ impl Client {
         }
     }
 
-    fn evaluate(&mut self, input: Vec<i64>, costs: &mut Costs) -> Result<Vec<i64>, Error> {
+    fn evaluate(&mut self, inputs: &[Vec<i64>], costs: &mut Costs) -> Result<Vec<i64>, Error> {
         let start = Instant::now();
         let (ready, server_bytes) = self.prepare()?;
         let id = ready.id;
@@ -356,7 +358,7 @@ impl Client {
         messages::send(&mut self.link, step::REQUEST, &Request::Infer { id, tag: ready.tag })?;
         let weights = &self.known.weights;
         let party = Party { role: Role::Client, plan, weights };
-        let done = party.evaluate(&mut self.link, ready.staged, &[input]);
+        let done = party.evaluate(&mut self.link, ready.staged, inputs);
         let done = done.map_err(Error::online(plan))?;
         tracing::info!("batch {id} used");
         costs.online_s = start.elapsed().as_secs_f64();

@@ -82,7 +82,7 @@ impl References {
         images.resize(self.private.batch, vec![0.0; size]);
         let input = self.private.encode(&images);
         let mut coins = Coins::Fair(Box::new(Seed::from_bytes([5; 32]).stream(0)));
-        let values = simulate(&self.private.plan, &self.matrices, &[input], &mut coins);
+        let values = simulate(&self.private.plan, &self.matrices, &input, &mut coins);
         let output = self.private.plan.outputs[0].index();
         let simulated = self.private.decode(&values[output]);
         let each = pictures.iter().zip(lines).zip(floats.iter().zip(&simulated));

@@ -220,10 +220,12 @@ impl Infer {
         results.setup(setup)?;
         let private = stream.private();
         results.class_only = private.reveal == Reveal::Class;
-        let arch = &private.arch;
-        let (mut pictures, mut unread) = inputs.load(arch);
+        let model = &private.model;
+        let pixels =
+            model.pixels().ok_or_else(|| Error::Config(format!("`{}` takes words", model.name)))?;
+        let (mut pictures, mut unread) = inputs.load(model);
         pictures.retain(|picture: &Picture| {
-            let checked = private.check_input(&normalise(arch, picture));
+            let checked = private.check_input(&normalise(pixels, picture));
             let name = picture.name.clone();
             let bad = checked.err().map(|e| Unread { error: format!("{name}: {e}"), name });
             let is_fine = bad.is_none();
@@ -234,7 +236,7 @@ impl Infer {
         bar.set_position(0);
         bar.set_length((pictures.len() + unread.len()) as u64);
         if let Form::Table(columns) = &mut results.form {
-            let labels = (0..arch.classes).map(|class| arch.label(class));
+            let labels = (0..model.output.classes()).map(|class| model.label(class));
             columns.fit(0, pictures.iter().map(|p| p.name.as_str()));
             columns.fit(1, labels.collect::<Vec<_>>().iter().map(String::as_str));
             let header = columns.header();

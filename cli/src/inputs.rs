@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 use sotto_models::{
-    Arch,
+    Arch, Model,
     images::{Fit, Picture, TinyImageNet, cifar, load},
 };
 
@@ -66,14 +66,14 @@ impl Inputs {
     }
 
     /// Reads the pictures for a model.
-    pub fn load(&self, arch: &Arch) -> (Vec<Picture>, Vec<Unread>) {
+    pub fn load(&self, model: &Model) -> (Vec<Picture>, Vec<Unread>) {
         let (mut pictures, mut bad) = (Vec::new(), Vec::new());
         for (path, wrong) in &self.files {
             let loaded = match wrong {
                 Some(wrong) => Err(wrong.clone()),
                 None => {
                     let left = self.limit - pictures.len();
-                    load(path, arch, self.fit, left).map_err(|e| e.to_string())
+                    load(path, model, self.fit, left).map_err(|e| e.to_string())
                 }
             };
             match loaded {
@@ -88,8 +88,8 @@ impl Inputs {
     ///
     /// # Errors
     /// [`Error::Pictures`] when something is wrong with one of them.
-    pub fn load_all(&self, arch: &Arch) -> Result<Vec<Picture>, Error> {
-        let (pictures, bad) = self.load(arch);
+    pub fn load_all(&self, model: impl Into<Model>) -> Result<Vec<Picture>, Error> {
+        let (pictures, bad) = self.load(&model.into());
         if bad.is_empty() {
             return Ok(pictures);
         }

@@ -36,7 +36,7 @@ fn main() {
     let calibration = Calibration::record(&arch, &weights, &images, |_| ());
     let private = Private::new(&arch, &calibration, 1, Options::default()).expect("a format");
     let plan = &*private.plan;
-    println!("{:?}", private.format.layers[0]);
+    println!("{:?}", private.format.sublayers[0]);
     let online = plan.online();
     println!(
         "flights {}, online {:.2} MB from server, {:.2} MB from client, offline {:.2} MB, setup {:.2} MB",
@@ -59,7 +59,7 @@ fn main() {
         let client = session.stage(Role::Client, client).expect("whole");
         let staged_client = t.elapsed();
         let t = Instant::now();
-        let input = [private.encode(std::slice::from_ref(image))];
+        let input = private.encode(std::slice::from_ref(image));
         let server = Evaluation::new(&session.party(Role::Server), server, &[]);
         let client = Evaluation::new(&session.party(Role::Client), client, &input);
         let parties = [server, client].map(|party| party.expect("an input of the plan"));

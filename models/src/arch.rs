@@ -1,11 +1,20 @@
-//! The public description of a vision transformer, exactly as MPCViT's (ICCV 2023, section 4.1).
+//! Version 1 of the description of a model: a vision transformer, exactly as MPCViT's (ICCV 2023, section 4.1). The
+//! trainer and the search choose among these; [`crate::Model`] describes any other.
 //!
 //! Both parties and the dealer read it, and it may come from somebody else: every size is bounded
 //! before anything is allocated from it.
 
+pub use crate::kind::{Activation, Attention};
+
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{
+    Error,
+    model::{
+        Pixels,
+        check::{divides, labels, lasts, name, within},
+    },
+};
 
 /// Longest architecture file that is parsed, in bytes.
 const MAX_TEXT: usize = 4 << 20;
@@ -13,59 +22,6 @@ const MAX_TEXT: usize = 4 << 20;
 const MAX_PARAMETERS: usize = 1 << 29;
 /// Most tokens, class token included.
 const MAX_TOKENS: usize = 4096;
-/// Longest class name, in bytes.
-const MAX_LABEL: usize = 256;
-
-/// How one head turns its scores S = Q K^T / sqrt(head dim) and values V into an output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Attention {
-    /// exp(S) V / sum exp(S).
-    Softmax,
-    /// relu(S) V / (sum relu(S) + 1).
-    Relu,
-    /// S V / N = Q (K^T V) / N, over N tokens: no nonlinear function at all.
-    Linear,
-}
-
-impl Attention {
-    /// Every kind, from the dearest to the cheapest.
-    pub const ALL: [Attention; 3] = [Attention::Softmax, Attention::Relu, Attention::Linear];
-
-    /// The name that an architecture file uses.
-    pub fn name(self) -> &'static str {
-        match self {
-            Attention::Softmax => "softmax",
-            Attention::Relu => "relu",
-            Attention::Linear => "linear",
-        }
-    }
-}
-
-/// The function between the two products of a layer's MLP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Activation {
-    /// x (1 + erf(x / sqrt 2)) / 2.
-    Gelu,
-    /// max(x, 0).
-    Relu,
-    /// The identity (MPCViT+).
-    None,
-}
-
-impl Activation {
-    /// The name that an architecture file uses.
-    pub fn name(self) -> &'static str {
-        match self {
-            Activation::Gelu => "gelu",
-            Activation::Relu => "relu",
-            Activation::None => "none",
-        }
-    }
-}
 
 /// A vision transformer without its weights.
 ///
@@ -183,6 +139,12 @@ impl Arch {
         self.channels * self.patch * self.patch
     }
 
+    /// The picture's description.
+    pub fn pixels(&self) -> Pixels {
+        let Arch { image, channels, patch, mean, std, .. } = *self;
+        Pixels { image, channels, patch, mean, std, lead: 1 }
+    }
+
     /// Number of weights in all.
     pub fn parameters(&self) -> usize {
         let (d, m) = (self.dim, self.mlp);
@@ -224,11 +186,7 @@ impl Arch {
     /// # Errors
     /// [`Error::Arch`] names the first field that does not fit, and what is accepted.
     pub fn validate(&self) -> Result<(), Error> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "._-+".contains(c);
-        if self.name.is_empty() || self.name.len() > 64 || !self.name.chars().all(plain) {
-            let why = "must be 1 to 64 of the characters A-Z a-z 0-9 . _ - +";
-            return Err(Error::arch("name", why));
-        }
+        name(&self.name)?;
         within("channels", self.channels, 3, 3)?;
         within("image", self.image, 1, 1024)?;
         within("patch", self.patch, 1, 64)?;
@@ -264,17 +222,13 @@ impl Arch {
             lasts(&format!("attention[{layer}]"), kinds.len(), self.heads, "heads")?;
         }
         lasts("activation", self.activation.len(), self.layers, "layers")?;
-        if !self.labels.is_empty() {
-            lasts("labels", self.labels.len(), self.classes, "classes")?;
-        }
-        for (class, label) in self.labels.iter().enumerate() {
-            // Labels are printed on a terminal: control characters could rewrite what it shows.
-            if label.is_empty() || label.len() > MAX_LABEL || label.chars().any(char::is_control) {
-                let why = format!("must be 1 to {MAX_LABEL} bytes without control characters");
-                return Err(Error::arch(format!("labels[{class}]"), why));
+        for (layer, kind) in self.activation.iter().enumerate() {
+            if !Activation::FIRST.contains(kind) {
+                let why = format!("is {}; accepted in version 1: gelu, relu, none", kind.name());
+                return Err(Error::arch(format!("activation[{layer}]"), why));
             }
         }
-        Ok(())
+        labels(&self.labels, self.classes)
     }
 
     /// BLAKE3 of a canonical encoding of every field, by which parties agree on a model.
@@ -305,28 +259,6 @@ impl Arch {
         self.labels.iter().for_each(|l| text(&mut h, l));
         *h.finalize().as_bytes()
     }
-}
-
-fn within(field: &str, n: usize, low: usize, high: usize) -> Result<(), Error> {
-    if (low..=high).contains(&n) {
-        return Ok(());
-    }
-    let accepted = if low == high { low.to_string() } else { format!("{low} to {high}") };
-    Err(Error::arch(field, format!("is {n}; accepted: {accepted}")))
-}
-
-fn divides(field: &str, n: usize, of: &str, whole: usize) -> Result<(), Error> {
-    if whole.is_multiple_of(n) {
-        return Ok(());
-    }
-    Err(Error::arch(field, format!("is {n}; accepted: a divisor of `{of}` = {whole}")))
-}
-
-fn lasts(field: &str, n: usize, expected: usize, what: &str) -> Result<(), Error> {
-    if n == expected {
-        return Ok(());
-    }
-    Err(Error::arch(field, format!("has {n} entries; expected `{what}` = {expected}")))
 }
 
 #[cfg(test)]

@@ -36,6 +36,9 @@ pub enum Error {
     /// An evaluation is asked for that cannot be had.
     #[error("options: {0}")]
     Options(String),
+    /// A text that the model does not take.
+    #[error("text: {0}")]
+    Text(String),
     /// A picture file is truncated, malformed, too large or of the wrong size.
     #[error("{file}: {why}")]
     Picture {

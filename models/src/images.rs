@@ -15,9 +15,9 @@ use std::path::Path;
 
 use image::DynamicImage;
 
-use crate::{Arch, Error};
+use crate::{Error, Model, model::Pixels};
 use cifar::{Cifar, HUNDRED, TEN};
-use decode::{fitted, planes};
+use decode::{fitted, planes, side};
 
 /// Largest PNG or JPEG file that is read, in bytes.
 const MAX_FILE: u64 = 64 << 20;
@@ -65,8 +65,8 @@ impl Split {
 }
 
 /// The set whose records a bare file holds for a model: CIFAR-100's where the model has 100 classes.
-fn set_of(arch: &Arch) -> &'static Cifar {
-    if arch.classes == usize::from(HUNDRED.classes) { &HUNDRED } else { &TEN }
+fn set_of(model: &Model) -> &'static Cifar {
+    if model.output.classes() == usize::from(HUNDRED.classes) { &HUNDRED } else { &TEN }
 }
 
 /// Reads at most `limit` pictures from a file: `.bin` as CIFAR-10 records (CIFAR-100's for a model of 100 classes), a
@@ -78,9 +78,15 @@ fn set_of(arch: &Arch) -> &'static Cifar {
 /// # Errors
 /// [`Error::Picture`] names the file, the offset where there is one, and what was expected;
 /// [`Error::Io`] where the file cannot be read.
-pub fn load(path: &Path, arch: &Arch, fit: Fit, limit: usize) -> Result<Vec<Picture>, Error> {
+pub fn load(
+    path: &Path,
+    model: impl Into<Model>,
+    fit: Fit,
+    limit: usize,
+) -> Result<Vec<Picture>, Error> {
+    let model = &model.into();
     if path.is_dir() {
-        return folder::test_pictures(path, arch, fit, limit);
+        return folder::test_pictures(path, model, fit, limit);
     }
     let name = file_name(path);
     let mut file = File::open(path).map_err(Error::io(path))?;
@@ -88,15 +94,15 @@ pub fn load(path: &Path, arch: &Arch, fit: Fit, limit: usize) -> Result<Vec<Pict
     file.by_ref().take(2).read_to_end(&mut magic).map_err(Error::io(path))?;
     let whole = Cursor::new(magic.clone()).chain(file);
     if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("bin")) {
-        read_records(BufReader::new(whole), set_of(arch), &name, (arch, fit), limit)
+        read_records(BufReader::new(whole), set_of(model), &name, (model, fit), limit)
     } else if magic == [0x1f, 0x8b] {
-        read_cifar_archive(whole, &name, Split::Test, arch, fit, limit)
+        read_cifar_archive(whole, &name, Split::Test, model, fit, limit)
     } else if limit == 0 {
         Ok(Vec::new())
     } else {
         let mut bytes = Vec::new();
         whole.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
-        Ok(vec![decode(&bytes, &name, arch, fit)?])
+        Ok(vec![decode(&bytes, &name, model, fit)?])
     }
 }
 
@@ -108,27 +114,27 @@ pub fn load(path: &Path, arch: &Arch, fit: Fit, limit: usize) -> Result<Vec<Pict
 pub fn read_cifar(
     from: impl Read,
     file: &str,
-    arch: &Arch,
+    model: impl Into<Model>,
     fit: Fit,
     limit: usize,
 ) -> Result<Vec<Picture>, Error> {
-    read_records(from, &TEN, file, (arch, fit), limit)
+    read_records(from, &TEN, file, (&model.into(), fit), limit)
 }
 
 fn read_records(
     from: impl Read,
     set: &Cifar,
     file: &str,
-    (arch, fit): (&Arch, Fit),
+    (model, fit): (&Model, Fit),
     limit: usize,
 ) -> Result<Vec<Picture>, Error> {
-    let mut pictures = Vec::new();
+    let (mut pictures, side) = (Vec::new(), side(model, file)?);
     set.records(from, file, limit, |label, record| {
         let name = format!("{file}#{}", pictures.len());
-        let pixels = if arch.image == cifar::SIDE {
+        let pixels = if side == cifar::SIDE {
             record.to_vec()
         } else {
-            planes(fitted(interleaved(record), &name, arch, fit)?)
+            planes(fitted(interleaved(record), &name, model, fit)?)
         };
         pictures.push(Picture { pixels, label: Some(label), name });
         Ok(())
@@ -145,17 +151,18 @@ pub fn read_cifar_archive(
     from: impl Read,
     file: &str,
     split: Split,
-    arch: &Arch,
+    model: impl Into<Model>,
     fit: Fit,
     limit: usize,
 ) -> Result<Vec<Picture>, Error> {
+    let model = &model.into();
     let mut pictures = Vec::new();
     let mut found = false;
     cifar::members(from, file, |set, member, entry| {
         if split.holds(set, member) {
             found = true;
             let (name, left) = (format!("{file}/{member}"), limit - pictures.len());
-            pictures.extend(read_records(entry, set, &name, (arch, fit), left)?);
+            pictures.extend(read_records(entry, set, &name, (model, fit), left)?);
         }
         let enough = found && pictures.len() >= limit;
         Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -171,17 +178,19 @@ pub fn read_cifar_archive(
     Ok(pictures)
 }
 
-/// The model's input: pixels / 255, less the mean of their plane, over its standard deviation.
+/// The model's input: pixels / 255, less the mean of their plane, over its standard deviation. `model` is its [`Pixels`],
+/// or an [`Arch`](crate::Arch).
 ///
 /// # Panics
 /// Where the picture does not have the model's size.
-pub fn normalise(arch: &Arch, picture: &Picture) -> Vec<f32> {
-    let plane = arch.image * arch.image;
+pub fn normalise(model: impl Into<Pixels>, picture: &Picture) -> Vec<f32> {
+    let pixels: Pixels = model.into();
+    let plane = pixels.image * pixels.image;
     assert_eq!(picture.pixels.len(), 3 * plane, "normalise: a picture of another model's size");
     let mut out = Vec::with_capacity(picture.pixels.len());
-    for (c, pixels) in picture.pixels.chunks_exact(plane).enumerate() {
-        let (mean, std) = (arch.mean[c], arch.std[c]);
-        out.extend(pixels.iter().map(|&p| (p as f32 / 255.0 - mean) / std));
+    for (c, values) in picture.pixels.chunks_exact(plane).enumerate() {
+        let (mean, std) = (pixels.mean[c], pixels.std[c]);
+        out.extend(values.iter().map(|&p| (p as f32 / 255.0 - mean) / std));
     }
     out
 }
@@ -191,9 +200,9 @@ pub fn normalise(arch: &Arch, picture: &Picture) -> Vec<f32> {
 ///
 /// # Panics
 /// Where the picture does not have the model's size.
-pub fn patches(arch: &Arch, image: &[f32]) -> Vec<f32> {
-    let (side, p) = (arch.image, arch.patch);
-    let (got, expected) = (image.len(), arch.channels * side * side);
+pub fn patches(pixels: &Pixels, image: &[f32]) -> Vec<f32> {
+    let (side, p) = (pixels.image, pixels.patch);
+    let (got, expected) = (image.len(), pixels.numbers());
     assert_eq!(got, expected, "patches: a picture of {got} numbers for a model of {expected}");
     let mut out = Vec::with_capacity(got);
     for top in (0..side).step_by(p) {

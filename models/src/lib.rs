@@ -1,7 +1,7 @@
-//! Models: what a vision transformer is ([`arch`]), its parameters ([`weights`]), its plaintext
-//! float reference ([`float`]), its inputs ([`images`]), the ranges of its tensors
-//! ([`calibration`]), the number format that follows from them ([`mod@format`]), and its private form: the
-//! traced plan ([`private`]) and the folded fixed-point weights ([`fold`]).
+//! Models: what a transformer is ([`model`], and [`arch`] for MPCViT's), its parameters ([`weights`]), its layers with all
+//! that reads them ([`layer`]): the plaintext float reference ([`float`]), the number format ([`mod@format`]) that follows
+//! from the ranges of its tensors ([`calibration`]), and its private form, the traced plan and the folded fixed-point
+//! matrices ([`private`]). Inputs are pictures ([`images`]) and words ([`text`]).
 //!
 //! # Example
 //! A small transformer, private, in one process:
@@ -17,7 +17,7 @@
 //!
 //! let seed = sotto_crypto::Seed::from_bytes([1; 32]);
 //! let local = Local::new(&private.plan, private.matrices(&weights), &seed)?;
-//! let [_, client] = local.evaluate(local.deal(0), [&[], &[private.encode(&[image])]])?;
+//! let [_, client] = local.evaluate(local.deal(0), [&[], &private.encode(&[image])])?;
 //! let logits = private.decode(&client.outputs[0]);
 //! assert_eq!(logits[0].len(), 5);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -26,15 +26,27 @@
 pub mod arch;
 pub mod calibration;
 pub mod error;
+mod fixed;
 pub mod float;
-pub mod fold;
 pub mod format;
 pub mod images;
+pub mod keys;
+mod kind;
+pub mod layer;
+mod layout;
+mod matrix;
+pub mod model;
+mod options;
 pub mod private;
+pub mod probe;
+mod range;
+mod rows;
+pub mod text;
 pub mod weights;
 
 pub use arch::Arch;
 pub use calibration::Calibration;
 pub use error::Error;
+pub use model::Model;
 pub use private::Private;
 pub use weights::Weights;

@@ -1,335 +1,215 @@
-//! The private form of a model: architecture and calibration traced into a plan.
+//! The private form of a model: description and calibration traced into a plan.
 //!
-//! Everything here follows from public data (architecture, calibration, batch), so that server, client and
+//! Everything here follows from public data (description, calibration, lengths), so that server, client and
 //! dealer each trace the same plan and compare its hash.
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use sotto_protocols::{
-    Wire,
-    gates::row_table::Rows,
-    plan::{Plan, Trace, WeightSpec},
+    plan::{Plan, Trace},
     weights::Matrix,
 };
 
+pub use crate::options::{MaxKind, Options, ROUNDED, Reveal, Tables};
+
 use crate::{
-    Arch, Calibration, Error, Weights,
-    arch::Attention,
-    float::NORM_EPS,
-    fold::fold,
-    format::{ACTIVATION, ActivationFormat, Format, LayerFormat, MARGIN, MaxKind, WEIGHT, at_most},
-    images::patches,
+    Calibration, Error, Model, Weights,
+    fixed::MARGIN,
+    format::{Format, Step},
+    layer::{Section, attention, embedding, head, mlp, norm, sublayers},
+    layout::Layout,
+    matrix::Named,
+    model::Input,
+    probe::Tensor,
 };
 
-/// What the client learns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Reveal {
-    /// All logits.
-    #[default]
-    Logits,
-    /// All logits, rounded to [`ROUNDED`] bits each.
-    Rounded,
-    /// The class alone, a bit for each.
-    Class,
-}
-
-/// Bits of a rounded logit.
-pub const ROUNDED: u32 = 8;
-
-/// How smooth activations are looked up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Tables {
-    /// Piecewise linear, two flights an activation.
-    #[default]
-    Pieces,
-    /// Polynomials by row, one flight and many more offline bytes: for long delays.
-    Rows,
-}
-
-/// Choices that are not the model's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Options {
-    /// How softmax finds its shift.
-    pub max: MaxKind,
-    /// What the client learns.
-    pub reveal: Reveal,
-    /// How activations are looked up.
-    pub tables: Tables,
-}
-
-/// Most images in one evaluation.
+/// Most inputs in one evaluation.
 pub const MAX_BATCH: usize = 64;
-
-/// Logarithm of the most rows of an activation's row table: 2^10 are 160 kB for each element.
-const MAX_ROWS: u32 = 10;
 
 /// A model ready to be evaluated privately.
 pub struct Private {
     /// Its public description.
-    pub arch: Arch,
+    pub model: Model,
     /// Widths and scales.
     pub format: Format,
-    /// The traced plan for `batch` images.
+    /// The traced plan.
     pub plan: Arc<Plan>,
-    /// Images in one evaluation.
+    /// Inputs in one evaluation.
     pub batch: usize,
     /// What the client learns.
     pub reveal: Reveal,
+    /// Rows of each input.
+    layout: Layout,
     /// Largest size of an input that the widths leave room for.
     limit: f64,
 }
 
 impl Private {
-    /// Traces the model for `batch` images at once.
+    /// Traces the model for `batch` pictures at once, or for as many texts of the model's longest length. `model` is a
+    /// [`Model`] or an [`crate::Arch`].
     ///
     /// # Errors
-    /// [`Error::Arch`] when the architecture is not valid, [`Error::Calibration`] when the calibration does not fit it
-    /// or the options, [`Error::Options`] when the batch is not in 1 to [`MAX_BATCH`]. Whatever a peer says in these,
-    /// there is no other way to fail.
+    /// As [`Private::of_lengths`].
     pub fn new(
-        arch: &Arch,
+        model: impl Into<Model>,
         calibration: &Calibration,
         batch: usize,
         options: Options,
     ) -> Result<Self, Error> {
-        arch.validate()?;
-        if !(1..=MAX_BATCH).contains(&batch) {
-            let why = format!("a batch of {batch} images; 1 to {MAX_BATCH} are possible");
-            return Err(Error::Options(why));
-        }
-        let format = Format::new(arch, calibration, options.max)?;
-        check(&format, options)?;
-        let plan = Arc::new(trace(arch, &format, batch, options));
-        let limit = calibration.range(0, "patches")?.size() * f64::from(1u32 << MARGIN);
-        Ok(Self { arch: arch.clone(), format, plan, batch, reveal: options.reveal, limit })
+        let model = model.into();
+        model.validate()?;
+        in_batch(batch)?;
+        let lengths = vec![model.tokens(); batch];
+        Self::of_lengths(model, calibration, &lengths, options)
     }
 
-    /// The server's matrices for this plan.
+    /// Traces the model for inputs of these numbers of rows, which are public: nothing is padded. The number format does
+    /// not depend on them, so that plans of all lengths use the same matrices.
+    ///
+    /// # Errors
+    /// [`Error::Arch`] when the description is not valid, [`Error::Calibration`] when the calibration does not fit it
+    /// or the options, [`Error::Options`] when the inputs are not 1 to [`MAX_BATCH`], a length is none of the model's, or
+    /// the result is none. Whatever a peer says in these, there is no other way to fail.
+    pub fn of_lengths(
+        model: impl Into<Model>,
+        calibration: &Calibration,
+        lengths: &[usize],
+        options: Options,
+    ) -> Result<Self, Error> {
+        let model = model.into();
+        model.validate()?;
+        in_batch(lengths.len())?;
+        let (least, most) = match &model.input {
+            Input::Pixels(pixels) => (pixels.tokens(), pixels.tokens()),
+            Input::Words(words) => (1, words.positions),
+        };
+        if let Some(length) = lengths.iter().find(|n| !(least..=most).contains(*n)) {
+            let why = format!("an input of {length} rows; the model takes {least} to {most}");
+            return Err(Error::Options(why));
+        }
+        let format = Format::new(&model, calibration, options)?;
+        let layout = Layout::new(lengths);
+        let plan = Arc::new(trace(&model, &format, &layout, options));
+        let given = match &model.input {
+            Input::Pixels(_) => Tensor::Patches,
+            Input::Words(_) => Tensor::Embed,
+        };
+        let limit = calibration.range(0, given)?.size() * f64::from(1u32 << MARGIN);
+        let (batch, reveal) = (lengths.len(), options.reveal);
+        Ok(Self { model, format, plan, batch, reveal, layout, limit })
+    }
+
+    /// Rows of each input.
+    pub fn lengths(&self) -> &[usize] {
+        self.layout.lengths()
+    }
+
+    /// The server's matrices, in the order of this plan.
+    ///
+    /// # Panics
+    /// Where the weights are not the model's.
     pub fn matrices(&self, weights: &Weights) -> Vec<Matrix> {
-        fold(&self.arch, weights, &self.format)
+        let mut named = fold(&self.model, weights, &self.format);
+        let specs = self.plan.weights.iter();
+        let mut matrix =
+            |name: &String| named.remove(name).expect("every matrix of a plan is folded");
+        specs.map(|spec| matrix(&spec.name)).collect()
     }
 
     /// Refuses an input that is further outside of the calibrated range than the widths' margin: its result
     /// would be garbage.
     ///
     /// # Errors
-    /// [`Error::Calibration`]; it names no pixel.
-    pub fn check_input(&self, image: &[f32]) -> Result<(), Error> {
-        if image.iter().all(|x| f64::from(x.abs()) <= self.limit) {
+    /// [`Error::Calibration`]; it names no number of the input.
+    pub fn check_input(&self, input: &[f32]) -> Result<(), Error> {
+        if input.iter().all(|x| f64::from(x.abs()) <= self.limit) {
             return Ok(());
         }
+        let what = match &self.model.input {
+            Input::Pixels(_) => "images",
+            Input::Words(_) => "texts",
+        };
         Err(Error::Calibration(format!(
-            "a normalised input exceeds {:.2}, the calibrated range and its margin; calibrate the model on images \
+            "a normalised input exceeds {:.2}, the calibrated range and its margin; calibrate the model on {what} \
              like this one",
             self.limit
         )))
     }
 
-    /// The client's input: normalised images in fixed point, one row a patch, the class token's row zero.
-    pub fn encode(&self, images: &[Vec<f32>]) -> Vec<i64> {
-        assert_eq!(images.len(), self.batch, "images of a batch");
-        let unit = f64::from(ACTIVATION).exp2();
-        let mut out = Vec::new();
-        for image in images {
-            out.extend(std::iter::repeat_n(0, self.arch.patch_dim()));
-            let cut = patches(&self.arch, image);
-            out.extend(cut.iter().map(|&x| (f64::from(x) * unit).round() as i64));
+    /// The client's inputs of the plan, in fixed point: of normalised pictures, or of texts' rows
+    /// ([`crate::text::rows`]).
+    ///
+    /// # Panics
+    /// Where they are not of the lengths that the plan was traced for.
+    pub fn encode(&self, inputs: &[Vec<f32>]) -> Vec<Vec<i64>> {
+        assert_eq!(inputs.len(), self.batch, "inputs of a batch");
+        if let Input::Words(_) = self.model.input {
+            for (input, &rows) in inputs.iter().zip(self.lengths()) {
+                assert_eq!(input.len(), rows * self.model.stack.width, "numbers of a text");
+            }
         }
-        out
+        embedding::encode(&self.model, inputs)
     }
 
-    /// Logits of each image from the plan's output; a one-hot where the class alone is revealed.
+    /// Each input's result from the plan's output: logits (of all its rows one behind the other, where each row has some),
+    /// an embedding, or one-hots where the class alone is revealed.
+    ///
+    /// # Panics
+    /// Where `output` is not the plan's.
     pub fn decode(&self, output: &[i64]) -> Vec<Vec<f64>> {
-        let unit = match self.reveal {
-            Reveal::Logits => f64::from(ACTIVATION).exp2(),
-            Reveal::Rounded => f64::from(rounded(&self.format).1).exp2(),
-            Reveal::Class => 1.0,
-        };
-        let rows = output.chunks_exact(self.arch.classes);
-        rows.map(|r| r.iter().map(|&x| x as f64 / unit).collect()).collect()
+        head::decode(&self.model, &self.format.head, &self.layout, self.reveal, output)
     }
 }
 
-/// Every ring and table exists that these options need beyond the format's own.
-fn check(format: &Format, options: Options) -> Result<(), Error> {
-    if options.reveal == Reveal::Class {
-        at_most("the compared logits' width", format.logit_width, 25)?;
+fn in_batch(batch: usize) -> Result<(), Error> {
+    if (1..=MAX_BATCH).contains(&batch) {
+        return Ok(());
     }
-    if options.tables == Tables::Rows {
-        for layer in &format.layers {
-            if let ActivationFormat::Lookup { window, .. } = layer.activation {
-                at_most("an activation's rows", window.bits - window.scale, MAX_ROWS)?;
-                at_most("an activation's row table", layer.fc2_width + 16, 64)?;
-            }
+    let why = format!("a batch of {batch} images; 1 to {MAX_BATCH} are possible");
+    Err(Error::Options(why))
+}
+
+/// All matrices by name.
+fn fold(model: &Model, weights: &Weights, format: &Format) -> Named {
+    let mut out = Named::new();
+    embedding::fold(model, weights, &mut out);
+    for (sublayer, format) in sublayers(model).iter().zip(&format.sublayers) {
+        match &format.step {
+            Step::Attention(format) => attention::fold(model, weights, sublayer, format, &mut out),
+            Step::Mlp(format) => mlp::fold(model, weights, sublayer, format, &mut out),
         }
     }
-    Ok(())
+    head::fold(model, weights, &format.head, &mut out);
+    out
 }
 
-/// Width and scale of rounded logits: fractional bits go, whole ones stay.
-fn rounded(format: &Format) -> (u32, u32) {
-    let less = format.logit_width.saturating_sub(ROUNDED).min(ACTIVATION);
-    (format.logit_width - less, ACTIVATION - less)
-}
-
-fn weight(t: &mut Trace, name: String, outputs: usize, inputs: usize, width: u32) -> usize {
-    t.weight(WeightSpec { name, outputs, inputs, width, scale: WEIGHT })
-}
-
-fn trace(arch: &Arch, format: &Format, batch: usize, options: Options) -> Plan {
-    let (tokens, d) = (arch.tokens(), arch.dim);
+/// The stream stays at a product's scale between layers; only what is opened is truncated.
+fn trace(model: &Model, format: &Format, layout: &Layout, options: Options) -> Plan {
     let mut t = Trace::new();
-    let x = t.input(&[batch, tokens, arch.patch_dim()], format.embed_width, ACTIVATION);
-    t.section("patch embedding");
-    let w = weight(&mut t, "patch_embed".into(), d, arch.patch_dim(), format.embed_width);
-    let mut x = t.linear(x, w, tokens);
-    for (i, layer) in format.layers.iter().enumerate() {
-        x = block(&mut t, arch, i, layer, options.tables, x);
+    let steps = sublayers(model);
+    let reader = format.sublayers[0].widths.reader;
+    let [rows, mut x] = embedding::trace(&mut t, model, layout, format.embed_width, reader);
+    for (sublayer, format) in steps.iter().zip(&format.sublayers) {
+        let n = match (sublayer.norm, &format.norm) {
+            (Some(site), Some(norm)) => {
+                t.section(&site.section().to_string());
+                norm::trace(&mut t, model, norm, x, format.widths.reader)
+            }
+            _ => rows,
+        };
+        t.section(&Section::Step(sublayer.layer, sublayer.kind).to_string());
+        let operands = [n, x];
+        x = match &format.step {
+            Step::Attention(attention) => {
+                let format = (attention, format.widths);
+                attention::trace(&mut t, model, sublayer, format, layout, operands)
+            }
+            Step::Mlp(activation) => {
+                let format = (activation, format.widths);
+                mlp::trace(&mut t, model, sublayer, format, options.tables, operands)
+            }
+        };
     }
-    t.section("head");
-    let class = t.pick(x, 1, &[0]);
-    let class = t.reshape(class, &[batch, d]);
-    let class = t.truncate_to(class, ACTIVATION);
-    let class = t.layer_norm(class, &format.norm, f64::from(NORM_EPS), format.head_width);
-    let w = weight(&mut t, "head".into(), arch.classes, d, format.head_width);
-    let logits = t.linear(class, w, 1);
-    let output = match options.reveal {
-        Reveal::Rounded => {
-            let (width, scale) = rounded(format);
-            let logits = t.truncate_to(logits, scale);
-            t.reveal(logits, width)
-        }
-        Reveal::Logits => {
-            let logits = t.truncate_to(logits, ACTIVATION);
-            t.reveal(logits, format.logit_width)
-        }
-        Reveal::Class => {
-            let logits = t.truncate_to(logits, ACTIVATION);
-            t.argmax(logits, format.logit_width)
-        }
-    };
+    let output = head::trace(&mut t, model, &format.head, layout, options, x);
     t.finish(&[output])
-}
-
-/// `x += attention(norm1 x); x = norm2 x; x += mlp(x)`. `x` stays at the product's scale between layers; only what is
-/// opened is truncated.
-fn block(
-    t: &mut Trace,
-    arch: &Arch,
-    i: usize,
-    layer: &LayerFormat,
-    tables: Tables,
-    x: Wire,
-) -> Wire {
-    let (d, mlp) = (arch.dim, arch.mlp);
-    let name = |part: &str| format!("blocks.{i}.{part}");
-    let eps = f64::from(NORM_EPS);
-
-    t.section(&name("norm1"));
-    let n = t.truncate_to(x, ACTIVATION);
-    let n = t.layer_norm(n, &layer.norm1, eps, layer.qkv_width);
-    t.section(&name("attention"));
-    let (outputs, inputs, width, scale) = (3 * d, d, layer.qkv_width, layer.qkv_scale);
-    let w = t.weight(WeightSpec { name: name("attn.qkv"), outputs, inputs, width, scale });
-    let qkv = t.linear(n, w, 1);
-    let heads = attention(t, arch, i, layer, qkv);
-    let w = weight(t, name("attn.proj"), d, d, layer.proj_width);
-    let y = t.linear(heads, w, 1);
-    let x = t.sum(x, y);
-
-    t.section(&name("norm2"));
-    let n = t.truncate_to(x, ACTIVATION);
-    let n = t.layer_norm(n, &layer.norm2, eps, layer.fc1_width);
-    t.section(&name("mlp"));
-    if layer.activation == ActivationFormat::None {
-        let w = weight(t, name("mlp"), d, d, layer.fc1_width);
-        return t.linear(n, w, 1);
-    }
-    let w = weight(t, name("mlp.fc1"), mlp + d, d, layer.fc1_width);
-    let both = t.linear(n, w, 1);
-    let hidden: Vec<usize> = (0..mlp).collect();
-    let copy: Vec<usize> = (mlp..mlp + d).collect();
-    let hidden = t.pick(both, 2, &hidden);
-    let residual = t.pick(both, 2, &copy);
-    let hidden = activation(t, layer, tables, hidden);
-    let w = weight(t, name("mlp.fc2"), d, mlp, layer.fc2_width);
-    let y = t.linear(hidden, w, 1);
-    t.sum(residual, y)
-}
-
-fn activation(t: &mut Trace, layer: &LayerFormat, tables: Tables, x: Wire) -> Wire {
-    let width = layer.fc2_width;
-    let x = t.truncate_to(x, ACTIVATION);
-    match layer.activation {
-        ActivationFormat::Lookup { function, window, precision } => {
-            let x = t.open_window(x, window);
-            let y = match tables {
-                Tables::Pieces => {
-                    let y = t.lookup(x, function, precision);
-                    let drop = t.spec(y).scale - ACTIVATION;
-                    t.lift(y, width + drop)
-                }
-                Tables::Rows => {
-                    // Cubics on rows of length one.
-                    let m = window.bits - window.scale;
-                    t.row_table(x, function, Rows { m, degree: 3, value_scale: 14 }, width + 16)
-                }
-            };
-            t.truncate_to(y, ACTIVATION)
-        }
-        ActivationFormat::Relu(opened) => {
-            let x = t.open_signed(x, opened);
-            t.relu(x, width)
-        }
-        ActivationFormat::None => unreachable!("an MLP without an activation is one product"),
-    }
-}
-
-/// All heads of all kinds: `(images, tokens, 3 d)` to `(images, tokens, d)` in the projection's ring.
-fn attention(t: &mut Trace, arch: &Arch, i: usize, layer: &LayerFormat, qkv: Wire) -> Wire {
-    let shape = t.spec(qkv).shape.clone();
-    let (batch, tokens) = (shape[0], shape[1]);
-    let (heads, dh) = (arch.heads, arch.head_dim());
-    let qkv = t.truncate_to(qkv, ACTIVATION);
-    let qkv = t.reshape(qkv, &[batch, tokens, 3, heads, dh]);
-    // (3, images, heads, tokens, head dim)
-    let qkv = t.permute(qkv, &[2, 0, 3, 1, 4]);
-    let result = (layer.proj_width, ACTIVATION);
-    let (mut parts, mut order) = (Vec::new(), Vec::new());
-    for kind in Attention::ALL {
-        let chosen: Vec<usize> = (0..heads).filter(|&h| arch.attention[i][h] == kind).collect();
-        if chosen.is_empty() {
-            continue;
-        }
-        let operands = [0, 1, 2].map(|which| {
-            let one = t.pick(qkv, 0, &[which]);
-            let one = t.reshape(one, &[batch, heads, tokens, dh]);
-            t.pick(one, 1, &chosen)
-        });
-        let expected = "the format has what the architecture uses";
-        parts.push(match kind {
-            Attention::Softmax => {
-                let (scores, shift, divide) = layer.softmax.as_ref().expect(expected);
-                t.softmax_attention(operands, scores, shift, divide, result)
-            }
-            Attention::Relu => {
-                let (scores, divide) = layer.relu.as_ref().expect(expected);
-                t.relu_attention(operands, scores, divide, result)
-            }
-            Attention::Linear => {
-                let format = layer.linear.as_ref().expect(expected);
-                t.linear_attention(operands, format, result)
-            }
-        });
-        order.extend(chosen);
-    }
-    let all = t.concat(1, &parts);
-    let back: Vec<usize> = (0..heads)
-        .map(|h| order.iter().position(|&o| o == h).expect("every head has a kind"))
-        .collect();
-    let all = t.pick(all, 1, &back);
-    let all = t.permute(all, &[0, 2, 1, 3]);
-    t.reshape(all, &[batch, tokens, heads * dh])
 }

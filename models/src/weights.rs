@@ -1,4 +1,4 @@
-//! The weights of a model: safetensors under timm's names, checked against an [`Arch`].
+//! The weights of a model: safetensors under the names of [`Model::tensors`], checked against a description.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
 
-use crate::{Arch, Error};
+use crate::{Error, Model};
 
 /// How [`Weights::to_bytes`] writes a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,23 +44,6 @@ pub struct Norm<'a> {
     pub bias: &'a [f32],
 }
 
-/// The weights of one layer, in the order of their use.
-#[derive(Clone, Copy)]
-pub struct Block<'a> {
-    /// The norm before attention.
-    pub norm1: Norm<'a>,
-    /// Queries, keys and values, in this order: 3 * dim outputs, no bias.
-    pub qkv: Linear<'a>,
-    /// The projection after attention.
-    pub proj: Linear<'a>,
-    /// The norm before the MLP, whose output is also the base of the MLP's residual.
-    pub norm2: Norm<'a>,
-    /// The MLP's first product.
-    pub fc1: Linear<'a>,
-    /// The MLP's second product.
-    pub fc2: Linear<'a>,
-}
-
 #[derive(Clone, PartialEq)]
 struct Tensor {
     shape: Vec<usize>,
@@ -83,36 +66,31 @@ impl fmt::Debug for Weights {
 }
 
 impl Weights {
-    /// The name and shape of every tensor that a model has, in the order of their use.
-    pub fn shapes(arch: &Arch) -> Vec<(String, Vec<usize>)> {
-        let (d, m, p) = (arch.dim, arch.mlp, arch.patch);
-        let mut all = vec![
-            ("patch_embed.weight".to_string(), vec![d, arch.channels, p, p]),
-            ("patch_embed.bias".to_string(), vec![d]),
-            ("cls_token".to_string(), vec![1, 1, d]),
-            ("pos_embed".to_string(), vec![1, arch.tokens(), d]),
-        ];
-        for layer in 0..arch.layers {
-            let block = [
-                ("norm1.weight", vec![d]),
-                ("norm1.bias", vec![d]),
-                ("attn.qkv.weight", vec![3 * d, d]),
-                ("attn.proj.weight", vec![d, d]),
-                ("attn.proj.bias", vec![d]),
-                ("norm2.weight", vec![d]),
-                ("norm2.bias", vec![d]),
-                ("mlp.fc1.weight", vec![m, d]),
-                ("mlp.fc1.bias", vec![m]),
-                ("mlp.fc2.weight", vec![d, m]),
-                ("mlp.fc2.bias", vec![d]),
-            ];
-            all.extend(block.map(|(name, shape)| (format!("blocks.{layer}.{name}"), shape)));
+    /// The weights of `model` (a [`Model`] or an [`crate::Arch`]) from values by name, in any order.
+    ///
+    /// # Errors
+    /// [`Error::Arch`] where the model is not valid, [`Error::WeightsFile`] for tensors missing or not expected,
+    /// [`Error::Tensor`] for one with another number of values, or with a value that is not finite.
+    pub fn from_values(
+        model: impl Into<Model>,
+        mut values: BTreeMap<String, Vec<f32>>,
+    ) -> Result<Self, Error> {
+        let model = model.into();
+        model.validate()?;
+        let shapes = model.tensors();
+        let found = values.keys().map(String::as_str).collect();
+        same_names(&model, &shapes, &found)?;
+        let mut tensors = BTreeMap::new();
+        for (name, shape) in shapes {
+            let values = values.remove(&name).expect("the names were just compared");
+            if values.len() != shape.iter().product::<usize>() {
+                let why = format!("has {} values; expected {shape:?}", values.len());
+                return Err(Error::tensor(name, why));
+            }
+            finite(&name, &values)?;
+            tensors.insert(name, Tensor { shape, values });
         }
-        all.push(("norm.weight".to_string(), vec![d]));
-        all.push(("norm.bias".to_string(), vec![d]));
-        all.push(("head.weight".to_string(), vec![arch.classes, d]));
-        all.push(("head.bias".to_string(), vec![arch.classes]));
-        all
+        Ok(Weights { tensors })
     }
 
     /// Random weights at the scale of the peers' benchmarks: matrices normal with variance
@@ -120,11 +98,12 @@ impl Weights {
     /// the same bits on every machine.
     ///
     /// # Panics
-    /// Where `arch` does not pass [`Arch::validate`].
-    pub fn random(arch: &Arch, seed: u64) -> Self {
-        arch.validate().expect("only a valid architecture has weights");
+    /// Where `model` does not pass [`Model::validate`].
+    pub fn random(model: impl Into<Model>, seed: u64) -> Self {
+        let model = model.into();
+        model.validate().expect("only a valid architecture has weights");
         let mut tensors = BTreeMap::new();
-        for (stream, (name, shape)) in (0..).zip(Weights::shapes(arch)) {
+        for (stream, (name, shape)) in (0..).zip(model.tensors()) {
             let mut rng = ChaCha20Rng::seed_from_u64(seed);
             rng.set_stream(stream);
             let count = shape.iter().product();
@@ -149,19 +128,13 @@ impl Weights {
     /// [`Error::WeightsFile`] for a malformed file or for tensors missing or not expected, which it
     /// names; [`Error::Tensor`] for a tensor of another shape or type, or with a value that is not
     /// finite; [`Error::Arch`] where the architecture itself is not valid.
-    pub fn from_bytes(arch: &Arch, bytes: &[u8]) -> Result<Self, Error> {
-        arch.validate()?;
+    pub fn from_bytes(model: impl Into<Model>, bytes: &[u8]) -> Result<Self, Error> {
+        let model = model.into();
+        model.validate()?;
         let file = SafeTensors::deserialize(bytes)
             .map_err(|e| Error::WeightsFile(format!("not a safetensors file: {e}")))?;
-        let shapes = Weights::shapes(arch);
-        let wanted: BTreeSet<&str> = shapes.iter().map(|(name, _)| name.as_str()).collect();
-        let found: BTreeSet<&str> = file.names().into_iter().collect();
-        if wanted != found {
-            let missing = listed(wanted.difference(&found));
-            let extra = listed(found.difference(&wanted));
-            let why = format!("for `{}`: missing {missing}; not expected {extra}", arch.name);
-            return Err(Error::WeightsFile(why));
-        }
+        let shapes = model.tensors();
+        same_names(&model, &shapes, &file.names().into_iter().collect())?;
         let mut tensors = BTreeMap::new();
         for (name, shape) in shapes {
             let view = file.tensor(&name).expect("the names were just compared");
@@ -170,10 +143,7 @@ impl Weights {
                 return Err(Error::tensor(name, why));
             }
             let values = decode(&name, &view)?;
-            if let Some(at) = values.iter().position(|x| !x.is_finite()) {
-                let why = format!("holds a value that is not finite, at element {at}");
-                return Err(Error::tensor(name, why));
-            }
+            finite(&name, &values)?;
             tensors.insert(name, Tensor { shape, values });
         }
         Ok(Weights { tensors })
@@ -203,16 +173,17 @@ impl Weights {
     /// # Errors
     /// As [`Weights::from_bytes`]; also [`Error::Io`], and [`Error::WeightsFile`] for a file far
     /// larger than the model, before it is read.
-    pub fn load(path: &Path, arch: &Arch) -> Result<Self, Error> {
-        arch.validate()?;
+    pub fn load(path: &Path, model: impl Into<Model>) -> Result<Self, Error> {
+        let model = model.into();
+        model.validate()?;
         let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
         // Room for float64 and for a few tensors too many, which the checks then name.
-        let most = 16 * arch.parameters() as u64 + (1 << 20);
+        let most = 16 * model.parameters() as u64 + (1 << 20);
         if size > most {
-            let why = format!("{} has {size} bytes; `{}` needs fewer", path.display(), arch.name);
+            let why = format!("{} has {size} bytes; `{}` needs fewer", path.display(), model.name);
             return Err(Error::WeightsFile(why));
         }
-        Weights::from_bytes(arch, &std::fs::read(path).map_err(Error::io(path))?)
+        Weights::from_bytes(model, &std::fs::read(path).map_err(Error::io(path))?)
     }
 
     /// Writes a weights file; see [`Weights::to_bytes`].
@@ -221,6 +192,12 @@ impl Weights {
     /// As [`Weights::to_bytes`]; also [`Error::Io`].
     pub fn save(&self, path: &Path, precision: Precision) -> Result<(), Error> {
         std::fs::write(path, self.to_bytes(precision)?).map_err(Error::io(path))
+    }
+
+    /// The tensors that the client may have ([`Model::is_public`]), with which it embeds its texts.
+    pub fn public(&self, model: &Model) -> Self {
+        let public = self.tensors.iter().filter(|(name, _)| model.is_public(name));
+        Weights { tensors: public.map(|(name, t)| (name.clone(), t.clone())).collect() }
     }
 
     /// Number of weights in all.
@@ -245,12 +222,22 @@ impl Weights {
         *h.finalize().as_bytes()
     }
 
+    /// Every tensor's name and values, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[f32])> {
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), &tensor.values[..]))
+    }
+
     /// The values of one tensor by its name in the file.
     ///
     /// # Panics
     /// Where the model has no such tensor.
     pub fn values(&self, name: &str) -> &[f32] {
         &self.find(name).values
+    }
+
+    pub(crate) fn values_mut(&mut self, name: &str) -> &mut [f32] {
+        let tensor = self.tensors.get_mut(name);
+        &mut tensor.unwrap_or_else(|| panic!("the model has no tensor `{name}`")).values
     }
 
     /// The map `name.weight`, `name.bias`, such as `blocks.0.mlp.fc1` or `patch_embed`; axes after
@@ -279,22 +266,6 @@ impl Weights {
         }
     }
 
-    /// The weights of one layer.
-    ///
-    /// # Panics
-    /// Where the model has no such layer.
-    pub fn block(&self, layer: usize) -> Block<'_> {
-        let name = |part: &str| format!("blocks.{layer}.{part}");
-        Block {
-            norm1: self.norm(&name("norm1")),
-            qkv: self.linear(&name("attn.qkv")),
-            proj: self.linear(&name("attn.proj")),
-            norm2: self.norm(&name("norm2")),
-            fc1: self.linear(&name("mlp.fc1")),
-            fc2: self.linear(&name("mlp.fc2")),
-        }
-    }
-
     fn find(&self, name: &str) -> &Tensor {
         self.tensors.get(name).unwrap_or_else(|| panic!("the model has no tensor `{name}`"))
     }
@@ -305,6 +276,31 @@ fn normal(rng: &mut ChaCha20Rng) -> f64 {
     let unit = |x: u64| ((x >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
     let (u, v) = (unit(rng.next_u64()), unit(rng.next_u64()));
     libm::sqrt(-2.0 * libm::log(u)) * libm::cos(TAU * v)
+}
+
+/// Whether a file has the model's tensors and no other.
+fn same_names(
+    model: &Model,
+    shapes: &[(String, Vec<usize>)],
+    found: &BTreeSet<&str>,
+) -> Result<(), Error> {
+    let wanted: BTreeSet<&str> = shapes.iter().map(|(name, _)| name.as_str()).collect();
+    if wanted == *found {
+        return Ok(());
+    }
+    let (missing, extra) = (listed(wanted.difference(found)), listed(found.difference(&wanted)));
+    let why = format!("for `{}`: missing {missing}; not expected {extra}", model.name);
+    Err(Error::WeightsFile(why))
+}
+
+fn finite(name: &str, values: &[f32]) -> Result<(), Error> {
+    match values.iter().position(|x| !x.is_finite()) {
+        Some(at) => {
+            let why = format!("holds a value that is not finite, at element {at}");
+            Err(Error::tensor(name, why))
+        }
+        None => Ok(()),
+    }
 }
 
 /// A few names for a message. They may come from a hostile file, so they are escaped and cut.

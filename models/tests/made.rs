@@ -23,7 +23,7 @@ fn errors(arch: &Arch, options: Options) -> [f64; 2] {
     let private = Private::new(arch, &calibration, 1, options).expect("a format");
     let input = private.encode(&all[..1]);
     let truth = forward(arch, &weights, &all[0], &mut NoProbe);
-    let outcomes = bench.run_sources(&private.plan, private.matrices(&weights), &[input]);
+    let outcomes = bench.run_sources(&private.plan, private.matrices(&weights), &input);
     outcomes.map(|result| {
         assert_eq!(result.traffic, [private.plan.online(); 2], "the online phase is the same");
         let logits = private.decode(&result.outputs[0]);

@@ -1,11 +1,13 @@
 //! Whole models: private against simulator (exactly) and float reference (bound), every kind.
 
+use safetensors::SafeTensors;
 use sotto_models::{
     Arch, Calibration, Private, Weights,
     arch::{Activation, Attention},
-    float::{NoProbe, forward},
-    format::MaxKind,
-    private::{Options, Reveal, Tables},
+    float::{NoProbe, Tensor, forward},
+    private::{MaxKind, Options, Reveal, Tables},
+    probe::HeadPart,
+    weights::Precision,
 };
 use sotto_protocols::testing::Bench;
 
@@ -20,13 +22,22 @@ fn images(arch: &Arch, count: usize, bench: &mut Bench) -> Vec<Vec<f32>> {
 }
 
 fn check(arch: &Arch, batch: usize, options: Options, bound: f64) -> Private {
+    check_weights(arch, Weights::random(arch, 5), batch, options, bound)
+}
+
+fn check_weights(
+    arch: &Arch,
+    weights: Weights,
+    batch: usize,
+    options: Options,
+    bound: f64,
+) -> Private {
     let mut bench = Bench::new(17);
-    let weights = Weights::random(arch, 5);
     let all = images(arch, batch + 8, &mut bench);
     let calibration = Calibration::record(arch, &weights, &all, |_| ());
     let private = Private::new(arch, &calibration, batch, options).expect("a format");
     let input = private.encode(&all[..batch]);
-    let result = bench.run(&private.plan, private.matrices(&weights), &[input]);
+    let result = bench.run(&private.plan, private.matrices(&weights), &input);
     result.check_exact();
     for (image, logits) in all.iter().zip(private.decode(&result.outputs[0])) {
         let truth = forward(arch, &weights, image, &mut NoProbe);
@@ -56,10 +67,44 @@ fn rows_without_a_positive_score_stay_as_exact_as_others() {
     let weights = Weights::random(&arch, 5);
     let calibration =
         Calibration::record(&arch, &weights, &images(&arch, 1, &mut Bench::new(5)), |_| ());
-    let smallest = |l| calibration.range(l, "relu.row_sum").unwrap().min;
+    let smallest =
+        |l| calibration.range(l, Tensor::Head(Attention::Relu, HeadPart::RowSum)).unwrap().min;
     let smallest = (0..arch.layers).map(smallest).fold(f32::MAX, f32::min);
     assert!(smallest < 0.01, "no row is nearly empty: {smallest}");
     check(&arch, 1, Options::default(), 1e-2);
+}
+
+/// Random weights in which the first token of the picture is `factor` times as large as the others, as registers and
+/// attention sinks are.
+fn with_a_large_token(arch: &Arch, factor: f32) -> Weights {
+    let bytes = Weights::random(arch, 5).to_bytes(Precision::F32).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let token = &tensors.tensor("pos_embed").unwrap().data()[4 * arch.dim..8 * arch.dim];
+    let start = token.as_ptr() as usize - bytes.as_ptr() as usize;
+    let mut larger = bytes.clone();
+    for value in larger[start..start + token.len()].chunks_exact_mut(4) {
+        let x = f32::from_le_bytes(value.try_into().unwrap());
+        value.copy_from_slice(&(x * factor).to_le_bytes());
+    }
+    Weights::from_bytes(arch, &larger).unwrap()
+}
+
+#[test]
+fn rows_of_unlike_size_stay_as_exact_as_others() {
+    for factor in [3.0, 30.0, 100.0, 1_000.0, 3_000.0] {
+        let weights = with_a_large_token(&small(), factor);
+        let private = check_weights(&small(), weights, 2, Options::default(), 1e-2);
+        let bands = private.format.sublayers[0].norm.expect("it has one").bands;
+        assert_eq!(bands.is_some(), factor > 10.0, "{factor}: {bands:?}");
+    }
+    // Beyond what any format holds it is refused, and the norm is named.
+    let arch = small();
+    let weights = with_a_large_token(&arch, 1e7);
+    let all = images(&arch, 4, &mut Bench::new(17));
+    let calibration = Calibration::record(&arch, &weights, &all, |_| ());
+    let refused =
+        Private::new(&arch, &calibration, 1, Options::default()).err().unwrap().to_string();
+    assert!(refused.contains("layer 0"), "{refused}");
 }
 
 #[test]
@@ -134,7 +179,7 @@ fn public_maximum_and_class_only() {
     let options = Options { reveal: Reveal::Class, ..Options::default() };
     let private = Private::new(&arch, &calibration, 6, options).expect("a format");
     let input = private.encode(&all);
-    let result = bench.run(&private.plan, private.matrices(&weights), &[input]);
+    let result = bench.run(&private.plan, private.matrices(&weights), &input);
     result.check_exact();
     for (image, hot) in all.iter().zip(private.decode(&result.outputs[0])) {
         let truth = forward(&arch, &weights, image, &mut NoProbe);
@@ -164,10 +209,10 @@ fn rounded_logits_are_eight_bits_and_half_a_unit_and_a_coin_off() {
     let (private, bits) = revealed(Reveal::Rounded);
     assert_eq!(bits, 6 * 8 * arch.classes);
     let input = private.encode(&all);
-    let result = bench.run(&private.plan, private.matrices(&weights), &[input]);
+    let result = bench.run(&private.plan, private.matrices(&weights), &input);
     result.check_exact();
     // The calibrated range and its margin are 256 units.
-    let unit = f64::from(exact.format.logit_width).exp2() / 4096.0 / 256.0;
+    let unit = f64::from(exact.format.head.logit_width).exp2() / 4096.0 / 256.0;
     for (image, rounded) in all.iter().zip(private.decode(&result.outputs[0])) {
         let truth = forward(&arch, &weights, image, &mut NoProbe);
         for (a, b) in truth.iter().zip(rounded) {

@@ -1,10 +1,10 @@
 //! The weights of a model as burn holds them: names, shapes, first values, way to a device and back.
 //!
 //! Names and shapes come from `sotto-models`, so that they are written once. Each tensor is held
-//! here as a matrix (a vector is one row), in the order of [`Weights::shapes`].
+//! here as a matrix (a vector is one row), in the order of [`Model::tensors`].
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use sotto_models::{Arch, Weights};
+use sotto_models::{Arch, Model, Weights};
 
 use crate::augment::Rng;
 
@@ -42,7 +42,7 @@ pub fn specs(arch: &Arch) -> Vec<Spec> {
         };
         [all / columns, columns]
     };
-    Weights::shapes(arch)
+    Model::from(arch).tensors()
         .into_iter()
         .map(|(name, shape)| Spec { matrix: matrix(&name, &shape), name, shape })
         .collect()

@@ -13,7 +13,10 @@ use std::{
 use sotto_models::{
     Arch, Calibration, Private, Weights,
     arch::{Activation, Attention},
+    float::Tensor,
+    layer::{Kind, Section},
     private::Options,
+    probe::{NormName, NormPart},
 };
 use sotto_protocols::Role;
 
@@ -168,11 +171,14 @@ impl Oracle {
             .map_err(|e| Error::Input(e.to_string()))?;
         let priced = Priced::new(&private.plan, &self.machines)?;
         let (first, last) = (layer == 0, layer + 1 == self.base.layers);
-        let is_mlp = matches!(key.1, Half::Mlp(_));
-        let piece = cut(&priced, |section| match section.strip_prefix("blocks.0.") {
-            Some(part) => (part == "norm2" || part == "mlp") == is_mlp,
-            None if section == "head" => is_mlp && last,
-            None => !is_mlp && first,
+        let own = match key.1 {
+            Half::Attention(_) => Kind::Attention,
+            Half::Mlp(_) => Kind::Mlp,
+        };
+        let piece = cut(&priced, |section| match section {
+            Section::Norm(_, kind) | Section::Step(_, kind) => kind == own,
+            Section::Head => own == Kind::Mlp && last,
+            Section::Input | Section::Embedding => own == Kind::Attention && first,
         });
         let piece = Shared::new(piece);
         known.insert(key, Shared::clone(&piece));
@@ -183,21 +189,24 @@ impl Oracle {
     fn calibration_of(&self, layer: usize) -> Calibration {
         let all = &self.calibration.layers;
         let (mut own, mut end) = (all[layer].clone(), all[self.base.layers].clone());
-        own.extend(all[0].get("patches").map(|range| ("patches".to_owned(), *range)));
+        let patches = Tensor::Patches.to_string();
+        own.extend(all[0].get(&patches).map(|range| (patches, *range)));
         if layer + 1 < self.base.layers {
             // What the layer writes is opened by both norms of the next one.
-            let next =
-                ["ln1.centred", "ln2.centred"].into_iter().filter_map(|n| all[layer + 1].get(n));
+            let centred = |name| Tensor::Norm(name, NormPart::Centred).to_string();
+            let names = [NormName::First, NormName::Second].map(centred);
+            let next = names.iter().filter_map(|name| all[layer + 1].get(name));
             let widest = next.copied().max_by(|a, b| a.size().total_cmp(&b.size()));
-            end.extend(widest.map(|range| ("norm.centred".to_owned(), range)));
+            end.extend(widest.map(|range| (centred(NormName::Last), range)));
         }
         Calibration { layers: vec![own, end], ..self.calibration.clone() }
     }
 }
 
 /// The sections of a priced plan that `is_own` says.
-fn cut(priced: &Priced, is_own: impl Fn(&str) -> bool) -> Piece {
-    let mine: Vec<bool> = priced.sections.iter().map(|name| is_own(name)).collect();
+fn cut(priced: &Priced, is_own: impl Fn(Section) -> bool) -> Piece {
+    let section = |name: &String| name.parse().expect("a model's plan has a model's sections");
+    let mine: Vec<bool> = priced.sections.iter().map(|name| is_own(section(name))).collect();
     let part = Priced {
         levels: (priced.levels.iter())
             .map(|steps| steps.iter().filter(|s| mine[s.section]).cloned().collect())

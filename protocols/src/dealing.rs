@@ -4,7 +4,7 @@
 //! to it.
 
 use sotto_crypto::{Seed, Stream};
-use sotto_ring::{mask, pack};
+use sotto_ring::{mask, pack, signed};
 
 use crate::{
     draw::Draw,
@@ -200,6 +200,27 @@ impl<'a> Dealing<'a> {
             assert_eq!(values.len(), count, "node {}: wrong count given", self.node);
         }
         self.give_with(draw, |at, out| out.copy_from_slice(&values[at..at + out.len()]));
+    }
+
+    /// [`Dealing::give`] of values that two parties make by encryption: in check mode the sum of their shares may be
+    /// `tolerance` units of the last place off.
+    pub fn give_rounded(&mut self, draw: usize, values: &[u64], tolerance: impl Fn() -> f64) {
+        let (Some(parts), Draw::Value { count, width }) = (self.parts(draw), self.draws[draw])
+        else {
+            return self.give(draw, values);
+        };
+        self.begin(draw);
+        let tolerance = tolerance();
+        let parts = parts.map(|bytes| Packed::new(bytes, count, width).to_words());
+        for (i, value) in values.iter().enumerate() {
+            let made = parts[0][i].wrapping_add(parts[1][i]);
+            let off = signed(made.wrapping_sub(*value), width).unsigned_abs();
+            assert!(
+                off as f64 <= tolerance,
+                "node {}, draw {draw}, element {i}: {off} units off, {tolerance} may be",
+                self.node
+            );
+        }
     }
 
     /// [`Dealing::give`] of values that `fill` writes part by part, each from the element that it is given.

@@ -12,6 +12,16 @@ pub enum Function {
         /// How many times larger the argument is than the activation's.
         stretch: f64,
     },
+    /// `y (1 + tanh(sqrt(2 / pi) (y + 0.044715 y^3))) / 2` of `y = x / stretch`: the GELU that some families mean.
+    GeluTanh {
+        /// As for [`Function::Gelu`].
+        stretch: f64,
+    },
+    /// `y / (1 + e^(-1.702 y))` of `y = x / stretch`: the GELU that others mean.
+    QuickGelu {
+        /// As for [`Function::Gelu`].
+        stretch: f64,
+    },
     /// `1 / (1 + e^-x)`.
     Sigmoid,
     /// `tanh x`.
@@ -43,6 +53,12 @@ impl Function {
                 let y = x / stretch;
                 0.5 * y * (1.0 + libm::erf(y / std::f64::consts::SQRT_2))
             }
+            Function::GeluTanh { stretch } => {
+                let y = x / stretch;
+                let root = std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2;
+                0.5 * y * (1.0 + libm::tanh(root * (y + 0.044715 * y * y * y)))
+            }
+            Function::QuickGelu { stretch } => x / stretch * sigmoid(1.702 * x / stretch),
             Function::Sigmoid => sigmoid(x),
             Function::Tanh => x.tanh(),
             Function::Silu => x * sigmoid(x),
@@ -65,6 +81,8 @@ impl Encode for Function {
             Function::InverseRoot { count, epsilon, floor } => {
                 (5u8, [count, epsilon, floor]).encode(out);
             }
+            Function::GeluTanh { stretch } => (6u8, stretch).encode(out),
+            Function::QuickGelu { stretch } => (7u8, stretch).encode(out),
         }
     }
 }
@@ -173,14 +191,20 @@ mod tests {
         assert!(worst < 9.5e-4, "GELU k=9 on +-16: {worst}");
     }
 
-    const SMOOTH: [Function; 4] =
-        [Function::Gelu { stretch: 1.0 }, Function::Sigmoid, Function::Tanh, Function::Silu];
+    const SMOOTH: [Function; 6] = [
+        Function::Gelu { stretch: 1.0 },
+        Function::GeluTanh { stretch: 1.0 },
+        Function::QuickGelu { stretch: 1.0 },
+        Function::Sigmoid,
+        Function::Tanh,
+        Function::Silu,
+    ];
 
     proptest! {
         /// A piece is the function around its own place, wherever the window lies.
         #[test]
         fn pieces_lie_where_their_window_does(
-            low in -200_000i64..200_000, bits in 9u32..16, k in 4u32..8, which in 0usize..4,
+            low in -200_000i64..200_000, bits in 9u32..16, k in 4u32..8, which in 0usize..6,
         ) {
             let (window, function) = (Window { bits, low, scale: 12 }, SMOOTH[which]);
             let length = f64::from(bits - k).exp2() / 4096.0;

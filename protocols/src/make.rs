@@ -9,6 +9,7 @@
 
 mod cot;
 mod maker;
+mod matrices;
 mod transfers;
 mod triples;
 
@@ -17,6 +18,7 @@ use sotto_ot::softspoken::extension_bytes;
 
 pub use self::{
     maker::{Made, MakeTurn, Maker},
+    matrices::{Keys, Matrices, encrypt_weights, weights_len},
     transfers::{Answered, Setup, Transfers},
 };
 pub use crate::making::recipe::{Recipe, Supplied};
@@ -28,12 +30,24 @@ use crate::{
     spec::Role,
 };
 
-/// The recipe of a plan.
+/// The recipe of a plan, but for the correlations of matrices, which are supplied.
 ///
 /// # Errors
 /// [`Error::DealerOnly`] when one of its gates' correlations cannot be made without a dealer.
 pub fn recipe(plan: &Plan) -> Result<Recipe, Error> {
-    let (mut recipe, mut cut) = (Recipe::default(), Cut::default());
+    write(plan, Recipe::default())
+}
+
+/// The recipe of a plan with the correlations of its matrices: its makers need [`Matrices`].
+///
+/// # Errors
+/// As [`recipe`].
+pub fn whole_recipe(plan: &Plan) -> Result<Recipe, Error> {
+    write(plan, Recipe { encrypts: true, ..Recipe::default() })
+}
+
+fn write(plan: &Plan, mut recipe: Recipe) -> Result<Recipe, Error> {
+    let mut cut = Cut::default();
     let mut held = vec![Held::Nothing; plan.wires.len()];
     for (index, node) in plan.nodes.iter().enumerate() {
         let inputs = node.inputs.iter().map(|w| &held[w.index()]).collect();

@@ -10,6 +10,7 @@ use crate::{draw::Draw, spec::Role};
 mod bits;
 mod blocks;
 mod cut;
+mod matrices;
 pub mod recipe;
 
 pub use cut::Cut;

@@ -236,7 +236,7 @@ fn layer_norm() -> Case {
     }
     // Sums of squares of about 2^11.6, with two bits of margin.
     let squares = Window::positive(15, 1);
-    let format = NormFormat { width: 20, squares, k: 13, slope_scale: 14 };
+    let format = NormFormat { width: 20, squares, k: 13, slope_scale: 14, bands: None };
     Case::new(vec![x], truth, move |t| {
         let x = t.input(&[rows, d], RING, SCALE);
         t.layer_norm(x, &format, 1e-5, RING)

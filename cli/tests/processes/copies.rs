@@ -36,8 +36,7 @@ fn a_restored_pool_is_burnt() {
     let saved = files(&backup);
     let (mut second, _) = parties.server(LINES, dealer, Some(server));
     let expected = parties.infer(&config, &["--limit", "6", &images]).classes();
-    second.log.wait_for("has finished", 1);
-    let mut used = second.log.batches();
+    let mut used = second.log.batches(6);
     second.kill();
 
     fs::remove_dir_all(&pool).unwrap();
@@ -45,8 +44,7 @@ fn a_restored_pool_is_burnt() {
     let (third, _) = parties.server(LINES, dealer, Some(server));
     assert_eq!(parties.infer(&config, &["--limit", "6", &images]).classes(), expected);
     third.log.wait_for("used elsewhere", saved.len());
-    third.log.wait_for("has finished", 1);
-    used.extend(third.log.batches());
+    used.extend(third.log.batches(6));
     assert_eq!(used.len(), 12);
     assert!(used.is_sorted_by(|a, b| a < b), "a batch was used twice: {used:?}");
     assert!(saved.iter().all(|name| !pool.join(name).exists()), "what is burnt is gone");
@@ -70,8 +68,7 @@ fn two_replicas_of_one_folder_never_share_a_batch() {
     assert_eq!(a, b);
     let mut used = Vec::new();
     for log in [&first.log, &second.log] {
-        log.wait_for("has finished", 1);
-        used.extend(log.batches());
+        used.extend(log.batches(8));
     }
     used.sort_unstable();
     assert_eq!(used.len(), 16);

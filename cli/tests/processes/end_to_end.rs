@@ -94,7 +94,7 @@ fn a_batch_takes_the_flights_of_one_image() {
     let config = parties.client_config("client", "", [server, dealer]);
     let batched = parties.infer(&config, &["--limit", "6", &images]);
     assert_eq!(batched.classes(), single.classes());
-    assert_eq!(four.log.batches().len(), 2, "six images are two batches of four");
+    assert_eq!(four.log.batches(2).len(), 2, "six images are two batches of four");
     let plan = parties.sotto(&["plan", "--json", "--batch", "4", &parties.text("model")]);
     let plan: Value = serde_json::from_str(&plan.out).unwrap();
     for result in batched.results() {

@@ -22,7 +22,7 @@ fn waiting(parties: &Parties, folder: &str) -> Vec<String> {
 }
 
 fn pictures(parties: &Parties, client: &sotto::client::Client) -> Vec<Picture> {
-    load(&parties.path("images.bin"), &client.private().arch, Fit::Exact, 8).unwrap()
+    load(&parties.path("images.bin"), &client.private().model, Fit::Exact, 8).unwrap()
 }
 
 #[test]
@@ -52,8 +52,7 @@ fn a_pool_in_memory_outlives_the_dealer() {
     let text = exhausted.to_string();
     assert!(text.contains("dealer") && text.contains("start the dealer"), "{text}");
     assert!(start.elapsed().as_secs() <= DEADLINE + 1);
-    server_process.log.wait_for(" flights", 1 + ready);
-    assert_eq!(server_process.log.batches(), (0..=ready as u64).collect::<Vec<_>>());
+    assert_eq!(server_process.log.batches(1 + ready), (0..=ready as u64).collect::<Vec<_>>());
     client.leave();
 }
 
@@ -76,7 +75,7 @@ fn a_pool_on_disk_outlives_the_server() {
     parties.works(&config);
     wait_until("a full pool", full);
     assert_ne!(waiting(&parties, "pool"), before, "what was staged has left the disk");
-    let mut used = first.log.batches();
+    let mut used = first.log.batches(1);
 
     // The server is started again: it goes on with what waits on its disk.
     first.kill();
@@ -86,8 +85,7 @@ fn a_pool_on_disk_outlives_the_server() {
     for _ in 0..left {
         parties.works(&config);
     }
-    second.log.wait_for("has finished", left);
-    used.extend(second.log.batches());
+    used.extend(second.log.batches(left));
     assert_eq!(used.len(), 1 + left);
     assert!(used.is_sorted_by(|a, b| a < b), "a batch was used twice: {used:?}");
     let highest = used[left];
@@ -108,7 +106,7 @@ fn one_picture_a_run_burns_nothing() {
     let images = parties.text("images.bin");
     parties.infer(&config, &["--limit", "5", &images]).results();
     server_process.log.wait_for("has finished", 6);
-    assert_eq!(server_process.log.batches(), (0..10).collect::<Vec<_>>());
+    assert_eq!(server_process.log.batches(10), (0..10).collect::<Vec<_>>());
 }
 
 #[test]
@@ -124,7 +122,7 @@ fn ten_processes_with_one_key_all_succeed() {
     let classes: Vec<_> = all.into_iter().map(|p| p.finish().classes()).collect();
     assert!(classes.iter().all(|c| *c == classes[0]), "{classes:?}");
     server_process.log.wait_for("has finished", 10);
-    let mut used = server_process.log.batches();
+    let mut used = server_process.log.batches(40);
     used.sort_unstable();
     assert_eq!(used.len(), 40);
     assert!(used.is_sorted_by(|a, b| a < b), "a batch was used twice: {used:?}");

@@ -22,10 +22,11 @@ fn a_client_outlives_a_crash_of_the_server() {
     let done = client.finish();
     assert_eq!(done.code, 0, "{}", done.err);
     assert!(done.out.lines().count() + 5 > PICTURES, "{}", done.err);
-    let mut used = first.log.batches();
+    let mut used = first.log.batches(4);
     second.log.wait_for("has finished", 1);
-    used.extend(second.log.batches());
-    assert!(used.len() >= PICTURES && used.is_sorted_by(|a, b| a < b), "used twice: {used:?}");
+    used.extend(second.log.batches(0));
+    // The first may have been killed before it said that it had used its last one.
+    assert!(used.len() + 1 >= PICTURES && used.is_sorted_by(|a, b| a < b), "used twice: {used:?}");
     parties.works(&config);
 }
 

@@ -35,24 +35,35 @@ impl Log {
         self.0.0.lock().unwrap().clone()
     }
 
-    /// Waits until `what` has been written `times` times.
-    pub fn wait_for(&self, what: &str, times: usize) {
+    /// Waits until what is written is `enough`.
+    fn wait_until(&self, what: &str, enough: impl Fn(&str) -> bool) -> String {
         let text = self.0.0.lock().unwrap();
-        let missing = |t: &mut String| t.matches(what).count() < times;
-        let (text, out) = self.0.1.wait_timeout_while(text, LIMIT, missing).unwrap();
-        assert!(!out.timed_out(), "`{what}` was not written {times} times:\n{text}");
+        let (text, out) = self.0.1.wait_timeout_while(text, LIMIT, |t| !enough(t)).unwrap();
+        assert!(!out.timed_out(), "{what} was not written:\n{text}");
+        text.clone()
     }
 
-    /// Numbers of the batches that a server's or client's log says were used, in order.
-    pub fn batches(&self) -> Vec<u64> {
-        let text = self.text();
-        let used = text.lines().filter(|l| l.contains(" flights") || l.ends_with(" used"));
-        used.filter_map(|l| {
+    /// Waits until `what` has been written `times` times.
+    pub fn wait_for(&self, what: &str, times: usize) {
+        self.wait_until(&format!("`{what}` {times} times"), |t| t.matches(what).count() >= times);
+    }
+
+    /// Numbers of the batches that a server's log says were used, in order, once there are `count`: a client
+    /// has its result, and may have ended, before its server has said so.
+    pub fn batches(&self, count: usize) -> Vec<u64> {
+        let what = format!("the use of {count} batches");
+        used(&self.wait_until(&what, |t| used(t).len() >= count))
+    }
+}
+
+fn used(log: &str) -> Vec<u64> {
+    let lines = log.lines().filter(|l| l.contains(" flights") || l.ends_with(" used"));
+    lines
+        .filter_map(|l| {
             let number = l.split("batch ").nth(1)?;
             number.split([',', ' ']).next()?.parse().ok()
         })
         .collect()
-    }
 }
 
 /// A running process; when it goes, it must not have panicked.

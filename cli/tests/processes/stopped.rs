@@ -47,7 +47,7 @@ fn every_signal_ends_a_party_with_a_reason() {
         server_process.signal(signal);
         let stopped = server_process.finish();
         assert_eq!(stopped.code, 0, "{}", stopped.err);
-        let images = load(&parties.path("images.bin"), &client.private().arch, Fit::Exact, 1);
+        let images = load(&parties.path("images.bin"), &client.private().model, Fit::Exact, 1);
         let told = client.classify(&images.unwrap()).unwrap_err().to_string();
         assert!(told.contains("it is being stopped"), "{told}");
     }
@@ -104,7 +104,7 @@ fn an_idle_client_finds_a_server_that_was_killed_meanwhile() {
     let loaded: config::ClientConfig = config::load(Path::new(&config)).unwrap();
     let (folder, stop) = (parties.path(""), Stop::default());
     let mut stream = Stream::open(&loaded, &folder, &stop, &|_, _| ()).unwrap();
-    let arch = &stream.private().arch;
+    let arch = &stream.private().model;
     let pictures = load(&parties.path("images.bin"), arch, Fit::Exact, 2).unwrap();
     stream.classify(&pictures[..1], 2).unwrap();
     first.kill();

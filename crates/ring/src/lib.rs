@@ -1,4 +1,5 @@
-//! Arithmetic on words mod 2^w, w = 1..=64: tensors, bit packing, matrix products, masked sums.
+//! Arithmetic on words mod 2^w, w = 1..=64: tensors, bit packing, matrix products, masked sums; and transforms of
+//! polynomials mod small primes.
 //!
 //! A word is a `u64` of which only the low `w` bits carry meaning; additions and products wrap
 //! mod 2^64, which is exact mod 2^w for every `w`. High bits of a share are secret garbage until
@@ -8,6 +9,7 @@
 
 pub mod digest;
 pub mod gemm;
+pub mod ntt;
 pub mod pack;
 pub mod prefix;
 pub mod select;

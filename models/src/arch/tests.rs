@@ -29,7 +29,8 @@ fn syntax_errors_name_what_is_accepted() {
     let text = Arch::vit(1, 1, 4, 4, 4, 4, 2).to_toml();
     for (old, new, part) in [
         ("softmax", "sofmax", "expected one of `softmax`, `relu`, `linear`"),
-        ("gelu", "silu", "expected one of `gelu`, `relu`, `none`"),
+        ("gelu", "gleu", "expected one of `gelu`, `relu`, `none`"),
+        ("gelu", "silu", "`activation[0]` is silu; accepted in version 1: gelu, relu, none"),
         ("mlp", "mpl", "unknown field `mpl`"),
         ("dim = 4", "dim = -4", "dim"),
         ("dim = 4\n", "", "missing field `dim`"),

@@ -3,6 +3,11 @@ use std::collections::BTreeSet;
 use safetensors::SafeTensors;
 
 use super::*;
+use crate::{
+    Arch,
+    kind::{Activation, Attention},
+    weights::{Linear, Norm},
+};
 
 /// Three layers with every kind of head and activation.
 fn mixed(image: usize) -> Arch {
@@ -20,23 +25,18 @@ fn picture(arch: &Arch) -> Vec<f32> {
 
 #[derive(Default)]
 struct Record {
-    seen: Vec<(usize, &'static str, Vec<f32>)>,
-    heads: Vec<(usize, usize, Attention)>,
+    seen: Vec<(usize, Tensor, Vec<f32>)>,
 }
 
 impl Probe for Record {
-    fn see(&mut self, layer: usize, name: &'static str, values: &[f32]) {
-        self.seen.push((layer, name, values.to_vec()));
-    }
-
-    fn head(&mut self, layer: usize, head: usize, kind: Attention) {
-        self.heads.push((layer, head, kind));
+    fn see(&mut self, layer: usize, tensor: Tensor, values: &[f32]) {
+        self.seen.push((layer, tensor, values.to_vec()));
     }
 }
 
 impl Record {
     fn all(&self, layer: usize, name: &str) -> Vec<&[f32]> {
-        let of = self.seen.iter().filter(|(l, n, _)| *l == layer && *n == name);
+        let of = self.seen.iter().filter(|(l, n, _)| *l == layer && n.to_string() == name);
         of.map(|(_, _, values)| &values[..]).collect()
     }
 }
@@ -90,8 +90,10 @@ mod slow {
         let positions = weights.values("pos_embed").chunks(arch.dim);
         x = add(&x, &positions.map(|r| r.iter().map(|&x| x as f64).collect()).collect());
         for layer in 0..arch.layers {
-            let block = weights.block(layer);
-            let qkv = apply(&norm(&x, block.norm1), block.qkv);
+            let name = |part: &str| format!("blocks.{layer}.{part}");
+            let (norm1, norm2) = (weights.norm(&name("norm1")), weights.norm(&name("norm2")));
+            let product = |part| weights.linear(&name(part));
+            let qkv = apply(&norm(&x, norm1), product("attn.qkv"));
             let mut out = vec![vec![0.0; arch.dim]; n];
             for (head, kind) in arch.attention[layer].iter().enumerate() {
                 let at =
@@ -117,16 +119,17 @@ mod slow {
                     }
                 }
             }
-            x = norm(&add(&x, &apply(&out, block.proj)), block.norm2);
-            let mut hidden = apply(&x, block.fc1);
+            x = norm(&add(&x, &apply(&out, product("attn.proj"))), norm2);
+            let mut hidden = apply(&x, product("mlp.fc1"));
             for h in hidden.iter_mut().flatten() {
                 *h = match arch.activation[layer] {
                     Activation::Gelu => 0.5 * *h * (1.0 + libm::erf(*h / 2f64.sqrt())),
                     Activation::Relu => h.max(0.0),
                     Activation::None => *h,
+                    other => panic!("no model here has {}", other.name()),
                 };
             }
-            x = add(&x, &apply(&hidden, block.fc2));
+            x = add(&x, &apply(&hidden, product("mlp.fc2")));
         }
         apply(&norm(&vec![x.swap_remove(0)], weights.norm("norm")), weights.linear("head"))
             .remove(0)
@@ -155,50 +158,21 @@ fn agrees_with_the_slow_model() {
 }
 
 #[test]
-fn heads_by_hand() {
-    let matrix = |values: [f32; 4]| Array2::from_shape_vec((2, 2), values.to_vec()).unwrap();
-    let root = 2f32.sqrt();
-    let q = matrix([root, 0.0, 0.0, -root]);
-    let (k, v) = (matrix([1.0, 0.0, -1.0, 2.0]), matrix([3.0, 5.0, 7.0, -1.0]));
-    // S = [[1, -1], [0, -2]].
-    let run = |kind| {
-        let mut sums = Vec::new();
-        let mut see = |name, values: &[f32]| {
-            if name == "attn.head.row_sum" {
-                sums = values.to_vec();
-            }
-        };
-        let out = attend(kind, [q.view(), k.view(), v.view()], &mut see);
-        (out.into_iter().collect::<Vec<f32>>(), sums)
-    };
-    let e = (-2f64).exp();
-    let soft = [(3.0 + 7.0 * e) / (1.0 + e), (5.0 - e) / (1.0 + e)];
-    let (out, sums) = run(Attention::Softmax);
-    close(&out, &[soft[0], soft[1], soft[0], soft[1]], 1e-6);
-    close(&sums, &[1.0 + e, 1.0 + e], 1e-6);
-    let (out, sums) = run(Attention::Relu);
-    // The second row has no positive score: 0 / (0 + 1), not NaN.
-    close(&out, &[1.5, 2.5, 0.0, 0.0], 1e-6);
-    close(&sums, &[1.0, 0.0], 1e-6);
-    let (out, sums) = run(Attention::Linear);
-    close(&out, &[-2.0, 3.0, -7.0, 1.0], 1e-6);
-    assert!(sums.is_empty());
-}
-
-#[test]
-fn gelu_by_hand() {
-    let known = [(0.0, 0.0), (1.0, 0.841344746), (-1.0, -0.158655254), (3.0, 2.995950306)];
-    for (x, y) in known {
-        close(&[gelu(x)], &[y], 3e-7);
+fn activations_by_hand() {
+    let known: [(Activation, [f64; 3]); 6] = [
+        (Activation::Gelu, [0.841344746, -0.158655254, 2.995950306]),
+        (Activation::GeluTanh, [0.84119199, -0.15880801, 2.99636261]),
+        (Activation::QuickGelu, [0.84579577, -0.15420423, 2.98192869]),
+        (Activation::Silu, [0.731058579, -0.268941421, 2.857722380]),
+        (Activation::Tanh, [0.761594156, -0.761594156, 0.995054754]),
+        (Activation::Relu, [1.0, 0.0, 3.0]),
+    ];
+    for (activation, expected) in known {
+        let got = [1.0, -1.0, 3.0].map(|x| activation.at(x));
+        close(&got, &expected, 3e-7);
+        close(&[activation.at(0.0)], &[0.0], 0.0);
     }
-    assert_eq!((gelu(20.0), gelu(-20.0)), (20.0, 0.0));
-}
-
-#[test]
-fn large_scores_do_not_overflow() {
-    let q = Array2::from_elem((3, 2), 40.0f32);
-    let out = attend(Attention::Softmax, [q.view(), q.view(), q.view()], &mut |_, _| ());
-    assert!(out.iter().all(|x| (x - 40.0).abs() < 1e-4));
+    assert_eq!((Activation::Gelu.at(20.0), Activation::Gelu.at(-20.0)), (20.0, 0.0));
 }
 
 #[test]
@@ -206,8 +180,11 @@ fn probes_see_every_intermediate() {
     let arch = mixed(16);
     let mut record = Record::default();
     let logits = forward(&arch, &Weights::random(&arch, 1), &picture(&arch), &mut record);
-    let seen: BTreeSet<&str> = record.seen.iter().map(|(_, name, _)| *name).collect();
-    assert_eq!(seen, NAMES.into_iter().collect());
+    let seen: BTreeSet<String> = record.seen.iter().map(|(_, name, _)| name.to_string()).collect();
+    for name in ["patches", "linear.scores", "linear.kv", "softmax.row_max", "norm.var", "logits"] {
+        assert_eq!(seen.contains(name), name != "linear.scores", "{name}");
+    }
+    assert_eq!(seen.len(), 31);
     assert_eq!(record.all(3, "logits"), [&logits[..]]);
 
     let (n, d, dh) = (17, 16, 8);
@@ -219,12 +196,13 @@ fn probes_see_every_intermediate() {
     }
     // Layer 1 is ReLU, linear; layer 2 linear, softmax.
     for (layer, name, times, count) in [
-        (1, "attn.head.scores", 1, n * n),
-        (1, "attn.head.kv", 1, dh * dh),
-        (1, "attn.head.row_max", 0, 0),
-        (1, "attn.head.row_sum", 1, n),
-        (2, "attn.head.row_max", 1, n),
-        (2, "attn.head.unnormalised", 2, n * dh),
+        (1, "relu.scores", 1, n * n),
+        (1, "linear.kv", 1, dh * dh),
+        (1, "relu.row_max", 0, 0),
+        (1, "relu.row_sum", 1, n),
+        (2, "softmax.row_max", 1, n),
+        (2, "softmax.unnormalised", 1, n * dh),
+        (2, "linear.unnormalised", 1, n * dh),
         (2, "q", 1, n * d),
         (2, "ln2.var", 1, n),
         (2, "act.out", 1, n * 24),
@@ -234,8 +212,6 @@ fn probes_see_every_intermediate() {
         assert_eq!(all.len(), times, "{name}");
         assert!(all.iter().all(|values| values.len() == count), "{name}");
     }
-    let kinds: Vec<_> = record.heads.iter().map(|h| arch.attention[h.0][h.1] == h.2).collect();
-    assert_eq!(kinds, [true; 6]);
     // The MLP's residual starts from the norm's output.
     let [base, more, sum] = ["ln2.out", "fc2.out", "residual2"].map(|name| record.all(1, name)[0]);
     assert!(base.iter().zip(more).zip(sum).all(|((a, b), c)| a + b == *c));

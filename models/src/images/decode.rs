@@ -6,7 +6,7 @@ use image::imageops::FilterType;
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
 
 use super::{Fit, MAX_FILE, Picture};
-use crate::{Arch, Error};
+use crate::{Error, Model};
 
 /// Largest side of a PNG or JPEG picture.
 const MAX_SIDE: u32 = 8192;
@@ -18,7 +18,13 @@ const MAX_DECODED: u64 = 384 << 20;
 /// # Errors
 /// [`Error::Picture`] for other formats, damaged files, more than 64 MiB or 8192 pixels a side, and
 /// a size other than the model's under [`Fit::Exact`].
-pub fn decode(bytes: &[u8], file: &str, arch: &Arch, fit: Fit) -> Result<Picture, Error> {
+pub fn decode(
+    bytes: &[u8],
+    file: &str,
+    model: impl Into<Model>,
+    fit: Fit,
+) -> Result<Picture, Error> {
+    let model = &model.into();
     if bytes.len() as u64 > MAX_FILE {
         let why = format!("is larger than {} MiB", MAX_FILE >> 20);
         return Err(Error::picture(file, why));
@@ -39,7 +45,7 @@ pub fn decode(bytes: &[u8], file: &str, arch: &Arch, fit: Fit) -> Result<Picture
     let mut decoder = reader.into_decoder().map_err(bad)?;
     if fit == Fit::Exact {
         // Before decoding: what will be refused need not be unpacked.
-        exact(decoder.dimensions(), file, arch)?;
+        exact(decoder.dimensions(), file, model)?;
     }
     if decoder.total_bytes() > MAX_DECODED {
         let why = format!("takes more than {} MiB unpacked", MAX_DECODED >> 20);
@@ -48,18 +54,24 @@ pub fn decode(bytes: &[u8], file: &str, arch: &Arch, fit: Fit) -> Result<Picture
     let orientation = decoder.orientation().map_err(bad)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(bad)?;
     picture.apply_orientation(orientation);
-    let pixels = planes(fitted(picture, file, arch, fit)?);
+    let pixels = planes(fitted(picture, file, model, fit)?);
     Ok(Picture { pixels, label: None, name: file.to_string() })
 }
 
-pub(super) fn exact((width, height): (u32, u32), file: &str, arch: &Arch) -> Result<(), Error> {
-    let side = arch.image;
+/// The side of the model's pictures.
+pub(super) fn side(model: &Model, file: &str) -> Result<usize, Error> {
+    let words = || format!("is a picture; `{}` takes words", model.name);
+    model.pixels().map(|p| p.image).ok_or_else(|| Error::picture(file, words()))
+}
+
+fn exact((width, height): (u32, u32), file: &str, model: &Model) -> Result<(), Error> {
+    let side = side(model, file)?;
     if (width as usize, height as usize) == (side, side) {
         return Ok(());
     }
     let why = format!(
         "has {width} x {height} pixels; `{}` takes {side} x {side} (--resize crops and scales)",
-        arch.name
+        model.name
     );
     Err(Error::picture(file, why))
 }
@@ -68,16 +80,16 @@ pub(super) fn exact((width, height): (u32, u32), file: &str, arch: &Arch) -> Res
 pub(super) fn fitted(
     picture: DynamicImage,
     file: &str,
-    arch: &Arch,
+    model: &Model,
     fit: Fit,
 ) -> Result<DynamicImage, Error> {
     let (width, height) = (picture.width(), picture.height());
-    let side = u32::try_from(arch.image).expect("an architecture's image is at most 1024");
+    let side = u32::try_from(side(model, file)?).expect("a picture's side is at most 1024");
     if (width, height) == (side, side) {
         return Ok(picture);
     }
     if fit == Fit::Exact {
-        exact((width, height), file, arch)?;
+        exact((width, height), file, model)?;
     }
     let square = width.min(height);
     let (left, top) = ((width - square) / 2, (height - square) / 2);

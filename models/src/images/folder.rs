@@ -6,7 +6,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::{Fit, MAX_FILE, Picture, cifar, decode, file_name, read_records};
-use crate::{Arch, Error};
+use crate::{Error, Model};
 
 /// Reads at most `limit` test pictures from the folder of CIFAR-10's or CIFAR-100's binary version, or of Tiny-ImageNet
 /// (its validation pictures, in the order of their list: the test pictures have no labels); `path` is that folder or
@@ -17,7 +17,7 @@ use crate::{Arch, Error};
 /// a file cannot be read.
 pub(super) fn test_pictures(
     path: &Path,
-    arch: &Arch,
+    model: &Model,
     fit: Fit,
     limit: usize,
 ) -> Result<Vec<Picture>, Error> {
@@ -25,11 +25,11 @@ pub(super) fn test_pictures(
         let inside = [path.join(set.folder).join(set.test), path.join(set.test)];
         if let Some(file) = inside.iter().find(|file| file.is_file()) {
             let from = BufReader::new(File::open(file).map_err(Error::io(file))?);
-            return read_records(from, set, set.test, (arch, fit), limit);
+            return read_records(from, set, set.test, (model, fit), limit);
         }
     }
     match TinyImageNet::find(path) {
-        Some(root) => TinyImageNet::read(&root)?.test_pictures(arch, fit, limit),
+        Some(root) => TinyImageNet::read(&root)?.test_pictures(model, fit, limit),
         None => Err(Error::picture(
             file_name(path),
             "this folder holds no `test_batch.bin` (CIFAR-10), `test.bin` (CIFAR-100) or `wnids.txt` (Tiny-ImageNet)",
@@ -88,9 +88,9 @@ impl TinyImageNet {
         Ok(Self { classes, validation })
     }
 
-    fn test_pictures(&self, arch: &Arch, fit: Fit, limit: usize) -> Result<Vec<Picture>, Error> {
+    fn test_pictures(&self, model: &Model, fit: Fit, limit: usize) -> Result<Vec<Picture>, Error> {
         let one = |(label, path): &(u8, PathBuf)| {
-            let picture = decode(&bytes(path)?, &file_name(path), arch, fit)?;
+            let picture = decode(&bytes(path)?, &file_name(path), model, fit)?;
             Ok(Picture { label: Some(*label), ..picture })
         };
         self.validation.iter().take(limit).map(one).collect()
@@ -113,6 +113,7 @@ mod tests {
     use super::super::load;
     use super::cifar::PIXELS;
     use super::*;
+    use crate::Arch;
 
     fn write(path: &Path, bytes: &[u8]) {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

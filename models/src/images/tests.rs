@@ -5,6 +5,7 @@ use flate2::write::GzEncoder;
 use image::{ImageFormat, Rgb, RgbImage, RgbaImage};
 
 use super::*;
+use crate::Arch;
 
 const CIFAR_RECORD: usize = 1 + cifar::PIXELS;
 
@@ -202,7 +203,7 @@ fn normalising_by_hand() {
 #[test]
 fn patches_by_hand() {
     let image: Vec<f32> = (0..192).map(|i| i as f32).collect();
-    let cut = patches(&small(), &image);
+    let cut = patches(&small().pixels(), &image);
     // Patch 1 is the top right: plane 0, row 0, columns 4..8; then its row 1; plane 1 later.
     assert_eq!(cut[48..56], [4.0, 5.0, 6.0, 7.0, 12.0, 13.0, 14.0, 15.0]);
     assert_eq!(cut[48 + 16], 64.0 + 4.0);

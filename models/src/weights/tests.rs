@@ -1,4 +1,5 @@
 use super::*;
+use crate::Arch;
 
 fn small() -> Arch {
     Arch::vit(2, 2, 8, 12, 8, 4, 3)
@@ -32,9 +33,7 @@ fn edited(edit: impl Fn(&mut Raw) -> bool) -> Vec<u8> {
 #[test]
 fn shapes_agree_with_the_parameter_count() {
     for arch in [small(), Arch::vit_cifar(), Arch::vit_tiny()] {
-        let count = |(_, s): (String, Vec<usize>)| s.iter().product::<usize>();
-        let sum: usize = Weights::shapes(&arch).into_iter().map(count).sum();
-        assert_eq!(sum, arch.parameters());
+        assert_eq!(Model::from(&arch).parameters(), arch.parameters());
     }
     assert_eq!(Weights::random(&small(), 1).parameters(), small().parameters());
 }
@@ -83,6 +82,28 @@ fn files_round_trip() {
         }
     }
     assert_eq!(rounded.to_bytes(Precision::F16).unwrap(), short);
+}
+
+#[test]
+fn values_by_name_are_the_file_s_or_refused() {
+    let weights = Weights::random(&small(), 1);
+    let all = || -> BTreeMap<String, Vec<f32>> {
+        weights.tensors.iter().map(|(name, t)| (name.clone(), t.values.clone())).collect()
+    };
+    assert_eq!(Weights::from_values(&small(), all()).unwrap(), weights);
+    type Spoil = fn(&mut BTreeMap<String, Vec<f32>>);
+    let cases: [(Spoil, &str); 4] = [
+        (|v| drop(v.remove("cls_token")), "missing \"cls_token\"; not expected none"),
+        (|v| drop(v.insert("more".into(), vec![])), "missing none; not expected \"more\""),
+        (|v| v.get_mut("head.bias").unwrap().push(0.0), "`head.bias` has 4 values; expected [3]"),
+        (|v| v.get_mut("head.bias").unwrap()[1] = f32::NAN, "not finite, at element 1"),
+    ];
+    for (spoil, part) in cases {
+        let mut values = all();
+        spoil(&mut values);
+        let said = Weights::from_values(&small(), values).unwrap_err().to_string();
+        assert!(said.contains(part), "{said}");
+    }
 }
 
 #[test]

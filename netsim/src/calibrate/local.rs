@@ -101,14 +101,14 @@ impl<'a> Local<'a> {
     }
 
     /// Several evaluations. Random weights: nothing here is secret.
-    pub(super) fn run_all(&self, pair: &mut Pair, input: &[i64]) -> Vec<Seconds> {
+    pub(super) fn run_all(&self, pair: &mut Pair, inputs: &[Vec<i64>]) -> Vec<Seconds> {
         let Pair { left, right, .. } = pair;
         thread::scope(|scope| {
             // One thread for all evaluations, as a server has it: a fresh one would have to fault its memory in.
             let (staged, work) = mpsc::sync_channel(1);
             let (done, ran) = mpsc::channel();
             scope.spawn(move || {
-                let zeros = vec![0; input.len()];
+                let zeros: Vec<Vec<i64>> = inputs.iter().map(|x| vec![0; x.len()]).collect();
                 for staged in work {
                     let events = self.evaluate(Role::Server, left, staged, &zeros);
                     if done.send(events).is_err() {
@@ -120,14 +120,20 @@ impl<'a> Local<'a> {
                 staged.send(ready).expect("the server's thread waits for it");
             };
             let ran = || ran.recv().expect("the server's thread does not panic");
-            let run = |number| self.run(number, right, input, &server, &ran);
+            let run = |number| self.run(number, right, inputs, &server, &ran);
             let runs: Vec<Seconds> = (0..RUNS).map(run).collect();
             runs.into_iter().skip(1).collect()
         })
     }
 
     /// One party's evaluation.
-    fn evaluate(&self, role: Role, link: &mut dyn Link, staged: Staged, input: &[i64]) -> Laps {
+    fn evaluate(
+        &self,
+        role: Role,
+        link: &mut dyn Link,
+        staged: Staged,
+        inputs: &[Vec<i64>],
+    ) -> Laps {
         let party = self.session.party(role);
         let levels = self.plan.levels.len();
         let mut laps = Laps {
@@ -136,9 +142,8 @@ impl<'a> Local<'a> {
             opened: Vec::with_capacity(levels),
             whole: 0.0,
         };
-        let input = [input.to_vec()];
         laps.clock = Clock::start();
-        let evaluation = Evaluation::new(&party, staged, &input).expect("the plan's input");
+        let evaluation = Evaluation::new(&party, staged, inputs).expect("the plan's input");
         evaluation.observed(&mut laps).run(link).expect("both parties are here");
         laps
     }
@@ -148,7 +153,7 @@ impl<'a> Local<'a> {
         &self,
         number: u64,
         link: &mut dyn Link,
-        input: &[i64],
+        inputs: &[Vec<i64>],
         server_goes: &dyn Fn(Staged),
         server_ran: &dyn Fn() -> Laps,
     ) -> Seconds {
@@ -173,7 +178,7 @@ impl<'a> Local<'a> {
                 staged.expect("the corrections are whole")
             });
         server_goes(server);
-        let client = self.evaluate(Role::Client, link, client, input);
+        let client = self.evaluate(Role::Client, link, client, inputs);
         let ran = [server_ran(), client];
         for (role, laps) in [Role::Server, Role::Client].into_iter().zip(&ran) {
             for &(Step { node, round }, lap) in &laps.steps {

@@ -22,6 +22,8 @@ enum Ranges {
     Recorded,
     /// The same, where a trained model reaches further: to what the demo's model does.
     Trained,
+    /// Rows of unlike size in every norm, as attention sinks and registers make them.
+    Unlike,
 }
 
 /// What trained models reach, by tensor: windows, tables and one-hots follow from it.
@@ -55,6 +57,7 @@ pub(super) fn all() -> Vec<Model> {
         (mixed.clone(), public, Ranges::Recorded),
         (layered(4, 128, 32, 10), Options::default(), Ranges::Trained),
         (mixed, rows, Ranges::Recorded),
+        (layered(4, 64, 32, 10), Options::default(), Ranges::Unlike),
     ]
     .map(|(arch, options, ranges)| Model { arch, options, ranges })
     .into()
@@ -82,12 +85,19 @@ impl Model {
     pub(super) fn private(&self) -> Private {
         let weights = Weights::random(&self.arch, 7);
         let mut calibration = Calibration::record(&self.arch, &weights, &[self.image()], |_| ());
-        if self.ranges == Ranges::Trained {
-            for layer in &mut calibration.layers {
-                for (name, min, max) in TRAINED {
-                    if let Some(range) = layer.get_mut(name) {
-                        (range.min, range.max) = (range.min.min(min), range.max.max(max));
+        for layer in &mut calibration.layers {
+            match self.ranges {
+                Ranges::Recorded => {}
+                Ranges::Trained => {
+                    for (name, min, max) in TRAINED {
+                        if let Some(range) = layer.get_mut(name) {
+                            (range.min, range.max) = (range.min.min(min), range.max.max(max));
+                        }
                     }
+                }
+                Ranges::Unlike => {
+                    let norms = layer.iter_mut().filter(|(name, _)| name.ends_with(".var"));
+                    norms.for_each(|(_, range)| range.min /= 4096.0);
                 }
             }
         }

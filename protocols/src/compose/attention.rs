@@ -21,8 +21,8 @@ use crate::{
     spec::Wire,
 };
 
-/// Top of the exponent's window.
-const TOP_POWERS: u32 = 2;
+/// Powers that a score may exceed a public maximum by before its power saturates.
+const PUBLIC_TOP: u32 = 2;
 
 /// How the row maximum of a softmax is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,20 @@ pub enum Shift {
     Coarse(MaxFormat),
     /// A public constant at the score's scale; cheaper, but rows far below it lose precision.
     Public(i64),
+}
+
+/// Widths of softmax attention.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SoftmaxFormat {
+    /// Of the scores.
+    pub scores: ScoreFormat,
+    /// How the row maximum is found.
+    pub shift: Shift,
+    /// Powers of two above the maximum that the exponent's window holds: so far a score may exceed the maximum's own
+    /// window. The powers saturate a unit above it.
+    pub room: u32,
+    /// Of the division.
+    pub divide: DivideFormat,
 }
 
 /// Widths of the deferred division.
@@ -88,19 +102,17 @@ impl Trace {
     pub fn softmax_attention(
         &mut self,
         [q, k, v]: [Wire; 3],
-        scores: &ScoreFormat,
-        shift: &Shift,
-        divide: &DivideFormat,
+        format: &SoftmaxFormat,
         (width, scale): (u32, u32),
     ) -> Wire {
-        let s = self.scores(q, k, scores);
-        let (n, f) = scores.score;
-        // The window of the exponent is [2 - 2^(n - f), 2).
-        let window = (1u64 << n) - (u64::from(TOP_POWERS) << f);
-        let (t, exp) = match shift {
+        let s = self.scores(q, k, &format.scores);
+        let (n, f) = format.scores.score;
+        // The window of the exponent is [room - 2^(n - f), room).
+        let window = (1u64 << n) - (u64::from(format.room) << f);
+        let (t, exp) = match &format.shift {
             Shift::Public(m) => {
                 let s = self.add_constant(s, -m);
-                (self.open(s, n, window), ExpFormat { span: 1, top: TOP_POWERS, head: 14 })
+                (self.open(s, n, window), ExpFormat { span: 1, top: PUBLIC_TOP, head: 14 })
             }
             Shift::Coarse(format) => {
                 let s = self.open(s, n, 1 << (n - 1));
@@ -112,10 +124,11 @@ impl Trace {
             }
         };
         let e = self.exp2_below(t, exp);
+        let divide = &format.divide;
         let lifted = divide.product_width + self.spec(e).scale - divide.weight_scale;
         let e = self.lift(e, lifted);
         let e = self.truncate_to(e, divide.weight_scale);
-        self.weighted_mean(e, v, divide, (width, scale))
+        self.weighted_mean(e, v, &format.divide, (width, scale))
     }
 
     /// ReLU-softmax attention.

@@ -7,11 +7,11 @@
 //! `msb(x) = msb(c) ^ msb(r) ^ [c' < r']` with the low `n-1` bits `c'`, `r'`. They are cut into chunks of
 //! at most 6 bits. With a one-hot of each chunk of `r'` the parties have XOR shares of
 //! `lt_j = [c_j < r_j]` and `eq_j = [c_j = r_j]` locally; the borrow is the XOR over `j` of `lt_j` and all
-//! higher `eq_i`, which exclude each other: one flight of ANDs with up to four inputs, from dealt
+//! higher `eq_i`, which exclude each other: one flight of ANDs of up to `q` inputs, from dealt
 //! products of the masks, then one flight that opens the masked result.
 //!
 //! Cost: two flights after the opening; `2 (q - 1)` bits and 1 bit each way for `q` chunks; about
-//! `2^6 q` bits of correction, and the terms of whatever lifts the form.
+//! `2^6 q + 2^q` bits of correction, and the terms of whatever lifts the form.
 //! Security: every opened bit is masked by a uniform bit used once; the one-hots are read at the
 //! public `c` alone. Source: PROTOCOLS 1.8; multi-input ANDs as in ABY2.0 (section 3.1.4).
 
@@ -36,6 +36,10 @@ use crate::{
 use super::bits::{bit_held, bit_known, bit_spec, bit_value};
 
 const CHUNK: u32 = 6;
+
+/// Widest comparison. The products of masks double with each chunk: 25 bits need 15 a comparison, 43 bits 177 (and a gate draws
+/// at most 256 tensors).
+pub(crate) const WIDEST: u32 = 43;
 
 #[derive(Debug)]
 struct Sign {
@@ -69,7 +73,7 @@ impl Trace {
     fn sign(&mut self, x: Wire, flip: bool) -> Wire {
         let input = self.spec(x).clone();
         let width = input.opened().0;
-        assert!((4..=25).contains(&width), "comparison of {width} bits, 4 to 25 can be");
+        assert!((4..=WIDEST).contains(&width), "comparison of {width} bits, 4 to {WIDEST} can be");
         let low = width - 1;
         let q = low.div_ceil(CHUNK);
         let mut at = 0;
@@ -301,10 +305,10 @@ mod tests {
 
     #[test]
     fn signs_and_relu_are_exact() {
-        for width in [4, 7, 8, 13, 17, 20, 25] {
+        for width in [4, 7, 8, 13, 17, 20, 25, 32, 38, 43] {
             let mut bench = Bench::new(u64::from(width));
             let mut t = Trace::new();
-            let x = t.input(&[700], 40, 3);
+            let x = t.input(&[700], 64, 3);
             let o = t.open_signed(x, width);
             let y = t.relu(o, 50);
             let b = t.negative(o);

@@ -69,7 +69,7 @@ mod tests {
         let mut t = Trace::new();
         let x = t.input(&[6, 16], 40, 10);
         let squares = Window::positive(18, 7);
-        let norm = NormFormat { width: 18, squares, k: 13, slope_scale: 11 };
+        let norm = NormFormat { width: 18, squares, k: 13, slope_scale: 11, bands: None };
         let normed = t.layer_norm(x, &norm, 1e-5, 40);
         let open = t.open_window(x, Window::signed(16, 10));
         let precision = Precision { k: 9, value_scale: 10, slope_scale: 10 };

@@ -16,6 +16,7 @@ pub mod reveal;
 pub mod row_digest;
 pub mod row_lookup;
 pub mod row_table;
+pub mod slice;
 pub mod square;
 pub mod threshold;
 pub mod truncate;

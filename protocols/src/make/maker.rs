@@ -1,11 +1,15 @@
 //! Making a batch as a state machine: what to send and what to wait for, without a link, a clock or a thread.
 
+use std::sync::Arc;
+
 use sotto_crypto::{Seed, Stream};
+use sotto_lattice::Triple;
 use sotto_ot::{Received, Sent, softspoken::extension_bytes};
 use sotto_ring::{mask, pack};
 
 use super::{
     cot::{Sum, receive, send},
+    matrices::{self, Matrices},
     transfers::{Transfers, refused},
     triples::{And, Triples},
 };
@@ -62,6 +66,12 @@ enum Waiting {
         width: u32,
     },
     And(And),
+    /// The peer's left operands.
+    Upload(Arc<Triple>),
+    /// This party's share of the half that it evaluated.
+    Answer(Arc<Triple>, Vec<u64>),
+    /// The client's answer to the encrypted matrix of this layer.
+    Layer(usize),
     /// This party's words of an opening, and their bits.
     Open(Vec<u64>, u32),
 }
@@ -74,6 +84,7 @@ pub struct Maker<'a> {
     /// Where the random choices of triples come from.
     random: Stream,
     transfers: &'a mut Transfers,
+    matrices: Option<&'a Matrices>,
     values: Vec<Option<Value>>,
     level: usize,
     queue: Vec<(usize, Waiting)>,
@@ -94,6 +105,7 @@ impl<'a> Maker<'a> {
             seed: seed.clone(),
             random: seed.derive("choices", 0).stream(0),
             transfers,
+            matrices: None,
             values: (0..recipe.steps.len()).map(|_| None).collect(),
             level: 0,
             queue: Vec::new(),
@@ -102,6 +114,22 @@ impl<'a> Maker<'a> {
             corrections: vec![0; recipe.bytes],
             traffic: Traffic::default(),
         }
+    }
+
+    /// With what the recipe's correlations of matrices need.
+    pub fn with_matrices(mut self, matrices: &'a Matrices) -> Self {
+        self.matrices = Some(matrices);
+        self
+    }
+
+    /// What the recipe's correlations of matrices need.
+    fn matrices(&self) -> &'a Matrices {
+        self.matrices.expect("a recipe with matrices is walked with their keys")
+    }
+
+    /// A seed for this step of this batch alone.
+    fn step_seed(&self, i: usize) -> Seed {
+        self.seed.derive("encryption", i as u64)
     }
 
     /// Bytes that `from` sends in the level.
@@ -249,6 +277,7 @@ impl<'a> Maker<'a> {
             Part::Words(words) => {
                 (0..planes).for_each(|i| choices.extend(words.iter().map(|w| (w >> i) as u8 & 1)))
             }
+            Part::Message(_) => panic!("a message is no choice"),
         }
     }
 
@@ -289,6 +318,28 @@ impl<'a> Maker<'a> {
                 let words = self.words(input(0)).to_vec();
                 pack::pack(&words, *width, payload);
                 Waiting::Open(words, *width)
+            }
+            Op::Upload(triple) => {
+                let (key, left) = (&self.matrices().key, self.words(input(0)));
+                payload.extend(triple.upload(key, &self.step_seed(i), left));
+                Waiting::Upload(Arc::clone(triple))
+            }
+            Op::Answer { triple, .. } => {
+                let parts = Parts(step.inputs.iter().map(|s| self.part(*s)).collect());
+                let left = triple.read(parts.message(0)).expect("it was checked when it came");
+                let peer = &self.matrices().peer;
+                let answer = triple.evaluate(&left, peer, &self.step_seed(i), parts.words(2));
+                payload.extend(answer.message);
+                Waiting::Answer(Arc::clone(triple), answer.share)
+            }
+            Op::Layer { number, .. } if role == Role::Server => Waiting::Layer(*number),
+            Op::Layer { number, .. } => {
+                let (matrices, (layer, _)) = (self.matrices(), &self.recipe.layers[*number]);
+                let weights = matrices.weights(self.recipe, *number);
+                let a = self.words(input(0));
+                let answer = layer.evaluate(&weights, &matrices.peer, &self.step_seed(i), a);
+                payload.extend(answer.message);
+                Waiting::Words { share: answer.share, from: None, sum: Sum::Add, width: 64 }
             }
             Op::And => {
                 let triples = self.triples.1.take(step.count);
@@ -365,6 +416,22 @@ impl<'a> Maker<'a> {
                     add(Sum::Add, &mut words, &theirs);
                     words.iter_mut().for_each(|w| *w &= mask(width));
                     self.write(i, Part::Words(words));
+                }
+                Waiting::Upload(triple) => {
+                    triple.read(head).map_err(|e| matrices::refused(role, &e))?;
+                    self.write(i, Part::Message(head.to_vec()));
+                }
+                Waiting::Answer(triple, own) => {
+                    let inputs = &recipe.steps[i].inputs;
+                    let operands = (self.words(inputs[1]), self.words(inputs[2]));
+                    let share = triple.finish(&self.matrices().key, head, &own, operands);
+                    let share = share.map_err(|e| matrices::refused(role, &e))?;
+                    self.write(i, Part::Words(share));
+                }
+                Waiting::Layer(number) => {
+                    let share = recipe.layers[number].0.receive(&self.matrices().key, head);
+                    let share = share.map_err(|e| matrices::refused(role, &e))?;
+                    self.write(i, Part::Words(share));
                 }
                 Waiting::And(and) => {
                     let bits = and.close(role == Role::Server, head);

@@ -5,6 +5,9 @@
 //! messages of a level travel together, so a whole plan costs as many flights as its longest chain. What each party sends in each
 //! level, and how many COTs it takes, follows from the list alone.
 
+use std::sync::Arc;
+
+use sotto_lattice::{Layer, Triple};
 use sotto_ring::pack::packed_len;
 
 use crate::{draw::Draw, spec::Role};
@@ -19,6 +22,8 @@ pub(crate) enum Part {
     Words(Vec<u64>),
     /// A bit each: XOR shares, or bits of its own.
     Bits(Vec<u8>),
+    /// The peer's message: ciphertexts.
+    Message(Vec<u8>),
 }
 
 /// The parts that a local step reads.
@@ -29,7 +34,7 @@ impl<'a> Parts<'a> {
     pub fn words(&self, i: usize) -> &'a [u64] {
         match self.0[i] {
             Part::Words(words) => words,
-            Part::Bits(_) => panic!("input {i} is of bits"),
+            _ => panic!("input {i} is not of words"),
         }
     }
 
@@ -37,7 +42,15 @@ impl<'a> Parts<'a> {
     pub fn bits(&self, i: usize) -> &'a [u8] {
         match self.0[i] {
             Part::Bits(bits) => bits,
-            Part::Words(_) => panic!("input {i} is of words"),
+            _ => panic!("input {i} is not of bits"),
+        }
+    }
+
+    /// Input `i`, a message.
+    pub fn message(&self, i: usize) -> &'a [u8] {
+        match self.0[i] {
+            Part::Message(bytes) => bytes,
+            _ => panic!("input {i} is not a message"),
         }
     }
 }
@@ -92,6 +105,23 @@ pub(crate) enum Op {
         /// Bits of a word.
         width: u32,
     },
+    /// Each party's part of products' left operands, encrypted; the peer's ciphertexts.
+    Upload(Arc<Triple>),
+    /// Additive shares of products, by an answer of `bytes` to each party's [`Op::Upload`], the first input. The others are the
+    /// parts of the left and of the right operands.
+    Answer {
+        /// The products.
+        triple: Arc<Triple>,
+        /// Of an answer.
+        bytes: usize,
+    },
+    /// Additive shares of the client's words times a matrix of the server that is encrypted once: an answer of `bytes`.
+    Layer {
+        /// Its number in [`Recipe::layers`].
+        number: usize,
+        /// Of the answer.
+        bytes: usize,
+    },
     /// The input is this party's part of a draw: packed into its place among the corrections.
     Give {
         /// Its first byte.
@@ -145,6 +175,10 @@ pub struct Recipe {
     pub(crate) bytes: usize,
     /// Draws that are made elsewhere: the correlations of matrices.
     pub supplied: Vec<Supplied>,
+    /// Whether the correlations of matrices are made by steps, too, not supplied.
+    pub(crate) encrypts: bool,
+    /// Static layers, and the numbers of the server's matrices that they multiply with.
+    pub(crate) layers: Vec<(Layer, usize)>,
     /// Values that the parties rounded: the node, the shares, their ring's width.
     pub(crate) rounded: Vec<(usize, Slot, u32)>,
 }
@@ -245,6 +279,10 @@ impl Recipe {
         let step = &self.steps[i];
         match step.op {
             Op::Mask { .. } | Op::Local(_) | Op::Give { .. } | Op::Choose { .. } => 0,
+            Op::Upload(ref triple) => triple.upload_len(),
+            Op::Answer { bytes, .. } => bytes,
+            Op::Layer { bytes, .. } if from == Role::Client => bytes,
+            Op::Layer { .. } => 0,
             Op::Times { receiver, .. } if receiver == from => 0,
             Op::Times { planes, width, .. } => {
                 (0..planes).map(|p| packed_len(step.count, width - p)).sum()

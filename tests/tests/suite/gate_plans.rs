@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use sotto_protocols::{
-    compose::{norm::NormFormat, row_max::MaxFormat},
+    compose::{
+        norm::{NormFormat, Rows as NormRows},
+        row_max::MaxFormat,
+    },
     functions::{Function, Window},
     gates::{exp::ExpFormat, lookup::Precision, row_table::Rows},
     plan::{Plan, Trace, WeightSpec},
@@ -47,6 +50,7 @@ pub fn all() -> Vec<Case> {
         coarse_max(),
         maximum(),
         layer_norm(),
+        layer_norm_of_unlike_rows(),
         argmax(),
         argmax_of_groups(),
     ]
@@ -253,7 +257,13 @@ fn maximum() -> Case {
 }
 
 fn layer_norm() -> Case {
-    let format = NormFormat { width: 20, squares: Window::positive(18, 7), k: 10, slope_scale: 9 };
+    let format = NormFormat {
+        width: 20,
+        squares: Window::positive(18, 7),
+        k: 10,
+        slope_scale: 9,
+        bands: None,
+    };
     let mut t = Trace::new();
     let x = t.input(&[16, 8], 20, 12);
     let y = t.layer_norm(x, &format, 1e-5, 36);
@@ -261,6 +271,20 @@ fn layer_norm() -> Case {
     let plan = t.finish(&[y]);
     let waves = |x: i64| vec![(0..128).map(|i| if i % 2 == 0 { x } else { -x }).collect()];
     Case { runs: 128, ..case("layer norm", plan, [waves(6_000), waves(60_000)]) }
+}
+
+/// A norm in bands: slices of one opening, wide comparisons.
+fn layer_norm_of_unlike_rows() -> Case {
+    let rows = NormRows { count: 8.0, scale: 12, least: 8e-3, most: 8e4 };
+    let format = NormFormat::in_bands(24, &rows, 1, 30).unwrap();
+    let mut t = Trace::new();
+    let x = t.input(&[16, 8], 24, 12);
+    let width = 64 - format.factor_scale();
+    let y = t.layer_norm(x, &format, 1e-5, width);
+    let y = t.reveal(y, width);
+    let plan = t.finish(&[y]);
+    let waves = |x: i64| vec![(0..128).map(|i| if i % 2 == 0 { x } else { -x }).collect()];
+    Case { runs: 128, ..case("layer norm in bands", plan, [waves(200), waves(400_000)]) }
 }
 
 /// More classes than are compared all at once.

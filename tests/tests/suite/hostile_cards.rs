@@ -100,7 +100,7 @@ fn evaluated(private: &Private, arch: &Arch) -> bool {
     }
     let matrices = private.matrices(&Weights::random(arch, 1));
     let image = vec![0.5; 3 * arch.image * arch.image];
-    let input = vec![private.encode(&vec![image; private.batch])];
+    let input = private.encode(&vec![image; private.batch]);
     transcript(plan, &matrices, &input, &Seed::from_bytes([1; 32]), Role::Server);
     true
 }

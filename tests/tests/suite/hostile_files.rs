@@ -94,7 +94,7 @@ fn calibrations_are_read_or_refused() {
             if let Ok(read) = Calibration::from_toml(&text) {
                 for (i, layer) in read.layers.iter().enumerate() {
                     for name in layer.keys() {
-                        if let Ok(range) = read.range(i, name) {
+                        if let Ok(range) = read.named(i, name) {
                             prop_assert!(range.min <= range.max && range.size().is_finite());
                         }
                     }

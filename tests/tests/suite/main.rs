@@ -4,6 +4,7 @@
 mod accounting;
 mod broken;
 mod circles;
+mod documents;
 mod gate_plans;
 mod golden;
 mod hostile_bytes;

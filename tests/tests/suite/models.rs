@@ -29,7 +29,7 @@ fn exactly(model: &Specimen, seed: u64) -> Vec<Vec<f64>> {
     let input = model.private.encode(&model.images);
     let matrices = model.private.matrices(&model.weights);
     let mut bench = Bench::new(seed);
-    let result = bench.run(&model.private.plan, matrices, &[input]);
+    let result = bench.run(&model.private.plan, matrices, &input);
     result.check_exact();
     let planned = model.private.plan.online();
     assert_eq!(result.traffic, [planned; 2], "measured, planned");
@@ -44,7 +44,7 @@ fn simulated(model: &Specimen, seed: u64) -> Vec<Vec<f64>> {
     let matrices = model.private.matrices(&model.weights);
     let stream = Seed::from_bytes([0x71; 32]).stream(seed);
     let mut coins = Coins::Fair(Box::new(stream));
-    let values = simulate(plan, &matrices, &[input], &mut coins);
+    let values = simulate(plan, &matrices, &input, &mut coins);
     model.private.decode(&values[plan.outputs[0].index()])
 }
 

@@ -16,7 +16,7 @@ pub struct Text {
     pub text: String,
 }
 
-fn texts() -> Vec<Text> {
+pub fn texts() -> Vec<Text> {
     let out = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .current_dir(root())

@@ -274,11 +274,9 @@ fn whole_models_open_uniform_words() {
         let size = model.images[0].len();
         let others = sotto_models::Weights::random(&model.arch, 1000);
         let dark = vec![vec![-2.0; size]; batch];
-        let secrets =
-            [(&model.weights, &model.images), (&others, &dark)].map(|(w, images)| Secrets {
-                matrices: model.private.matrices(w),
-                inputs: vec![model.private.encode(images)],
-            });
+        let secrets = [(&model.weights, &model.images), (&others, &dark)].map(|(w, images)| {
+            Secrets { matrices: model.private.matrices(w), inputs: model.private.encode(images) }
+        });
         count += judge(&Case { name, plan: model.private.plan, secrets, runs: 40 });
     }
     assert!(count < MOST / 2, "{count} statistics are too many for the limit");

@@ -1,5 +1,6 @@
 //! The formats of the attention's kinds.
 
+pub use sotto_protocols::compose::attention::SoftmaxFormat;
 use sotto_protocols::{
     compose::{
         attention::{DivideFormat, LinearFormat, ScoreFormat, Shift},
@@ -8,13 +9,91 @@ use sotto_protocols::{
     functions::Window,
 };
 
-use super::{ACTIVATION, MARGIN, MaxKind, WEIGHT, bits};
-use crate::{Arch, Calibration, Error, arch::Attention, float::RELU_EPS};
+use crate::{
+    Calibration, Error, Model,
+    fixed::{ACTIVATION, MARGIN, WEIGHT, at_most, bits},
+    kind::{Attention, RELU_EPS},
+    model::Place,
+    options::MaxKind,
+    probe::{HeadPart, Tensor},
+    range::Range,
+};
+
+/// Formats of one layer's attention.
+#[derive(Clone, Debug)]
+pub struct AttentionFormat {
+    /// Softmax heads.
+    pub softmax: Option<SoftmaxFormat>,
+    /// ReLU heads.
+    pub relu: Option<(ScoreFormat, DivideFormat)>,
+    /// Linear heads.
+    pub linear: Option<LinearFormat>,
+    /// Fractional bits of the matrix of queries, keys and values: [`WEIGHT`], or fewer where the norm before it needs the
+    /// room.
+    pub scale: u32,
+}
+
+/// The format of one layer's attention, whose result feeds a ring of `result_width` bits.
+///
+/// # Errors
+/// [`Error::Calibration`] when ranges are missing or too wide.
+pub fn format(
+    model: &Model,
+    cal: &Calibration,
+    layer: usize,
+    max: MaxKind,
+    result_width: u32,
+) -> Result<AttentionFormat, Error> {
+    Ok(AttentionFormat {
+        softmax: softmax(model, cal, layer, max, result_width)?,
+        relu: relu(model, cal, layer, result_width)?,
+        linear: linear(model, cal, layer)?,
+        scale: WEIGHT,
+    })
+}
+
+impl AttentionFormat {
+    /// Ring in which queries, keys and values are opened.
+    pub fn product_width(&self) -> u32 {
+        let needs = (self.softmax.iter())
+            .flat_map(|s| [s.scores.product_width, s.divide.product_width])
+            .chain(self.relu.iter().flat_map(|(s, d)| [s.product_width, d.product_width]))
+            .chain(self.linear.iter().flat_map(|l| [l.first_width, l.operand_width]));
+        needs.max().unwrap_or(0)
+    }
+
+    /// Every ring that the trace will use exists.
+    ///
+    /// # Errors
+    /// [`Error::Calibration`] names the layer and the ring.
+    pub fn check(&self, layer: usize, result_width: u32) -> Result<(), Error> {
+        let name = |what: &str| format!("layer {layer}: {what}");
+        let divides = (self.softmax.iter().map(|s| (s.divide, EXP_SCALE)))
+            .chain(self.relu.iter().map(|r| (r.1, r.0.score.1)));
+        for (d, lifted) in divides {
+            let factor = d.slope_scale + d.sum.bits - d.k;
+            at_most(&name("the quotient's ring"), result_width + factor, 64)?;
+            let room = d.product_width + lifted - d.weight_scale;
+            at_most(&name("the attention weights' ring"), room, 64)?;
+        }
+        match &self.relu {
+            Some((s, _)) => at_most(&name("the compared scores' width"), s.score.0, 25),
+            None => Ok(()),
+        }
+    }
+}
+
+fn range(cal: &Calibration, layer: usize, kind: Attention, part: HeadPart) -> Result<Range, Error> {
+    cal.range(layer, Tensor::Head(kind, part))
+}
 
 /// Fractional bits of scores.
 const SCORE: u32 = 10;
 /// Fractional bits of an exponential before it is truncated.
-pub(super) const EXP_SCALE: u32 = 26;
+const EXP_SCALE: u32 = 26;
+
+/// Powers of two above the maximum that the exponent's window of MPCViT's models holds.
+const LEAST_ROOM: u32 = 2;
 
 /// Scores of `score_bits` integer bits at `scale`.
 fn score_format(score_bits: u32, scale: u32) -> ScoreFormat {
@@ -72,8 +151,8 @@ fn fitted(
 /// would be higher. Masks of different scores are independent, so that the probability of that is the product `P` of all
 /// `1 - f`. As `2^(span f) - 1 <= -c ln(1 - f)` with `c = 1.46` for a span of 2 and `0.7` for 1, the powers together
 /// exceed 1 by `-c ln P` at most: by more than `32 span` only where `P < e^(-32 span / c) < 2^-60`.
-fn largest_sum(arch: &Arch, span: f64) -> f64 {
-    arch.tokens() as f64 + 1.0 + 32.0 * span
+fn largest_sum(model: &Model, span: f64) -> f64 {
+    model.tokens() as f64 + 1.0 + 32.0 * span
 }
 
 /// Refuses scores whose exponentials would need more than 2^10 pieces, in units of `span` powers of two.
@@ -87,21 +166,21 @@ fn possible(layer: usize, scores: f64, k: u32, span: u32) -> Result<(), Error> {
     )))
 }
 
-pub(super) fn softmax(
-    arch: &Arch,
+fn softmax(
+    model: &Model,
     cal: &Calibration,
     layer: usize,
     kind: MaxKind,
     result_width: u32,
-) -> Result<Option<(ScoreFormat, Shift, DivideFormat)>, Error> {
-    if !arch.attention[layer].contains(&Attention::Softmax) {
+) -> Result<Option<SoftmaxFormat>, Error> {
+    if !model.stack.attention[layer].contains(&Attention::Softmax) {
         return Ok(None);
     }
     let log2e = std::f64::consts::LOG2_E;
-    let scores = cal.range(layer, "softmax.scores")?.size() * log2e;
-    let row_max = cal.range(layer, "softmax.row_max")?;
+    let scores = range(cal, layer, Attention::Softmax, HeadPart::Scores)?.size() * log2e;
+    let row_max = range(cal, layer, Attention::Softmax, HeadPart::RowMax)?;
     let (low, high) = (f64::from(row_max.min) * log2e, f64::from(row_max.max) * log2e);
-    let sums = cal.range(layer, "softmax.row_sum")?;
+    let sums = range(cal, layer, Attention::Softmax, HeadPart::RowSum)?;
     let format = score_format(bits(scores), SCORE);
     let public = kind == MaxKind::Public && high - low <= 10.0 * log2e;
     let (shift, scale_up) = if public {
@@ -110,7 +189,7 @@ pub(super) fn softmax(
         (Shift::Public((high.ceil() as i64) << SCORE), 1.0)
     } else {
         // Every threshold costs bits a score: with many tokens half as many do, in units of two powers.
-        let span = if arch.tokens() > 127 { 2 } else { 1 };
+        let span = if model.tokens() > 127 { 2 } else { 1 };
         // In units, as indices of the window [-2^(n-1), 2^(n-1)).
         let k = format.score.0 - SCORE - (span - 1);
         possible(layer, scores, k, span)?;
@@ -125,26 +204,33 @@ pub(super) fn softmax(
         // The largest power of a row is at least one unit below 1.
         false => 1.0 / scale_up,
     };
-    let largest = (scale_up * f64::from(sums.max) * 4.0).min(largest_sum(arch, scale_up.log2()));
+    let largest = (scale_up * f64::from(sums.max) * 4.0).min(largest_sum(model, scale_up.log2()));
     let sums = (smallest, largest);
-    let unnormalised = cal.range(layer, "softmax.unnormalised")?.size() * scale_up;
+    let unnormalised =
+        range(cal, layer, Attention::Softmax, HeadPart::Unnormalised)?.size() * scale_up;
     // The norm before the projection needs the rest.
     let divide = fitted(unnormalised, sums, (14, 64 - WEIGHT - 14), result_width);
-    Ok(Some((format, shift, divide)))
+    let room = match model.stack.place {
+        Place::Mpcvit => LEAST_ROOM,
+        // A quarter of the exponent's window is above the maximum, whose table saturates there: rows may exceed the
+        // calibrated maximum as far as scores may exceed theirs.
+        Place::Before | Place::After => 1 << (format.score.0 - SCORE - 2),
+    };
+    Ok(Some(SoftmaxFormat { scores: format, shift, room, divide }))
 }
 
-pub(super) fn relu(
-    arch: &Arch,
+fn relu(
+    model: &Model,
     cal: &Calibration,
     layer: usize,
     result_width: u32,
 ) -> Result<Option<(ScoreFormat, DivideFormat)>, Error> {
-    if !arch.attention[layer].contains(&Attention::Relu) {
+    if !model.stack.attention[layer].contains(&Attention::Relu) {
         return Ok(None);
     }
-    let scores = cal.range(layer, "relu.scores")?.size();
-    let sums = cal.range(layer, "relu.row_sum")?;
-    let unnormalised = cal.range(layer, "relu.unnormalised")?.size();
+    let scores = range(cal, layer, Attention::Relu, HeadPart::Scores)?.size();
+    let sums = range(cal, layer, Attention::Relu, HeadPart::RowSum)?;
+    let unnormalised = range(cal, layer, Attention::Relu, HeadPart::Unnormalised)?.size();
     // Scores are the weights here, and small row sums divide them: keep their bits.
     let mut format = score_format(bits(scores), ACTIVATION);
     // The comparison's opening must also be liftable: one bit more.
@@ -159,28 +245,27 @@ pub(super) fn relu(
 }
 
 /// The power of two, and the remaining factor in `[1, 2)` for the query, of `1 / (N sqrt(d))`.
-pub fn linear_scale(arch: &Arch) -> (u32, f64) {
-    let whole = arch.tokens() as f64 * (arch.head_dim() as f64).sqrt();
+pub(super) fn linear_scale(model: &Model) -> (u32, f64) {
+    let whole = model.tokens() as f64 * (model.stack.head_dim() as f64).sqrt();
     let shift = whole.log2().ceil() as u32;
     (shift, f64::from(shift).exp2() / whole)
 }
 
-pub(super) fn linear(
-    arch: &Arch,
-    cal: &Calibration,
-    layer: usize,
-) -> Result<Option<LinearFormat>, Error> {
-    if !arch.attention[layer].contains(&Attention::Linear) {
+fn linear(model: &Model, cal: &Calibration, layer: usize) -> Result<Option<LinearFormat>, Error> {
+    if !model.stack.attention[layer].contains(&Attention::Linear) {
         return Ok(None);
     }
-    let (shift, factor) = linear_scale(arch);
-    let root = (arch.head_dim() as f64).sqrt();
+    let (shift, factor) = linear_scale(model);
+    let root = (model.stack.head_dim() as f64).sqrt();
     // The first product as it is computed, with the query's factor where the query is in it.
-    let (first, operand) = match arch.head_dim() < arch.tokens() {
-        true => (cal.range(layer, "linear.kv")?.size(), cal.range(layer, "q")?.size() * factor),
+    let (first, operand) = match model.stack.head_dim() < model.tokens() {
+        true => (
+            range(cal, layer, Attention::Linear, HeadPart::KeyValue)?.size(),
+            cal.range(layer, Tensor::Query)?.size() * factor,
+        ),
         false => (
-            cal.range(layer, "linear.scores")?.size() * root * factor,
-            cal.range(layer, "v")?.size(),
+            range(cal, layer, Attention::Linear, HeadPart::Scores)?.size() * root * factor,
+            cal.range(layer, Tensor::Value)?.size(),
         ),
     };
     let middle = ACTIVATION + bits(first / f64::from(shift).exp2()) + MARGIN + 2;

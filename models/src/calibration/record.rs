@@ -1,0 +1,78 @@
+//! Records a calibration: a forward pass of each input, and whatever it sees.
+
+use std::collections::BTreeMap;
+
+use super::{Calibration, Range, hex};
+use crate::{
+    Model, Weights,
+    float::forward,
+    probe::{Probe, Tensor},
+};
+
+struct Recorder<'a> {
+    layers: &'a mut [BTreeMap<String, Range>],
+}
+
+impl Probe for Recorder<'_> {
+    /// Heads of one kind share their name, and so their widths.
+    fn see(&mut self, layer: usize, tensor: Tensor, values: &[f32]) {
+        let fresh = Range { min: f32::INFINITY, max: f32::NEG_INFINITY };
+        let range = self.layers[layer].entry(tensor.to_string()).or_insert(fresh);
+        for &v in values {
+            range.min = range.min.min(v);
+            range.max = range.max.max(v);
+        }
+    }
+}
+
+impl Calibration {
+    /// Records the ranges on normalised images, or on texts' rows ([`crate::text::rows`]); `progress` is called after
+    /// each. `model` is a [`Model`] or an [`crate::Arch`].
+    pub fn record(
+        model: impl Into<Model>,
+        weights: &Weights,
+        images: &[Vec<f32>],
+        mut progress: impl FnMut(usize),
+    ) -> Self {
+        let model = &model.into();
+        let mut layers = vec![BTreeMap::new(); model.stack.layers + 1];
+        let mut recorder = Recorder { layers: &mut layers };
+        for (i, image) in images.iter().enumerate() {
+            forward(model, weights, image, &mut recorder);
+            progress(i + 1);
+        }
+        Self { images: images.len(), weights: hex(&weights.hash()), layers }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Arch, kind::Attention, probe::HeadPart};
+
+    #[test]
+    fn ranges_cover_every_image_and_survive_toml() {
+        let mut arch = Arch::vit(2, 2, 16, 32, 8, 4, 3);
+        arch.attention[0][1] = Attention::Linear;
+        arch.attention[1][0] = Attention::Relu;
+        let weights = Weights::random(&arch, 1);
+        let images: Vec<Vec<f32>> = (0..3)
+            .map(|i| (0..192).map(|j| ((i * 57 + j * 31) % 17) as f32 / 8.0 - 1.0).collect())
+            .collect();
+        let all = Calibration::record(&arch, &weights, &images, |_| ());
+        for image in &images {
+            let one = Calibration::record(&arch, &weights, std::slice::from_ref(image), |_| ());
+            for (a, b) in all.layers.iter().zip(&one.layers) {
+                for (name, r) in b {
+                    assert!(a[name].min <= r.min && r.max <= a[name].max, "{name}");
+                }
+            }
+        }
+        let range = |layer, kind, part| all.range(layer, Tensor::Head(kind, part));
+        let linear = [HeadPart::KeyValue, HeadPart::Scores];
+        assert!(linear.iter().any(|&part| range(0, Attention::Linear, part).is_ok()));
+        assert!(range(1, Attention::Relu, HeadPart::RowSum).is_ok());
+        assert!(range(0, Attention::Relu, HeadPart::RowSum).is_err());
+        assert_eq!(Calibration::from_toml(&all.to_toml()).expect("own output"), all);
+    }
+}

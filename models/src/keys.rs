@@ -1,0 +1,67 @@
+//! Centred keys: softmax does not see a constant that is added to every key, so that a key's bias is free.
+//!
+//! `softmax(q (k + c)) = softmax(q k)` for any `c`, as `q c` is added to a whole row of scores. Real models have keys with
+//! a large mean (DINOv2: scores of 341 nats, of which 42 are left), and scores have to fit a window.
+
+use crate::{
+    Model, Weights,
+    float::forward,
+    kind::Attention,
+    probe::{Probe, Tensor},
+};
+
+/// The sum of each layer's keys, and how many they were.
+struct Keys {
+    sums: Vec<Vec<f64>>,
+    rows: Vec<usize>,
+}
+
+impl Probe for Keys {
+    fn see(&mut self, layer: usize, tensor: Tensor, values: &[f32]) {
+        if tensor != Tensor::Key {
+            return;
+        }
+        let d = self.sums[layer].len();
+        for row in values.chunks_exact(d) {
+            self.rows[layer] += 1;
+            self.sums[layer].iter_mut().zip(row).for_each(|(sum, &k)| *sum += f64::from(k));
+        }
+    }
+}
+
+/// The same model with the mean key over `inputs` taken from the bias of its softmax heads' keys: the same results, from
+/// smaller scores. What is calibrated and folded afterwards are these weights.
+///
+/// Heads of other kinds, and models without a bias of their keys, stay as they are. Layers that share their weights share
+/// the mean.
+///
+/// # Panics
+/// Where `inputs` or `weights` do not have the model's shapes.
+pub fn centred(model: &Model, weights: &Weights, inputs: &[Vec<f32>]) -> Weights {
+    let mut centred = weights.clone();
+    if !model.stack.qkv_bias {
+        return centred;
+    }
+    let (layers, d, dh) = (model.stack.layers, model.stack.width, model.stack.head_dim());
+    let mut keys = Keys { sums: vec![vec![0.0; d]; layers], rows: vec![0; layers] };
+    for input in inputs {
+        forward(model, weights, input, &mut keys);
+    }
+    // A stack that shares its weights has one bias for all of its layers.
+    let owners: Vec<Vec<usize>> = match model.stack.shared {
+        true => vec![(0..layers).collect()],
+        false => (0..layers).map(|layer| vec![layer]).collect(),
+    };
+    for layers in owners {
+        let rows: usize = layers.iter().map(|&l| keys.rows[l]).sum();
+        let bias = centred.values_mut(&format!("{}.attn.qkv.bias", model.block(layers[0])));
+        for (i, bias) in bias[d..2 * d].iter_mut().enumerate() {
+            let softmax = |&l: &usize| model.stack.attention[l][i / dh] == Attention::Softmax;
+            if rows > 0 && layers.iter().all(softmax) {
+                let sum: f64 = layers.iter().map(|&l| keys.sums[l][i]).sum();
+                *bias = (f64::from(*bias) - sum / rows as f64) as f32;
+            }
+        }
+    }
+    centred
+}

@@ -1,0 +1,371 @@
+//! All after the last layer: the last norm of the rows that make the result, and the result.
+//!
+//! | output | result |
+//! |--|--|
+//! | classes | `W p + b` of the pooled row `p`, or of `activation(W' p + b')` |
+//! | token labels | `W n + b` of each row |
+//! | embedding | the pooled row |
+//!
+//! A mean over rows is taken of the results, which are linear in them, so that it is a local sum. The client learns the sum
+//! and divides by the number of rows, which it knows.
+
+use std::borrow::Cow;
+
+use ndarray::{Array2, Axis, concatenate, s};
+use sotto_protocols::{
+    Wire,
+    compose::norm::NormFormat,
+    plan::{Trace, WeightSpec},
+};
+
+use crate::{
+    Calibration, Error, Model, Weights,
+    fixed::{ACTIVATION, WEIGHT, at_most, bits, liftable},
+    layer::{
+        Section,
+        activation::{self, ActivationFormat},
+        last_norm, norm,
+    },
+    layout::Layout,
+    matrix::{Folded, Named},
+    model::{Output, Pool},
+    options::{Options, ROUNDED, Reveal},
+    probe::{Probe, Tensor},
+    rows::{flat, linear},
+    weights::{Linear, Norm},
+};
+
+/// Formats of all after the last layer.
+#[derive(Clone, Debug)]
+pub struct HeadFormat {
+    /// The last norm.
+    pub norm: NormFormat,
+    /// The layer before the classes, where there is one: its activation, and the ring of its product.
+    pub hidden: Option<(ActivationFormat, u32)>,
+    /// Ring of the result's product.
+    pub width: u32,
+    /// Width at which the result is revealed, scale [`ACTIVATION`].
+    pub logit_width: u32,
+}
+
+/// Which of an input's rows the head reads.
+pub fn read(model: &Model, rows: usize) -> Vec<usize> {
+    let lead = model.pixels().map_or(0, |p| p.lead);
+    match model.output.pool() {
+        Some(Pool::First) => vec![0],
+        Some(Pool::FirstTwo) => vec![0, 1],
+        Some(Pool::Mean) => (lead..rows).collect(),
+        Some(Pool::FirstAndMean) => std::iter::once(0).chain(lead..rows).collect(),
+        None => (0..rows).collect(),
+    }
+}
+
+/// Rows that an input's result is a mean of, and which the revealed sum is divided by.
+fn meant(model: &Model, rows: usize) -> usize {
+    match model.output.pool() {
+        Some(Pool::Mean) => read(model, rows).len(),
+        _ => 1,
+    }
+}
+
+/// Numbers in an input's result.
+pub fn numbers(model: &Model, rows: usize) -> usize {
+    match model.output {
+        Output::Classes(_) => model.output.classes(),
+        Output::Tokens { classes } => rows * classes,
+        Output::Embedding { .. } => model.stack.width,
+    }
+}
+
+/// The result of the normed rows that [`read`] names.
+pub fn float(model: &Model, weights: &Weights, n: Array2<f32>, probe: &mut dyn Probe) -> Vec<f32> {
+    let layers = model.stack.layers;
+    let mean = |rows: &Array2<f32>| {
+        let mean = rows.mean_axis(Axis(0)).expect("a picture has patches, a text words");
+        mean.insert_axis(Axis(0))
+    };
+    let mut pooled = match model.output.pool() {
+        Some(Pool::Mean) => mean(&n),
+        Some(Pool::FirstTwo) => {
+            let values = n.into_iter().collect();
+            Array2::from_shape_vec((1, 2 * model.stack.width), values).expect("two rows")
+        }
+        Some(Pool::FirstAndMean) => {
+            let (first, rest) = (n.slice(s![..1, ..]), n.slice(s![1.., ..]).to_owned());
+            let both = concatenate(Axis(1), &[first, mean(&rest).view()]);
+            both.expect("both are one row").as_standard_layout().to_owned()
+        }
+        Some(Pool::First) | None => n,
+    };
+    if let Output::Classes(classes) = &model.output
+        && let Some(hidden) = &classes.hidden
+    {
+        pooled = linear(&pooled, weights.linear("pool"));
+        probe.see(layers, Tensor::Pool, flat(&pooled));
+        pooled.mapv_inplace(|x| hidden.activation.at(x));
+    }
+    if !matches!(model.output, Output::Embedding { .. }) {
+        pooled = linear(&pooled, weights.linear("head"));
+    }
+    probe.see(layers, Tensor::Logits, flat(&pooled));
+    let mut out: Vec<f32> = pooled.into_iter().collect();
+    if matches!(model.output, Output::Embedding { normalise: true, .. }) {
+        let length = out.iter().map(|x| x * x).sum::<f32>().sqrt();
+        out.iter_mut().for_each(|x| *x /= length);
+    }
+    out
+}
+
+/// The format of the head.
+///
+/// # Errors
+/// [`Error::Calibration`] when ranges are missing or too wide.
+pub fn format(model: &Model, cal: &Calibration) -> Result<HeadFormat, Error> {
+    let last = model.stack.layers;
+    // Of a mean, the sum is revealed.
+    let more = bits(meant(model, model.tokens()) as f64);
+    let logit_width = liftable(cal.range(last, Tensor::Logits)?, ACTIVATION) - 1 + more;
+    let width = logit_width + WEIGHT;
+    let hidden = match &model.output {
+        Output::Classes(classes) => classes.hidden.as_ref(),
+        _ => None,
+    };
+    let hidden = match hidden {
+        Some(hidden) => {
+            let format = activation::format(hidden.activation, cal, last, Tensor::Pool)?;
+            Some((format, format.opened() + WEIGHT))
+        }
+        None => None,
+    };
+    let reader = hidden.map_or(width, |(_, width)| width);
+    let norm = norm::format(last_norm(model), model, cal, &[reader])?.0;
+    Ok(HeadFormat { norm, hidden, width, logit_width })
+}
+
+impl HeadFormat {
+    /// Every ring and table exists that the trace will use.
+    ///
+    /// # Errors
+    /// [`Error::Calibration`] names what does not, [`Error::Options`] a result that the model does not have.
+    pub fn check(&self, model: &Model, options: Options) -> Result<(), Error> {
+        at_most("the head's ring", self.width, 64)?;
+        if let Some((activation, width)) = &self.hidden {
+            at_most("the pool's ring", *width, 64)?;
+            activation.check("the pool's ", self.width, options.tables)?;
+        }
+        if options.reveal == Reveal::Class {
+            if model.output.classes() < 2 {
+                let why = "the class alone is asked of a model that has no classes";
+                return Err(Error::Options(why.into()));
+            }
+            at_most("the compared logits' width", self.logit_width, 25)?;
+        }
+        Ok(())
+    }
+
+    /// Width and scale of rounded logits: fractional bits go, whole ones stay.
+    fn rounded(&self) -> (u32, u32) {
+        let less = self.logit_width.saturating_sub(ROUNDED).min(ACTIVATION);
+        (self.logit_width - less, ACTIVATION - less)
+    }
+}
+
+/// Folds the matrices.
+pub fn fold(model: &Model, weights: &Weights, format: &HeadFormat, out: &mut Named) {
+    let norm = weights.norm(&last_norm(model).path(model));
+    if let Output::Embedding { .. } = model.output {
+        out.insert("head".into(), Folded::diagonal(&norm).fixed());
+        return;
+    }
+    let head = weights.linear("head");
+    if let Some((activation, _)) = &format.hidden {
+        let mut pool = Folded::new(&weights.linear("pool")).after(&norm);
+        pool.scale(0, pool.outputs, activation.stretch());
+        out.insert("pool".into(), pool.fixed());
+        out.insert("head".into(), Folded::new(&head).fixed());
+        return;
+    }
+    match model.output.pool() {
+        Some(Pool::FirstTwo) => {
+            let twice = |x: &[f32]| Cow::<[f32]>::Owned([x, x].concat());
+            let (weight, bias) = (twice(norm.weight), twice(norm.bias));
+            let both = Norm { weight: &weight, bias: &bias };
+            out.insert("head".into(), Folded::new(&head).after(&both).fixed());
+        }
+        Some(Pool::FirstAndMean) => {
+            let [first, rest] = halves(&head);
+            let d = model.stack.width;
+            let of = |w: &[f32], bias| {
+                Folded::new(&Linear { outputs: head.outputs, inputs: d, w, bias }).after(&norm)
+            };
+            let mut mean = of(&rest, None);
+            let rows = read(model, model.tokens()).len() - 1;
+            mean.scale(0, head.outputs, 1.0 / rows as f64);
+            out.insert("head".into(), of(&first, head.bias).fixed());
+            out.insert("head.mean".into(), mean.fixed());
+        }
+        _ => {
+            out.insert("head".into(), Folded::new(&head).after(&norm).fixed());
+        }
+    }
+}
+
+/// The columns that read the first row, and those that read the mean.
+fn halves(head: &Linear<'_>) -> [Vec<f32>; 2] {
+    let half = head.inputs / 2;
+    let rows = || head.w.chunks_exact(head.inputs);
+    let columns = |from: usize| rows().flat_map(|row| &row[from..from + half]).copied().collect();
+    [columns(0), columns(half)]
+}
+
+/// The head's result, revealed.
+pub fn trace(
+    t: &mut Trace,
+    model: &Model,
+    format: &HeadFormat,
+    layout: &Layout,
+    options: Options,
+    x: Wire,
+) -> Wire {
+    t.section(&last_norm(model).section().to_string());
+    let (d, classes) = (model.stack.width, model.output.classes());
+    let (x, layout) = chosen(t, model, layout, x);
+    let reader = format.hidden.map_or(format.width, |(_, width)| width);
+    let n = norm::trace(t, model, &format.norm, x, reader);
+    t.section(&Section::Head.to_string());
+    let product = |t: &mut Trace, name: &str, x: Wire, outputs: usize, width: u32| {
+        let inputs = *t.spec(x).shape.last().expect("rows");
+        let (name, scale) = (name.to_owned(), WEIGHT);
+        let w = t.weight(WeightSpec { name, outputs, inputs, width, scale });
+        t.linear(x, w, 1)
+    };
+    let outputs = if classes > 0 { classes } else { d };
+    let logits = match model.output.pool() {
+        Some(Pool::First) | None => {
+            let p = match &format.hidden {
+                Some((activation, width)) => {
+                    let hidden = hidden_width(model);
+                    let h = product(t, "pool", n, hidden, *width);
+                    activation::trace(t, activation, options.tables, h, format.width)
+                }
+                None => n,
+            };
+            product(t, "head", p, outputs, format.width)
+        }
+        Some(Pool::FirstTwo) => {
+            let two = t.reshape(n, &[layout.lengths().len(), 2 * d]);
+            product(t, "head", two, outputs, format.width)
+        }
+        Some(Pool::Mean) => {
+            let y = product(t, "head", n, outputs, format.width);
+            sums(t, &layout, y)
+        }
+        Some(Pool::FirstAndMean) => {
+            let first = t.pick(n, 1, &[0]);
+            let first = t.reshape(first, &[layout.lengths().len(), d]);
+            let rest: Vec<usize> = (1..t.spec(n).shape[1]).collect();
+            let rest = t.pick(n, 1, &rest);
+            let y = product(t, "head", first, outputs, format.width);
+            let z = product(t, "head.mean", rest, outputs, format.width);
+            let z = t.sum_axis(z, 1);
+            t.sum(y, z)
+        }
+    };
+    match options.reveal {
+        Reveal::Rounded => {
+            let (width, scale) = format.rounded();
+            let logits = t.truncate_to(logits, scale);
+            t.reveal(logits, width)
+        }
+        Reveal::Logits => {
+            let logits = t.truncate_to(logits, ACTIVATION);
+            t.reveal(logits, format.logit_width)
+        }
+        Reveal::Class => {
+            let rows = t.spec(logits).count() / classes;
+            let logits = match t.spec(logits).shape.len() {
+                2 => logits,
+                _ => t.reshape(logits, &[rows, classes]),
+            };
+            let logits = t.truncate_to(logits, ACTIVATION);
+            t.argmax(logits, format.logit_width)
+        }
+    }
+}
+
+fn hidden_width(model: &Model) -> usize {
+    match &model.output {
+        Output::Classes(classes) => classes.hidden.as_ref().map_or(0, |hidden| hidden.width),
+        _ => 0,
+    }
+}
+
+/// The rows that the head reads, and how they lie; one row an input is no axis of its own.
+fn chosen(t: &mut Trace, model: &Model, layout: &Layout, x: Wire) -> (Wire, Layout) {
+    let counts: Vec<usize> = layout.lengths().iter().map(|&n| read(model, n).len()).collect();
+    let x = match layout.length() {
+        Some(length) => t.pick(x, 1, &read(model, length)),
+        None => {
+            let rows = layout.rows().into_iter();
+            let all = rows.flat_map(|r| read(model, r.len()).into_iter().map(move |i| r.start + i));
+            let all: Vec<usize> = all.collect();
+            t.pick(x, 0, &all)
+        }
+    };
+    let x = if counts.iter().all(|&n| n == 1) {
+        t.reshape(x, &[counts.len(), model.stack.width])
+    } else {
+        x
+    };
+    (x, Layout::new(&counts))
+}
+
+/// The sum over each input's rows.
+fn sums(t: &mut Trace, layout: &Layout, y: Wire) -> Wire {
+    if layout.length() == Some(1) {
+        return y;
+    }
+    if layout.length().is_some() {
+        return t.sum_axis(y, 1);
+    }
+    let width = t.spec(y).shape[1];
+    let each = layout.rows().into_iter().map(|rows| {
+        let own: Vec<usize> = rows.collect();
+        let own = t.pick(y, 0, &own);
+        let sum = t.sum_axis(own, 0);
+        t.reshape(sum, &[1, width])
+    });
+    let each: Vec<Wire> = each.collect();
+    t.concat(0, &each)
+}
+
+/// Each input's result from what was revealed; one-hots where the class alone is.
+pub fn decode(
+    model: &Model,
+    format: &HeadFormat,
+    layout: &Layout,
+    reveal: Reveal,
+    output: &[i64],
+) -> Vec<Vec<f64>> {
+    let unit = match reveal {
+        Reveal::Logits => f64::from(ACTIVATION).exp2(),
+        Reveal::Rounded => f64::from(format.rounded().1).exp2(),
+        Reveal::Class => 1.0,
+    };
+    let mut rest = output;
+    let one = |&rows: &usize| {
+        let (own, others) = rest.split_at(numbers(model, rows));
+        rest = others;
+        let divisor = match reveal {
+            Reveal::Class => 1.0,
+            _ => unit * meant(model, rows) as f64,
+        };
+        let mut out: Vec<f64> = own.iter().map(|&x| x as f64 / divisor).collect();
+        if matches!(model.output, Output::Embedding { normalise: true, .. }) {
+            let length = out.iter().map(|x| x * x).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+            out.iter_mut().for_each(|x| *x /= length);
+        }
+        out
+    };
+    layout.lengths().iter().map(one).collect()
+}

@@ -1,0 +1,50 @@
+//! Choices that are not the model's.
+
+use serde::{Deserialize, Serialize};
+
+/// How the softmax's shift is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MaxKind {
+    /// By counting thresholds: for every input in range.
+    #[default]
+    Coarse,
+    /// A calibrated public maximum where the calibrated row maxima lie within 10 nats, else counted.
+    Public,
+}
+
+/// What the client learns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reveal {
+    /// All logits; an embedding.
+    #[default]
+    Logits,
+    /// The same, rounded to [`ROUNDED`] bits each.
+    Rounded,
+    /// The class alone, a bit for each.
+    Class,
+}
+
+/// Bits of a rounded logit.
+pub const ROUNDED: u32 = 8;
+
+/// How smooth activations are looked up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tables {
+    /// Piecewise linear, two flights an activation.
+    #[default]
+    Pieces,
+    /// Polynomials by row, one flight and many more offline bytes: for long delays.
+    Rows,
+}
+
+/// Choices that are not the model's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Options {
+    /// How softmax finds its shift.
+    pub max: MaxKind,
+    /// What the client learns.
+    pub reveal: Reveal,
+    /// How activations are looked up.
+    pub tables: Tables,
+}
