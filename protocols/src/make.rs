@@ -113,3 +113,6 @@ impl Made {
         Ok(Batch { id, seed, corrections: Some(self.corrections) })
     }
 }
+
+#[cfg(test)]
+mod tests;
