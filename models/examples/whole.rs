@@ -11,15 +11,13 @@ use sotto_models::{
     float::{NoProbe, forward},
     private::Options,
 };
+use sotto_ot::softspoken::K;
 use sotto_protocols::{
     local::Local,
     make::{Keys, Made, MakeTurn, Maker, weights_len, whole_recipe},
     spec::Role,
     testing::made::{matrix_setup, transfers},
 };
-
-/// Parameter of the COTs (`sotto_ot::softspoken::K`).
-const K: usize = 8;
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
@@ -79,7 +77,7 @@ fn main() {
         made.batch(0, seed.clone(), &recipe, &[]).expect("nothing is supplied")
     });
     let batches = [batches.next().expect("two"), batches.next().expect("two")];
-    let input = [private.encode(&images[..1])];
+    let input = private.encode(&images[..1]);
     let start = Instant::now();
     let [_, client] = session.evaluate(batches, [&[], &input]).expect("the plan's own");
     println!("evaluated by both in {:?}", start.elapsed());

@@ -29,7 +29,7 @@ fn error(arch: &Arch) -> f64 {
     let seeds = local.seeds(0, Role::Server);
     let batches =
         whole_batches(&private.plan, 0, &seeds, &matrices, &mut ()).expect("all can be made");
-    let input = [private.encode(&all[..1])];
+    let input = private.encode(&all[..1]);
     let [server, client] = local.evaluate(batches, [&[], &input]).expect("the plan's own");
     let online = private.plan.online();
     assert_eq!([server.traffic, client.traffic], [online; 2], "the online phase is the same");
