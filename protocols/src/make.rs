@@ -131,3 +131,6 @@ impl Made {
         Ok(Batch { id, seed, corrections: Some(self.corrections) })
     }
 }
+
+#[cfg(test)]
+mod tests;
