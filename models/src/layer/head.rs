@@ -23,7 +23,7 @@ use crate::{
     fixed::{ACTIVATION, WEIGHT, at_most, bits, liftable},
     layer::{
         Section,
-        activation::{self, ActivationFormat},
+        activation::{self, ActivationFormat, LEAST_PIECES_OF_ALL},
         last_norm, norm,
     },
     layout::Layout,
@@ -132,7 +132,8 @@ pub fn format(model: &Model, cal: &Calibration) -> Result<HeadFormat, Error> {
     };
     let hidden = match hidden {
         Some(hidden) => {
-            let format = activation::format(hidden.activation, cal, last, Tensor::Pool)?;
+            let range = cal.range(last, Tensor::Pool)?;
+            let format = activation::format(hidden.activation, range, LEAST_PIECES_OF_ALL);
             Some((format, format.opened() + WEIGHT))
         }
         None => None,
