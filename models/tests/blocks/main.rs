@@ -383,3 +383,20 @@ fn channels_of_unlike_range_have_tables_of_their_own() {
         assert!(said.contains(part), "{said}");
     }
 }
+
+#[test]
+fn the_last_layer_computes_the_rows_that_are_read() {
+    let mut model = vit(classes(5, Pool::First, None));
+    model.stack.attention[1] =
+        vec![Attention::Softmax, Attention::Linear, Attention::Relu, Attention::Softmax];
+    let weights = Weights::random(&model, 4);
+    let all = pictures(6, &mut Bench::new(3));
+    let calibration = Calibration::record(&model, &weights, &all, |_| ());
+    let pruned = Private::new(&model, &calibration, 2, Options::default()).unwrap();
+    check(&model, &weights, &all[..2], &pruned, 1.5e-2);
+    let whole = Model { output: classes(5, Pool::Mean, None), ..model };
+    let whole = Private::new(&whole, &calibration, 2, Options::default()).unwrap();
+    let bytes = [&pruned, &whole].map(|p| p.plan.online().from_server);
+    // Of two layers' bytes the last one's are mostly gone.
+    assert!(bytes[0] * 10 < bytes[1] * 8, "{bytes:?}");
+}
