@@ -173,7 +173,7 @@ impl Layer {
         key: &'a SecretKey,
         seed: &Seed,
         weights: &'a [u64],
-    ) -> impl Iterator<Item = Vec<u8>> + 'a {
+    ) -> impl Iterator<Item = Vec<u8>> + use<'a> {
         assert_eq!(weights.len(), self.outputs * self.inputs, "weights of {self:?}");
         let mut encryptor = Encryptor::new(key, seed, halvings(self.layout.levels as u32));
         let head = encryptor.head().to_vec();

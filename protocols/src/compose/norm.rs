@@ -233,14 +233,15 @@ mod tests {
             let mean = row.iter().sum::<f64>() / d as f64;
             input.extend(row.iter().map(|x| ((x - mean) * 4096.0).round() as i64));
         }
-        let result = bench.run_shared(&plan, Vec::new(), std::slice::from_ref(&input));
-        result.check_exact();
-        for (x, y) in input.chunks(d).zip(result.outputs[0].chunks(d)) {
-            let x: Vec<f64> = x.iter().map(|&x| x as f64 / 4096.0).collect();
-            let var = x.iter().map(|x| x * x).sum::<f64>() / d as f64 + 1e-5;
-            for (x, &y) in x.iter().zip(y) {
-                let error = (y as f64 / 4096.0 - x / var.sqrt()).abs();
-                assert!(error < 9e-4, "error {error}");
+        for result in bench.run_sources(&plan, Vec::new(), std::slice::from_ref(&input)) {
+            result.check_exact();
+            for (x, y) in input.chunks(d).zip(result.outputs[0].chunks(d)) {
+                let x: Vec<f64> = x.iter().map(|&x| x as f64 / 4096.0).collect();
+                let var = x.iter().map(|x| x * x).sum::<f64>() / d as f64 + 1e-5;
+                for (x, &y) in x.iter().zip(y) {
+                    let error = (y as f64 / 4096.0 - x / var.sqrt()).abs();
+                    assert!(error < 9e-4, "error {error}");
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod bits;
 pub mod compare;
+mod cut;
 pub mod exp;
 pub mod form;
 mod late;

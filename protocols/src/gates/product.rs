@@ -15,13 +15,17 @@ use crate::{
     drawn::{CHUNK, Map, Packed, View},
     encode,
     gate::{Draw, Gate, Work},
+    making::{Held, Making, Slot},
     party::{Run, Value},
     plan::Trace,
     simulate::Simulation,
     spec::{Spec, Term, Wire},
 };
 
-use super::form::{add, add_product, divide, knowns, publics, terms};
+use super::{
+    cut::sign_mask,
+    form::{add, add_product, divide, knowns, publics, shares, terms},
+};
 
 #[derive(Debug)]
 struct Product {
@@ -126,6 +130,26 @@ impl Gate for Product {
         dealing.output(Known::Nothing);
     }
 
+    fn make(&self, making: &mut Making<'_>) {
+        let (held_x, held_y) = (making.input(0), making.input(1));
+        let of_x = shares(held_x, making, self.width);
+        let of_y = shares(held_y, making, self.width);
+        let dealt = self.pairs().into_iter().filter(|p| p.count > 0);
+        for (draw, pair) in dealt.enumerate() {
+            let width = self.width - pair.shift;
+            let share = match (of_x[pair.x], of_y[pair.y]) {
+                (Some(x), None) => x,
+                (None, Some(y)) => y,
+                (Some(x), Some(y)) => {
+                    self.times(making, (held_x, pair.x, x), (held_y, pair.y, y), width)
+                }
+                (None, None) => unreachable!("such pairs deal nothing"),
+            };
+            making.give(draw, share);
+        }
+        making.output(Held::Nothing);
+    }
+
     fn run(&self, _: usize, run: &mut Run<'_>) {
         let px = publics(&self.x, self.width, run.value(0));
         let py = publics(&self.y, self.width, run.value(1));
@@ -197,6 +221,47 @@ impl Gate for Product {
     }
 }
 
+impl Product {
+    /// Two parties' shares mod `2^width` of the product of two factors, of each what is held, which term it is, and shares of it.
+    fn times(
+        &self,
+        making: &mut Making<'_>,
+        (held_x, term_x, x): (&Held, usize, Slot),
+        (held_y, term_y, y): (&Held, usize, Slot),
+        width: u32,
+    ) -> Slot {
+        let (mut bit, mut sign) = (None, None);
+        if let Held::Form(y) = held_y {
+            (bit, sign) = (y.bit(term_y), y.sign(term_y));
+        }
+        if let Some(bit) = bit {
+            return making.mux(bit, x, width);
+        }
+        let y = making.repeat(y, self.row);
+        match held_x {
+            &Held::Mask(r, n) if term_x == 1 => {
+                let product = match sign {
+                    Some(sign) => sign_mask(making, sign, (r, n), width),
+                    None => making.mask_times(r, n, y, width),
+                };
+                making.sum(&[(product, u64::MAX)])
+            }
+            &Held::Mask(r, n) => {
+                let top = making.top_bit(r, n);
+                making.mux(top, y, width)
+            }
+            Held::Form(form) => match form.bit(term_x) {
+                Some(bit) => making.mux(bit, y, width),
+                None => {
+                    making.refuse();
+                    x
+                }
+            },
+            Held::Nothing => panic!("nothing is held of a share"),
+        }
+    }
+}
+
 /// One factor a row, for the elements from `at` on.
 fn broadcast(factor: View<'_>, row: usize, at: usize, out: &mut [u64]) {
     if row == 1 {
@@ -238,9 +303,10 @@ mod tests {
             let plan = t.finish(&[z]);
             let y_count = y_shape.iter().product();
             let inputs = [bench.signed(360, 19), bench.signed(y_count, 25)];
-            let result = bench.run_shared(&plan, Vec::new(), &inputs);
-            result.check_exact();
-            assert_eq!(plan.online().flights, 2);
+            for result in bench.run_sources(&plan, Vec::new(), &inputs) {
+                result.check_exact();
+                assert_eq!(plan.online().flights, 2);
+            }
         }
     }
 }
