@@ -16,6 +16,7 @@ pub mod demo;
 pub mod dumps;
 pub mod emulate;
 pub mod error;
+pub mod import;
 pub mod infer;
 pub mod inputs;
 pub mod listen;
