@@ -47,6 +47,7 @@ use checkpoint::Checkpoint;
 use config::Config;
 use folder::Folder;
 use given::Given;
+use recipe::Filled;
 use sentence::Sentence;
 
 /// A model that was imported.
@@ -113,7 +114,7 @@ pub fn import(
     let given =
         Given { folder, config: &config, checkpoint: &checkpoint, sentence, choices, folder_name };
     let (family, recipe) = family::recipe(&given)?;
-    let (values, skipped) = recipe.fill(&checkpoint, progress)?;
+    let Filled { values, skipped } = recipe.fill(&checkpoint, progress)?;
     let (model, notes) = (recipe.model, recipe.notes);
     let tokenizer = match &model.input {
         Input::Words(_) => Some(tokenizer::of(folder, &model, lower)?),

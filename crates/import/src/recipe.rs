@@ -45,6 +45,14 @@ pub(crate) enum Source {
     Grid(Grid),
 }
 
+/// What a checkpoint gave.
+pub(crate) struct Filled {
+    /// The values of all tensors by our names.
+    pub values: BTreeMap<String, Vec<f32>>,
+    /// The checkpoint's tensors that were skipped.
+    pub skipped: Vec<String>,
+}
+
 /// Positions of a square grid of patches, resized to another.
 pub(crate) struct Grid {
     pub piece: Piece,
@@ -189,7 +197,7 @@ impl Recipe {
         &self,
         checkpoint: &Checkpoint,
         progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<(BTreeMap<String, Vec<f32>>, Vec<String>), Error> {
+    ) -> Result<Filled, Error> {
         self.model.validate()?;
         let shapes = self.model.tensors();
         let source = |name: &str| {
@@ -233,7 +241,7 @@ impl Recipe {
             values.insert(name, read);
         }
         progress(all, all);
-        Ok((values, skipped.into_iter().map(str::to_owned).collect()))
+        Ok(Filled { values, skipped: skipped.into_iter().map(str::to_owned).collect() })
     }
 }
 
