@@ -31,6 +31,9 @@ pub enum Error {
     /// A model, calibration or picture is wrong.
     #[error(transparent)]
     Model(#[from] sotto_models::Error),
+    /// A folder that cannot be imported, or a text that its tokenizer cannot number.
+    #[error(transparent)]
+    Import(#[from] sotto_import::Error),
     /// A connection failed.
     #[error("{}", .0.told(&|step| step::name(step, None)))]
     Net(#[from] sotto_net::Error),
@@ -110,7 +113,8 @@ impl Error {
             Error::Check(_) | Error::Distrust(_) | Error::Crypto(_) => 1,
             Error::Config(_) | Error::Io { .. } | Error::Network(_) | Error::Output(_) => 2,
             Error::Net(sotto_net::Error::Config(_) | sotto_net::Error::Io { .. }) => 2,
-            Error::Model(_) | Error::Pictures { .. } => 3,
+            Error::Import(sotto_import::Error::Io { .. }) => 2,
+            Error::Model(_) | Error::Import(_) | Error::Pictures { .. } => 3,
             Error::Exhausted { .. } | Error::Refused { why: Refusal::Exhausted(_), .. } => 5,
             Error::Net(_) | Error::Protocol(_) | Error::Online { .. } => 4,
             Error::Refused { .. } | Error::Card { .. } => 4,

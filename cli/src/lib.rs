@@ -17,6 +17,7 @@ pub mod dumps;
 pub mod emulate;
 pub mod error;
 mod files;
+pub mod import;
 pub mod infer;
 pub mod inputs;
 pub mod listen;
