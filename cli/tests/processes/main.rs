@@ -12,6 +12,7 @@ mod hostile;
 mod killed;
 mod limits;
 mod parties;
+mod peer;
 mod pictures;
 mod pools;
 mod printed;

@@ -109,13 +109,21 @@ impl Parties {
         (process, address)
     }
 
+    /// `[dealer]`, where the lines do not say that there is none.
+    fn dealer_table(lines: &str, at: SocketAddr) -> String {
+        match lines.contains("source = \"peer\"") {
+            true => String::new(),
+            false => Self::peer("[dealer]", "dealer", Some(at)),
+        }
+    }
+
     /// Writes `server.toml`.
     pub fn server_config(&self, lines: &str, dealer: SocketAddr, at: Option<SocketAddr>) -> String {
         let model = if lines.contains("model =") { "" } else { "model = \"model\"\n" };
         let text = model.to_owned()
             + lines
             + &self.own("server", Some(at.unwrap_or(LOCAL)))
-            + &Self::peer("[dealer]", "dealer", Some(dealer))
+            + &Self::dealer_table(lines, dealer)
             + &Self::peer("[[clients]]", "client", None)
             + &Self::peer("[[clients]]", "second", None);
         self.write("server.toml", text.as_bytes());
@@ -129,8 +137,12 @@ impl Parties {
         dealer: SocketAddr,
         at: Option<SocketAddr>,
     ) -> (Process, SocketAddr) {
-        let config = self.server_config(lines, dealer, at);
-        let mut process = Process::start("server", program().args(["serve", "--config", &config]));
+        self.start_server(&self.server_config(lines, dealer, at))
+    }
+
+    /// Starts a server by its configuration.
+    pub fn start_server(&self, config: &str) -> (Process, SocketAddr) {
+        let mut process = Process::start("server", program().args(["serve", "--config", config]));
         let address = process.address();
         (process, address)
     }
@@ -140,7 +152,7 @@ impl Parties {
         let text = lines.to_owned()
             + &self.own(name, None)
             + &Self::peer("[server]", "server", Some(at[0]))
-            + &Self::peer("[dealer]", "dealer", Some(at[1]));
+            + &Self::dealer_table(lines, at[1]);
         let file = format!("{name}.toml");
         self.write(&file, text.as_bytes());
         self.text(&file)

@@ -1,0 +1,117 @@
+//! Server and client without a dealer: they make their correlations by themselves.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+use crate::{
+    parties::{LOCAL, Parties},
+    spawned::Process,
+};
+
+impl Parties {
+    /// Starts a server that has no dealer.
+    fn peer_server(&self, lines: &str, at: Option<SocketAddr>) -> (Process, SocketAddr) {
+        let lines = format!("source = \"peer\"\n{lines}");
+        let config = self.server_config(&lines, LOCAL, at);
+        self.start_server(&config)
+    }
+
+    /// Writes the configuration of a client that has none.
+    fn peer_client(&self, name: &str, lines: &str, server: SocketAddr) -> String {
+        self.client_config(name, &format!("source = \"peer\"\n{lines}"), [server, LOCAL])
+    }
+}
+
+#[test]
+fn the_demo_without_a_dealer_counts_what_the_plan_says() {
+    let parties = Parties::new();
+    let (model, images) = (parties.text("model"), parties.text("images.bin"));
+    let args = ["--source", "peer", "--model", &model, "--images", &images, "--limit", "3"];
+    let done = parties.sotto(&[&["demo", "--json"], &args[..]].concat());
+    assert_eq!(done.code, 0, "{}", done.err);
+    let all: Value = serde_json::from_str(&done.out).unwrap();
+    for field in ["setup_bytes", "offline_bytes", "offline_flights", "online_bytes", "flights"] {
+        assert_eq!(all[field], all["planned"][field], "{field}");
+        assert!(all[field].as_u64().unwrap() > 0, "{field}");
+    }
+    assert_eq!(all["agree_simulator"], 3);
+    assert!(all["max_logit_error"].as_f64().unwrap() < 0.05);
+}
+
+#[test]
+fn two_clients_get_the_classes_that_a_dealer_would_give_them() {
+    let parties = Parties::new();
+    let images = parties.text("images.bin");
+    let expected = {
+        let (_dealer, dealer) = parties.dealer("", None);
+        let (_server, server) = parties.server("", dealer, None);
+        let config = parties.client_config("client", "", [server, dealer]);
+        parties.infer(&config, &["--limit", "4", &images]).classes()
+    };
+    let (server_process, server) = parties.peer_server("", None);
+    let clients = [("client", "pool = 0\n"), ("second", "pool = 2\n")]
+        .map(|(name, lines)| parties.peer_client(name, lines, server));
+    let running = clients
+        .each_ref()
+        .map(|config| parties.start_infer(config, &["--json", "--limit", "4", &images]));
+    for client in running {
+        assert_eq!(client.finish().classes(), expected);
+    }
+    let mut used = server_process.log.batches(8);
+    used.sort_unstable();
+    used.dedup();
+    assert_eq!(used.len(), 8, "a batch was used twice");
+    // Both links of each client end well.
+    server_process.log.wait_for("has finished", 4);
+    assert!(!server_process.log.text().contains("WARN"), "{}", server_process.log.text());
+}
+
+#[test]
+fn a_client_without_a_dealer_outlives_a_crash_of_the_server_and_the_server_one_of_a_client() {
+    let parties = Parties::new();
+    let (mut first, server) = parties.peer_server("", None);
+    let config = parties.peer_client("client", "pool = 1\n", server);
+    let mut client = parties.start_infer(&config, &["--json-lines", &parties.many(12)]);
+    for _ in 0..3 {
+        client.line();
+    }
+    first.kill();
+    let (_second, _) = parties.peer_server("", Some(server));
+    let done = client.finish();
+    assert_eq!(done.code, 0, "{}", done.err);
+    let mut killed = parties.start_infer(&config, &["--json-lines", &parties.many(12)]);
+    for _ in 0..2 {
+        killed.line();
+    }
+    killed.kill();
+    parties.works(&config);
+}
+
+#[test]
+fn sources_that_do_not_fit_are_explained() {
+    let parties = Parties::new();
+    let images = parties.text("images.bin");
+    let (_dealer, dealer) = parties.dealer("", None);
+    let (_server, server) = parties.peer_server("", None);
+    let config = parties.client_config("client", "", [server, dealer]);
+    let refused = parties.infer(&config, &["--limit", "1", &images]);
+    refused.failed(4, &["server", "source", "dealer"]);
+    // A table without its source, and a source without its table.
+    let both = parties.server_config("", dealer, None);
+    let text = std::fs::read_to_string(&both).unwrap();
+    parties.write("both.toml", format!("source = \"peer\"\n{text}").as_bytes());
+    parties.sotto(&["serve", "--config", &parties.text("both.toml")]).failed(2, &["[dealer]"]);
+    let without = text.split("[dealer]").next().unwrap().to_owned()
+        + &Parties::peer("[[clients]]", "client", None);
+    parties.write("none.toml", without.as_bytes());
+    parties
+        .sotto(&["serve", "--config", &parties.text("none.toml")])
+        .failed(2, &["[dealer]", "source = \"peer\""]);
+    // What needs a dealer.
+    for line in ["audit = 0.5\n", "pool_folder = \"pool\"\n", "row_tables = true\n"] {
+        let config = parties.server_config(&format!("source = \"peer\"\n{line}"), LOCAL, None);
+        let name = line.split(' ').next().unwrap();
+        parties.sotto(&["serve", "--config", &config]).failed(2, &[name, "needs a dealer"]);
+    }
+}
