@@ -69,7 +69,7 @@ fn main() {
             made.batch(0, seed.clone(), &recipe, parts).expect("the recipe's parts")
         });
     let batches = [batches.next().expect("two"), batches.next().expect("two")];
-    let input = [private.encode(&images[..1])];
+    let input = private.encode(&images[..1]);
     let [_, client] = session.evaluate(batches, [&[], &input]).expect("the plan's own");
     let truth = forward(&arch, &weights, &images[0], &mut NoProbe);
     let logits = &private.decode(&client.outputs[0])[0];
