@@ -3,6 +3,7 @@
 use std::fs;
 
 use sotto::{
+    config::Source,
     messages::{self, ClientHello, VERSION, step},
     refusal::Refusal,
 };
@@ -32,7 +33,14 @@ pub fn links(scene: &Scene) -> Result<Found, Error> {
         match i % 2 {
             0 => drop(peer::greet(&mut link)?),
             _ => {
-                let hello = ClientHello { version: VERSION, model: None, held: None, stale: None };
+                let hello = ClientHello {
+                    version: VERSION,
+                    model: None,
+                    held: None,
+                    stale: None,
+                    source: Source::Dealer,
+                    making: None,
+                };
                 messages::send(&mut link, step::HELLO, &hello)?;
             }
         }

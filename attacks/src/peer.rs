@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use sotto::{
     card::Card,
+    config::Source,
     messages::{
         self, Assigned, ClientHello, Epoch, Reply, Request, ServerWelcome, Tag, VERSION, step,
     },
@@ -45,7 +46,14 @@ pub struct Greeted {
 /// # Errors
 /// [`Error::Scene`] when it refuses.
 pub fn greet(link: &mut QuicLink) -> Result<Greeted, Error> {
-    let hello = ClientHello { version: VERSION, model: None, held: None, stale: None };
+    let hello = ClientHello {
+        version: VERSION,
+        model: None,
+        held: None,
+        stale: None,
+        source: Source::Dealer,
+        making: None,
+    };
     messages::send(link, step::HELLO, &hello)?;
     let (card, plan, epoch, setup): (Card, _, _, _) = match messages::recv(link, step::WELCOME)? {
         ServerWelcome::Card { card, plan, epoch, setup, .. } => (card, plan, epoch, setup),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use sotto::{choices::Choices, infer::Infer, simulate::Simulate};
+use sotto::{choices::Choices, config::Source, infer::Infer, simulate::Simulate};
 use sotto_netsim::PRESETS;
 
 /// Private transformer inference: a client classifies its image with a server's model; neither learns the other's
@@ -44,6 +44,10 @@ pub enum Command {
         /// intercontinental, or a TOML file; `sotto simulate --help` says what they are.
         #[arg(long, default_value = "loopback")]
         net: String,
+        /// Where correlated randomness comes from: a third process deals it, or server and client make it by themselves,
+        /// which needs no third party and costs more.
+        #[arg(long, value_enum, default_value_t)]
+        source: Source,
         /// One JSON object instead of tables.
         #[arg(long)]
         json: bool,

@@ -1,12 +1,13 @@
 //! Configuration files: one small TOML a party.
 
 use std::{
+    fmt,
     net::{SocketAddr, ToSocketAddrs},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sotto_models::{
     format::MaxKind,
     private::{Options, Reveal, Tables},
@@ -58,14 +59,59 @@ fn default_pool() -> usize {
     2
 }
 
+/// Where correlated randomness comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// A third party deals it, and must not collude with either of the two.
+    #[default]
+    Dealer,
+    /// Server and client make it by themselves.
+    Peer,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Source::Dealer => "a dealer",
+            Source::Peer => "its peer",
+        })
+    }
+}
+
+impl Source {
+    /// The dealer of a configuration, where it is the source.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where a dealer is missing, or given and not the source.
+    pub fn dealer<'a>(&self, dealer: &'a Option<Peer>) -> Result<Option<&'a Peer>, Error> {
+        match (self, dealer) {
+            (Source::Dealer, Some(dealer)) => Ok(Some(dealer)),
+            (Source::Peer, None) => Ok(None),
+            (Source::Dealer, None) => Err(Error::Config(
+                "a [dealer] table is missing; without a dealer, `source = \"peer\"` on both sides \
+                 has server and client make correlations by themselves"
+                    .into(),
+            )),
+            (Source::Peer, Some(_)) => Err(Error::Config(
+                "`source = \"peer\"` needs no dealer: take the [dealer] table away, or the `source`"
+                    .into(),
+            )),
+        }
+    }
+}
+
 /// `server.toml`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerConfig {
     /// Ourselves.
     pub own: Own,
-    /// The dealer.
-    pub dealer: Peer,
+    /// Where correlations come from: `dealer`, or `peer` for server and client alone.
+    #[serde(default)]
+    pub source: Source,
+    /// The dealer, where there is one.
+    pub dealer: Option<Peer>,
     /// Clients that may connect.
     pub clients: Vec<ServedClient>,
     /// Folder with `arch.toml`, `weights.safetensors`, `calibration.toml`; or `demo`.
@@ -133,6 +179,24 @@ impl ServerConfig {
         match (0.0..=0.9).contains(&self.audit) {
             true => Ok(self.audit),
             false => Err(Error::Config(format!("audit = {}; 0 to 0.9 is accepted", self.audit))),
+        }
+    }
+
+    /// Refuses what is of use with a dealer alone.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn without_dealer(&self) -> Result<(), Error> {
+        let given = [
+            ("pool_folder", self.pool_folder.is_some()),
+            ("audit", self.audit > 0.0),
+            ("row_tables", self.row_tables),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            Some((name, _)) => Err(Error::Config(format!(
+                "`{name}` needs a dealer; with `source = \"peer\"` leave it out"
+            ))),
+            None => Ok(()),
         }
     }
 
@@ -216,13 +280,26 @@ pub struct ClientConfig {
     pub own: Own,
     /// The server.
     pub server: Peer,
-    /// The dealer.
-    pub dealer: Peer,
+    /// Where correlations come from, as at the server.
+    #[serde(default)]
+    pub source: Source,
+    /// The dealer, where there is one.
+    pub dealer: Option<Peer>,
     /// The model that the client insists on, as the server's log and refusals name it.
     pub model: Option<String>,
     /// Batches assigned ahead of the evaluation; 0 asks for each when it is needed.
     #[serde(default = "default_pool")]
     pub pool: usize,
+}
+
+impl ClientConfig {
+    /// Whom the client dials.
+    ///
+    /// # Errors
+    /// As [`Source::dealer`].
+    pub fn dialled(&self) -> Result<Vec<&Peer>, Error> {
+        Ok([&self.server].into_iter().chain(self.source.dealer(&self.dealer)?).collect())
+    }
 }
 
 /// Reads a configuration; relative paths in it are relative to its folder.

@@ -31,5 +31,6 @@ pub mod step;
 pub mod stop;
 pub mod trainer;
 pub mod waiting;
+pub mod workshop;
 
 pub use error::Error;

@@ -5,11 +5,10 @@ use sotto_net::{Link, control};
 use zeroize::Zeroizing;
 
 pub use crate::step;
-use crate::{card::Card, error::Error, refusal::Refusal};
+use crate::{card::Card, config::Source, error::Error, refusal::Refusal, workshop::Nonce};
 
-/// Version of these messages. 2: numbers come from the server and are claimed with its ticket, tags of deals, typed
-/// refusals.
-pub const VERSION: u32 = 2;
+/// Version of these messages. 3: correlations that two parties make.
+pub const VERSION: u32 = 3;
 
 /// Largest piece in which setup and corrections are sent.
 pub const CHUNK: usize = 1 << 20;
@@ -137,6 +136,10 @@ pub struct ClientHello {
     pub held: Option<Epoch>,
     /// An epoch that the dealer no longer knows.
     pub stale: Option<Epoch>,
+    /// Where the client takes correlations from.
+    pub source: Source,
+    /// This link is for making correlations, not for evaluations: the client's part of its name.
+    pub making: Option<Nonce>,
 }
 
 /// The server's answer.
@@ -155,6 +158,8 @@ pub enum ServerWelcome {
         /// Bytes of masked weights that follow.
         setup: u64,
     },
+    /// To a link for making: the server's part of its name. The setup follows.
+    Making(Nonce),
     /// No, and why.
     Refused(Refusal),
 }
@@ -176,6 +181,8 @@ pub enum Request {
         /// Its tag, as the client has it from the dealer.
         tag: Tag,
     },
+    /// On a link for making: make a batch now.
+    Make,
     /// The end.
     Bye,
 }
@@ -217,6 +224,11 @@ pub enum Reply {
         offline_bytes: u64,
         /// More batches for this client.
         ahead: Vec<Assigned>,
+    },
+    /// To [`Request::Make`]: the batch's number; making it follows.
+    Making {
+        /// The batch.
+        id: u64,
     },
     /// No, and why.
     Refused(Refusal),

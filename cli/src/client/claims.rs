@@ -10,7 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sotto_protocols::{Role, batch::Staged, cost::SEED_BYTES, plan::Plan, weights::Weights};
+use sotto_protocols::{
+    Role,
+    batch::Staged,
+    cost::SEED_BYTES,
+    plan::{Plan, Traffic},
+    weights::Weights,
+};
 
 use crate::{
     dealer_link::Batches,
@@ -31,9 +37,19 @@ pub(super) struct Ready {
     pub staged: Staged,
     /// The deal's tag, as the dealer says it.
     pub tag: Tag,
-    /// Seed and corrections as received.
+    /// Seed and corrections as received; without a dealer, all that crossed.
     pub bytes: u64,
+    /// Sequential message times, without a dealer.
+    pub flights: u64,
     since: Instant,
+}
+
+impl Ready {
+    /// One that was made with the server, just now.
+    pub fn made(id: u64, staged: Staged, tag: Tag, traffic: &Traffic) -> Self {
+        let bytes = traffic.from_server + traffic.from_client;
+        Self { id, staged, tag, bytes, flights: traffic.flights, since: Instant::now() }
+    }
 }
 
 #[derive(Default)]
@@ -200,7 +216,7 @@ fn claim(
     names.check(server, epoch, Role::Client, &batch.seed)?;
     let bytes = SEED_BYTES + batch.corrections.as_ref().map_or(0, |c| c.len() as u64);
     let staged = batch.stage(plan, Role::Client, weights)?;
-    Ok(Ready { id, staged, tag: names.tag, bytes, since })
+    Ok(Ready { id, staged, tag: names.tag, bytes, flights: 0, since })
 }
 
 /// A dealer that is not there is a lack of correlations.

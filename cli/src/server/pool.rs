@@ -29,8 +29,8 @@ use crate::{
     messages::{Assigned, Epoch, Tag},
     refusal::Refusal,
 };
-pub use state::Holder;
-use state::{Entry, Ready, Stage, State};
+use state::{Entry, Stage, State};
+pub use state::{Holder, Ready};
 
 /// Batches that one connection may hold.
 const HELD: usize = 8;

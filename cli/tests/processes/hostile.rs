@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use sotto::{
     card::Card,
+    config::Source,
     messages::{
         self, Ask, ClientHello, DealerHello, DealerWelcome, Dealt, Reply, Request, ServerWelcome,
         VERSION, step,
@@ -38,7 +39,14 @@ pub fn connect(endpoint: &Endpoint, name: &str, at: SocketAddr) -> QuicLink {
 
 /// Greets the server and takes the masked weights.
 pub fn greet(link: &mut QuicLink) {
-    let hello = ClientHello { version: VERSION, model: None, held: None, stale: None };
+    let hello = ClientHello {
+        version: VERSION,
+        model: None,
+        held: None,
+        stale: None,
+        source: Source::Dealer,
+        making: None,
+    };
     messages::send(link, step::HELLO, &hello).unwrap();
     let ServerWelcome::Card { setup, .. } = messages::recv(link, step::WELCOME).unwrap() else {
         panic!("the server must take an honest greeting")
@@ -54,6 +62,7 @@ fn prepared(link: &mut QuicLink) -> (u64, [u8; 16]) {
             Reply::Assigned(_) | Reply::Waiting { .. } | Reply::Paced { .. } => {}
             Reply::Ready { id, tag, .. } => return (id, tag),
             Reply::Refused(why) => panic!("a batch is there: {why}"),
+            Reply::Making { .. } => panic!("there is a dealer"),
         }
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 use sotto::{
     card::Card,
+    config::Source,
     messages::{
         Ask, Assigned, ClientHello, DealerHello, DealerWelcome, Dealt, Reply, Request,
         ServerWelcome, VERSION,
@@ -128,7 +129,14 @@ fn dealt() {
 fn client_hello() {
     let model = Some("model".to_owned());
     let (held, stale) = (Some([1; 16]), Some([2; 16]));
-    let valid = [encoded(&ClientHello { version: VERSION, model, held, stale })];
+    let valid = [encoded(&ClientHello {
+        version: VERSION,
+        model,
+        held,
+        stale,
+        source: Source::Peer,
+        making: Some([3; 32]),
+    })];
     fuzz!(|input: &Input| check::<ClientHello>(&valid, input));
 }
 

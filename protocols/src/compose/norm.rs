@@ -263,7 +263,7 @@ mod tests {
             let bound = format.relative_error(&rows);
             assert!(bound < 2.5e-3, "{bound} of {format:?}");
             let mut bench = Bench::new(41);
-            let n = 120;
+            let n = 40;
             let mut t = Trace::new();
             let x = t.input(&[n, d], format.width, scale);
             let width = 64 - format.factor_scale();
@@ -281,6 +281,7 @@ mod tests {
                 let unit = size / var.sqrt() * f64::from(1u32 << scale);
                 input.extend(row.iter().map(|x| ((x - mean) * unit).round() as i64));
             }
+            // With a dealer and without.
             for result in bench.run_sources(&plan, Vec::new(), std::slice::from_ref(&input)) {
                 result.check_exact();
                 let one = f64::from(1u32 << scale);

@@ -10,7 +10,7 @@ use serde_json::Value;
 const LAYERS: [&[&str]; 9] = [
     &["sotto-ring", "sotto-link"],
     &["sotto-crypto", "sotto-net"],
-    &["sotto-ot"],
+    &["sotto-ot", "sotto-lattice"],
     &["sotto-protocols"],
     &["sotto-models"],
     &["sotto-netsim"],
@@ -30,8 +30,15 @@ const BARRED: [(&str, &str); 4] = [
 ];
 
 /// What a party is made of: it compiles where there are no sockets.
-const PARTY: [&str; 6] =
-    ["sotto-ring", "sotto-link", "sotto-crypto", "sotto-ot", "sotto-protocols", "sotto-models"];
+const PARTY: [&str; 7] = [
+    "sotto-ring",
+    "sotto-link",
+    "sotto-crypto",
+    "sotto-ot",
+    "sotto-lattice",
+    "sotto-protocols",
+    "sotto-models",
+];
 
 /// Runtimes, sockets, QUIC and TLS. `ring` is the TLS provider, not our crate.
 const SOCKETS: [&str; 12] = [
