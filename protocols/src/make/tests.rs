@@ -1,4 +1,4 @@
-//! The blocks against integers, on both parties' shares; what they cost against NO_DEALER's table; messages that are refused.
+//! The blocks against integers, on both parties' shares; what they cost against the counts of each block; messages that are refused.
 
 use sotto_crypto::Seed;
 use sotto_ot::softspoken::K;
