@@ -58,6 +58,7 @@ pub fn greet(link: &mut QuicLink) -> Result<Greeted, Error> {
     let (card, plan, epoch, setup): (Card, _, _, _) = match messages::recv(link, step::WELCOME)? {
         ServerWelcome::Card { card, plan, epoch, setup, .. } => (card, plan, epoch, setup),
         ServerWelcome::Refused(why) => return Err(Error::scene(why)),
+        ServerWelcome::Making(_) => return Err(Error::scene("there is a dealer")),
     };
     let private = card.trace()?;
     let message = messages::recv_bytes(link, step::SETUP, setup as usize, &|_, _| ())?;
@@ -93,6 +94,7 @@ pub fn prepare(link: &mut QuicLink, ahead: u32) -> Result<Result<Prepared, Refus
                 return Ok(Ok(Prepared { assigned, id, tag }));
             }
             Reply::Refused(why) => return Ok(Err(why)),
+            Reply::Making { .. } => return Err(Error::scene("there is a dealer")),
         }
     }
 }

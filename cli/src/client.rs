@@ -6,24 +6,26 @@
 mod claims;
 mod connect;
 mod making;
+mod numbers;
 mod prepare;
 mod stream;
 
 use std::{
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use claims::{Claims, Deal};
 use making::Making;
+use numbers::Numbers;
 use serde::{Deserialize, Serialize};
 use sotto_models::{
-    Calibration, Private,
+    Calibration, Model, Private,
     calibration::hex,
     images::{Picture, normalise},
 };
-use sotto_net::{Endpoint, Link, QuicLink};
+use sotto_net::{Endpoint, Link, QuicLink, printable};
 use sotto_protocols::{
     Role,
     party::Party,
@@ -41,6 +43,14 @@ use crate::{
     refusal::Refusal,
     waiting::Waiting,
 };
+
+/// Longest name of a class (characters).
+const LABEL: usize = 64;
+
+/// The name of a class, as it may be printed: a server may have written it.
+pub fn label(model: &Model, class: usize) -> String {
+    printable(&model.label(class), LABEL)
+}
 
 /// Measured costs of one evaluation (of a batch of images).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -94,6 +104,8 @@ struct Known {
     /// Images that it was calibrated on.
     images: usize,
     epoch: Epoch,
+    /// Which batches of it this process has had.
+    numbers: Arc<Mutex<Numbers>>,
     /// Without a dealer: the link over which batches are made, which outlives the one over which they are used.
     making: Option<Arc<Making>>,
 }
@@ -191,6 +203,7 @@ impl Client {
             Some(known) if setup == 0 && (known.epoch, known.plan) == (epoch, plan) => (known, 0),
             _ => {
                 let private = Arc::new(connect::trace(&card, plan, link.peer())?);
+                config.places(&private.plan)?;
                 let images = Calibration::from_toml(&card.calibration)?.images;
                 let (weights, bytes) = match dealer {
                     Some(_) => {
@@ -202,8 +215,11 @@ impl Client {
                     None => (Weights::Encrypted, 0),
                 };
                 let weights = Arc::new(weights);
+                let numbers = known.map(|known| known.numbers).unwrap_or_default();
                 let making = None;
-                (Known { card, private, weights, plan, model, images, epoch, making }, bytes)
+                let known =
+                    Known { card, private, weights, plan, model, images, epoch, numbers, making };
+                (known, bytes)
             }
         };
         let supply = match dealer {
@@ -221,6 +237,7 @@ impl Client {
                     weights: Arc::clone(&known.weights),
                     server: server.clone(),
                     epoch,
+                    numbers: Arc::clone(&known.numbers),
                 };
                 let connect = Box::new(move || dealer.batches(Some(&server), epoch));
                 Supply::Dealer(Claims::start(deal, connect))
@@ -238,13 +255,15 @@ impl Client {
                 Supply::Peer(making)
             }
         };
+        // One of the places is for the batch in use.
+        let pool = config.pool.min(config.places(&known.private.plan)? - 1);
         Ok(Self {
             endpoint,
             link,
             known,
             supply,
             deadline,
-            pool: config.pool,
+            pool,
             left: usize::MAX,
             setup_bytes,
             setup_s: start.elapsed().as_secs_f64(),
@@ -304,7 +323,7 @@ impl Client {
                     name: picture.name.clone(),
                     label: picture.label,
                     class,
-                    class_name: model.label(class),
+                    class_name: label(model, class),
                     logits,
                     costs: costs.clone(),
                     batch,

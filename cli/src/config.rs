@@ -223,18 +223,35 @@ impl ServerConfig {
         if self.pool > MAX_POOL {
             return Err(Error::Config(format!("a pool of {}; at most {MAX_POOL}", self.pool)));
         }
-        let batch = STAGED * (plan.correction_bytes() as u64).max(1 << 16);
-        let places = ((self.memory << 20) / batch).clamp(1, 4096) as usize;
+        let places = places(self.memory, 0, plan)?;
         let kept = if self.pool_folder.is_some() { 0 } else { self.pool };
         if kept >= places && kept > 0 {
             return Err(Error::Config(format!(
                 "a pool of {kept} batches of {} MiB each does not fit into `memory = {}`; raise it, lower `pool`, \
                  or set `pool_folder`",
-                batch.div_ceil(1 << 20),
+                batch(plan).div_ceil(1 << 20),
                 self.memory
             )));
         }
-        Ok(places.max(2))
+        Ok(places)
+    }
+}
+
+/// Memory of a batch.
+fn batch(plan: &Plan) -> u64 {
+    STAGED * (plan.correction_bytes() as u64).max(1 << 16)
+}
+
+/// Batches that `memory` MiB have room for, beside `taken` bytes: two at least, one in use and one that comes.
+fn places(memory: u64, taken: u64, plan: &Plan) -> Result<usize, Error> {
+    let (bytes, batch) = (memory.saturating_mul(1 << 20), batch(plan));
+    match bytes.saturating_sub(taken) / batch {
+        0 | 1 => Err(Error::Config(format!(
+            "`memory = {memory}` (MiB) has no room for two batches of this model, of {} MiB each; raise it to {} or more",
+            batch.div_ceil(1 << 20),
+            (taken + 2 * batch).div_ceil(1 << 20)
+        ))),
+        places => Ok(places.min(4096) as usize),
     }
 }
 
@@ -290,6 +307,20 @@ pub struct ClientConfig {
     /// Batches assigned ahead of the evaluation; 0 asks for each when it is needed.
     #[serde(default = "default_pool")]
     pub pool: usize,
+    /// Memory for masked weights and batches, in MiB: a server's model that needs more is refused.
+    #[serde(default = "default_memory")]
+    pub memory: u64,
+}
+
+impl ClientConfig {
+    /// Batches of `plan` that there is memory for, beside its masked weights.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when they are fewer than two.
+    pub fn places(&self, plan: &Plan) -> Result<usize, Error> {
+        let words: u64 = plan.weights.iter().map(|w| (w.outputs * w.inputs) as u64).sum();
+        places(self.memory, 8 * words, plan)
+    }
 }
 
 impl ClientConfig {

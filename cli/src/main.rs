@@ -131,6 +131,7 @@ fn run(command: Command) -> Result<(), Error> {
             print::line(report::plan_table(&private.plan))?;
             print::line(report::plan_summary(&private.plan))
         }
+        Command::Import(import) => import.run(),
         Command::Calibrate { model, images, resize, count, force } => {
             let inputs = Inputs::find(&images, fit(resize), count)?;
             let bar = ProgressBar::new(count as u64).with_message("calibrating");

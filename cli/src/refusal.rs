@@ -65,7 +65,9 @@ pub enum Refusal {
     #[error("the dealer was restarted or the model replaced; connect again")]
     Stale,
     /// The dealer keeps no more plans of this server.
-    #[error("it keeps no more plans of this server; restart the dealer")]
+    #[error(
+        "it keeps no more plans of this server; end what still uses older ones, or restart the dealer"
+    )]
     TooManyPlans,
     /// The server cannot reach its dealer.
     #[error("it has no dealer: {0}")]

@@ -10,6 +10,7 @@ mod make;
 mod pool;
 mod session;
 mod store;
+mod trust;
 mod usage;
 
 use std::{
@@ -47,9 +48,6 @@ use make::Workplace;
 use pool::{Holder, Waiting};
 use session::{Basis, Session, Sessions};
 use usage::{Tariff, Usage, Used};
-
-/// Connections whose batches are burnt because they were silent for so long. Clients give theirs up earlier.
-const IDLE: Duration = Duration::from_secs(90);
 
 /// Where correlations come from.
 enum Supply {
@@ -104,7 +102,7 @@ pub fn run(
     let deadline = config.own.deadline();
     let weights = Arc::new(Weights::Plain(matrices));
     let places = config.places(&private.plan)?;
-    // Half of them for one client, but where there is no other.
+    // Half of them for one client, what it evaluates with included, but where there is no other.
     let share = (places / config.clients.len().clamp(1, 2)).max(1);
     let supply = match dealer {
         Some(dealer) => {
@@ -276,7 +274,6 @@ impl Server {
 
 impl Served<'_> {
     fn serve(&mut self, link: &mut QuicLink) -> Result<(), Error> {
-        let mut last = Instant::now();
         let stop = &self.server.stop;
         loop {
             let request = messages::recv(link, step::REQUEST);
@@ -316,15 +313,9 @@ impl Served<'_> {
                     return Ok(());
                 }
                 // An idle client is welcome to stay, what it holds is not.
-                Err(Error::Net(sotto_net::Error::Deadline { .. })) => {
-                    if last.elapsed() >= IDLE {
-                        self.release();
-                    }
-                    continue;
-                }
+                Err(Error::Net(sotto_net::Error::Deadline { .. })) => self.settle(),
                 Err(e) => return Err(e),
             }
-            last = Instant::now();
         }
     }
 
@@ -335,6 +326,7 @@ impl Served<'_> {
         held: Option<u64>,
         ahead: u32,
     ) -> Result<Result<(), Refusal>, Error> {
+        self.settle();
         match self.server.usage.admit(&self.name) {
             Ok(wait) if wait <= usage::LONGEST => pause(link, wait)?,
             Ok(wait) => return Ok(Err(Refusal::Rate(wait.as_secs() + 1))),
@@ -420,7 +412,16 @@ impl Served<'_> {
         Ok(())
     }
 
+    /// Charges whoever left batches until they were too old, this client or another.
+    fn settle(&self) {
+        let Batches::Dealt(session) = &self.batches else { return };
+        for (name, batches) in session.pool.left() {
+            self.server.usage.unused(&name, batches);
+        }
+    }
+
     fn release(&self) {
+        self.settle();
         if let Batches::Dealt(session) = &self.batches {
             let unused = session.pool.release(&self.holder);
             self.server.usage.unused(&self.name, unused);

@@ -17,7 +17,8 @@ use crate::{
 
 /// Traces the card's plan, which must be the one that the server says.
 pub(super) fn trace(card: &Card, theirs: [u8; 32], peer: &str) -> Result<Private, Error> {
-    let private = card.trace()?;
+    let unusable = |e: Error| Error::Card { peer: peer.into(), why: e.to_string() };
+    let private = card.trace().map_err(unusable)?;
     let ours = private.plan.hash();
     if ours != theirs {
         return Err(Error::Check(format!(

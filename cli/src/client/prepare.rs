@@ -11,8 +11,8 @@ use crate::{
     waiting::Waiting,
 };
 
-/// Batches that a server may assign for one evaluation.
-const MOST: usize = 32;
+/// Batches that a server may assign for one evaluation, each in the place of the one before.
+const MOST: usize = 4;
 
 /// Longest that a server lets a client wait for its rate.
 const PACED: Duration = Duration::from_secs(60);
@@ -37,7 +37,7 @@ impl Client {
                 let ready = making.next(ahead, deadline)?;
                 let (id, bytes) = (ready.id, ready.bytes);
                 ask(link, Some(id), 0)?;
-                let theirs = until_ready(link, deadline, 0, &mut |_| false)?;
+                let (theirs, _) = until_ready(link, deadline, 0, &mut |_| false)?;
                 if (theirs.id, theirs.tag, theirs.bytes) != (id, ready.tag, bytes) {
                     return Err(another_deal(link, id));
                 }
@@ -48,14 +48,16 @@ impl Client {
         ask(link, claims.first(), more as u32)?;
         let waiting = Waiting::until("the server to have correlated randomness from the dealer");
         let mut here = 0;
-        let theirs = until_ready(link, deadline, more, &mut |assigned| {
-            // A few may fail to come; more than that is not what was asked for.
+        let (theirs, more) = until_ready(link, deadline, more, &mut |assigned| {
+            // A few may fail to come; more than that is not what was asked for. What we held before is burnt there.
             here += 1;
             if here <= MOST {
+                claims.give_up();
                 claims.add([assigned]);
             }
             here <= MOST
         })?;
+        claims.add(more);
         drop(waiting);
         loop {
             let ready = claims.next(deadline)?.ok_or_else(|| {
@@ -85,14 +87,14 @@ fn another_deal(link: &QuicLink, id: u64) -> Error {
     Error::Check(format!("{peer} holds another deal of batch {id} than this client: it is burnt"))
 }
 
-/// Waits until the server has a batch ready; `assigned` takes those that it assigns, of which `more` may come with the last
-/// answer.
+/// Waits until the server has a batch ready; `assigned` takes or refuses those that it assigns meanwhile. At most `more` come with
+/// the last answer.
 fn until_ready(
     link: &mut QuicLink,
     deadline: Duration,
     more: usize,
     assigned: &mut dyn FnMut(Assigned) -> bool,
-) -> Result<Theirs, Error> {
+) -> Result<(Theirs, Vec<Assigned>), Error> {
     let (mut last, mut moved) = ((0, 0), Instant::now());
     loop {
         match messages::recv(link, step::REPLY)? {
@@ -111,13 +113,7 @@ fn until_ready(
                 tracing::info!("the server's rate for this client: {left} s to wait");
             }
             Reply::Ready { id, tag, offline_bytes, ahead } if ahead.len() <= more => {
-                let all_taken = ahead.into_iter().all(&mut *assigned);
-                let theirs = Theirs { id, tag, bytes: offline_bytes };
-                return if all_taken {
-                    Ok(theirs)
-                } else {
-                    Err(connect::garbage(link, step::REPLY))
-                };
+                return Ok((Theirs { id, tag, bytes: offline_bytes }, ahead));
             }
             Reply::Refused(why) => {
                 return Err(Error::Refused { peer: link.peer().to_owned(), why });
