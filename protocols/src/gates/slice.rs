@@ -63,14 +63,13 @@ impl Gate for Slice {
         dealing.output(Known::Mask(r.collect()));
     }
 
+    /// The parts' bits, and the carry from below as shares: again numbers whose sum mod `2^width` is the mask.
     fn make(&self, making: &mut Making<'_>) {
-        let (r, _) = making.input_mask(0);
-        let (lo, width) = (self.lo, self.output.opened().0);
-        // The parts are shifted apart; the carry between them is not.
-        let parts = making.map(r, move |_, r| r >> lo & mask(width));
-        let carry = making.carry(r, lo);
+        let ((r, _), width) = (making.input_mask(0), self.output.opened().0);
+        let carry = making.carry(r, self.lo);
         let carry = making.arithmetic(carry, width);
-        let r = making.zip(parts, carry, move |_, r, c| r.wrapping_add(c) & mask(width));
+        let lo = self.lo;
+        let r = making.zip(r, carry, move |_, r, c| (r >> lo).wrapping_add(c) & mask(width));
         making.output(Held::Mask(r, width));
     }
 

@@ -1,4 +1,4 @@
-//! The blocks against integers, on both parties' shares; what they cost against NO_DEALER's table; messages that are refused.
+//! The blocks against integers, on both parties' shares; what they cost against the counts of each block; messages that are refused.
 
 use sotto_crypto::Seed;
 use sotto_ot::softspoken::K;
@@ -298,4 +298,61 @@ fn a_turn_before_the_peer_s_message_is_a_fault() {
     let mut server = Maker::new(&recipe, Role::Server, &seeds(7)[0], &mut at_server);
     message(&mut server);
     server.turn();
+}
+
+/// Chi-square of bytes against uniform ones, as a normal deviate.
+fn deviation(bytes: &[u8]) -> f64 {
+    let mut counts = [0.0; 256];
+    bytes.iter().for_each(|b| counts[usize::from(*b)] += 1.0);
+    let expected = bytes.len() as f64 / 256.0;
+    let chi: f64 = counts.iter().map(|c| (c - expected) * (c - expected) / expected).sum();
+    (chi - 255.0) / (2.0f64 * 255.0).sqrt()
+}
+
+/// Every kind of step, with secrets that are anything but uniform: all messages of both parties are.
+#[test]
+fn what_crosses_is_uniform_whatever_the_secrets() {
+    for secret in [0, u64::MAX] {
+        let recipe = recipe(&[draw(16), draw(16)], |making| {
+            let x = making.mask(0);
+            let x = making.map(x, move |_, _| secret & mask(16));
+            let bits: Vec<Slot> = (0..4).map(|i| making.sum_bit(x, i)).collect();
+            let hot = making.one_hot(&bits);
+            let top = making.top_bit(x, 16);
+            let mixed = making.cross_times(x, 16, x, 32);
+            let wide = making.widen(x, 17, 49);
+            let muxed = making.mux(top, x, 40);
+            vec![hot, mixed, wide, muxed]
+        });
+        let mut sent: [Vec<Vec<u8>>; 2] = Default::default();
+        for salt in 0..40 {
+            let seeds = seeds(100 + salt);
+            let [mut at_server, mut at_client] = transfers(&seeds[0]).expect("points");
+            let (_, messages) = make_both([
+                Maker::new(&recipe, Role::Server, &seeds[0], &mut at_server),
+                Maker::new(&recipe, Role::Client, &seeds[1], &mut at_client),
+            ])
+            .expect("one recipe");
+            for (level, both) in messages.into_iter().enumerate() {
+                for ((role, all), message) in
+                    [Role::Server, Role::Client].into_iter().zip(&mut sent).zip(both)
+                {
+                    // An extension says its place, which is public.
+                    let header = if recipe.level_cots(level, role) > 0 { 8 } else { 0 };
+                    all.resize(all.len().max(level + 1), Vec::new());
+                    all[level].extend_from_slice(&message[header.min(message.len())..]);
+                }
+            }
+        }
+        for (party, levels) in sent.iter().enumerate() {
+            for (level, bytes) in levels.iter().enumerate().filter(|(_, b)| b.len() > 5 * 256) {
+                let z = deviation(bytes);
+                assert!(
+                    z.abs() < 8.0,
+                    "party {party}, level {level}: {z} over {} bytes",
+                    bytes.len()
+                );
+            }
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Two parties' side of every lookup: a mask cut into the part that a unit vector marks and the part below.
 //!
 //! `r = 2^lo rh + rl`. From the parties' parts of `r`: XOR shares of the unit vector at `rh`, the sign `s` that every lookup through it
-//! carries, and `rl = l0 + l1 - 2^lo c` with the parts' low bits `l` and the carry `c`. NO DEALER 4.1: `s` costs nothing,
+//! carries, and `rl = l0 + l1 - 2^lo c` with the parts' low bits `l` and the carry `c`. `s` costs nothing,
 //! products with `s` two messages for all that share it.
 
 use sotto_ring::mask;

@@ -1,0 +1,93 @@
+//! The second half of a level: the peer's message meets what waits for it.
+
+use sotto_ot::softspoken::extension_bytes;
+use sotto_ring::{mask, pack};
+
+use super::{Maker, Value, Waiting, add};
+use crate::{
+    error::Error,
+    make::{
+        cot::{Sum, receive},
+        matrices,
+        transfers::refused,
+        triples::Triples,
+    },
+    making::recipe::Part,
+    spec::Role,
+};
+
+impl Maker<'_> {
+    /// Ends the level: joins the peer's message with what waits for it.
+    pub(super) fn join(&mut self, message: &[u8]) -> Result<(), Error> {
+        let (role, peer, level, recipe) = (self.role, self.role.peer(), self.level, self.recipe);
+        let cots = recipe.level_cots(level, peer);
+        let (extension, mut rest) = match cots {
+            0 => (&[][..], message),
+            _ => message.split_at(extension_bytes(self.transfers.k, cots)),
+        };
+        let mut sent = Vec::new();
+        if cots > 0 {
+            let sender = &mut self.transfers.sender;
+            let all = sender.extend(cots, extension).map_err(|e| refused(role, &e))?;
+            let chosen = self.queue.iter().filter_map(|(_, waiting)| match waiting {
+                Waiting::Choice(count) => Some(*count),
+                _ => None,
+            });
+            sent = all.split(&chosen.chain([recipe.triples(level + 1)]).collect::<Vec<usize>>());
+        }
+        let triples = sent.pop();
+        let mut sent = sent.into_iter();
+        for (i, waiting) in std::mem::take(&mut self.queue) {
+            let bytes = recipe.step_bytes(i, peer);
+            let (head, tail) = rest.split_at(bytes);
+            rest = tail;
+            match waiting {
+                Waiting::Choice(_) => {
+                    let sent = sent.next().expect("a part of the peer's extension");
+                    self.values[i] = Some(Value::Sent(sent));
+                }
+                Waiting::Words { mut share, from, sum, width } => {
+                    if let Some((slot, planes)) = from {
+                        let mut received = self.received(slot);
+                        let theirs = receive(sum, &mut received, share.len(), planes, width, head);
+                        self.values[slot.0] = Some(Value::Received(received));
+                        add(sum, &mut share, &theirs);
+                    }
+                    self.write(i, Part::Words(share));
+                }
+                Waiting::Open(mut words, width) => {
+                    let theirs = pack::unpack_vec(head, width, words.len());
+                    add(Sum::Add, &mut words, &theirs);
+                    words.iter_mut().for_each(|w| *w &= mask(width));
+                    self.write(i, Part::Words(words));
+                }
+                Waiting::Upload(triple) => {
+                    triple.read(head).map_err(|e| matrices::refused(role, &e))?;
+                    self.write(i, Part::Message(head.to_vec()));
+                }
+                Waiting::Answer(triple, own) => {
+                    let inputs = &recipe.steps[i].inputs;
+                    let operands = (self.words(inputs[1]), self.words(inputs[2]));
+                    let share = triple.finish(&self.matrices().key, head, &own, operands);
+                    let share = share.map_err(|e| matrices::refused(role, &e))?;
+                    self.write(i, Part::Words(share));
+                }
+                Waiting::Layer(number) => {
+                    let share = recipe.layers[number].0.receive(&self.matrices().key, head);
+                    let share = share.map_err(|e| matrices::refused(role, &e))?;
+                    self.write(i, Part::Words(share));
+                }
+                Waiting::And(and) => {
+                    let bits = and.close(role == Role::Server, head);
+                    self.write(i, Part::Bits(bits));
+                }
+            }
+        }
+        if let (Some(sent), Some(received)) = (triples, self.triples.0.take()) {
+            self.triples.1 = Triples::new(sent, received);
+        }
+        self.due = None;
+        self.level += 1;
+        Ok(())
+    }
+}
