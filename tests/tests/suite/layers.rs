@@ -13,20 +13,23 @@ const LAYERS: [&[&str]; 9] = [
     &["sotto-ot", "sotto-lattice"],
     &["sotto-protocols"],
     &["sotto-models"],
-    &["sotto-netsim"],
+    &["sotto-netsim", "sotto-import"],
     &["sotto-nas"],
     &["sotto", "sotto-cli"],
     &["sotto-tests", "sotto-bench", "sotto-attacks", "sotto-fuzz"],
 ];
 
 /// Edges that point down but are not wanted.
-const BARRED: [(&str, &str); 4] = [
+const BARRED: [(&str, &str); 6] = [
     // `net` moves bytes, `crypto` makes them: neither knows tensors.
     ("sotto-net", "sotto-ring"),
     ("sotto-crypto", "sotto-ring"),
     // Models are traced; they open no sockets and meet no peer.
     ("sotto-models", "sotto-net"),
     ("sotto-models", "sotto-link"),
+    // Importers read files and meet no peer.
+    ("sotto-import", "sotto-net"),
+    ("sotto-import", "sotto-link"),
 ];
 
 /// What a party is made of: it compiles where there are no sockets.
