@@ -1,13 +1,12 @@
 //! Configuration files: one small TOML a party.
 
 use std::{
-    fmt,
     net::{SocketAddr, ToSocketAddrs},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sotto_models::{
     format::MaxKind,
     private::{Options, Reveal, Tables},
@@ -16,6 +15,7 @@ use sotto_net::{Certificate, Endpoint, Identity, Profile};
 use sotto_protocols::plan::Plan;
 
 use crate::error::Error;
+pub use crate::source::Source;
 
 /// A peer: where it is and which certificate it must show.
 #[derive(Clone, Debug, Deserialize)]
@@ -57,26 +57,6 @@ fn default_deadline() -> u64 {
 
 fn default_pool() -> usize {
     2
-}
-
-/// Where correlated randomness comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Source {
-    /// A third party deals it, and must not collude with either of the two.
-    #[default]
-    Dealer,
-    /// Server and client make it by themselves.
-    Peer,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Source::Dealer => "a dealer",
-            Source::Peer => "its peer",
-        })
-    }
 }
 
 impl Source {

@@ -30,6 +30,7 @@ pub mod report;
 mod secret;
 pub mod server;
 pub mod simulate;
+pub mod source;
 pub mod step;
 pub mod stop;
 pub mod trainer;

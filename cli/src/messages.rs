@@ -5,7 +5,7 @@ pub use sotto_net::AHEAD;
 use sotto_net::{Link, control};
 use zeroize::Zeroizing;
 
-use crate::{card::Card, config::Source, error::Error, refusal::Refusal, workshop::Nonce};
+use crate::{card::Card, error::Error, refusal::Refusal, source::Source, workshop::Nonce};
 pub use crate::{secret::Secret, step};
 
 /// Version of these messages. 2: numbers come from the server and are claimed with its ticket, tags of deals, typed

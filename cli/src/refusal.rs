@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Source;
+use crate::source::Source;
 
 /// A peer's no. Texts inside of it are the peer's: [`crate::error::Error::Refused`] prints them escaped and cut.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
