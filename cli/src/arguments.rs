@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use sotto::{choices::Choices, infer::Infer, simulate::Simulate};
+use sotto::{choices::Choices, config::Source, import::Import, infer::Infer, simulate::Simulate};
 use sotto_netsim::PRESETS;
 
 /// Private transformer inference: a client classifies its image with a server's model; neither learns the other's
@@ -44,6 +44,10 @@ pub enum Command {
         /// intercontinental, or a TOML file; `sotto simulate --help` says what they are.
         #[arg(long, default_value = "loopback")]
         net: String,
+        /// Where correlated randomness comes from: a third process deals it, or server and client make it by themselves,
+        /// which needs no third party and costs more.
+        #[arg(long, value_enum, default_value_t)]
+        source: Source,
         /// One JSON object instead of tables.
         #[arg(long)]
         json: bool,
@@ -94,6 +98,13 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Makes a model folder of a folder of Hugging Face.
+    ///
+    /// Families: BERT (MiniLM, BGE, E5), RoBERTa, DistilBERT, ALBERT, ViT, DeiT, DINOv2, timm's ViTs, and the encoders of
+    /// sentence-transformers. Every tensor is used, known to be of no use, or named in an error. Pickled weights
+    /// (pytorch_model.bin) are refused: reading them runs code.
+    #[command(after_help = IMPORT)]
+    Import(Import),
     /// Records the range of every tensor on images and writes calibration.toml beside the weights.
     Calibrate {
         /// Folder with arch.toml and weights.safetensors.
@@ -152,6 +163,13 @@ pub enum Command {
         shell: clap_complete::Shell,
     },
 }
+
+/// Examples of `sotto import`.
+const IMPORT: &str = "\
+Examples:
+  sotto import all-MiniLM-L6-v2 --out minilm
+  sotto import vit-base-patch16-224 --out vit --json
+  sotto import bert-base-uncased --out bert --embedding first";
 
 /// An example of `sotto train`.
 const TRAIN: &str = "\

@@ -31,6 +31,9 @@ pub enum Error {
     /// A model, calibration or picture is wrong.
     #[error(transparent)]
     Model(#[from] sotto_models::Error),
+    /// A folder that cannot be imported, or a text that its tokenizer cannot number.
+    #[error(transparent)]
+    Import(#[from] sotto_import::Error),
     /// A connection failed.
     #[error("{}", .0.told(&|step| step::name(step, None)))]
     Net(#[from] sotto_net::Error),
@@ -58,6 +61,14 @@ pub enum Error {
         peer: String,
         /// Its reason, with the remedy.
         why: Refusal,
+    },
+    /// A peer's description of its model is not usable.
+    #[error("the model of {peer} is not usable: {}", printable(why, LONGEST))]
+    Card {
+        /// Which peer.
+        peer: String,
+        /// What is wrong, in words that quote the description.
+        why: String,
     },
     /// No correlations could be had in time.
     #[error("no correlated randomness within {waited} s: {why}; {remedy}")]
@@ -102,9 +113,11 @@ impl Error {
             Error::Check(_) | Error::Distrust(_) | Error::Crypto(_) => 1,
             Error::Config(_) | Error::Io { .. } | Error::Network(_) | Error::Output(_) => 2,
             Error::Net(sotto_net::Error::Config(_) | sotto_net::Error::Io { .. }) => 2,
-            Error::Model(_) | Error::Pictures { .. } => 3,
+            Error::Import(sotto_import::Error::Io { .. }) => 2,
+            Error::Model(_) | Error::Import(_) | Error::Pictures { .. } => 3,
             Error::Exhausted { .. } | Error::Refused { why: Refusal::Exhausted(_), .. } => 5,
-            Error::Net(_) | Error::Protocol(_) | Error::Online { .. } | Error::Refused { .. } => 4,
+            Error::Net(_) | Error::Protocol(_) | Error::Online { .. } => 4,
+            Error::Refused { .. } | Error::Card { .. } => 4,
             Error::Stopped => INTERRUPTED,
             Error::Closed => 141,
         }

@@ -62,10 +62,10 @@ fn announce(address: std::net::SocketAddr) {
 
 fn run(command: Command) -> Result<(), Error> {
     match command {
-        Command::Demo { model, images, resize, limit, batch, net, json: as_json } => {
+        Command::Demo { model, images, resize, limit, batch, net, source, json: as_json } => {
             let program = std::env::current_exe().map_err(Error::io(Path::new("sotto")))?;
             let network = emulate::network(&net, Path::new(""))?;
-            let demo = Demo { model, images, fit: fit(resize), limit, batch, network };
+            let demo = Demo { model, images, fit: fit(resize), limit, batch, network, source };
             let summary = demo::run(&demo, &program, &Stop::on_signal()?)?;
             if as_json {
                 print::json(&summary)?;
@@ -131,6 +131,7 @@ fn run(command: Command) -> Result<(), Error> {
             print::line(report::plan_table(&private.plan))?;
             print::line(report::plan_summary(&private.plan))
         }
+        Command::Import(import) => import.run(),
         Command::Calibrate { model, images, resize, count, force } => {
             let inputs = Inputs::find(&images, fit(resize), count)?;
             let bar = ProgressBar::new(count as u64).with_message("calibrating");

@@ -24,6 +24,7 @@ pub use self::{
 pub use crate::making::recipe::{Recipe, Supplied};
 use crate::{
     batch::Batch,
+    cost::Cost,
     error::Error,
     making::{Held, Made as Cut, Making},
     plan::{Plan, Traffic},
@@ -87,6 +88,23 @@ impl Recipe {
         }
         total
     }
+
+    /// What this recipe and its plan predict, of correlations that two parties make with COTs of parameter `k`.
+    pub fn cost(&self, plan: &Plan, k: usize) -> Cost {
+        let Traffic { from_server, from_client, flights } = self.traffic(k);
+        Cost {
+            setup_bytes: setup_bytes(self),
+            offline_bytes: from_server + from_client,
+            offline_flights: flights,
+            ..plan.cost()
+        }
+    }
+}
+
+/// What crosses once before the first batch, both directions together: base transfers, keys, encrypted matrices.
+fn setup_bytes(recipe: &Recipe) -> u64 {
+    let keys = if recipe.encrypts { 2 * Keys::BYTES + weights_len(recipe) } else { 0 };
+    (2 * Setup::BYTES.iter().sum::<usize>() + keys) as u64
 }
 
 impl Made {
@@ -113,3 +131,6 @@ impl Made {
         Ok(Batch { id, seed, corrections: Some(self.corrections) })
     }
 }
+
+#[cfg(test)]
+mod tests;

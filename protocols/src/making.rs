@@ -9,9 +9,12 @@ use crate::{draw::Draw, spec::Role};
 
 mod bits;
 mod blocks;
+mod cut;
 mod matrices;
 pub mod recipe;
 
+pub use cut::Cut;
+pub(crate) use cut::top_one_hot;
 use recipe::{Op, Supplied};
 pub(crate) use recipe::{Part, Parts};
 pub use recipe::{Recipe, Slot};
@@ -33,15 +36,23 @@ pub trait Factors {
     /// `2^(width - shift)`. None of the constant 1, nor where the shift reaches the width.
     fn shares(&self, making: &mut Making<'_>, width: u32) -> Vec<Option<Slot>>;
 
-    /// XOR shares of the factor of term `term`, where it is a bit.
-    fn bit(&self, _term: usize) -> Option<Slot> {
-        None
+    /// What is special about the factor of term `term`.
+    fn kind(&self, _term: usize) -> Special {
+        Special::Other
     }
+}
 
-    /// Where the factor of term `term` is a sign: additive shares in every ring, and XOR shares of `(1 - s) / 2`.
-    fn sign(&self, _term: usize) -> Option<(Slot, Slot)> {
-        None
-    }
+/// What makes products with a factor cheaper than with any shares.
+#[derive(Clone, Copy)]
+pub enum Special {
+    /// Nothing.
+    Other,
+    /// It is a bit, of which these are XOR shares.
+    Bit(Slot),
+    /// It is the sign of a lookup.
+    Sign(Cut),
+    /// It is that sign times the low part of the lookup's mask, negated.
+    MinusLow(Cut),
 }
 
 /// What a wire's mask was already cut into.

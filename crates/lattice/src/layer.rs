@@ -15,6 +15,7 @@
 
 use sotto_crypto::Seed;
 use sotto_ring::{mask, signed};
+use zeroize::Zeroizing;
 
 use crate::{
     answer::{Answer, Answers},
@@ -188,10 +189,16 @@ impl Layer {
         std::iter::once(head).chain(all)
     }
 
-    fn message(&self, weights: &[u64], block: usize, step: usize, limb: usize) -> Vec<u64> {
+    fn message(
+        &self,
+        weights: &[u64],
+        block: usize,
+        step: usize,
+        limb: usize,
+    ) -> Zeroizing<Vec<u64>> {
         let (kw, m) = (self.layout.inputs, mask(self.width));
         let shift = limb as u32 * limb_bits(self.width);
-        let mut message = vec![0; N];
+        let mut message = Zeroizing::new(vec![0; N]);
         let outputs = block * self.block()..self.outputs.min((block + 1) * self.block());
         for (j, output) in outputs.enumerate() {
             for x in 0..kw.min(self.inputs - step * kw) {

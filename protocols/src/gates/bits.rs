@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     deal::Known,
     drawn::Map,
-    making::{Factors, Held, Making, Slot},
+    making::{Factors, Held, Making, Slot, Special},
     party::{Factor, Value},
     spec::{Kind, Spec, Term},
 };
@@ -39,8 +39,8 @@ impl Factors for BitMasks {
         vec![None, Some(making.arithmetic(self.0, width))]
     }
 
-    fn bit(&self, term: usize) -> Option<Slot> {
-        (term == 1).then_some(self.0)
+    fn kind(&self, _: usize) -> Special {
+        Special::Bit(self.0)
     }
 }
 

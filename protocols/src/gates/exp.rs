@@ -28,14 +28,14 @@ use crate::{
     encode,
     functions::{Window, signed_width},
     gate::{Draw, Exchange, Gate, To, Work},
-    making::{Factors, Held, Making, Slot},
+    making::{Cut, Factors, Held, Making, Slot},
     party::{Factor, Prepare, Run, Value},
     plan::Trace,
     simulate::Simulation,
     spec::{Kind, Role, Spec, Term, Wire},
 };
 
-use super::{cut::Cut, late::Late};
+use super::late::Late;
 
 /// Fractional bits of the two fraction factors: of `rho` for a span of 1, one more for 2.
 const FRACTION: u32 = 12;

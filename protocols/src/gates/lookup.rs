@@ -30,17 +30,14 @@ use crate::{
     encode,
     functions::{Function, Window, pieces, signed_width},
     gate::{Draw, Exchange, Gate, To, Work},
-    making::{Factors, Held, Making, Slot},
+    making::{Cut, Factors, Held, Making, Slot},
     party::{Factor, Prepare, Run, Value},
     plan::Trace,
     simulate::Simulation,
     spec::{Kind, Spec, Term, Wire},
 };
 
-use super::{
-    cut::{Cut, sign_mask},
-    late::{Late, TABLE},
-};
+use super::late::{Late, TABLE};
 
 /// Precision of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,25 +264,11 @@ struct LookupFactors {
 impl Factors for LookupFactors {
     fn shares(&self, making: &mut Making<'_>, width: u32) -> Vec<Option<Slot>> {
         let Self { cut, shift, masks: [a, b], widths: [na, nb] } = self;
-        let (lo, sigma) = (cut.lo, cut.sigma);
         // Ring widths of s and s a, of s m_a, of s rl m_b.
         let [w0, w2, w4] = [*shift, shift + na, *nb].map(|s| width.saturating_sub(s));
         let sl = cut.sign_low(making, width);
-        // rl b, below 2^(lo + nb), is multiplied in a ring of one bit more.
-        let q = lo + nb + 1;
-        let product = making.cross_times(cut.low, lo, *b, q);
-        let low_carried = making.mux(cut.carry, *b, q - lo);
-        let low = cut.low_mod(making);
-        let wrap = making.carry(*b, *nb);
-        let wrapped = making.mux(wrap, low, q - nb);
-        let product = making.sum(&[
-            (product, 1),
-            (low_carried, (1u64 << lo).wrapping_neg()),
-            (wrapped, (1u64 << nb).wrapping_neg()),
-        ]);
-        let product = making.widen(product, q, width);
-        let by_b = making.times_sign(sigma, product, width);
-        let by_a = sign_mask(making, (cut.sign, sigma), (*a, *na), w0);
+        let by_b = cut.sign_low_mask(making, (*b, *nb), width);
+        let by_a = cut.sign_mask(making, (*a, *na), w0);
         let known = making.sum(&[(by_b, 1), (by_a, (1u64 << shift).wrapping_neg())]);
         let [top_a, top_b] = [(*a, *na), (*b, *nb)].map(|(r, n)| making.top_bit(r, n));
         let top_a = making.mux(top_a, cut.sign, w2);

@@ -2,7 +2,6 @@
 
 mod bits;
 pub mod compare;
-mod cut;
 pub mod exp;
 pub mod form;
 mod late;

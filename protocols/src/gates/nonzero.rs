@@ -12,17 +12,14 @@ use crate::{
     deal::{Dealing, Known},
     encode,
     gate::{Draw, Exchange, Gate, To},
-    making::{Held, Making, Slot},
+    making::{Held, Making, Slot, top_one_hot},
     party::{Run, Value},
     plan::Trace,
     simulate::Simulation,
     spec::{Role, Spec, Wire},
 };
 
-use super::{
-    bits::{bit_held, bit_known, bit_spec, bit_value},
-    cut::top_one_hot,
-};
+use super::bits::{bit_held, bit_known, bit_spec, bit_value};
 
 #[derive(Debug)]
 struct NonZero {

@@ -26,7 +26,7 @@ use crate::{
     deal::{Dealing, Known},
     encode,
     gate::{Draw, Exchange, Gate, To, Work},
-    making::{Making, Part, Slot},
+    making::{Making, Part, Slot, top_one_hot},
     party::Run,
     plan::Trace,
     simulate::Simulation,
@@ -35,7 +35,6 @@ use crate::{
 
 use super::{
     bits::{bit_held, bit_known, bit_spec, bit_value},
-    cut::top_one_hot,
     threshold::{Above, compared, simulated_tops},
 };
 

@@ -19,17 +19,14 @@ use crate::{
     encode,
     functions::{Function, Window, pieces},
     gate::{Draw, Exchange, Gate, To, Work},
-    making::{Factors, Held, Making, Slot},
+    making::{Cut, Factors, Held, Making, Slot, Special},
     party::{Factor, Prepare, Run, Value},
     plan::Trace,
     simulate::Simulation,
     spec::{Kind, Spec, Term, Wire},
 };
 
-use super::{
-    cut::Cut,
-    late::{Late, TABLE},
-};
+use super::late::{Late, TABLE};
 
 #[derive(Debug)]
 struct RowLookup {
@@ -204,8 +201,12 @@ impl Factors for RowFactors {
         vec![Some(cut.sign), Some(known), Some(making.sum(&[(sl, minus)]))]
     }
 
-    fn sign(&self, term: usize) -> Option<(Slot, Slot)> {
-        (term == 0).then_some((self.cut.sign, self.cut.sigma))
+    fn kind(&self, term: usize) -> Special {
+        match term {
+            0 => Special::Sign(self.cut),
+            1 => Special::Other,
+            _ => Special::MinusLow(self.cut),
+        }
     }
 }
 

@@ -19,17 +19,14 @@ use crate::{
     deal::{Dealing, Known},
     encode,
     gate::{Draw, Exchange, Gate, To, Work},
-    making::Making,
+    making::{Making, top_one_hot},
     party::Run,
     plan::Trace,
     simulate::Simulation,
     spec::{Spec, Wire},
 };
 
-use super::{
-    bits::{bit_held, bit_known, bit_spec, bit_value},
-    cut::top_one_hot,
-};
+use super::bits::{bit_held, bit_known, bit_spec, bit_value};
 
 #[derive(Debug)]
 struct Thresholds {

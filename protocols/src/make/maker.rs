@@ -253,11 +253,14 @@ impl<'a> Maker<'a> {
         choices.extend((0..triples).map(|i| random[i / 8] >> (i % 8) & 1));
         let mut message = Vec::new();
         if !choices.is_empty() {
-            let mut received = self.transfers.receiver.extend(choices, &mut message);
-            for (i, count) in chosen {
-                self.values[i] = Some(Value::Received(received.take(count)));
+            let received = self.transfers.receiver.extend(choices, &mut message);
+            let mut lengths: Vec<usize> = chosen.iter().map(|(_, count)| *count).collect();
+            lengths.push(triples);
+            let mut parts = received.split(&lengths);
+            self.triples.0 = parts.pop();
+            for ((i, _), part) in chosen.into_iter().zip(parts) {
+                self.values[i] = Some(Value::Received(part));
             }
-            self.triples.0 = (triples > 0).then_some(received);
         }
         message.append(&mut payload);
         for &i in &recipe.levels[level] {
@@ -378,20 +381,25 @@ impl<'a> Maker<'a> {
             0 => (&[][..], message),
             _ => message.split_at(extension_bytes(self.transfers.k, cots)),
         };
-        let mut sent = match cots {
-            0 => None,
-            _ => {
-                let sender = &mut self.transfers.sender;
-                Some(sender.extend(cots, extension).map_err(|e| refused(role, &e))?)
-            }
-        };
+        let mut sent = Vec::new();
+        if cots > 0 {
+            let sender = &mut self.transfers.sender;
+            let all = sender.extend(cots, extension).map_err(|e| refused(role, &e))?;
+            let chosen = self.queue.iter().filter_map(|(_, waiting)| match waiting {
+                Waiting::Choice(count) => Some(*count),
+                _ => None,
+            });
+            sent = all.split(&chosen.chain([recipe.triples(level + 1)]).collect::<Vec<usize>>());
+        }
+        let triples = sent.pop();
+        let mut sent = sent.into_iter();
         for (i, waiting) in std::mem::take(&mut self.queue) {
             let bytes = recipe.step_bytes(i, peer);
             let (head, tail) = rest.split_at(bytes);
             rest = tail;
             match waiting {
-                Waiting::Choice(count) => {
-                    let sent = sent.as_mut().expect("the peer's extension").take(count);
+                Waiting::Choice(_) => {
+                    let sent = sent.next().expect("a part of the peer's extension");
                     self.values[i] = Some(Value::Sent(sent));
                 }
                 Waiting::Words { mut share, from, sum, width } => {
@@ -431,7 +439,7 @@ impl<'a> Maker<'a> {
                 }
             }
         }
-        if let (Some(sent), Some(received)) = (sent, self.triples.0.take()) {
+        if let (Some(sent), Some(received)) = (triples, self.triples.0.take()) {
             self.triples.1 = Triples::new(sent, received);
         }
         self.due = None;

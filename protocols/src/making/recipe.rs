@@ -202,8 +202,33 @@ impl Recipe {
         self.steps[slot.0].count
     }
 
+    /// Moves what can wait to where it is first read: COTs take 16 bytes each from when they are made.
+    fn delay(&mut self) {
+        let mut late = vec![false; self.steps.len()];
+        for i in 0..self.steps.len() {
+            late[i] = match self.steps[i].op {
+                Op::Mask { .. } | Op::Choose { .. } => true,
+                // What follows from masks alone.
+                Op::Local(_) => self.steps[i].inputs.iter().all(|s| late[s.0]),
+                _ => false,
+            };
+        }
+        let mut first_use = vec![None; self.steps.len()];
+        for i in (0..self.steps.len()).rev() {
+            let step = &mut self.steps[i];
+            if let (true, Some(first)) = (late[i], first_use[i]) {
+                step.level = first - usize::from(step.op.flies());
+            }
+            for input in &step.inputs {
+                let first = &mut first_use[input.0];
+                *first = Some(first.map_or(step.level, |f: usize| f.min(step.level)));
+            }
+        }
+    }
+
     /// Levels the steps: nothing is added after.
     pub(crate) fn finish(&mut self) {
+        self.delay();
         let levels = self.steps.iter().map(|s| s.level + 1).max().unwrap_or(0);
         self.levels = vec![Vec::new(); levels];
         for (i, step) in self.steps.iter().enumerate() {

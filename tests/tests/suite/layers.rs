@@ -10,28 +10,38 @@ use serde_json::Value;
 const LAYERS: [&[&str]; 9] = [
     &["sotto-ring", "sotto-link"],
     &["sotto-crypto", "sotto-net"],
-    &["sotto-ot"],
+    &["sotto-ot", "sotto-lattice"],
     &["sotto-protocols"],
     &["sotto-models"],
-    &["sotto-netsim"],
+    &["sotto-netsim", "sotto-import"],
     &["sotto-nas"],
     &["sotto", "sotto-cli"],
     &["sotto-tests", "sotto-bench", "sotto-attacks", "sotto-fuzz"],
 ];
 
 /// Edges that point down but are not wanted.
-const BARRED: [(&str, &str); 4] = [
+const BARRED: [(&str, &str); 6] = [
     // `net` moves bytes, `crypto` makes them: neither knows tensors.
     ("sotto-net", "sotto-ring"),
     ("sotto-crypto", "sotto-ring"),
     // Models are traced; they open no sockets and meet no peer.
     ("sotto-models", "sotto-net"),
     ("sotto-models", "sotto-link"),
+    // Importers read files and meet no peer.
+    ("sotto-import", "sotto-net"),
+    ("sotto-import", "sotto-link"),
 ];
 
 /// What a party is made of: it compiles where there are no sockets.
-const PARTY: [&str; 6] =
-    ["sotto-ring", "sotto-link", "sotto-crypto", "sotto-ot", "sotto-protocols", "sotto-models"];
+const PARTY: [&str; 7] = [
+    "sotto-ring",
+    "sotto-link",
+    "sotto-crypto",
+    "sotto-ot",
+    "sotto-lattice",
+    "sotto-protocols",
+    "sotto-models",
+];
 
 /// Runtimes, sockets, QUIC and TLS. `ring` is the TLS provider, not our crate.
 const SOCKETS: [&str; 12] = [

@@ -1,0 +1,200 @@
+//! A model's tokenizer, at the client: texts become numbers of words.
+
+use std::{fmt, path::Path};
+
+use serde_json::Value;
+use sotto_models::{Model, model::Input, text::Text};
+use tokenizers::{EncodeInput, TruncationParams, TruncationStrategy};
+
+use crate::{
+    error::{Error, shown},
+    folder::{Folder, bounded},
+};
+
+/// The file's name.
+pub const FILE: &str = "tokenizer.json";
+/// Longest file that is parsed, in bytes.
+pub const MAX_FILE: usize = 16 << 20;
+/// Longest text that is numbered, in bytes. A model takes 8,192 words at most.
+pub const MAX_TEXT: usize = 1 << 20;
+
+/// What becomes of a text that is longer than the model takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Long {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// Its end is left out, of a pair the longer one's.
+    Truncate,
+}
+
+/// The tokenizer of one model.
+///
+/// The padding and the truncation that the file asks for are not used: a text has the words that it has.
+///
+/// Security: the file may come from the server. It is bounded, and it can make a client number its words badly, but not
+/// leak them: nothing goes back. [`Tokenizer::hash`] says which it is.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    hash: [u8; 32],
+    vocabulary: usize,
+    positions: usize,
+    kinds: usize,
+}
+
+impl fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tokenizer {{ {} words, .. }}", self.vocabulary)
+    }
+}
+
+impl Tokenizer {
+    /// Reads a tokenizer's file for a model of words.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a file of more than [`MAX_FILE`] bytes, before it is parsed, for one that is no tokenizer, and for
+    /// a vocabulary beyond the model's; [`Error::Text`] for a model of pictures.
+    pub fn from_bytes(bytes: &[u8], model: &Model) -> Result<Self, Error> {
+        let Input::Words(words) = &model.input else {
+            return Err(Error::Text(format!("has no use: `{}` takes pictures", model.name)));
+        };
+        if bytes.len() > MAX_FILE {
+            let why = format!("has {} bytes; at most {MAX_FILE} are read", bytes.len());
+            return Err(Error::file(FILE, why));
+        }
+        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| {
+            Error::file(FILE, format!("is no tokenizer: {}", shown(&e.to_string())))
+        })?;
+        let none = inner.with_padding(None).with_truncation(None).map(|_| ());
+        none.map_err(|e| Error::file(FILE, shown(&e.to_string())))?;
+        let last = inner.get_vocab(true).into_values().max().unwrap_or(0);
+        if last as usize >= words.vocabulary {
+            let why = format!(
+                "numbers words up to {last}; the model has {}: it is another model's",
+                words.vocabulary
+            );
+            return Err(Error::file(FILE, why));
+        }
+        Ok(Tokenizer {
+            inner,
+            hash: blake3::derive_key("sottovoce 2026 tokenizer v1", bytes),
+            vocabulary: words.vocabulary,
+            positions: words.positions,
+            kinds: words.kinds,
+        })
+    }
+
+    /// Reads a tokenizer's file; see [`Tokenizer::from_bytes`].
+    ///
+    /// # Errors
+    /// As [`Tokenizer::from_bytes`]; also [`Error::Io`].
+    pub fn load(path: &Path, model: &Model) -> Result<Self, Error> {
+        Self::from_bytes(&bounded(path, FILE, MAX_FILE as u64)?, model)
+    }
+
+    /// BLAKE3 of the file, by which client and server can tell that they number words alike.
+    pub fn hash(&self) -> [u8; 32] {
+        self.hash
+    }
+
+    /// Numbers the words of a text, or of a pair of texts, with the special words that the model expects.
+    ///
+    /// # Errors
+    /// [`Error::Text`] for a text that is too long (it says how many words it has and how many the model takes), or that the
+    /// tokenizer cannot split. No error holds a part of the text.
+    pub fn encode(&self, text: &str, pair: Option<&str>, long: Long) -> Result<Text, Error> {
+        let bytes = text.len() + pair.map_or(0, str::len);
+        if bytes > MAX_TEXT {
+            let why = format!("of {bytes} bytes: at most {MAX_TEXT} are read; shorten it");
+            return Err(Error::Text(why));
+        }
+        let mut encoding = self.split(&self.inner, text, pair)?;
+        let (n, most) = (encoding.len(), self.positions);
+        if n > most {
+            if long == Long::Refuse {
+                let why =
+                    format!("of {n} tokens: the model takes {most}; shorten it or pass --truncate");
+                return Err(Error::Text(why));
+            }
+            let mut cut = self.inner.clone();
+            let strategy = TruncationStrategy::LongestFirst;
+            let params = TruncationParams { max_length: most, strategy, ..Default::default() };
+            cut.with_truncation(Some(params)).map_err(|_| {
+                Error::Text(format!("cannot be cut to the {most} tokens that the model takes"))
+            })?;
+            encoding = self.split(&cut, text, pair)?;
+        }
+        let words = encoding.get_ids().to_vec();
+        if words.is_empty() || words.len() > most {
+            let why = format!("of {} tokens: the model takes 1 to {most}", words.len());
+            return Err(Error::Text(why));
+        }
+        if let Some(at) = words.iter().position(|&w| w as usize >= self.vocabulary) {
+            let why = format!(
+                "has a token, number {at}, outside of the model's vocabulary of {}: the tokenizer is another model's",
+                self.vocabulary
+            );
+            return Err(Error::Text(why));
+        }
+        // Kinds that the model does not have are left out: all words are of one.
+        let kinds = if self.kinds > 1 { encoding.get_type_ids().to_vec() } else { Vec::new() };
+        if let Some(at) = kinds.iter().position(|&k| k as usize >= self.kinds) {
+            let why =
+                format!("has a token, number {at}, of a kind beyond the model's {}", self.kinds);
+            return Err(Error::Text(why));
+        }
+        Ok(Text { words, kinds })
+    }
+
+    fn split(
+        &self,
+        with: &tokenizers::Tokenizer,
+        text: &str,
+        pair: Option<&str>,
+    ) -> Result<tokenizers::Encoding, Error> {
+        let input: EncodeInput<'_> = match pair {
+            None => text.into(),
+            Some(pair) => (text, pair).into(),
+        };
+        // What the library says may hold a part of the text.
+        with.encode_fast(input, true)
+            .map_err(|_| Error::Text("cannot be split into tokens by the model's tokenizer".into()))
+    }
+}
+
+/// A folder's tokenizer: the file, which was read as the model's, and its hash in hexadecimal. `lower` says that texts are
+/// made lower case before it sees them, which it must then do itself.
+pub(crate) fn of(folder: &Folder, model: &Model, lower: bool) -> Result<(Vec<u8>, String), Error> {
+    let Some(bytes) = folder.read(FILE, MAX_FILE as u64)? else {
+        let why = "is not in the folder; write it: python -c \"from transformers import AutoTokenizer as T; \
+            T.from_pretrained('FOLDER').save_pretrained('FOLDER')\"";
+        return Err(Error::file(FILE, why));
+    };
+    let tokenizer = Tokenizer::from_bytes(&bytes, model)?;
+    if lower && !lowers(&bytes) {
+        let why = "= true, but tokenizer.json keeps capitals; accepted: false, or a normalizer that makes lower case";
+        return Err(Error::Field {
+            file: "sentence_bert_config.json".into(),
+            field: "do_lower_case".into(),
+            why: why.into(),
+        });
+    }
+    let hash = tokenizer.hash().iter().map(|b| format!("{b:02x}")).collect();
+    Ok((bytes, hash))
+}
+
+/// Whether a tokenizer's own normaliser makes texts lower case.
+fn lowers(bytes: &[u8]) -> bool {
+    fn any(value: &Value) -> bool {
+        match value {
+            Value::Object(fields) => {
+                fields.get("type").is_some_and(|t| t == "Lowercase")
+                    || fields.get("lowercase").is_some_and(|l| l == true)
+                    || fields.values().any(any)
+            }
+            Value::Array(all) => all.iter().any(any),
+            _ => false,
+        }
+    }
+    serde_json::from_slice::<Value>(bytes).is_ok_and(|file| any(&file["normalizer"]))
+}

@@ -1,0 +1,8 @@
+//! Folders of Hugging Face, written by the tests and imported: what the models compute, and what is refused.
+
+mod families;
+mod hub;
+mod real;
+mod refusals;
+mod shards;
+mod texts;
