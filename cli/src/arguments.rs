@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use sotto::{choices::Choices, config::Source, import::Import, infer::Infer, simulate::Simulate};
+use sotto::{
+    check::Check, choices::Choices, config::Source, import::Import, infer::Infer, samples::Samples,
+    simulate::Simulate,
+};
 use sotto_netsim::PRESETS;
 
 /// Private transformer inference: a client classifies its image with a server's model; neither learns the other's
@@ -105,24 +108,25 @@ pub enum Command {
     /// (pytorch_model.bin) are refused: reading them runs code.
     #[command(after_help = IMPORT)]
     Import(Import),
-    /// Records the range of every tensor on images and writes calibration.toml beside the weights.
+    /// Records the range of every tensor on images or texts and writes calibration.toml beside the weights.
+    #[command(after_help = CALIBRATE)]
     Calibrate {
-        /// Folder with arch.toml and weights.safetensors.
+        /// Folder with arch.toml and weights.safetensors, and of a model of texts tokenizer.json.
         model: PathBuf,
-        /// Images like those that it will classify, 256 or more: PNG or JPEG, folders of these, CIFAR .bin or .tar.gz, or
-        /// the folder of CIFAR or Tiny-ImageNet.
-        #[arg(long, required = true, num_args = 1..)]
-        images: Vec<PathBuf>,
-        /// Centre-crop and resize pictures of another size.
-        #[arg(long)]
-        resize: bool,
+        #[command(flatten)]
+        samples: Samples,
         /// At most so many.
-        #[arg(long, default_value_t = 512)]
+        #[arg(long, visible_alias = "limit", default_value_t = 512)]
         count: usize,
-        /// Fewer than 16 images are enough.
+        /// Fewer than 16 images or texts are enough.
         #[arg(long)]
         force: bool,
     },
+    /// Runs a model's private arithmetic here, in the clear, and holds it against the plain model.
+    ///
+    /// For the owner, on images or texts that it was not calibrated on: how far private results are from plain ones, and
+    /// which tensors leave the room that the calibration gives them. Exit code 1 where one does.
+    Check(Check),
     /// Predicts setup, offline, online and total time of a model on a network, and where the time goes.
     #[command(after_help = simulate_help())]
     Simulate(Box<Simulate>),
@@ -170,6 +174,13 @@ Examples:
   sotto import all-MiniLM-L6-v2 --out minilm
   sotto import vit-base-patch16-224 --out vit --json
   sotto import bert-base-uncased --out bert --embedding first";
+
+/// Examples of `sotto calibrate`.
+const CALIBRATE: &str = "\
+Examples, with 256 images or 200 texts or more:
+  sotto calibrate vit --images photos --resize
+  sotto calibrate minilm --text sentences.txt --limit 200
+  sotto check minilm --text others.txt";
 
 /// An example of `sotto train`.
 const TRAIN: &str = "\

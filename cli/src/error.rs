@@ -34,6 +34,14 @@ pub enum Error {
     /// A folder that cannot be imported, or a text that its tokenizer cannot number.
     #[error(transparent)]
     Import(#[from] sotto_import::Error),
+    /// A text of a file that the model does not take.
+    #[error("text {number} of the file: {why}")]
+    Text {
+        /// Which, from 1 on.
+        number: usize,
+        /// Why not.
+        why: String,
+    },
     /// A connection failed.
     #[error("{}", .0.told(&|step| step::name(step, None)))]
     Net(#[from] sotto_net::Error),
@@ -114,7 +122,7 @@ impl Error {
             Error::Config(_) | Error::Io { .. } | Error::Network(_) | Error::Output(_) => 2,
             Error::Net(sotto_net::Error::Config(_) | sotto_net::Error::Io { .. }) => 2,
             Error::Import(sotto_import::Error::Io { .. }) => 2,
-            Error::Model(_) | Error::Import(_) | Error::Pictures { .. } => 3,
+            Error::Model(_) | Error::Import(_) | Error::Text { .. } | Error::Pictures { .. } => 3,
             Error::Exhausted { .. } | Error::Refused { why: Refusal::Exhausted(_), .. } => 5,
             Error::Net(_) | Error::Protocol(_) | Error::Online { .. } => 4,
             Error::Refused { .. } | Error::Card { .. } => 4,

@@ -214,8 +214,9 @@ impl Infer {
             calibrated_on: client.calibrated_on(),
         });
         let setup = setup.unwrap_or_default();
-        if setup.calibrated_on < calibrate::ENOUGH {
-            print::say(calibrate::thin("the server's model", setup.calibrated_on));
+        let warning = calibrate::thin("the server's model", setup.calibrated_on, "images");
+        if let Some(warning) = warning {
+            print::say(warning);
         }
         results.setup(setup)?;
         let private = stream.private();

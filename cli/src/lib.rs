@@ -7,6 +7,7 @@
 
 pub mod calibrate;
 pub mod card;
+pub mod check;
 pub mod choices;
 pub mod client;
 pub mod config;
@@ -27,12 +28,14 @@ pub mod print;
 pub mod processes;
 pub mod refusal;
 pub mod report;
+pub mod samples;
 mod secret;
 pub mod server;
 pub mod simulate;
 pub mod source;
 pub mod step;
 pub mod stop;
+pub mod texts;
 pub mod trainer;
 pub mod waiting;
 pub mod workshop;

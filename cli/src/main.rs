@@ -15,7 +15,6 @@ use sotto::{
     dumps,
     emulate::{self, Said},
     error::Error,
-    inputs::Inputs,
     model::Model,
     print, processes, report, server,
     stop::Stop,
@@ -132,25 +131,27 @@ fn run(command: Command) -> Result<(), Error> {
             print::line(report::plan_summary(&private.plan))
         }
         Command::Import(import) => import.run(),
-        Command::Calibrate { model, images, resize, count, force } => {
-            let inputs = Inputs::find(&images, fit(resize), count)?;
+        Command::Calibrate { model, samples, count, force } => {
             let bar = ProgressBar::new(count as u64).with_message("calibrating");
             let progress = |n| bar.set_position(n as u64);
-            let done = calibrate::calibrate(&model, &inputs, force, progress)?;
+            let done = calibrate::calibrate(&model, &samples, count, force, progress)?;
             bar.finish_and_clear();
-            let (path, images) = (model.join("calibration.toml"), done.calibration.images);
-            if images < calibrate::ENOUGH {
-                print::say(calibrate::thin("this model", images));
+            let (path, n) = (model.join("calibration.toml"), done.calibration.images);
+            if let Some(warning) = calibrate::thin("this model", n, done.what) {
+                print::say(warning);
             }
             print::line(format!(
-                "{}: ranges of {images} images; on others a tensor may be {} times as large (all of these exceed the \
+                "{}: ranges of {n} {}; on others a tensor may be {} times as large (all of these exceed the \
                  first half of them {:.2} times at most, in {})",
                 path.display(),
+                done.what,
                 done.margin,
                 done.grown.0,
                 done.grown.1
-            ))
+            ))?;
+            done.costs.into_iter().try_for_each(print::line)
         }
+        Command::Check(check) => check.run(),
         Command::Simulate(simulate) => simulate.run(),
         Command::CalibrateMachine { out, emulated } => {
             let through = if emulated { Through::Emulator } else { Through::Loopback };

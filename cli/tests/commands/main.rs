@@ -1,5 +1,6 @@
 //! The commands that need no peer, as a user runs them.
 
+mod import;
 mod simulate;
 mod trainer;
 

@@ -6,6 +6,7 @@
 
 mod cards;
 mod configurations;
+mod imports;
 mod input;
 mod messages;
 mod models;

@@ -10,6 +10,7 @@ import math
 import pathlib
 
 import numpy as np
+import safetensors.torch
 import timm
 import torch
 import torch.nn.functional as F
@@ -237,6 +238,44 @@ def registers():
     picture("dinov2_registers", model, hub, model, config, 12, preprocessor=bit(0, 14, 12))
 
 
+def folder():
+    """A whole folder, for the tests of the commands: a sentence encoder of 40 words in half precision."""
+    out = HERE.parents[3] / "cli/tests/tiny"
+    (out / "1_Pooling").mkdir(parents=True, exist_ok=True)
+    model = hf.BertModel(hf.BertConfig(**dict(SMALL, max_position_embeddings=24)))
+    fill(model)
+    state = {name: tensor.half() for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
+    safetensors.torch.save_file(state, out / "model.safetensors", {"format": "pt"})
+    words = "[PAD] [UNK] [CLS] [SEP] a the dealer server client sees neither picture nor weight text share is one of two " \
+        "numbers that look random word by and it not what network waits long short open mask sum public private ."
+    words = words.split()
+    assert len(words) == len(set(words)) == 40, len(set(words))
+    special = {w: {"id": w, "ids": [words.index(w)], "tokens": [w]} for w in ["[CLS]", "[SEP]"]}
+    token = lambda w, kind: {"SpecialToken": {"id": w, "type_id": kind}}
+    part = lambda w, kind: {"Sequence": {"id": w, "type_id": kind}}
+    single = [token("[CLS]", 0), part("A", 0), token("[SEP]", 0)]
+    tokenizer = {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": [],
+        "normalizer": {"type": "Lowercase"}, "pre_tokenizer": {"type": "Whitespace"},
+        "post_processor": {"type": "TemplateProcessing", "single": single,
+                           "pair": single + [part("B", 1), token("[SEP]", 1)], "special_tokens": special},
+        "decoder": None,
+        "model": {"type": "WordLevel", "vocab": {w: i for i, w in enumerate(words)}, "unk_token": "[UNK]"},
+    }
+    types = ["Transformer", "Pooling", "Normalize"]
+    paths = ["", "1_Pooling", "2_Normalize"]
+    files = {
+        "config.json": config_of(model), "tokenizer.json": tokenizer,
+        "1_Pooling/config.json": {"word_embedding_dimension": 16, "pooling_mode_mean_tokens": True},
+        "modules.json": [{"idx": i, "name": str(i), "path": paths[i], "type": f"sentence_transformers.models.{t}"}
+                         for i, t in enumerate(types)],
+        "sentence_bert_config.json": {"max_seq_length": 16, "do_lower_case": False},
+    }
+    for name, value in files.items():
+        (out / name).write_text(json.dumps(value, indent=1) + "\n")
+
+
 texts()
 pictures()
 timms()
+folder()

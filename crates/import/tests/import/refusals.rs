@@ -227,7 +227,7 @@ fn a_tokenizer_is_there_and_the_model_s() {
     fs::remove_file(hub.file("tokenizer.json")).unwrap();
     refused(&hub, &["tokenizer.json: is not in the folder", "save_pretrained"]);
     File::create(hub.file("tokenizer.json")).unwrap().set_len(1 << 30).unwrap();
-    refused(&hub, &["tokenizer.json: has 1073741824 bytes; at most 16777216 are read"]);
+    refused(&hub, &["tokenizer.json: has 1073741824 bytes; at most 25165824 are read"]);
 }
 
 #[test]

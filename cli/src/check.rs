@@ -1,0 +1,187 @@
+//! `sotto check`: a model's private arithmetic in the clear, against the plain model, on its owner's samples.
+
+use std::{fs, path::PathBuf};
+
+use clap::Args;
+use indicatif::ProgressBar;
+use serde::Serialize;
+use sotto_crypto::Seed;
+use sotto_models::{
+    Calibration, Model, Private, Weights,
+    calibration::hex,
+    float::{NoProbe, forward},
+    format::MARGIN,
+    model::{Input, Output},
+    private::Options,
+};
+use sotto_protocols::simulate::{Coins, simulate};
+
+use crate::{
+    error::Error,
+    print,
+    samples::{Loaded, Samples, what},
+};
+
+/// What `sotto check` is told.
+#[derive(Args)]
+pub struct Check {
+    /// Folder with arch.toml, weights.safetensors and calibration.toml, and of a model of texts tokenizer.json.
+    model: PathBuf,
+    #[command(flatten)]
+    samples: Samples,
+    /// At most so many.
+    #[arg(long, default_value_t = 20)]
+    limit: usize,
+    /// One JSON object instead of lines.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How far one private result is from the plain one.
+#[derive(Clone, Copy, Serialize)]
+struct Distance {
+    /// Rows that entered the model.
+    rows: usize,
+    /// Cosine of the angle between the two.
+    cosine: f64,
+    /// Largest difference of two numbers.
+    error: f64,
+    /// Whether the largest number is at the same place, in each row of classes; embeddings have none.
+    same: Option<bool>,
+}
+
+/// A tensor that leaves the room that its calibrated range gives it.
+#[derive(Serialize)]
+struct Outside {
+    layer: usize,
+    tensor: String,
+    /// By what factor it exceeds the calibrated range.
+    times: f64,
+}
+
+/// The JSON object.
+#[derive(Serialize)]
+struct Report {
+    model: String,
+    calibrated_on: usize,
+    margin: f64,
+    samples: Vec<Distance>,
+    outside: Vec<Outside>,
+}
+
+impl Check {
+    /// Runs the check and prints what it found.
+    ///
+    /// # Errors
+    /// [`Error::Check`] where a tensor leaves its room; whatever is wrong with the model's files or a sample.
+    pub fn run(&self) -> Result<(), Error> {
+        let Loaded { model, weights, inputs } = self.samples.load(&self.model, self.limit)?;
+        let calibration = self.calibration(&weights)?;
+        let bar = ProgressBar::new(inputs.len() as u64).with_message("checking");
+        let mut samples = Vec::new();
+        let mut matrices = None;
+        for (i, input) in inputs.iter().enumerate() {
+            let rows = match &model.input {
+                Input::Pixels(pixels) => pixels.tokens(),
+                _ => input.len() / model.stack.width,
+            };
+            let private = Private::of_lengths(&model, &calibration, &[rows], Options::default())?;
+            // Plans of all lengths have the same matrices.
+            let matrices = &*matrices.get_or_insert_with(|| private.matrices(&weights));
+            let mut coins = Coins::Fair(Box::new(Seed::from_bytes([0; 32]).stream(i as u64)));
+            let given = private.encode(std::slice::from_ref(input));
+            let values = simulate(&private.plan, matrices, &given, &mut coins);
+            let got = private.decode(&values[private.plan.outputs[0].index()]);
+            let plain = forward(&model, &weights, input, &mut NoProbe);
+            samples.push(distance(&model, rows, &plain, &got.concat()));
+            bar.set_position(i as u64 + 1);
+        }
+        let seen = Calibration::record(&model, &weights, &inputs, |_| ());
+        bar.finish_and_clear();
+        let margin = f64::from(1u32 << MARGIN);
+        let outside = outside(&calibration, &seen, margin);
+        let (name, calibrated_on) = (model.name.clone(), calibration.images);
+        let report = Report { model: name, calibrated_on, margin, samples, outside };
+        match self.json {
+            true => print::json(&report)?,
+            false => report.lines(what(&model)).into_iter().try_for_each(print::line)?,
+        }
+        match report.outside.len() {
+            0 => Ok(()),
+            n => Err(Error::Check(format!(
+                "{n} tensors leave the room that the calibration gives them: calibrate on more samples like these"
+            ))),
+        }
+    }
+
+    fn calibration(&self, weights: &Weights) -> Result<Calibration, Error> {
+        let path = self.model.join("calibration.toml");
+        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let calibration = Calibration::from_toml(&text)?;
+        if calibration.weights != hex(&weights.hash()) {
+            let why = "was recorded with other weights: run `sotto calibrate` again";
+            return Err(Error::Config(format!("{} {why}", path.display())));
+        }
+        Ok(calibration)
+    }
+}
+
+impl Report {
+    fn lines(&self, what: &str) -> Vec<String> {
+        let least = |of: fn(&Distance) -> f64| self.samples.iter().map(of).fold(f64::MAX, f64::min);
+        let worst = self.samples.iter().map(|d| d.error).fold(0.0, f64::max);
+        let mut all = vec![format!(
+            "{}: {} {what}, private against plain: cosine at least {:.6}, largest difference {worst:.4}",
+            self.model,
+            self.samples.len(),
+            least(|d| d.cosine),
+        )];
+        let judged: Vec<bool> = self.samples.iter().filter_map(|d| d.same).collect();
+        if !judged.is_empty() {
+            let same = judged.iter().filter(|&&same| same).count();
+            all.push(format!("the same classes in {same} of {}", judged.len()));
+        }
+        all.push(match self.outside.len() {
+            0 => format!("every tensor is within {} times its calibrated range", self.margin),
+            n => format!("{n} tensors are more than {} times as large as calibrated:", self.margin),
+        });
+        let line = |o: &Outside| format!("  layer {}, {}: {:.2} times", o.layer, o.tensor, o.times);
+        all.extend(self.outside.iter().map(line));
+        all
+    }
+}
+
+fn distance(model: &Model, rows: usize, plain: &[f32], got: &[f64]) -> Distance {
+    let plain: Vec<f64> = plain.iter().map(|&x| f64::from(x)).collect();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let length = (dot(&plain, &plain) * dot(got, got)).sqrt();
+    let error = plain.iter().zip(got).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    let classes = match &model.output {
+        Output::Embedding { .. } => None,
+        output => Some(output.classes()),
+    };
+    let same = classes.map(|n| {
+        plain.chunks(n).zip(got.chunks(n)).all(|(plain, got)| largest(plain) == largest(got))
+    });
+    Distance { rows, cosine: dot(&plain, got) / length.max(f64::MIN_POSITIVE), error, same }
+}
+
+/// The place of the largest number.
+fn largest(row: &[f64]) -> Option<usize> {
+    (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]))
+}
+
+/// The tensors of `seen` that leave the room of `calibration`.
+fn outside(calibration: &Calibration, seen: &Calibration, margin: f64) -> Vec<Outside> {
+    let mut all = Vec::new();
+    for (layer, (known, seen)) in calibration.layers.iter().zip(&seen.layers).enumerate() {
+        for (tensor, range) in seen {
+            let room = known.get(tensor).map_or(0.0, |r| r.size());
+            let times = range.size() / room.max(f64::MIN_POSITIVE);
+            if times > margin {
+                all.push(Outside { layer, tensor: tensor.clone(), times });
+            }
+        }
+    }
+    all
+}

@@ -1,0 +1,90 @@
+//! What a model is calibrated and checked on: pictures, or texts.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use sotto_import::{
+    Tokenizer,
+    tokenizer::{FILE, Long},
+};
+use sotto_models::{
+    Model, Weights,
+    images::{Fit, normalise},
+    model::Input,
+};
+
+use crate::{error::Error, inputs::Inputs, texts::Texts};
+
+/// Where pictures or texts come from.
+#[derive(Args)]
+pub struct Samples {
+    /// Of a model of pictures, images like those that it will classify: PNG or JPEG, folders of these, CIFAR .bin or
+    /// .tar.gz, or the folder of CIFAR or Tiny-ImageNet.
+    #[arg(long, num_args = 1.., conflicts_with = "text")]
+    images: Vec<PathBuf>,
+    /// Centre-crop and resize pictures of another size.
+    #[arg(long)]
+    resize: bool,
+    /// Of a model of texts, a file with a text like those that it will read on each line.
+    #[arg(long, value_name = "FILE")]
+    text: Option<PathBuf>,
+    /// Each line of --text has two texts with a tab between them.
+    #[arg(long, requires = "text")]
+    pairs: bool,
+    /// Leave out the end of a text that is longer than the model takes.
+    #[arg(long, requires = "text")]
+    truncate: bool,
+}
+
+/// A model folder without its calibration, and what enters the model.
+pub struct Loaded {
+    /// The description.
+    pub model: Model,
+    /// The parameters.
+    pub weights: Weights,
+    /// Normalised pictures, or texts' rows.
+    pub inputs: Vec<Vec<f32>>,
+}
+
+/// What a model's inputs are called.
+pub fn what(model: &Model) -> &'static str {
+    if model.pixels().is_some() { "images" } else { "texts" }
+}
+
+impl Samples {
+    /// Reads the model in `folder` and at most `limit` samples.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the model's files or a sample; [`Error::Config`] for pictures where the model takes texts, or
+    /// texts where it takes pictures.
+    pub fn load(&self, folder: &Path, limit: usize) -> Result<Loaded, Error> {
+        let path = folder.join("arch.toml");
+        let model = Model::from_toml(&fs::read_to_string(&path).map_err(Error::io(&path))?)?;
+        let weights = Weights::load(&folder.join("weights.safetensors"), &model)?;
+        let other = |takes: &str, option: &str| {
+            let name = &model.name;
+            Err(Error::Config(format!("`{name}` takes {takes}: give {option}")))
+        };
+        let inputs = match (&model.input, &self.text) {
+            (Input::Words(_), None) => return other("texts", "--text FILE"),
+            (Input::Words(_), Some(file)) => {
+                let tokenizer = Tokenizer::load(&folder.join(FILE), &model)?;
+                let long = if self.truncate { Long::Truncate } else { Long::Refuse };
+                Texts::read(file, self.pairs, limit)?.rows(&model, &weights, &tokenizer, long)?
+            }
+            (Input::Pixels(_), _) if self.images.is_empty() => {
+                return other("pictures", "--images FILES");
+            }
+            (Input::Pixels(pixels), _) => {
+                let fit = if self.resize { Fit::Resize } else { Fit::Exact };
+                let pictures = Inputs::find(&self.images, fit, limit)?.load_all(&model)?;
+                pictures.iter().map(|p| normalise(pixels, p)).collect()
+            }
+            _ => return other("another input", "a newer `sotto` a try"),
+        };
+        Ok(Loaded { model, weights, inputs })
+    }
+}
