@@ -404,11 +404,12 @@ impl Served<'_> {
         let done = party.evaluate(link, ready.staged, &[]);
         let done = done.map_err(Error::online(&self.server.plan))?;
         let Used { images, bits } = used;
-        tracing::info!(
-            "{}: batch {id}, at most {bits} bits of the model in {images} images, {} flights",
-            link.peer(),
-            done.traffic.flights
-        );
+        let bits = match &self.batches {
+            Batches::Dealt(_) => format!("at most {bits} bits of the model in {images} images"),
+            // The bound is proven with an honest dealer.
+            Batches::Made(_) => format!("{images} images"),
+        };
+        tracing::info!("{}: batch {id}, {bits}, {} flights", link.peer(), done.traffic.flights);
         Ok(())
     }
 

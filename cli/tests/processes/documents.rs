@@ -17,6 +17,32 @@ fn blocks(all: bool) -> Vec<String> {
     blocks.map(|block| block.lines().map(line).collect()).collect()
 }
 
+/// What the page says of a configuration without a dealer: no `[dealer]` table, the source on the first line.
+fn without_dealer(block: &str) -> String {
+    let tables = block.split("\n\n").filter(|table| !table.starts_with("[dealer]"));
+    format!("source = \"peer\"\n{}", tables.collect::<Vec<_>>().join("\n\n"))
+}
+
+#[test]
+fn two_hosts_without_a_dealer_as_printed() {
+    let parties = Parties::new();
+    fs::create_dir(parties.path("keys")).unwrap();
+    for name in ["server", "client"] {
+        parties.sotto(&["keygen", name, "--out", &parties.text("keys")]);
+    }
+    let blocks = blocks(false);
+    let here = blocks[1].replace("0.0.0.0:7101", &LOCAL.to_string());
+    // A smaller model than the page's is made as well.
+    let text = without_dealer(&here).replace("model = \"demo\"", "model = \"model\"");
+    parties.write("server.toml", text.as_bytes());
+    let (_server, server) = parties.start_server(&parties.text("server.toml"));
+    let client = without_dealer(&blocks[2]).replace("192.0.2.11:7101", &server.to_string());
+    parties.write("client.toml", client.as_bytes());
+    let images = parties.text("images.bin");
+    let done = parties.infer(&parties.text("client.toml"), &["--limit", "2", &images]);
+    assert_eq!(done.classes().len(), 2);
+}
+
 #[test]
 fn three_hosts_as_printed() {
     let parties = Parties::new();
