@@ -1,11 +1,16 @@
 //! What one pinned client may take: memory by idle links (H4), disk by requests (H5), memory by fins (M1).
 
-use std::fs;
+use std::{fs, thread, time::Duration};
 
 use sotto::{
-    messages::{self, ClientHello, VERSION, step},
+    card::Card,
+    config::Source,
+    messages::{self, AHEAD, ClientHello, Request, VERSION, step},
     refusal::Refusal,
 };
+use sotto_models::private::Options;
+use sotto_net::{Link, Profile};
+use sotto_protocols::Role;
 
 use crate::{error::Error, peer, process::wait_for, raw, report::Found, scene::Scene};
 
@@ -32,7 +37,14 @@ pub fn links(scene: &Scene) -> Result<Found, Error> {
         match i % 2 {
             0 => drop(peer::greet(&mut link)?),
             _ => {
-                let hello = ClientHello { version: VERSION, model: None, held: None, stale: None };
+                let hello = ClientHello {
+                    version: VERSION,
+                    model: None,
+                    held: None,
+                    stale: None,
+                    source: Source::Dealer,
+                    making: None,
+                };
                 messages::send(&mut link, step::HELLO, &hello)?;
             }
         }
@@ -123,6 +135,51 @@ pub fn requests(scene: &Scene) -> Result<Found, Error> {
         mib(after)
     );
     Ok(Found::new(held, tried, got))
+}
+
+/// A5: a client that sends its part of an evaluation and reads nothing of the server's.
+pub fn unread(scene: &Scene) -> Result<Found, Error> {
+    // Whatever the others attack: the tiny model's messages are too small.
+    let scene = &scene.demo()?;
+    // More than may wait and be in flight.
+    let sized = |batch: &usize| {
+        let traced = Card::new(&scene.model, *batch, Options::default()).trace();
+        traced.is_ok_and(|private| private.plan.online().from_server > 3 * AHEAD)
+    };
+    let batch = [1, 4, 16, 64].into_iter().find(sized);
+    let batch = batch.ok_or_else(|| Error::scene("no evaluation is large enough"))?;
+    let tried = format!("an evaluation of {batch} pictures of which the client reads nothing");
+    let dealer = scene.dealer()?;
+    let lines = format!("batch = {batch}\npool = 1\nmemory = 8192\n");
+    let mut server = scene.server([&lines, ""], dealer.address, None)?;
+    let mut profile = Profile::loopback();
+    (profile.receive_window, profile.prefetch) = (64 << 10, 0);
+    let attacker = scene.endpoint_with("client", &["server"], &[], profile)?;
+    let mut link = peer::connect(&attacker, "server", &server)?;
+    let plan = peer::greet(&mut link)?.private.plan;
+    let prepared = peer::prepare(&mut link, 0)?.map_err(Error::scene)?;
+    let before = server.taken()?.mib;
+    let infer = Request::Infer { id: prepared.id, tag: prepared.tag };
+    messages::send(&mut link, step::REQUEST, &infer)?;
+    link.set_deadline(Duration::from_millis(1500));
+    for level in 0..plan.levels.len() {
+        let payload = vec![0; plan.level_bytes(level, Role::Client)];
+        // The server stops taking it, too.
+        if !payload.is_empty()
+            && (link.room(AHEAD).is_err() || link.send(level as u32, payload).is_err())
+        {
+            break;
+        }
+    }
+    // It has nothing to wait for but the client.
+    thread::sleep(Duration::from_secs(1));
+    let (went_on, after) = (server.text().contains(" flights"), server.taken()?.mib);
+    let got = format!(
+        "of {} MiB, the server {}; it has {before} MiB before, {after} after",
+        plan.online().from_server >> 20,
+        if went_on { "queued all" } else { "waits to send the rest" }
+    );
+    Ok(Found::new(!went_on, tried, got))
 }
 
 /// M1: fins, of which each was answered.

@@ -4,10 +4,13 @@
 //! processes on loopback, deviates, and says what it got. All are bounded in count and time. The exit code is 1 when one
 //! breaks through, 2 when one could not be tried.
 
+mod cheats;
 mod copies;
+mod dealer;
 mod error;
 mod extract;
 mod floods;
+mod memory;
 mod peer;
 mod plans;
 mod process;
@@ -18,10 +21,12 @@ mod raw;
 mod report;
 mod roles;
 mod scene;
+mod servers;
 mod strangers;
 
 use std::{process::ExitCode, time::Instant};
 
+use cheats::Cheat;
 use clap::Parser;
 use error::Error;
 use report::{Found, Line, Verdict};
@@ -45,7 +50,7 @@ struct Options {
 /// An attack: the audit's number, its name, and how it is done (in the quick form or not).
 type Attack = (&'static str, &'static str, fn(&Scene, bool) -> Result<Found, Error>);
 
-const ATTACKS: [Attack; 15] = [
+const ATTACKS: [Attack; 23] = [
     ("C1", "dealer as a client", |scene, _| roles::rogue_dealer(scene)),
     ("H1", "restored pool", |scene, _| copies::restored(scene)),
     ("H1", "replica of a pool", |scene, _| copies::replica(scene)),
@@ -62,6 +67,16 @@ const ATTACKS: [Attack; 15] = [
     ("M7", "half handshakes", |scene, _| strangers::handshakes(scene)),
     ("M8", "hostile cards", |scene, _| plans::hostile_cards_end_nobody(scene)),
     ("M9", "one key, two names", |scene, _| roles::two_names(scene)),
+    ("A1", "memory of the dealer", |scene, quick| {
+        memory::dealer(scene, if quick { 20 } else { 40 })
+    }),
+    ("A1", "memory of the server", |scene, _| memory::server(scene, 8)),
+    ("A3", "dealer that was caught", |scene, _| cheats::caught(scene, Cheat::Lies)),
+    ("A3", "dealer with old numbers", |scene, _| cheats::caught(scene, Cheat::Restored)),
+    ("A4", "dealer that is not seen", |scene, _| cheats::caught(scene, Cheat::Hidden)),
+    ("A5", "answers that nobody reads", |scene, _| floods::unread(scene)),
+    ("A7", "assigned and assigned", |scene, _| servers::assigns(scene)),
+    ("C5", "another card", |scene, _| servers::changed_card(scene)),
     ("L1", "control characters", |scene, _| plans::control_characters(scene)),
 ];
 

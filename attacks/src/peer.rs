@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use sotto::{
     card::Card,
+    config::Source,
     messages::{
         self, Assigned, ClientHello, Epoch, Reply, Request, ServerWelcome, Tag, VERSION, step,
     },
@@ -45,11 +46,19 @@ pub struct Greeted {
 /// # Errors
 /// [`Error::Scene`] when it refuses.
 pub fn greet(link: &mut QuicLink) -> Result<Greeted, Error> {
-    let hello = ClientHello { version: VERSION, model: None, held: None, stale: None };
+    let hello = ClientHello {
+        version: VERSION,
+        model: None,
+        held: None,
+        stale: None,
+        source: Source::Dealer,
+        making: None,
+    };
     messages::send(link, step::HELLO, &hello)?;
     let (card, plan, epoch, setup): (Card, _, _, _) = match messages::recv(link, step::WELCOME)? {
         ServerWelcome::Card { card, plan, epoch, setup, .. } => (card, plan, epoch, setup),
         ServerWelcome::Refused(why) => return Err(Error::scene(why)),
+        ServerWelcome::Making(_) => return Err(Error::scene("there is a dealer")),
     };
     let private = card.trace()?;
     let message = messages::recv_bytes(link, step::SETUP, setup as usize, &|_, _| ())?;
@@ -85,6 +94,7 @@ pub fn prepare(link: &mut QuicLink, ahead: u32) -> Result<Result<Prepared, Refus
                 return Ok(Ok(Prepared { assigned, id, tag }));
             }
             Reply::Refused(why) => return Ok(Err(why)),
+            Reply::Making { .. } => return Err(Error::scene("there is a dealer")),
         }
     }
 }

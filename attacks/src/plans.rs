@@ -6,8 +6,8 @@ use std::{collections::HashSet, panic::catch_unwind};
 use sotto::{
     card::Card,
     messages::{
-        self, Ask, ClientHello, DealerHello, DealerWelcome, Dealt, Epoch, ServerWelcome, VERSION,
-        step,
+        self, Ask, ClientHello, DealerHello, DealerWelcome, Dealt, Epoch, Secret, ServerWelcome,
+        VERSION, step,
     },
     refusal::Refusal,
 };
@@ -88,14 +88,18 @@ pub fn one_prefix(scene: &Scene) -> Result<Found, Error> {
     let (mut seeds, mut numbers, mut dealt) = (HashSet::new(), HashSet::new(), 0);
     for _ in 0..3 {
         for link in &mut links {
-            messages::send(link, step::REQUEST, &Ask::New { seed: true })?;
+            messages::send(
+                link,
+                step::REQUEST,
+                &Ask::New { pad: Some(Secret::random().map_err(sotto::error::Error::from)?) },
+            )?;
             let reply: Dealt = messages::recv(link, step::REPLY)?;
             let Dealt::Batch { id, seed: Some(seed), corrections, .. } = reply else {
                 return Err(Error::scene("the dealer gives the server no batch"));
             };
             messages::recv_bytes(link, step::CORRECTIONS, corrections as usize, &|_, _| ())?;
             numbers.insert(id);
-            seeds.insert(*seed);
+            seeds.insert(*seed.0.expose());
             dealt += 1;
         }
     }

@@ -103,6 +103,11 @@ impl Process {
         Ok(Taken { mib: kib / 1024, threads })
     }
 
+    /// Its number at the operating system.
+    pub fn pid(&self) -> u32 {
+        self.running.child().id()
+    }
+
     /// Ends it at once, as a crash would.
     pub fn kill(&mut self) {
         self.running.kill();

@@ -26,7 +26,8 @@ pub fn rogue_dealer(scene: &Scene) -> Result<Found, Error> {
     };
     let plan = card.trace()?.plan;
     let seed = [7; 32];
-    let setup = DealerWelcome::Setup { epoch: [1; 16], seed: Secret::new(seed) };
+    let setup =
+        DealerWelcome::Setup { epoch: [1; 16], seed: Secret(sotto_crypto::Seed::from_bytes(seed)) };
     messages::send(&mut link, step::WELCOME, &setup)?;
     server.says("set up with the dealer", 1)?;
     let refused = match rogue.connect(server.address, "server", Duration::from_secs(5)) {

@@ -61,6 +61,14 @@ impl Scene {
         Ok(scene)
     }
 
+    /// Another one, with the demo model.
+    ///
+    /// # Errors
+    /// As [`Scene::new`].
+    pub fn demo(&self) -> Result<Self, Error> {
+        Self::new(&self.program, false)
+    }
+
     /// A file in the folder.
     pub fn path(&self, file: &str) -> PathBuf {
         self.folder.path().join(file)

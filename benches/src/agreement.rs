@@ -6,6 +6,7 @@ use std::{
 };
 
 use sotto::{
+    config::Source,
     demo::{self, Demo, Summary},
     model::Model,
     stop::Stop,
@@ -47,6 +48,7 @@ impl Agreement {
         let file = folder.path().join("images.bin");
         fs::write(&file, to_records(&pictures)?).map_err(Error::io(&file))?;
         let demo = Demo {
+            source: Source::Dealer,
             model: self.model.clone(),
             images: vec![file],
             fit: Fit::Exact,
@@ -156,6 +158,7 @@ mod tests {
 
     fn summary() -> Summary {
         Summary {
+            offline_flights: 0,
             network: "loopback".into(),
             paths: Vec::new(),
             batch: 1,
@@ -177,7 +180,13 @@ mod tests {
             median_online_s: 0.1,
             median_total_s: 0.5,
             min_total_s: 0.5,
-            planned: Cost { setup_bytes: 1, offline_bytes: 2, online_bytes: 3, flights: 4 },
+            planned: Cost {
+                setup_bytes: 1,
+                offline_bytes: 2,
+                offline_flights: 0,
+                online_bytes: 3,
+                flights: 4,
+            },
             results: vec![compared(3, 3, 3), compared(5, 4, 5)],
         }
     }

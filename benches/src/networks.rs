@@ -7,6 +7,7 @@ use std::path::Path;
 
 use indicatif::ProgressBar;
 use sotto::{
+    config::Source,
     demo::{self, Demo},
     emulate,
     model::Model,
@@ -143,6 +144,7 @@ fn one(
     // Short runs vary the most: as many images as take some seconds.
     let more = (SECONDS / (predicted.online_s + predicted.offline_s)) as usize;
     let demo = Demo {
+        source: Source::Dealer,
         model: model.into(),
         images: Vec::new(),
         fit: Fit::Exact,

@@ -10,6 +10,7 @@ use indicatif::ProgressBar;
 use serde::de::DeserializeOwned;
 use sotto::{
     client::{Classified, Costs},
+    config::Source,
     infer::SetupLine,
     model::Model,
     processes::{Deployment, Running, Settings},
@@ -76,6 +77,7 @@ impl Timing<'_> {
         let deployment = Deployment::new(program.to_owned())?;
         let files = pictures::write(arch, self.images + 1, deployment.folder.path())?;
         let settings = Settings {
+            source: Source::Dealer,
             model: self.preset.to_owned(),
             batch: 1,
             // Nothing is made ahead of time: the offline seconds are those of a whole batch.
@@ -172,6 +174,7 @@ fn check_counts(setup_bytes: u64, costs: &[Costs], planned: &Cost) -> Result<(),
         let measured = Cost {
             setup_bytes,
             offline_bytes: cost.offline_bytes,
+            offline_flights: cost.offline_flights,
             online_bytes: cost.from_server + cost.from_client,
             flights: cost.flights,
         };
@@ -187,7 +190,15 @@ mod tests {
     use super::*;
 
     fn costs(offline_s: f64, online_s: f64) -> Costs {
-        Costs { offline_bytes: 70, offline_s, from_server: 4, from_client: 6, flights: 3, online_s }
+        Costs {
+            offline_bytes: 70,
+            offline_flights: 0,
+            offline_s,
+            from_server: 4,
+            from_client: 6,
+            flights: 3,
+            online_s,
+        }
     }
 
     #[test]
@@ -200,7 +211,13 @@ mod tests {
 
     #[test]
     fn a_count_that_is_not_the_plans_is_an_error() {
-        let planned = Cost { setup_bytes: 9, offline_bytes: 70, online_bytes: 10, flights: 3 };
+        let planned = Cost {
+            setup_bytes: 9,
+            offline_bytes: 70,
+            offline_flights: 0,
+            online_bytes: 10,
+            flights: 3,
+        };
         assert!(check_counts(9, &[costs(1.0, 1.0)], &planned).is_ok());
         let more = Cost { flights: 4, ..planned };
         let error = check_counts(9, &[costs(1.0, 1.0)], &more).expect_err("one flight less");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use sotto::{
-    check::Check, choices::Choices, import::Import, infer::Infer, samples::Samples,
+    check::Check, choices::Choices, config::Source, import::Import, infer::Infer, samples::Samples,
     simulate::Simulate,
 };
 use sotto_netsim::PRESETS;
@@ -47,6 +47,10 @@ pub enum Command {
         /// intercontinental, or a TOML file; `sotto simulate --help` says what they are.
         #[arg(long, default_value = "loopback")]
         net: String,
+        /// Where correlated randomness comes from: a third process deals it, or server and client make it by themselves,
+        /// which needs no third party and costs more.
+        #[arg(long, value_enum, default_value_t)]
+        source: Source,
         /// One JSON object instead of tables.
         #[arg(long)]
         json: bool,

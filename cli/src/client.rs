@@ -5,22 +5,27 @@
 
 mod claims;
 mod connect;
+mod making;
+mod numbers;
+mod prepare;
 mod stream;
 
 use std::{
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use claims::{Claims, Deal, Ready};
+use claims::{Claims, Deal};
+use making::Making;
+use numbers::Numbers;
 use serde::{Deserialize, Serialize};
 use sotto_models::{
-    Calibration, Private,
+    Calibration, Model, Private,
     calibration::hex,
     images::{Picture, normalise},
 };
-use sotto_net::{Endpoint, Link, QuicLink};
+use sotto_net::{Endpoint, Link, QuicLink, printable};
 use sotto_protocols::{
     Role,
     party::Party,
@@ -34,22 +39,26 @@ use crate::{
     config::ClientConfig,
     dealer_link::Dealer,
     error::Error,
-    messages::{self, ClientHello, Epoch, Reply, Request, ServerWelcome, Tag, VERSION, step},
+    messages::{self, ClientHello, Epoch, Request, ServerWelcome, VERSION, step},
     refusal::Refusal,
     waiting::Waiting,
 };
 
-/// Batches that a server may assign for one evaluation.
-const MOST: usize = 32;
+/// Longest name of a class (characters).
+const LABEL: usize = 64;
 
-/// Longest that a server lets a client wait for its rate.
-const PACED: Duration = Duration::from_secs(60);
+/// The name of a class, as it may be printed: a server may have written it.
+pub fn label(model: &Model, class: usize) -> String {
+    printable(&model.label(class), LABEL)
+}
 
 /// Measured costs of one evaluation (of a batch of images).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
-    /// Bytes that server and client received from the dealer.
+    /// Bytes that server and client received from the dealer; without one, that crossed between them.
     pub offline_bytes: u64,
+    /// Sequential message times between the two for it: none with a dealer.
+    pub offline_flights: u64,
     /// Seconds from the need of a batch to both parties' being ready; 0 from a filled pool.
     pub offline_s: f64,
     /// Payload bytes from server to client.
@@ -95,6 +104,16 @@ struct Known {
     /// Images that it was calibrated on.
     images: usize,
     epoch: Epoch,
+    /// Which batches of it this process has had.
+    numbers: Arc<Mutex<Numbers>>,
+    /// Without a dealer: the link over which batches are made, which outlives the one over which they are used.
+    making: Option<Arc<Making>>,
+}
+
+/// Where a client's batches come from.
+enum Supply {
+    Dealer(Claims),
+    Peer(Arc<Making>),
 }
 
 /// A connected client.
@@ -102,7 +121,7 @@ pub struct Client {
     endpoint: Arc<Endpoint>,
     link: QuicLink,
     known: Known,
-    claims: Claims,
+    supply: Supply,
     deadline: Duration,
     /// Batches to have assigned ahead of the evaluation.
     pool: usize,
@@ -125,8 +144,7 @@ impl Client {
         base: &Path,
         progress: &dyn Fn(u64, u64),
     ) -> Result<Self, Error> {
-        let dialled = [&config.server, &config.dealer];
-        let endpoint = Arc::new(config.own.bind(base, &dialled, &[])?);
+        let endpoint = Arc::new(config.own.bind(base, &config.dialled()?, &[])?);
         Self::connect_by(config, endpoint, (None, None), progress)
     }
 
@@ -150,12 +168,20 @@ impl Client {
         messages::send(
             &mut link,
             step::HELLO,
-            &ClientHello { version: VERSION, model, held, stale },
+            &ClientHello {
+                version: VERSION,
+                model,
+                held,
+                stale,
+                source: config.source,
+                making: None,
+            },
         )?;
         let (card, plan, model, epoch, setup) = match messages::recv(&mut link, step::WELCOME)? {
             ServerWelcome::Card { card, plan, model, epoch, setup } => {
                 (card, plan, model, epoch, setup)
             }
+            ServerWelcome::Making(_) => return Err(connect::garbage(&link, step::WELCOME)),
             ServerWelcome::Refused(why) => {
                 return Err(Error::Refused { peer: link.peer().to_owned(), why });
             }
@@ -172,40 +198,72 @@ impl Client {
                 link.peer()
             )));
         }
-        let (known, setup_bytes) = match known {
+        let dealer = config.source.dealer(&config.dealer)?;
+        let (mut known, mut setup_bytes) = match known {
             Some(known) if setup == 0 && (known.epoch, known.plan) == (epoch, plan) => (known, 0),
             _ => {
                 let private = Arc::new(connect::trace(&card, plan, link.peer())?);
-                let message = connect::receive_setup(&mut link, &private.plan, setup, progress)?;
-                let weights = Arc::new(read_setup(&private.plan, &message, link.peer())?);
+                config.places(&private.plan)?;
                 let images = Calibration::from_toml(&card.calibration)?.images;
-                let known = Known { card, private, weights, plan, model, images, epoch };
-                (known, message.len() as u64)
+                let (weights, bytes) = match dealer {
+                    Some(_) => {
+                        let message =
+                            connect::receive_setup(&mut link, &private.plan, setup, progress)?;
+                        let weights = read_setup(&private.plan, &message, link.peer())?;
+                        (weights, message.len() as u64)
+                    }
+                    None => (Weights::Encrypted, 0),
+                };
+                let weights = Arc::new(weights);
+                let numbers = known.map(|known| known.numbers).unwrap_or_default();
+                let making = None;
+                let known =
+                    Known { card, private, weights, plan, model, images, epoch, numbers, making };
+                (known, bytes)
             }
         };
-        let dealer = Dealer {
-            endpoint: Arc::clone(&endpoint),
-            peer: config.dealer.clone(),
-            plan,
-            // A dealer that fell silent is noticed while the evaluation that waits for it can still be saved.
-            deadline: deadline / 2,
+        let supply = match dealer {
+            Some(dealer) => {
+                let dealer = Dealer {
+                    endpoint: Arc::clone(&endpoint),
+                    peer: dealer.clone(),
+                    plan,
+                    // A dealer that fell silent is noticed while the evaluation that waits for it can still be saved.
+                    deadline: deadline / 2,
+                };
+                let server = config.server.name.clone();
+                let deal = Deal {
+                    plan: Arc::clone(&known.private.plan),
+                    weights: Arc::clone(&known.weights),
+                    server: server.clone(),
+                    epoch,
+                    numbers: Arc::clone(&known.numbers),
+                };
+                let connect = Box::new(move || dealer.batches(Some(&server), epoch));
+                Supply::Dealer(Claims::start(deal, connect))
+            }
+            None => {
+                let making = match known.making.take().filter(|making| !making.failed()) {
+                    Some(making) => making,
+                    None => {
+                        let made = connect::making(config, &endpoint, &known, progress)?;
+                        setup_bytes += made.setup_bytes;
+                        Arc::new(made)
+                    }
+                };
+                known.making = Some(Arc::clone(&making));
+                Supply::Peer(making)
+            }
         };
-        let server = config.server.name.clone();
-        let deal = Deal {
-            plan: Arc::clone(&known.private.plan),
-            weights: Arc::clone(&known.weights),
-            server: server.clone(),
-            epoch,
-        };
-        let connect = Box::new(move || dealer.batches(Some(&server), epoch));
-        let claims = Claims::start(deal, connect);
+        // One of the places is for the batch in use.
+        let pool = config.pool.min(config.places(&known.private.plan)? - 1);
         Ok(Self {
             endpoint,
             link,
             known,
-            claims,
+            supply,
             deadline,
-            pool: config.pool,
+            pool,
             left: usize::MAX,
             setup_bytes,
             setup_s: start.elapsed().as_secs_f64(),
@@ -265,7 +323,7 @@ impl Client {
                     name: picture.name.clone(),
                     label: picture.label,
                     class,
-                    class_name: model.label(class),
+                    class_name: label(model, class),
                     logits,
                     costs: costs.clone(),
                     batch,
@@ -274,84 +332,26 @@ impl Client {
             .collect())
     }
 
-    /// Gets a batch ready on both sides; gives the client's part and the bytes that the server received for its own.
-    fn prepare(&mut self) -> Result<(Ready, u64), Error> {
-        self.left = self.left.saturating_sub(1);
-        let held = self.claims.first();
-        let more = self.pool.min(self.left).saturating_sub(self.claims.count().saturating_sub(1));
-        let ask = Request::Prepare { held, ahead: more as u32 };
-        messages::send(&mut self.link, step::REQUEST, &ask)?;
-        let waiting = Waiting::until("the server to have correlated randomness from the dealer");
-        let (mut assigned_here, mut last, mut moved) = (0, (0, 0), Instant::now());
-        let (id, tag, server_bytes): (u64, Tag, u64) = loop {
-            match messages::recv(&mut self.link, step::REPLY)? {
-                // A few may fail to come; more than that is not what was asked for.
-                Reply::Assigned(assigned) if assigned_here < MOST => {
-                    assigned_here += 1;
-                    self.claims.add([assigned]);
-                }
-                Reply::Waiting { got, all }
-                    if last != (got, all) || moved.elapsed() < self.deadline =>
-                {
-                    tracing::debug!("{got} of {all} bytes of corrections");
-                    if last != (got, all) {
-                        (last, moved) = ((got, all), Instant::now());
-                    }
-                }
-                Reply::Paced { left } if moved.elapsed() < 2 * PACED => {
-                    tracing::info!("the server's rate for this client: {left} s to wait");
-                }
-                Reply::Ready { id, tag, offline_bytes, ahead } if ahead.len() <= more => {
-                    self.claims.add(ahead);
-                    break (id, tag, offline_bytes);
-                }
-                Reply::Refused(why) => {
-                    return Err(Error::Refused { peer: self.link.peer().to_owned(), why });
-                }
-                _ => {
-                    let (peer, why) =
-                        (self.link.peer().to_owned(), "more than was asked for".into());
-                    let step = step::REPLY;
-                    return Err(Error::Net(sotto_net::Error::Garbage { peer, step, why }));
-                }
-            }
-        };
-        drop(waiting);
-        loop {
-            let ready = self.claims.next(self.deadline)?;
-            let ready = ready.ok_or_else(|| {
-                Error::Check(format!(
-                    "{} says that batch {id} is ours; it is not",
-                    self.link.peer()
-                ))
-            })?;
-            // Before the first opening: two different deals would give a wrong class and tell more than masks hide.
-            match ready.id == id {
-                true if ready.tag == tag => return Ok((ready, server_bytes)),
-                true => {
-                    return Err(Error::Check(format!(
-                        "{} holds another deal of batch {id} than this client: it is burnt",
-                        self.link.peer()
-                    )));
-                }
-                // One that the server has burnt.
-                false => {}
-            }
-        }
-    }
-
     fn evaluate(&mut self, inputs: &[Vec<i64>], costs: &mut Costs) -> Result<Vec<i64>, Error> {
         let start = Instant::now();
-        let (ready, server_bytes) = self.prepare()?;
+        let (ready, offline_bytes) = self.prepare()?;
         let id = ready.id;
-        costs.offline_bytes = server_bytes.saturating_add(ready.bytes);
+        (costs.offline_bytes, costs.offline_flights) = (offline_bytes, ready.flights);
         costs.offline_s = start.elapsed().as_secs_f64();
         let plan = &self.known.private.plan;
-        let planned = plan.cost();
-        if costs.offline_bytes != planned.offline_bytes {
+        let planned = match &self.supply {
+            Supply::Dealer(_) => plan.cost(),
+            Supply::Peer(making) => making.cost,
+        };
+        if (costs.offline_bytes, costs.offline_flights)
+            != (planned.offline_bytes, planned.offline_flights)
+        {
             return Err(Error::Check(format!(
-                "the parties got {} bytes from the dealer for batch {id}, the plan says {}",
-                costs.offline_bytes, planned.offline_bytes
+                "{} bytes in {} flights were needed for batch {id}, the plan says {} in {}",
+                costs.offline_bytes,
+                costs.offline_flights,
+                planned.offline_bytes,
+                planned.offline_flights
             )));
         }
         let start = Instant::now();
@@ -376,7 +376,10 @@ impl Client {
 
     /// Batches that are here for later evaluations.
     pub fn ready(&self) -> usize {
-        self.claims.ready()
+        match &self.supply {
+            Supply::Dealer(claims) => claims.ready(),
+            Supply::Peer(making) => making.ready(),
+        }
     }
 
     /// Says good-bye to the server.
@@ -385,7 +388,16 @@ impl Client {
         if bye.is_ok() {
             drop(self.link.finish());
         }
-        drop(self.claims);
+        // What it shares with a stream of results is the stream's to leave.
+        drop(self.known);
+        match self.supply {
+            Supply::Dealer(claims) => drop(claims),
+            Supply::Peer(making) => {
+                if let Some(making) = Arc::into_inner(making) {
+                    making.leave();
+                }
+            }
+        }
         drop(self.endpoint);
     }
 }

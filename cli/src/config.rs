@@ -1,12 +1,13 @@
 //! Configuration files: one small TOML a party.
 
 use std::{
+    fmt,
     net::{SocketAddr, ToSocketAddrs},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sotto_models::{
     format::MaxKind,
     private::{Options, Reveal, Tables},
@@ -58,14 +59,59 @@ fn default_pool() -> usize {
     2
 }
 
+/// Where correlated randomness comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// A third party deals it, and must not collude with either of the two.
+    #[default]
+    Dealer,
+    /// Server and client make it by themselves.
+    Peer,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Source::Dealer => "a dealer",
+            Source::Peer => "its peer",
+        })
+    }
+}
+
+impl Source {
+    /// The dealer of a configuration, where it is the source.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where a dealer is missing, or given and not the source.
+    pub fn dealer<'a>(&self, dealer: &'a Option<Peer>) -> Result<Option<&'a Peer>, Error> {
+        match (self, dealer) {
+            (Source::Dealer, Some(dealer)) => Ok(Some(dealer)),
+            (Source::Peer, None) => Ok(None),
+            (Source::Dealer, None) => Err(Error::Config(
+                "a [dealer] table is missing; without a dealer, `source = \"peer\"` on both sides \
+                 has server and client make correlations by themselves"
+                    .into(),
+            )),
+            (Source::Peer, Some(_)) => Err(Error::Config(
+                "`source = \"peer\"` needs no dealer: take the [dealer] table away, or the `source`"
+                    .into(),
+            )),
+        }
+    }
+}
+
 /// `server.toml`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerConfig {
     /// Ourselves.
     pub own: Own,
-    /// The dealer.
-    pub dealer: Peer,
+    /// Where correlations come from: `dealer`, or `peer` for server and client alone.
+    #[serde(default)]
+    pub source: Source,
+    /// The dealer, where there is one.
+    pub dealer: Option<Peer>,
     /// Clients that may connect.
     pub clients: Vec<ServedClient>,
     /// Folder with `arch.toml`, `weights.safetensors`, `calibration.toml`; or `demo`.
@@ -136,6 +182,24 @@ impl ServerConfig {
         }
     }
 
+    /// Refuses what is of use with a dealer alone.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn without_dealer(&self) -> Result<(), Error> {
+        let given = [
+            ("pool_folder", self.pool_folder.is_some()),
+            ("audit", self.audit > 0.0),
+            ("row_tables", self.row_tables),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            Some((name, _)) => Err(Error::Config(format!(
+                "`{name}` needs a dealer; with `source = \"peer\"` leave it out"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// What is chosen of the plan.
     pub fn options(&self) -> Options {
         Options {
@@ -159,18 +223,35 @@ impl ServerConfig {
         if self.pool > MAX_POOL {
             return Err(Error::Config(format!("a pool of {}; at most {MAX_POOL}", self.pool)));
         }
-        let batch = STAGED * (plan.correction_bytes() as u64).max(1 << 16);
-        let places = ((self.memory << 20) / batch).clamp(1, 4096) as usize;
+        let places = places(self.memory, 0, plan)?;
         let kept = if self.pool_folder.is_some() { 0 } else { self.pool };
         if kept >= places && kept > 0 {
             return Err(Error::Config(format!(
                 "a pool of {kept} batches of {} MiB each does not fit into `memory = {}`; raise it, lower `pool`, \
                  or set `pool_folder`",
-                batch.div_ceil(1 << 20),
+                batch(plan).div_ceil(1 << 20),
                 self.memory
             )));
         }
-        Ok(places.max(2))
+        Ok(places)
+    }
+}
+
+/// Memory of a batch.
+fn batch(plan: &Plan) -> u64 {
+    STAGED * (plan.correction_bytes() as u64).max(1 << 16)
+}
+
+/// Batches that `memory` MiB have room for, beside `taken` bytes: two at least, one in use and one that comes.
+fn places(memory: u64, taken: u64, plan: &Plan) -> Result<usize, Error> {
+    let (bytes, batch) = (memory.saturating_mul(1 << 20), batch(plan));
+    match bytes.saturating_sub(taken) / batch {
+        0 | 1 => Err(Error::Config(format!(
+            "`memory = {memory}` (MiB) has no room for two batches of this model, of {} MiB each; raise it to {} or more",
+            batch.div_ceil(1 << 20),
+            (taken + 2 * batch).div_ceil(1 << 20)
+        ))),
+        places => Ok(places.min(4096) as usize),
     }
 }
 
@@ -216,13 +297,40 @@ pub struct ClientConfig {
     pub own: Own,
     /// The server.
     pub server: Peer,
-    /// The dealer.
-    pub dealer: Peer,
+    /// Where correlations come from, as at the server.
+    #[serde(default)]
+    pub source: Source,
+    /// The dealer, where there is one.
+    pub dealer: Option<Peer>,
     /// The model that the client insists on, as the server's log and refusals name it.
     pub model: Option<String>,
     /// Batches assigned ahead of the evaluation; 0 asks for each when it is needed.
     #[serde(default = "default_pool")]
     pub pool: usize,
+    /// Memory for masked weights and batches, in MiB: a server's model that needs more is refused.
+    #[serde(default = "default_memory")]
+    pub memory: u64,
+}
+
+impl ClientConfig {
+    /// Batches of `plan` that there is memory for, beside its masked weights.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when they are fewer than two.
+    pub fn places(&self, plan: &Plan) -> Result<usize, Error> {
+        let words: u64 = plan.weights.iter().map(|w| (w.outputs * w.inputs) as u64).sum();
+        places(self.memory, 8 * words, plan)
+    }
+}
+
+impl ClientConfig {
+    /// Whom the client dials.
+    ///
+    /// # Errors
+    /// As [`Source::dealer`].
+    pub fn dialled(&self) -> Result<Vec<&Peer>, Error> {
+        Ok([&self.server].into_iter().chain(self.source.dealer(&self.dealer)?).collect())
+    }
 }
 
 /// Reads a configuration; relative paths in it are relative to its folder.

@@ -5,6 +5,7 @@
 //! begins with fresh secrets, so nothing is ever dealt twice.
 
 mod ledger;
+mod models;
 
 use std::{
     collections::HashMap,
@@ -17,12 +18,12 @@ use std::{
 };
 
 use ledger::{Ledger, Names};
+use models::{Models, PlanHash, Registered};
 use sotto_crypto::Seed;
 use sotto_net::{Link, QuicLink};
 use sotto_protocols::{
     Role,
     deal::{Seeds, deal},
-    plan::Plan,
     seeds,
     weights::SetupMasks,
 };
@@ -40,30 +41,11 @@ use crate::{
     stop::Stop,
 };
 
-/// Plans of one server that are kept.
-const MAX_PLANS: usize = 16;
-
-/// Entries of all matrices of one server's plans: their masks are in memory, 8 bytes each.
-const MAX_ENTRIES: usize = 1 << 29;
-
-/// A plan that a server announced.
-struct Registered {
-    plan: Arc<Plan>,
-    setup: SetupMasks,
-    /// Differs from that of other weights, whose plan may be the same.
-    epoch: Epoch,
-    seed: Seed,
-    /// Another model has taken its place: links for it end.
-    over: AtomicBool,
-}
-
-type PlanHash = [u8; 32];
-
 struct Dealer {
     master: Seed,
     corrected: Role,
     clients: Vec<String>,
-    models: Mutex<HashMap<(String, PlanHash), Arc<Registered>>>,
+    models: Mutex<Models>,
     /// Held while a model's masks are expanded.
     setups: Mutex<()>,
     /// One for each server that may connect.
@@ -84,30 +66,34 @@ pub fn run(
 ) -> Result<(), Error> {
     let peers: Vec<_> = config.servers.iter().chain(&config.clients).collect();
     let endpoint = Arc::new(config.own.bind(base, &[], &peers)?);
-    let master = Seed::random()?;
-    let ledger = |p: &Peer| {
-        // From a secret that is not kept: what this process still holds leads to no batch that was used.
-        let chain = seeds::Chain::new(&Seed::random()?, &p.name);
-        Ok((p.name.clone(), Mutex::new(Ledger::new(&p.name, chain))))
-    };
-    let dealer = Arc::new(Dealer {
-        ledgers: config.servers.iter().map(ledger).collect::<Result<_, Error>>()?,
-        master,
-        corrected: match config.corrections {
-            CorrectionsConfig::Server => Role::Server,
-            CorrectionsConfig::Client => Role::Client,
-        },
-        clients: config.clients.iter().map(|p| p.name.clone()).collect(),
-        models: Mutex::default(),
-        setups: Mutex::default(),
-        deadline: config.own.deadline(),
-        stop: stop.clone(),
-    });
+    let dealer = Arc::new(Dealer::new(config, stop)?);
     ready(endpoint.local_addr());
     listen::accept(&endpoint, stop, &Arc::new(move |link| dealer.attend(link)))
 }
 
 impl Dealer {
+    /// With fresh secrets.
+    fn new(config: &DealerConfig, stop: &Stop) -> Result<Self, Error> {
+        let ledger = |p: &Peer| {
+            // From a secret that is not kept: what this process still holds leads to no batch that was used.
+            let chain = seeds::Chain::new(&Seed::random()?, &p.name);
+            Ok((p.name.clone(), Mutex::new(Ledger::new(&p.name, chain))))
+        };
+        Ok(Self {
+            ledgers: config.servers.iter().map(ledger).collect::<Result<_, Error>>()?,
+            master: Seed::random()?,
+            corrected: match config.corrections {
+                CorrectionsConfig::Server => Role::Server,
+                CorrectionsConfig::Client => Role::Client,
+            },
+            clients: config.clients.iter().map(|p| p.name.clone()).collect(),
+            models: Mutex::default(),
+            setups: Mutex::default(),
+            deadline: config.own.deadline(),
+            stop: stop.clone(),
+        })
+    }
+
     fn attend(&self, mut link: QuicLink) {
         link.set_deadline(self.deadline);
         let peer = link.peer().to_owned();
@@ -126,7 +112,7 @@ impl Dealer {
                 .and_then(|()| self.register(&name, &card, plan, &commitment))
                 .map(|known| DealerWelcome::Setup {
                     epoch: known.epoch,
-                    seed: Secret::new(*known.seed.expose()),
+                    seed: Secret(known.seed.clone()),
                 }),
             DealerHello::Batches { version, server, plan, epoch } => {
                 let found = self
@@ -176,7 +162,7 @@ impl Dealer {
     ) -> Result<Supply<'_>, Refusal> {
         let ledger = &self.ledgers[&server];
         let models = self.models.lock().unwrap_or_else(|e| e.into_inner());
-        match models.get(&(server.clone(), plan)) {
+        match models.find(&server, plan) {
             Some(model) if model.epoch == epoch => {
                 Ok(Supply { role, model: Arc::clone(model), corrected: self.corrected, ledger })
             }
@@ -206,33 +192,25 @@ impl Dealer {
         // Bound to the matrices: others must never meet the same masks, nor their batches.
         let epoch = seeds::epoch(&self.master, server, commitment, &plan);
         let seed = seeds::setup_seed(&self.master, server, commitment, &plan);
-        let key = (server.to_owned(), plan);
         let lock = || self.models.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some(known) = lock().get(&key).filter(|known| known.epoch == epoch) {
+        if let Some(known) = lock().find(server, plan).filter(|known| known.epoch == epoch) {
             return Ok(Arc::clone(known));
         }
         // One at a time, and nobody else waits for it.
         let _one = self.setups.lock().unwrap_or_else(|e| e.into_inner());
-        let models = lock();
-        if let Some(known) = models.get(&key).filter(|known| known.epoch == epoch) {
+        let mut models = lock();
+        if let Some(known) = models.find(server, plan).filter(|known| known.epoch == epoch) {
             return Ok(Arc::clone(known));
         }
-        let others = models.iter().filter(|((s, p), _)| s == server && *p != plan);
-        let entries =
-            |plan: &Plan| plan.weights.iter().map(|w| w.outputs * w.inputs).sum::<usize>();
-        let kept: usize = others.clone().map(|(_, known)| entries(&known.plan)).sum();
-        if others.count() >= MAX_PLANS || kept + entries(&private.plan) > MAX_ENTRIES {
+        if !models.has_room(server, plan, &private.plan) {
             return Err(Refusal::TooManyPlans);
         }
         drop(models);
         let setup = SetupMasks::expand(&private.plan, &seed);
         tracing::info!("{server} announced plan {}", short(&plan));
         let over = AtomicBool::new(false);
-        let known = Arc::new(Registered { plan: private.plan, setup, epoch, seed, over });
-        if let Some(old) = lock().insert(key, Arc::clone(&known)) {
-            old.over.store(true, Ordering::Relaxed);
-        }
-        Ok(known)
+        let model = Registered { plan: private.plan, setup, epoch, seed, over };
+        Ok(lock().insert(server, plan, model))
     }
 }
 
@@ -261,19 +239,16 @@ impl Supply<'_> {
             }
             let Some(_working) = stop.begin() else { return Ok(link.finish()?) };
             let dealt = match (ask, self.role) {
-                (Ask::New { seed }, Role::Server) => self.open(seed),
-                (Ask::Seed { id }, Role::Server) => {
+                (Ask::New { pad }, Role::Server) => self.open(pad.as_ref()),
+                (Ask::Seed { id, pad }, Role::Server) => {
                     let seed = self.lock().give_server(id, &self.model.epoch);
-                    seed.map(|seed| (Dealt::Seed(Secret::new(*seed.expose())), None))
+                    seed.map(|seed| (Dealt::Seed(Secret(seed).under(&pad)), None))
                 }
                 (Ask::Audit { id }, Role::Server) => {
                     let seeds = self.lock().audit(id, &self.model.epoch);
-                    seeds.map(|all| {
-                        let all = all.each_ref().map(|seed| Secret::new(*seed.expose()));
-                        (Dealt::Audit(all), None)
-                    })
+                    seeds.map(|all| (Dealt::Audit(all.map(Secret)), None))
                 }
-                (Ask::Claim { id, ticket }, Role::Client) => self.claim(id, &ticket),
+                (Ask::Claim { id, ticket, pad }, Role::Client) => self.claim(id, &ticket, &pad),
                 _ => Err(Refusal::NotYourRole(self.role.peer().name().into())),
             };
             match dealt {
@@ -301,34 +276,42 @@ impl Supply<'_> {
     }
 
     /// A new batch for the server.
-    fn open(&self, with_seed: bool) -> Result<(Dealt, Option<Seeds>), Refusal> {
+    fn open(&self, pad: Option<&Secret>) -> Result<(Dealt, Option<Seeds>), Refusal> {
         let epoch = &self.model.epoch;
         let mut ledger = self.lock();
         let names = ledger.open(*epoch);
         let seeds = ledger.seeds(names.id, epoch, self.corrected)?;
-        let seed = if with_seed { Some(ledger.give_server(names.id, epoch)?) } else { None };
+        let seed = pad.map(|pad| Ok(Secret(ledger.give_server(names.id, epoch)?).under(pad)));
+        let seed = seed.transpose()?;
         Ok((self.header(names, seed), self.is_corrected().then_some(seeds)))
     }
 
     /// A client's part of a batch.
-    fn claim(&self, id: u64, ticket: &Ticket) -> Result<(Dealt, Option<Seeds>), Refusal> {
+    fn claim(
+        &self,
+        id: u64,
+        ticket: &Ticket,
+        pad: &Secret,
+    ) -> Result<(Dealt, Option<Seeds>), Refusal> {
         let epoch = &self.model.epoch;
         let mut ledger = self.lock();
         let seeds = ledger.seeds(id, epoch, self.corrected)?;
         let (seed, names) = ledger.give_client(id, epoch, ticket)?;
-        Ok((self.header(names, Some(seed)), self.is_corrected().then_some(seeds)))
+        Ok((
+            self.header(names, Some(Secret(seed).under(pad))),
+            self.is_corrected().then_some(seeds),
+        ))
     }
 
     fn is_corrected(&self) -> bool {
         self.role == self.corrected
     }
 
-    fn header(&self, names: Names, seed: Option<Seed>) -> Dealt {
+    fn header(&self, names: Names, seed: Option<Secret>) -> Dealt {
         let corrections = match self.is_corrected() {
             true => self.model.plan.correction_bytes() as u64,
             false => 0,
         };
-        let seed = seed.map(|seed| Secret::new(*seed.expose()));
         let Names { id, ticket, tag, fingerprints } = names;
         let peer = fingerprints[self.role.peer().index()];
         Dealt::Batch { id, ticket, tag, peer, seed, corrections }
@@ -354,5 +337,38 @@ impl Supply<'_> {
             link.send(step::CORRECTIONS, piece)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thief of the dealer's memory has its master secret: past batches must not follow from it.
+    #[test]
+    fn no_batch_follows_from_a_secret_that_the_dealer_keeps() {
+        let text = r#"
+            clients = []
+            [own]
+            name = "dealer"
+            keys = "."
+            [[servers]]
+            name = "server"
+            certificate = "server.cert"
+        "#;
+        let config: DealerConfig = toml::from_str(text).unwrap();
+        let [dealer, other] = [(); 2].map(|()| Dealer::new(&config, &Stop::default()).unwrap());
+        let mut guessed = seeds::Chain::new(&dealer.master, "server");
+        let epoch = [1; 16];
+        for _ in 0..50 {
+            let guess = guessed.step();
+            let [ours, theirs] = [&dealer, &other].map(|dealer| {
+                let mut ledger = dealer.ledgers["server"].lock().unwrap();
+                let names = ledger.open(epoch);
+                (ledger.seeds(names.id, &epoch, Role::Server).unwrap().party, names.ticket)
+            });
+            assert!(ours.0 != guess.party && *ours.1 != guess.ticket);
+            assert!(ours.0 != theirs.0, "no two dealers deal alike");
+        }
     }
 }

@@ -14,7 +14,8 @@ use crate::{
     config::Peer,
     error::Error,
     messages::{
-        self, Ask, Assigned, DealerHello, DealerWelcome, Dealt, Epoch, Tag, Ticket, VERSION, step,
+        self, Ask, Assigned, DealerHello, DealerWelcome, Dealt, Epoch, Secret, Tag, Ticket,
+        VERSION, step,
     },
     refusal::Refusal,
 };
@@ -102,7 +103,7 @@ impl Dealer {
         match self.greet(&hello)? {
             (mut link, DealerWelcome::Setup { epoch, seed }) => {
                 drop(link.finish());
-                Ok((epoch, Seed::from_bytes(*seed)))
+                Ok((epoch, seed.0))
             }
             (link, _) => Err(garbage(&link, step::WELCOME, "it answered another question")),
         }
@@ -144,7 +145,7 @@ pub struct Part {
 
 impl Batches {
     /// Asks for a part; its corrections are still to come.
-    fn header(&mut self, ask: &Ask, plan: &Plan) -> Result<Part, Error> {
+    fn header(&mut self, ask: &Ask, pad: Option<&Secret>, plan: &Plan) -> Result<Part, Error> {
         let link = &mut self.link;
         // An answer without corrections is quick; half of the time is left to find the dealer again.
         link.set_deadline(self.deadline / 2);
@@ -161,7 +162,12 @@ impl Batches {
             let why = format!("{} bytes of corrections, the plan says {due}", names.corrections);
             return Err(garbage(link, step::REPLY, &why));
         }
-        Ok(Part { names, seed: seed.map(|seed| Seed::from_bytes(*seed)), corrections: None })
+        let seed = match (seed, pad) {
+            (Some(seed), Some(pad)) => Some(seed.under(pad).0),
+            (None, None) => None,
+            _ => return Err(garbage(link, step::REPLY, "a seed, or none, against the question")),
+        };
+        Ok(Part { names, seed, corrections: None })
     }
 
     fn corrections(
@@ -189,10 +195,8 @@ impl Batches {
         announce: &mut dyn FnMut(&Names) -> Result<(), Error>,
         progress: &dyn Fn(u64, u64),
     ) -> Result<Part, Error> {
-        let part = self.header(&Ask::New { seed: with_seed }, plan)?;
-        if part.seed.is_some() != with_seed {
-            return Err(garbage(&self.link, step::REPLY, "a seed, or none, against the question"));
-        }
+        let pad = if with_seed { Some(Secret::random()?) } else { None };
+        let part = self.header(&Ask::New { pad: pad.clone() }, pad.as_ref(), plan)?;
         announce(&part.names)?;
         let corrections = self.corrections(part.names.corrections, progress)?;
         Ok(Part { corrections, ..part })
@@ -205,9 +209,10 @@ impl Batches {
     pub fn seed(&mut self, id: u64) -> Result<Seed, Error> {
         let link = &mut self.link;
         link.set_deadline(self.deadline / 2);
-        messages::send(link, step::REQUEST, &Ask::Seed { id })?;
+        let pad = Secret::random()?;
+        messages::send(link, step::REQUEST, &Ask::Seed { id, pad: pad.clone() })?;
         match messages::recv(link, step::REPLY)? {
-            Dealt::Seed(seed) => Ok(Seed::from_bytes(*seed)),
+            Dealt::Seed(seed) => Ok(seed.under(&pad).0),
             Dealt::Refused(why) => Err(refused(link, why)),
             _ => Err(garbage(link, step::REPLY, "an answer to another question")),
         }
@@ -222,7 +227,7 @@ impl Batches {
         link.set_deadline(self.deadline / 2);
         messages::send(link, step::REQUEST, &Ask::Audit { id })?;
         match messages::recv(link, step::REPLY)? {
-            Dealt::Audit(all) => Ok(all.map(|seed| Seed::from_bytes(*seed))),
+            Dealt::Audit(all) => Ok(all.map(|seed| seed.0)),
             Dealt::Refused(why) => Err(refused(link, why)),
             _ => Err(garbage(link, step::REPLY, "an answer to another question")),
         }
@@ -234,7 +239,9 @@ impl Batches {
     /// As [`Batches::seed`].
     pub fn claim(&mut self, assigned: Assigned, plan: &Plan) -> Result<(Batch, Names), Error> {
         let Assigned { id, ticket } = assigned;
-        let Part { names, seed, .. } = self.header(&Ask::Claim { id, ticket }, plan)?;
+        let pad = Secret::random()?;
+        let ask = Ask::Claim { id, ticket, pad: pad.clone() };
+        let Part { names, seed, .. } = self.header(&ask, Some(&pad), plan)?;
         let (true, Some(seed)) = (names.id == id, seed) else {
             return Err(garbage(
                 &self.link,

@@ -19,6 +19,7 @@ use sotto_models::{
 };
 use sotto_netsim::Network;
 use sotto_protocols::{
+    make::whole_recipe,
     simulate::{Coins, simulate},
     weights::Matrix,
 };
@@ -26,6 +27,7 @@ use sotto_protocols::{
 use crate::{
     card::Card,
     client::Classified,
+    config::Source,
     emulate::{self, Between, Paths},
     error::Error,
     infer::SetupLine,
@@ -33,6 +35,7 @@ use crate::{
     model::{DEMO_IMAGES, Model},
     processes::{Deployment, LOCAL, Settings},
     stop::Stop,
+    workshop::COTS,
 };
 
 pub use summary::{Compared, Summary};
@@ -51,6 +54,8 @@ pub struct Demo {
     pub batch: usize,
     /// What lies between the parties.
     pub network: Network,
+    /// Where correlations come from.
+    pub source: Source,
 }
 
 fn top(logits: impl Iterator<Item = f64>) -> usize {
@@ -151,6 +156,7 @@ fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
         model: folder.display().to_string(),
         batch: demo.batch,
         pool: 0,
+        source: demo.source,
         deadline: emulate::deadline(network, 30),
         server_lines: String::new(),
     };
@@ -159,10 +165,17 @@ fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
         true => Ok(target),
         false => paths.add(pair, Between { listen: LOCAL, target }),
     };
-    let (_dealer, dealer_at) = deployment.dealer(settings.deadline, None)?;
-    let servers_dealer = between("server_dealer", dealer_at)?;
+    let dealer = match demo.source {
+        Source::Dealer => Some(deployment.dealer(settings.deadline, None)?),
+        Source::Peer => None,
+    };
+    let dealer_at = dealer.as_ref().map_or(LOCAL, |(_, at)| *at);
+    let mut dealers = |pair: &str| match dealer {
+        Some(_) => between(pair, dealer_at),
+        None => Ok(dealer_at),
+    };
+    let (servers_dealer, dealer_at) = (dealers("server_dealer")?, dealers("client_dealer")?);
     let (_server, server_at) = deployment.server(&settings, servers_dealer, None)?;
-    let dealer_at = between("client_dealer", dealer_at)?;
     let server_at = between("client_server", server_at)?;
     let limited = (demo.limit, fit);
     let mut client = deployment.client(&settings, [server_at, dealer_at], &files, limited)?;
@@ -192,7 +205,12 @@ fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
         progress.inc(pictures.len() as u64);
     }
     progress.finish_and_clear();
-    Summary::new(&references.private, (&network.name, paths), &setup, &lines, results)
+    let plan = &references.private.plan;
+    let planned = match demo.source {
+        Source::Dealer => plan.cost(),
+        Source::Peer => whole_recipe(plan)?.cost(plan, COTS),
+    };
+    Summary::new((&references.private, planned), (&network.name, paths), &setup, &lines, results)
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Error> {

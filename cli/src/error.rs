@@ -70,6 +70,14 @@ pub enum Error {
         /// Its reason, with the remedy.
         why: Refusal,
     },
+    /// A peer's description of its model is not usable.
+    #[error("the model of {peer} is not usable: {}", printable(why, LONGEST))]
+    Card {
+        /// Which peer.
+        peer: String,
+        /// What is wrong, in words that quote the description.
+        why: String,
+    },
     /// No correlations could be had in time.
     #[error("no correlated randomness within {waited} s: {why}; {remedy}")]
     Exhausted {
@@ -116,7 +124,8 @@ impl Error {
             Error::Import(sotto_import::Error::Io { .. }) => 2,
             Error::Model(_) | Error::Import(_) | Error::Text { .. } | Error::Pictures { .. } => 3,
             Error::Exhausted { .. } | Error::Refused { why: Refusal::Exhausted(_), .. } => 5,
-            Error::Net(_) | Error::Protocol(_) | Error::Online { .. } | Error::Refused { .. } => 4,
+            Error::Net(_) | Error::Protocol(_) | Error::Online { .. } => 4,
+            Error::Refused { .. } | Error::Card { .. } => 4,
             Error::Stopped => INTERRUPTED,
             Error::Closed => 141,
         }

@@ -12,7 +12,7 @@ use sotto_models::{
 
 use crate::{
     calibrate,
-    client::{Classified, Stream},
+    client::{Classified, Stream, label},
     config::{self, ClientConfig},
     error::Error,
     inputs::{Inputs, Unread},
@@ -237,7 +237,7 @@ impl Infer {
         bar.set_position(0);
         bar.set_length((pictures.len() + unread.len()) as u64);
         if let Form::Table(columns) = &mut results.form {
-            let labels = (0..model.output.classes()).map(|class| model.label(class));
+            let labels = (0..model.output.classes()).map(|class| label(model, class));
             columns.fit(0, pictures.iter().map(|p| p.name.as_str()));
             columns.fit(1, labels.collect::<Vec<_>>().iter().map(String::as_str));
             let header = columns.header();

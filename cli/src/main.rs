@@ -61,10 +61,10 @@ fn announce(address: std::net::SocketAddr) {
 
 fn run(command: Command) -> Result<(), Error> {
     match command {
-        Command::Demo { model, images, resize, limit, batch, net, json: as_json } => {
+        Command::Demo { model, images, resize, limit, batch, net, source, json: as_json } => {
             let program = std::env::current_exe().map_err(Error::io(Path::new("sotto")))?;
             let network = emulate::network(&net, Path::new(""))?;
-            let demo = Demo { model, images, fit: fit(resize), limit, batch, network };
+            let demo = Demo { model, images, fit: fit(resize), limit, batch, network, source };
             let summary = demo::run(&demo, &program, &Stop::on_signal()?)?;
             if as_json {
                 print::json(&summary)?;

@@ -1,27 +1,25 @@
 //! Control messages between the processes. Payloads of the protocol itself never pass through here.
 
 use serde::{Deserialize, Serialize};
+pub use sotto_net::AHEAD;
 use sotto_net::{Link, control};
 use zeroize::Zeroizing;
 
-pub use crate::step;
-use crate::{card::Card, error::Error, refusal::Refusal};
+use crate::{card::Card, config::Source, error::Error, refusal::Refusal, workshop::Nonce};
+pub use crate::{secret::Secret, step};
 
 /// Version of these messages. 2: numbers come from the server and are claimed with its ticket, tags of deals, typed
-/// refusals.
-pub const VERSION: u32 = 2;
+/// refusals. 3: seeds come under a pad; correlations that two parties make.
+pub const VERSION: u32 = 3;
 
 /// Largest piece in which setup and corrections are sent.
 pub const CHUNK: usize = 1 << 20;
 
-/// Bytes of setup or corrections that may wait to be sent on one link: the sender keeps the receiver's pace.
-pub const AHEAD: u64 = 4 << 20;
+/// Batches of a server that the dealer keeps for one of their sides; older ones are burnt.
+pub const OPEN: usize = 4096;
 
 /// One dealer's lifetime and one set of weights: what is dealt in one means nothing in another.
 pub type Epoch = [u8; 16];
-
-/// A seed on its way, wiped when it is dropped.
-pub type Secret = Zeroizing<[u8; 32]>;
 
 /// What the client shows the dealer to get its part of a batch: 16 bytes that the dealer gave the server with the
 /// batch, and the server to the one client that it assigned the batch to.
@@ -78,13 +76,15 @@ pub enum DealerWelcome {
 pub enum Ask {
     /// The server: a new batch.
     New {
-        /// With its seed. Without, for a batch that waits on a disk, it is asked for when it is used.
-        seed: bool,
+        /// With its seed, under this pad. Without, for a batch that waits on a disk, it is asked for when it is used.
+        pad: Option<Secret>,
     },
     /// The server: the seed of a batch that waited, which is given once.
     Seed {
         /// The batch.
         id: u64,
+        /// What the seed comes under.
+        pad: Secret,
     },
     /// The server: both seeds of a batch that nobody will use, to see whether it was dealt as it should be.
     Audit {
@@ -97,6 +97,8 @@ pub enum Ask {
         id: u64,
         /// Its ticket.
         ticket: Ticket,
+        /// What the seed comes under.
+        pad: Secret,
     },
 }
 
@@ -113,12 +115,12 @@ pub enum Dealt {
         tag: Tag,
         /// Fingerprint of the other party's seed.
         peer: [u8; 32],
-        /// This party's seed; `None` where it was not asked for.
+        /// This party's seed, under the pad of the question; `None` where it was not asked for.
         seed: Option<Secret>,
         /// Bytes of corrections that follow.
         corrections: u64,
     },
-    /// The seed that was asked for.
+    /// The seed that was asked for, under its pad.
     Seed(Secret),
     /// Both seeds of a batch that is burnt: server, client.
     Audit([Secret; 2]),
@@ -137,6 +139,10 @@ pub struct ClientHello {
     pub held: Option<Epoch>,
     /// An epoch that the dealer no longer knows.
     pub stale: Option<Epoch>,
+    /// Where the client takes correlations from.
+    pub source: Source,
+    /// This link is for making correlations, not for evaluations: the client's part of its name.
+    pub making: Option<Nonce>,
 }
 
 /// The server's answer.
@@ -155,6 +161,8 @@ pub enum ServerWelcome {
         /// Bytes of masked weights that follow.
         setup: u64,
     },
+    /// To a link for making: the server's part of its name. The setup follows.
+    Making(Nonce),
     /// No, and why.
     Refused(Refusal),
 }
@@ -176,6 +184,8 @@ pub enum Request {
         /// Its tag, as the client has it from the dealer.
         tag: Tag,
     },
+    /// On a link for making: make a batch now.
+    Make,
     /// The end.
     Bye,
 }
@@ -217,6 +227,11 @@ pub enum Reply {
         offline_bytes: u64,
         /// More batches for this client.
         ahead: Vec<Assigned>,
+    },
+    /// To [`Request::Make`]: the batch's number; making it follows.
+    Making {
+        /// The batch.
+        id: u64,
     },
     /// No, and why.
     Refused(Refusal),

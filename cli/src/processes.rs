@@ -12,7 +12,7 @@ use std::{
 use sotto_models::images::Fit;
 use sotto_net::Identity;
 
-use crate::{error::Error, stop::Stop};
+use crate::{config::Source, error::Error, stop::Stop};
 
 /// The variable in which a child finds its parent's number.
 const PARENT: &str = "SOTTO_PARENT";
@@ -152,10 +152,24 @@ pub struct Settings {
     pub batch: usize,
     /// Batches kept ready on both sides.
     pub pool: usize,
+    /// Where correlations come from; without a dealer its address is of no meaning.
+    pub source: Source,
     /// Seconds before a silent peer is given up.
     pub deadline: u64,
     /// More lines for `server.toml`.
     pub server_lines: String,
+}
+
+impl Settings {
+    /// The source, as both configurations have it before their tables.
+    fn source_lines(&self, dealer: SocketAddr) -> String {
+        match self.source {
+            Source::Dealer => format!(
+                "dealer = {{ name = \"dealer\", certificate = \"dealer.cert\", address = \"{dealer}\" }}\n"
+            ),
+            Source::Peer => "source = \"peer\"\n".into(),
+        }
+    }
 }
 
 impl Deployment {
@@ -235,13 +249,13 @@ impl Deployment {
     ) -> Result<(Running, SocketAddr), Error> {
         let listen = format!("listen = \"{}\"\n", at.unwrap_or(LOCAL));
         let text = format!(
-            "model = {:?}\nbatch = {}\npool = {}\n{}{}\
-             [dealer]\nname = \"dealer\"\ncertificate = \"dealer.cert\"\naddress = \"{dealer}\"\n\
+            "model = {:?}\nbatch = {}\npool = {}\n{}{}{}\
              [[clients]]\nname = \"client\"\ncertificate = \"client.cert\"\n",
             settings.model,
             settings.batch,
             settings.pool,
             settings.server_lines,
+            settings.source_lines(dealer),
             self.own("server", &listen, settings.deadline)
         );
         let config = self.write("server.toml", &text)?;
@@ -263,10 +277,10 @@ impl Deployment {
         (limit, fit): (usize, Fit),
     ) -> Result<Running, Error> {
         let text = format!(
-            "pool = {}\n{}\
-             [server]\nname = \"server\"\ncertificate = \"server.cert\"\naddress = \"{server}\"\n\
-             [dealer]\nname = \"dealer\"\ncertificate = \"dealer.cert\"\naddress = \"{dealer}\"\n",
+            "pool = {}\n{}{}\
+             [server]\nname = \"server\"\ncertificate = \"server.cert\"\naddress = \"{server}\"\n",
             settings.pool,
+            settings.source_lines(dealer),
             self.own("client", "", settings.deadline)
         );
         let config = self.write("client.toml", &text)?;

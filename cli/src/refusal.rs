@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Source;
+
 /// A peer's no. Texts inside of it are the peer's: [`crate::error::Error::Refused`] prints them escaped and cut.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
@@ -23,6 +25,16 @@ pub enum Refusal {
         asked: String,
         /// The model that is served.
         served: String,
+    },
+    /// Correlations would come from elsewhere.
+    #[error(
+        "it takes correlations from {ours}, you from {yours}; give both sides the same `source`"
+    )]
+    OtherSource {
+        /// The refusing side's.
+        ours: Source,
+        /// The refused side's.
+        yours: Source,
     },
     /// The dealer cannot use the server's description of its model.
     #[error("its model is not usable: {0}")]
@@ -53,7 +65,9 @@ pub enum Refusal {
     #[error("the dealer was restarted or the model replaced; connect again")]
     Stale,
     /// The dealer keeps no more plans of this server.
-    #[error("it keeps no more plans of this server; restart the dealer")]
+    #[error(
+        "it keeps no more plans of this server; end what still uses older ones, or restart the dealer"
+    )]
     TooManyPlans,
     /// The server cannot reach its dealer.
     #[error("it has no dealer: {0}")]

@@ -5,9 +5,12 @@
 
 #[cfg(test)]
 mod fuzz;
+mod made;
+mod make;
 mod pool;
 mod session;
 mod store;
+mod trust;
 mod usage;
 
 use std::{
@@ -31,24 +34,30 @@ use sotto_protocols::{
 
 use crate::{
     card::Card,
-    config::{ServedClient, ServerConfig},
+    config::{ServedClient, ServerConfig, Source},
     dealer_link::Dealer,
     error::Error,
     listen,
-    messages::{self, ClientHello, Reply, Request, ServerWelcome, Tag, VERSION, step},
+    messages::{self, ClientHello, Epoch, Reply, Request, ServerWelcome, Tag, VERSION, step},
     model::Model,
     refusal::Refusal,
     stop::Stop,
 };
+use made::Made;
+use make::Workplace;
 use pool::{Holder, Waiting};
 use session::{Basis, Session, Sessions};
 use usage::{Tariff, Usage, Used};
 
-/// Connections whose batches are burnt because they were silent for so long. Clients give theirs up earlier.
-const IDLE: Duration = Duration::from_secs(90);
+/// Where correlations come from.
+enum Supply {
+    Dealer(Arc<Sessions>),
+    Peer(Workplace),
+}
 
 struct Server {
-    sessions: Arc<Sessions>,
+    supply: Supply,
+    source: Source,
     card: Card,
     commitment: [u8; 32],
     plan: Arc<Plan>,
@@ -78,7 +87,9 @@ pub fn run(
     let matrices = private.matrices(&model.weights);
     let clients: Vec<_> = config.clients.iter().map(ServedClient::peer).collect();
     let accepted: Vec<_> = clients.iter().collect();
-    let endpoint = Arc::new(config.own.bind(base, &[&config.dealer], &accepted)?);
+    let dealer = config.source.dealer(&config.dealer)?;
+    let dialled: Vec<_> = dealer.iter().copied().collect();
+    let endpoint = Arc::new(config.own.bind(base, &dialled, &accepted)?);
     let tariff = Tariff {
         server: config.own.name.clone(),
         images: config.batch as u64,
@@ -89,32 +100,41 @@ pub fn run(
     let commitment = commit(&identity.secret("model commitment"), &matrices);
     let plan_hash = private.plan.hash();
     let deadline = config.own.deadline();
-    let dealer = Dealer {
-        endpoint: Arc::clone(&endpoint),
-        peer: config.dealer.clone(),
-        plan: plan_hash,
-        // It must hear of a failure within its own deadline.
-        deadline: deadline / 2,
-    };
     let weights = Arc::new(Weights::Plain(matrices));
     let places = config.places(&private.plan)?;
-    let folder = config.pool_folder.as_ref().map(|f| base.join(f));
-    let basis = Basis {
-        dealer,
-        card: card.clone(),
-        commitment,
-        plan: Arc::clone(&private.plan),
-        weights: Arc::clone(&weights),
-        pool: config.pool,
-        places,
-        // Half of them for one client, but where there is no other.
-        share: (places / config.clients.len().clamp(1, 2)).max(1),
-        folder: session::folder(folder, &config.own.name)?,
-        server: config.own.name.clone(),
-        audit: config.audit()?,
+    // Half of them for one client, what it evaluates with included, but where there is no other.
+    let share = (places / config.clients.len().clamp(1, 2)).max(1);
+    let supply = match dealer {
+        Some(dealer) => {
+            let folder = config.pool_folder.as_ref().map(|f| base.join(f));
+            Supply::Dealer(Sessions::start(Basis {
+                dealer: Dealer {
+                    endpoint: Arc::clone(&endpoint),
+                    peer: dealer.clone(),
+                    plan: plan_hash,
+                    // It must hear of a failure within its own deadline.
+                    deadline: deadline / 2,
+                },
+                card: card.clone(),
+                commitment,
+                plan: Arc::clone(&private.plan),
+                weights: Arc::clone(&weights),
+                pool: config.pool,
+                places,
+                share,
+                folder: session::folder(folder, &config.own.name)?,
+                server: config.own.name.clone(),
+                audit: config.audit()?,
+            }))
+        }
+        None => {
+            config.without_dealer()?;
+            Supply::Peer(Workplace::new(&private.plan, &weights, Made::new(places, share))?)
+        }
     };
     let server = Server {
-        sessions: Sessions::start(basis),
+        supply,
+        source: config.source,
         card,
         commitment,
         plan: private.plan,
@@ -151,10 +171,23 @@ fn commit(salt: &[u8; 32], matrices: &[Matrix]) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
+/// Whose batches a connection uses.
+enum Batches {
+    Dealt(Arc<Session>),
+    Made(Arc<Made>),
+}
+
+/// The place of a batch that is in use.
+#[expect(dead_code, reason = "held until the evaluation is over")]
+enum Place {
+    Dealt(pool::Place),
+    Made(made::Place),
+}
+
 /// A connection to a client, and what it holds.
 struct Served<'a> {
     server: &'a Server,
-    session: Arc<Session>,
+    batches: Batches,
     holder: Holder,
     name: String,
     /// The batch that was got ready last.
@@ -178,34 +211,44 @@ impl Server {
 
     fn converse(&self, link: &mut QuicLink) -> Result<(), Error> {
         let hello: ClientHello = messages::recv(link, step::HELLO)?;
-        let session = self.check(link.name(), &hello).and_then(|()| {
-            let session = self.sessions.current(hello.stale, self.patience());
-            session.inspect_err(|why| tracing::warn!("{}: {why}", link.peer()))
+        let number = self.links.fetch_add(1, Ordering::Relaxed);
+        let batches = self.check(link.name(), &hello).and_then(|()| match &self.supply {
+            Supply::Dealer(sessions) => {
+                let session = sessions.current(hello.stale, self.patience());
+                let session = session.inspect_err(|why| tracing::warn!("{}: {why}", link.peer()));
+                Ok(Batches::Dealt(session?))
+            }
+            Supply::Peer(workplace) => Ok(Batches::Made(Arc::clone(&workplace.made))),
         });
-        let session = match session {
-            Ok(session) => session,
-            Err(why) => {
+        let batches = match (batches, &self.supply, hello.making) {
+            (Ok(_), Supply::Peer(workplace), Some(theirs)) => {
+                return workplace.make_all(link, number, theirs, &self.stop);
+            }
+            (Ok(batches), ..) => batches,
+            (Err(why), ..) => {
                 messages::send(link, step::WELCOME, &ServerWelcome::Refused(why))?;
                 return Ok(link.finish()?);
             }
         };
-        let setup = match hello.held == Some(session.epoch) {
-            true => &[][..],
-            false => &session.setup,
+        let (epoch, setup) = match &batches {
+            Batches::Dealt(session) if hello.held == Some(session.epoch) => {
+                (session.epoch, &[][..])
+            }
+            Batches::Dealt(session) => (session.epoch, &session.setup[..]),
+            Batches::Made(_) => (Epoch::default(), &[][..]),
         };
         let welcome = ServerWelcome::Card {
             card: self.card.clone(),
             plan: self.plan_hash,
             model: self.commitment,
-            epoch: session.epoch,
+            epoch,
             setup: setup.len() as u64,
         };
         messages::send(link, step::WELCOME, &welcome)?;
         messages::send_bytes(link, step::SETUP, setup)?;
         let name = link.name().to_owned();
-        let number = self.links.fetch_add(1, Ordering::Relaxed);
         let holder = Holder { link: number, name: name.as_str().into() };
-        let mut served = Served { server: self, session, holder, name, prepared: None };
+        let mut served = Served { server: self, batches, holder, name, prepared: None };
         served.serve(link)
     }
 
@@ -218,6 +261,9 @@ impl Server {
             _ if hello.version != VERSION => {
                 Err(Refusal::Version { ours: VERSION, yours: hello.version })
             }
+            _ if hello.source != self.source => {
+                Err(Refusal::OtherSource { ours: self.source, yours: hello.source })
+            }
             Some(model) if *model != hex(&self.commitment) => {
                 Err(Refusal::OtherModel { asked: model.clone(), served: hex(&self.commitment) })
             }
@@ -228,7 +274,6 @@ impl Server {
 
 impl Served<'_> {
     fn serve(&mut self, link: &mut QuicLink) -> Result<(), Error> {
-        let mut last = Instant::now();
         let stop = &self.server.stop;
         loop {
             let request = messages::recv(link, step::REQUEST);
@@ -238,7 +283,9 @@ impl Served<'_> {
                     if let Err(why) = self.prepare(link, held, ahead)? {
                         tracing::warn!("{} is refused: {why}", link.peer());
                         messages::send(link, step::REPLY, &Reply::Refused(why))?;
-                        if self.session.pool.is_stale() {
+                        if let Batches::Dealt(session) = &self.batches
+                            && session.pool.is_stale()
+                        {
                             return Ok(link.finish()?);
                         }
                     }
@@ -255,21 +302,20 @@ impl Served<'_> {
                         return Ok(link.finish()?);
                     }
                 }
+                Ok(Request::Make) => {
+                    let why = Refusal::NotYourRole("client on a link for making".into());
+                    messages::send(link, step::REPLY, &Reply::Refused(why))?;
+                    return Ok(link.finish()?);
+                }
                 Ok(Request::Bye) => {
                     // It may have gone before it could say that it has everything.
                     drop(link.finish());
                     return Ok(());
                 }
                 // An idle client is welcome to stay, what it holds is not.
-                Err(Error::Net(sotto_net::Error::Deadline { .. })) => {
-                    if last.elapsed() >= IDLE {
-                        self.release();
-                    }
-                    continue;
-                }
+                Err(Error::Net(sotto_net::Error::Deadline { .. })) => self.settle(),
                 Err(e) => return Err(e),
             }
-            last = Instant::now();
         }
     }
 
@@ -280,12 +326,28 @@ impl Served<'_> {
         held: Option<u64>,
         ahead: u32,
     ) -> Result<Result<(), Refusal>, Error> {
-        let (pool, patience) = (&self.session.pool, self.server.patience());
+        self.settle();
         match self.server.usage.admit(&self.name) {
             Ok(wait) if wait <= usage::LONGEST => pause(link, wait)?,
             Ok(wait) => return Ok(Err(Refusal::Rate(wait.as_secs() + 1))),
             Err(why) => return Ok(Err(why)),
         }
+        let patience = self.server.patience();
+        let pool = match &self.batches {
+            Batches::Dealt(session) => &session.pool,
+            Batches::Made(made) => {
+                // The client names what it made with us.
+                let id = held.unwrap_or(u64::MAX);
+                let (tag, offline_bytes) = match made.ready(&self.name, id, patience) {
+                    Ok(ready) => ready,
+                    Err(why) => return Ok(Err(why)),
+                };
+                self.prepared = Some(id);
+                let ready = Reply::Ready { id, tag, offline_bytes, ahead: Vec::new() };
+                messages::send(link, step::REPLY, &ready)?;
+                return Ok(Ok(()));
+            }
+        };
         let mut ready = None;
         if let Some(id) = held {
             ready = pool.ready(&self.holder, id, patience, &mut wait(link))?.ok().map(|r| (id, r));
@@ -317,8 +379,15 @@ impl Served<'_> {
     fn infer(&self, link: &mut QuicLink, id: u64, tag: Tag) -> Result<(), Error> {
         let refused = |why| Error::Refused { peer: format!("server to {}", self.name), why };
         // What was not got ready was not admitted.
-        let taken = match self.prepared {
-            Some(prepared) if prepared == id => self.session.pool.take(&self.holder, id),
+        let taken = match (&self.batches, self.prepared == Some(id)) {
+            (Batches::Dealt(session), true) => {
+                let taken = session.pool.take(&self.holder, id);
+                taken.map(|(ready, place)| (ready, Place::Dealt(place)))
+            }
+            (Batches::Made(made), true) => {
+                let taken = made.take(&self.name, id);
+                taken.map(|(ready, place)| (ready, Place::Made(place)))
+            }
             _ => None,
         };
         let (ready, _place) = taken.ok_or_else(|| refused(Refusal::Burnt(id)))?;
@@ -343,9 +412,20 @@ impl Served<'_> {
         Ok(())
     }
 
+    /// Charges whoever left batches until they were too old, this client or another.
+    fn settle(&self) {
+        let Batches::Dealt(session) = &self.batches else { return };
+        for (name, batches) in session.pool.left() {
+            self.server.usage.unused(&name, batches);
+        }
+    }
+
     fn release(&self) {
-        let unused = self.session.pool.release(&self.holder);
-        self.server.usage.unused(&self.name, unused);
+        self.settle();
+        if let Batches::Dealt(session) = &self.batches {
+            let unused = session.pool.release(&self.holder);
+            self.server.usage.unused(&self.name, unused);
+        }
     }
 }
 

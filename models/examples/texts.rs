@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 
 use sotto_crypto::Seed;
 use sotto_models::{
-    Calibration, Model, Private, Weights,
+    Calibration, Model, Private, Weights, channels,
     float::{NoProbe, forward},
     keys,
     private::Options,
@@ -30,7 +30,9 @@ fn main() {
     let texts: Vec<Vec<f32>> = file.lines().take(calibrated + run).map(rows).collect();
     let (known, unseen) = texts.split_at(calibrated);
     let weights = keys::centred(&model, &weights, known);
-    let calibration = Calibration::record(&model, &weights, known, |_| ());
+    let (weights, groups) = channels::sorted(&model, &weights, known);
+    let calibration =
+        Calibration { groups, ..Calibration::record(&model, &weights, known, |_| ()) };
     let length = |x: &[f32]| x.len() / model.stack.width;
     for tokens in [16, 32, 128].into_iter().filter(|&n| n <= model.tokens()) {
         let options = Options::default();

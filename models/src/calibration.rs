@@ -10,12 +10,23 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::range::LARGEST;
 pub use crate::range::Range;
 
 use crate::{Error, probe::Tensor};
 
-/// Ranges beyond this are a broken model or a hostile file.
-const LARGEST: f64 = 1e6;
+/// Hidden channels of one range.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// How many.
+    pub channels: usize,
+    /// The range of their products.
+    pub range: Range,
+}
+
+/// Most groups of a layer that are read.
+const MOST_GROUPS: usize = 16;
 
 /// Ranges of all tensors of a model, layer by layer, with what they were measured on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +36,10 @@ pub struct Calibration {
     pub images: usize,
     /// Hash of the weights.
     pub weights: String,
+    /// Hidden channels of each MLP in groups of their own ranges, in the order of the weights ([`crate::channels::sorted`]);
+    /// empty where all channels of a layer have one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Vec<Group>>,
     /// Ranges by name: one map a layer, the last for what follows the layers.
     pub layers: Vec<BTreeMap<String, Range>>,
 }
@@ -35,7 +50,13 @@ impl Calibration {
         let round = |layer: &BTreeMap<String, Range>| {
             layer.iter().map(|(name, range)| (name.clone(), range.rounded())).collect()
         };
-        Self { layers: self.layers.iter().map(round).collect(), ..self.clone() }
+        let group = |group: &Group| Group { range: group.range.rounded(), ..*group };
+        let groups = |layer: &Vec<Group>| layer.iter().map(group).collect();
+        Self {
+            layers: self.layers.iter().map(round).collect(),
+            groups: self.groups.iter().map(groups).collect(),
+            ..self.clone()
+        }
     }
 
     /// The range of a tensor, rounded outwards.
@@ -53,7 +74,7 @@ impl Calibration {
     pub fn named(&self, layer: usize, name: &str) -> Result<Range, Error> {
         let range = self.layers.get(layer).and_then(|l| l.get(name));
         match range {
-            Some(r) if r.min <= r.max && r.size() <= LARGEST => Ok(r.rounded()),
+            Some(r) if r.is_sound() => Ok(r.rounded()),
             Some(_) => Err(Error::Calibration(format!(
                 "layer {layer}: `{name}` is not a range within {LARGEST}"
             ))),
@@ -61,6 +82,31 @@ impl Calibration {
                 "layer {layer} has no range of `{name}`; calibrate this architecture again"
             ))),
         }
+    }
+
+    /// The groups of a layer's `hidden` channels, their ranges rounded outwards; one for all where none are given.
+    ///
+    /// # Errors
+    /// [`Error::Calibration`] when they are not the layer's, or a range is none.
+    pub fn groups(&self, layer: usize, hidden: usize) -> Result<Vec<Group>, Error> {
+        if self.groups.is_empty() {
+            let range = self.range(layer, Tensor::Hidden)?;
+            return Ok(vec![Group { channels: hidden, range }]);
+        }
+        let groups = self.groups.get(layer).map_or(&[][..], |groups| groups);
+        let bad = |why: String| Error::Calibration(format!("layer {layer}: `groups` {why}"));
+        if !(1..=MOST_GROUPS).contains(&groups.len()) {
+            return Err(bad(format!("are {}; accepted: 1 to {MOST_GROUPS}", groups.len())));
+        }
+        let total = groups.iter().try_fold(0usize, |sum, group| sum.checked_add(group.channels));
+        if total != Some(hidden) || groups.iter().any(|group| group.channels == 0) {
+            return Err(bad(format!("do not make {hidden} channels of one or more each")));
+        }
+        if groups.iter().any(|group| !group.range.is_sound()) {
+            return Err(bad(format!("have a range that is none within {LARGEST}")));
+        }
+        let round = |group: &Group| Group { range: group.range.rounded(), ..*group };
+        Ok(groups.iter().map(round).collect())
     }
 
     /// As TOML.

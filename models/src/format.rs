@@ -14,10 +14,11 @@ use crate::{
     fixed::at_most,
     layer::{
         Base, Kind, Sublayer,
-        activation::ActivationFormat,
         attention::{self, AttentionFormat},
         head::{self, HeadFormat},
-        last_norm, mlp, norm, sublayers,
+        last_norm,
+        mlp::{self, MlpFormat},
+        norm, sublayers,
     },
     options::Options,
 };
@@ -42,7 +43,7 @@ pub enum Step {
     /// Attention.
     Attention(AttentionFormat),
     /// The MLP's activation.
-    Mlp(ActivationFormat),
+    Mlp(MlpFormat),
 }
 
 /// Formats of the whole model.
@@ -104,9 +105,11 @@ impl Format {
                     at_most(&name("the query's ring"), reader, 64)?;
                     attention.check(layer, writer)?;
                 }
-                Step::Mlp(activation) => {
+                Step::Mlp(mlp) => {
                     at_most(&name("the MLP's ring"), reader.max(writer), 64)?;
-                    activation.check(&name("the "), writer, options.tables)?;
+                    for (_, activation) in &mlp.groups {
+                        activation.check(&name("the "), writer, options.tables)?;
+                    }
                 }
             }
         }
@@ -146,15 +149,12 @@ fn sublayer(
             Ok(SublayerFormat { norm, widths, step })
         }
         Kind::Mlp => {
-            let activation = mlp::format(model, cal, layer)?;
-            let opened = match activation {
-                // One product, in the stream's own ring.
-                ActivationFormat::None => writer - WEIGHT,
-                _ => activation.opened(),
-            };
+            let mlp = mlp::format(model, cal, layer)?;
+            // One product is in the stream's own ring.
+            let opened = if mlp.is_none() { writer - WEIGHT } else { mlp.opened() };
             let (norm, reader) = norm(&[least.max(opened + WEIGHT)])?;
             let widths = Widths { reader, writer };
-            Ok(SublayerFormat { norm, widths, step: Step::Mlp(activation) })
+            Ok(SublayerFormat { norm, widths, step: Step::Mlp(mlp) })
         }
     }
 }

@@ -46,12 +46,35 @@ impl Layout {
         self.lengths.iter().map(next).collect()
     }
 
-    /// `f` on tensors `(inputs, rows, ..)` of one length each, and what it gives in the order of the inputs; rows of `f`'s
-    /// result are those of its argument.
+    /// The rows of `x` that `read` names of an input of so many rows, and how they lie.
+    pub fn keep(
+        &self,
+        t: &mut Trace,
+        x: Wire,
+        read: impl Fn(usize) -> Vec<usize>,
+    ) -> (Wire, Layout) {
+        let counts: Vec<usize> = self.lengths.iter().map(|&n| read(n).len()).collect();
+        let kept = Layout::new(&counts);
+        let x = match self.length() {
+            Some(length) => t.pick(x, 1, &read(length)),
+            None => {
+                let rows = self.rows().into_iter();
+                let all = rows.flat_map(|r| read(r.len()).into_iter().map(move |i| r.start + i));
+                let x = t.pick(x, 0, &all.collect::<Vec<usize>>());
+                let width = t.spec(x).shape[1];
+                // Rows of unlike inputs may be alike in number.
+                if kept.length().is_some() { t.reshape(x, &kept.shape(width)) } else { x }
+            }
+        };
+        (x, kept)
+    }
+
+    /// `f` on tensors `(inputs, rows, ..)` of one length each, and what it gives, which has `kept`'s rows of each input.
     pub fn by_length(
         &self,
         t: &mut Trace,
         x: Wire,
+        kept: &Layout,
         mut f: impl FnMut(&mut Trace, Wire) -> Wire,
     ) -> Wire {
         if self.length().is_some() {
@@ -61,26 +84,29 @@ impl Layout {
         let mut lengths = self.lengths.clone();
         lengths.sort_unstable();
         lengths.dedup();
-        let (mut parts, mut order) = (Vec::new(), Vec::new());
+        // Where each input's rows are among the parts, one behind the other.
+        let (mut parts, mut places, mut end) = (Vec::new(), vec![0..0; rows.len()], 0);
         for length in lengths {
-            let own: Vec<Range<usize>> =
-                rows.iter().filter(|r| r.len() == length).cloned().collect();
-            let count = own.len();
-            let own: Vec<usize> = own.into_iter().flatten().collect();
+            let inputs: Vec<usize> = (0..rows.len()).filter(|&i| rows[i].len() == length).collect();
+            let own: Vec<usize> = inputs.iter().flat_map(|&i| rows[i].clone()).collect();
             let part = t.pick(x, 0, &own);
             let width = t.spec(part).shape[1];
-            let part = t.reshape(part, &[count, length, width]);
+            let part = t.reshape(part, &[inputs.len(), length, width]);
             let part = f(t, part);
-            let width = t.spec(part).shape[2];
-            parts.push(t.reshape(part, &[own.len(), width]));
-            order.extend(own);
+            let [count, each, width] = t.spec(part).shape[..] else {
+                panic!("a part of {:?}: (inputs, rows, width) is needed", t.spec(part).shape)
+            };
+            parts.push(t.reshape(part, &[count * each, width]));
+            for input in inputs {
+                places[input] = end..end + each;
+                end += each;
+            }
         }
         let all = t.concat(0, &parts);
-        let mut back = vec![0; order.len()];
-        for (at, row) in order.into_iter().enumerate() {
-            back[row] = at;
-        }
-        t.pick(all, 0, &back)
+        let back: Vec<usize> = places.into_iter().flatten().collect();
+        let all = t.pick(all, 0, &back);
+        let width = t.spec(all).shape[1];
+        if kept.length().is_some() { t.reshape(all, &kept.shape(width)) } else { all }
     }
 }
 
@@ -97,7 +123,7 @@ mod tests {
         let mut t = Trace::new();
         let x = t.input(&[8, 1], 20, 0);
         let mut seen = Vec::new();
-        let y = layout.by_length(&mut t, x, |t, x| {
+        let y = layout.by_length(&mut t, x, &layout, |t, x| {
             seen.push(t.spec(x).shape.clone());
             t.shift_left(x, 1)
         });
@@ -107,5 +133,21 @@ mod tests {
         let mut bench = sotto_protocols::testing::Bench::new(1);
         let result = bench.run_shared(&plan, Vec::new(), &[(1..9).collect::<Vec<i64>>()]);
         assert_eq!(result.outputs[0], (1..9).map(|x| 2 * x).collect::<Vec<i64>>());
+    }
+    #[test]
+    fn rows_that_are_kept_are_each_input_s_own() {
+        let layout = Layout::new(&[2, 3, 2]);
+        let mut t = Trace::new();
+        let x = t.input(&[7, 1], 20, 0);
+        let (first, one) = layout.keep(&mut t, x, |_| vec![0]);
+        assert_eq!((t.spec(first).shape.clone(), one.lengths()), (vec![3, 1, 1], &[1, 1, 1][..]));
+        let (last, two) = layout.keep(&mut t, x, |rows| (1..rows).collect());
+        assert_eq!((t.spec(last).shape.clone(), two.lengths()), (vec![4, 1], &[1, 2, 1][..]));
+        let again = layout.by_length(&mut t, x, &one, |t, x| t.pick(x, 1, &[1]));
+        let outputs = [first, last, again].map(|y| t.reveal(y, 20));
+        let plan = t.finish(&outputs);
+        let mut bench = sotto_protocols::testing::Bench::new(1);
+        let result = bench.run_shared(&plan, Vec::new(), &[(1..8).collect::<Vec<i64>>()]);
+        assert_eq!(result.outputs, [vec![1, 3, 6], vec![2, 4, 5, 7], vec![2, 4, 7]]);
     }
 }

@@ -25,6 +25,7 @@
 
 pub mod arch;
 pub mod calibration;
+pub mod channels;
 pub mod error;
 mod fixed;
 pub mod float;

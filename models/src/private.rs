@@ -189,6 +189,7 @@ fn trace(model: &Model, format: &Format, layout: &Layout, options: Options) -> P
     let steps = sublayers(model);
     let reader = format.sublayers[0].widths.reader;
     let [rows, mut x] = embedding::trace(&mut t, model, layout, format.embed_width, reader);
+    let mut layout = layout.clone();
     for (sublayer, format) in steps.iter().zip(&format.sublayers) {
         let n = match (sublayer.norm, &format.norm) {
             (Some(site), Some(norm)) => {
@@ -202,7 +203,10 @@ fn trace(model: &Model, format: &Format, layout: &Layout, options: Options) -> P
         x = match &format.step {
             Step::Attention(attention) => {
                 let format = (attention, format.widths);
-                attention::trace(&mut t, model, sublayer, format, layout, operands)
+                let (y, kept) =
+                    attention::trace(&mut t, model, sublayer, format, &layout, operands);
+                layout = kept;
+                y
             }
             Step::Mlp(activation) => {
                 let format = (activation, format.widths);
@@ -210,6 +214,6 @@ fn trace(model: &Model, format: &Format, layout: &Layout, options: Options) -> P
             }
         };
     }
-    let output = head::trace(&mut t, model, &format.head, layout, options, x);
+    let output = head::trace(&mut t, model, &format.head, &layout, options, x);
     t.finish(&[output])
 }

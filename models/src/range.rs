@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Ranges beyond this are a broken model or a hostile file.
+pub(crate) const LARGEST: f64 = 1e6;
+
 /// Smallest and largest value of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Range {
@@ -12,10 +15,28 @@ pub struct Range {
 }
 
 impl Range {
+    /// That of no value.
+    pub const EMPTY: Range = Range { min: f32::INFINITY, max: f32::NEG_INFINITY };
+
+    /// The range with another value.
+    pub fn with(self, x: f32) -> Self {
+        self.and(Range { min: x, max: x })
+    }
+
+    /// The range of both.
+    pub fn and(self, other: Range) -> Self {
+        Range { min: self.min.min(other.min), max: self.max.max(other.max) }
+    }
+
     /// The range widened to the next of 16 steps an octave: what widths are chosen by, and all that peers are told. An
     /// extreme in full would tell whether a picture was among those that the model was calibrated on.
     pub fn rounded(&self) -> Self {
         Self { min: -up(-self.min), max: up(self.max) }
+    }
+
+    /// Whether it is one, of a size that some format may hold.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.min <= self.max && self.size() <= LARGEST
     }
 
     /// Largest size.

@@ -4,7 +4,7 @@
 //! here as a matrix (a vector is one row), in the order of [`Model::tensors`].
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use sotto_models::{Arch, Model, Weights};
+use sotto_models::{Arch, Model};
 
 use crate::augment::Rng;
 

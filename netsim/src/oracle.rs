@@ -199,7 +199,9 @@ impl Oracle {
             let widest = next.copied().max_by(|a, b| a.size().total_cmp(&b.size()));
             end.extend(widest.map(|range| (centred(NormName::Last), range)));
         }
-        Calibration { layers: vec![own, end], ..self.calibration.clone() }
+        let groups = self.calibration.groups.get(layer).cloned();
+        let groups = groups.into_iter().collect();
+        Calibration { layers: vec![own, end], groups, ..self.calibration.clone() }
     }
 }
 

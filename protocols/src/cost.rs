@@ -7,26 +7,29 @@ use crate::plan::{Plan, Traffic};
 /// Bytes of a party's seed, which the dealer sends with each batch.
 pub const SEED_BYTES: u64 = 32;
 
-/// Bytes and flights of one evaluation with a dealer.
+/// Bytes and flights of one evaluation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Cost {
-    /// Masked weights, which stay for later evaluations.
+    /// Masked weights, which stay for later evaluations; without a dealer, encrypted ones, keys and base transfers.
     pub setup_bytes: u64,
-    /// Seeds and corrections from the dealer, both parties together.
+    /// Seeds and corrections from the dealer, both parties together; without one, what crosses between the two.
     pub offline_bytes: u64,
+    /// Sequential message times between the two parties before the online phase: none with a dealer.
+    pub offline_flights: u64,
     /// Online payload, both directions together.
     pub online_bytes: u64,
-    /// Sequential message times.
+    /// Sequential message times, online.
     pub flights: u64,
 }
 
 impl Plan {
-    /// What this plan predicts.
+    /// What this plan predicts with a dealer; without one, [`crate::make::Recipe::cost`].
     pub fn cost(&self) -> Cost {
         let Traffic { from_server, from_client, flights } = self.online();
         Cost {
             setup_bytes: self.setup_bytes() as u64,
             offline_bytes: self.correction_bytes() as u64 + 2 * SEED_BYTES,
+            offline_flights: 0,
             online_bytes: from_server + from_client,
             flights,
         }
@@ -55,6 +58,7 @@ mod tests {
         let planned = Cost {
             setup_bytes: packed(6),
             offline_bytes: packed(10) + 64,
+            offline_flights: 0,
             online_bytes: packed(15) + packed(10),
             flights: 2,
         };

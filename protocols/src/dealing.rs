@@ -4,9 +4,15 @@
 //! to it.
 
 use sotto_crypto::{Seed, Stream};
-use sotto_ring::{mask, pack};
+use sotto_ring::{mask, pack, signed};
 
-use crate::{draw::Draw, drawn::CHUNK, matrices::SetupMasks, seeds::Seeds, spec::Role};
+use crate::{
+    draw::Draw,
+    drawn::{CHUNK, Packed},
+    matrices::SetupMasks,
+    seeds::Seeds,
+    spec::Role,
+};
 
 /// What the dealer knows of a wire.
 #[derive(Clone)]
@@ -58,8 +64,20 @@ impl Expansion {
     }
 }
 
+/// What two parties made of a node's draws, to be held against what dealing would give.
+#[derive(Clone, Copy)]
+pub(crate) struct Check<'a> {
+    /// The server's and the client's part of every draw that is corrected.
+    pub parts: [&'a [u8]; 2],
+    /// What they rounded.
+    pub rounded: &'a [u64],
+}
+
 /// The dealer's view of one gate.
+///
+/// In check mode nothing is dealt: the same relations are held against what two parties made, so that each is written once.
 pub struct Dealing<'a> {
+    check: Option<Check<'a>>,
     seeds: &'a Seeds,
     setup: &'a SetupMasks,
     node: usize,
@@ -81,7 +99,40 @@ impl<'a> Dealing<'a> {
     ) -> Self {
         let bytes = draws.iter().map(Draw::correction_bytes).sum();
         let corrections = Vec::with_capacity(bytes);
-        Self { seeds, setup, node, draws, corrections, next: 0, inputs, outputs: Vec::new() }
+        let check = None;
+        Self { check, seeds, setup, node, draws, corrections, next: 0, inputs, outputs: Vec::new() }
+    }
+
+    /// In check mode.
+    pub(crate) fn checking(mut self, check: Check<'a>) -> Self {
+        self.check = Some(check);
+        self
+    }
+
+    /// Both parties' parts of a draw, in check mode.
+    fn parts(&self, draw: usize) -> Option<[&'a [u8]; 2]> {
+        let before = self.draws[..draw].iter().map(Draw::correction_bytes).sum::<usize>();
+        let len = self.draws[draw].correction_bytes();
+        self.check.map(|check| check.parts.map(|part| &part[before..before + len]))
+    }
+
+    /// Values that are rounded, to be used as they are here: in check mode those that the parties made, which may be `tolerance`
+    /// units off.
+    ///
+    /// # Panics
+    /// In check mode, when they are further off.
+    pub fn rounded(&self, values: Vec<u64>, tolerance: u64) -> Vec<u64> {
+        let Some(check) = self.check else { return values };
+        assert_eq!(values.len(), check.rounded.len(), "node {}: rounded values", self.node);
+        for (i, (value, made)) in values.iter().zip(check.rounded).enumerate() {
+            let off = value.abs_diff(*made);
+            assert!(
+                off <= tolerance,
+                "node {}, element {i}: {off} units off, {tolerance} may be",
+                self.node
+            );
+        }
+        check.rounded.to_vec()
     }
 
     /// The corrections of all draws, and what the dealer knows of the outputs.
@@ -151,14 +202,53 @@ impl<'a> Dealing<'a> {
         self.give_with(draw, |at, out| out.copy_from_slice(&values[at..at + out.len()]));
     }
 
+    /// [`Dealing::give`] of values that two parties make by encryption: in check mode the sum of their shares may be
+    /// `tolerance` units of the last place off.
+    pub fn give_rounded(&mut self, draw: usize, values: &[u64], tolerance: impl Fn() -> f64) {
+        let (Some(parts), Draw::Value { count, width }) = (self.parts(draw), self.draws[draw])
+        else {
+            return self.give(draw, values);
+        };
+        self.begin(draw);
+        let tolerance = tolerance();
+        let parts = parts.map(|bytes| Packed::new(bytes, count, width).to_words());
+        for (i, value) in values.iter().enumerate() {
+            let made = parts[0][i].wrapping_add(parts[1][i]);
+            let off = signed(made.wrapping_sub(*value), width).unsigned_abs();
+            assert!(
+                off as f64 <= tolerance,
+                "node {}, draw {draw}, element {i}: {off} units off, {tolerance} may be",
+                self.node
+            );
+        }
+    }
+
     /// [`Dealing::give`] of values that `fill` writes part by part, each from the element that it is given.
     pub fn give_with(&mut self, draw: usize, mut fill: impl FnMut(usize, &mut [u64])) {
         let Draw::Value { count, width } = self.draws[draw] else {
             panic!("draw {draw} of node {} is not a value", self.node)
         };
         self.begin(draw);
-        let mut seeded = self.expansion(self.seeds.corrected.peer(), draw);
         let (mut values, mut theirs) = ([0; CHUNK], [0; CHUNK]);
+        if let Some(parts) = self.parts(draw) {
+            let parts = parts.map(|bytes| Packed::new(bytes, count, width).to_words());
+            for at in (0..count).step_by(CHUNK) {
+                let values = &mut values[..CHUNK.min(count - at)];
+                fill(at, values);
+                for (i, value) in values.iter().enumerate() {
+                    let made = parts[0][at + i].wrapping_add(parts[1][at + i]);
+                    let same = made.wrapping_sub(*value) & mask(width) == 0;
+                    assert!(
+                        same,
+                        "node {}, draw {draw}, element {}: another value is made",
+                        self.node,
+                        at + i
+                    );
+                }
+            }
+            return;
+        }
+        let mut seeded = self.expansion(self.seeds.corrected.peer(), draw);
         for at in (0..count).step_by(CHUNK) {
             let len = CHUNK.min(count - at);
             let (values, theirs) = (&mut values[..len], &mut theirs[..len]);
@@ -181,6 +271,9 @@ impl<'a> Dealing<'a> {
         };
         assert_eq!(positions.len(), count, "node {}: wrong count", self.node);
         self.begin(draw);
+        if let Some(parts) = self.parts(draw) {
+            return self.check_one_hot(draw, k, positions, parts);
+        }
         let seeded_role = self.seeds.corrected.peer();
         let size = (1usize << k) / 8;
         let mut stream = self.seed(seeded_role).stream(stream_id(self.node, draw));
@@ -199,6 +292,24 @@ impl<'a> Dealing<'a> {
             }
         }
         signs
+    }
+
+    /// The signs of unit vectors that two parties made.
+    fn check_one_hot(&self, draw: usize, k: u32, positions: &[u64], parts: [&[u8]; 2]) -> Vec<u64> {
+        let rows = parts.map(|part| part.chunks_exact((1 << k) / 8));
+        let [server, client] = rows;
+        let signs = server.zip(client).zip(positions).enumerate().map(|(i, ((e0, e1), &r))| {
+            let mut both: Vec<u8> = e0.iter().zip(e1).map(|(a, b)| a ^ b).collect();
+            both[r as usize / 8] ^= 1 << (r % 8);
+            let unit = both.iter().all(|b| *b == 0);
+            assert!(
+                unit,
+                "node {}, draw {draw}, element {i}: no unit vector at its place is made",
+                self.node
+            );
+            (2 * u64::from(e0[r as usize / 8] >> (r % 8) & 1)).wrapping_sub(1)
+        });
+        signs.collect()
     }
 
     /// The dealer's stream holds the draws in their order.

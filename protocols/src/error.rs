@@ -27,6 +27,11 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// Two parties alone cannot make the correlations of a gate.
+    #[error(
+        "the correlations of the gate `{0}` need a dealer; choose another option for this layer, or run with a dealer"
+    )]
+    DealerOnly(String),
     /// The input cannot be encoded.
     #[error("input refused: {0}")]
     Input(String),

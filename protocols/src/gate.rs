@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use crate::{
     dealing::Dealing,
     encode::Encode,
+    making::Making,
     run::{Prepare, Run},
     simulation::Simulation,
     spec::Spec,
@@ -61,6 +62,10 @@ pub trait Gate: Encode + Debug + Send + Sync {
     }
     /// The dealer's side: fills the draws.
     fn deal(&self, dealing: &mut Dealing<'_>);
+    /// Two parties' side where there is no dealer: writes the steps that make the draws.
+    fn make(&self, making: &mut Making<'_>) {
+        making.refuse();
+    }
     /// What a party computes from the correlations before the input is known.
     fn prepare(&self, _: &mut Prepare<'_>) {}
     /// A party's side.

@@ -55,6 +55,8 @@ pub mod functions;
 pub mod gate;
 pub mod gates;
 pub mod local;
+pub mod make;
+pub mod making;
 mod matrices;
 pub mod observer;
 pub mod party;

@@ -39,6 +39,28 @@ impl<'a> Local<'a> {
         Ok(Self { plan, masks, weights, seed: seed.clone() })
     }
 
+    /// Without a dealer: the client has nothing of the server's `matrices` online. What is dealt here is what two parties make.
+    ///
+    /// # Errors
+    /// As [`Local::new`].
+    pub fn without_masks(
+        plan: &'a Plan,
+        matrices: Vec<Matrix>,
+        seed: &Seed,
+    ) -> Result<Self, Error> {
+        let lens = matrices.iter().map(|matrix| matrix.entries.len());
+        if !lens.eq(plan.weights.iter().map(|w| w.outputs * w.inputs)) {
+            return Err(Error::Desync {
+                peer: "server".into(),
+                what: "its matrices are not of the plan's shapes".into(),
+                remedy: "use the same model on both sides".into(),
+            });
+        }
+        let masks = SetupMasks::themselves(&matrices);
+        let weights = [Weights::Plain(matrices), Weights::Encrypted];
+        Ok(Self { plan, masks, weights, seed: seed.clone() })
+    }
+
     /// One of the parties.
     pub fn party(&self, role: Role) -> Party<'_> {
         Party { role, plan: self.plan, weights: &self.weights[role.index()] }

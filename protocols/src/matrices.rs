@@ -25,6 +25,12 @@ impl fmt::Debug for Matrix {
 pub struct SetupMasks(pub(crate) Vec<Vec<u64>>);
 
 impl SetupMasks {
+    /// The matrices as masks of themselves, which is what their correlations look like without a dealer: `W - B` is zero, and
+    /// the shares are of `A W^T`. For a check of made correlations by somebody who knows all secrets.
+    pub fn themselves(matrices: &[Matrix]) -> Self {
+        Self(matrices.iter().map(|matrix| matrix.entries.clone()).collect())
+    }
+
     /// The mask of matrix `id`, row-major as the matrix.
     pub fn mask(&self, id: usize) -> &[u64] {
         &self.0[id]
@@ -37,6 +43,8 @@ pub enum Weights {
     Plain(Vec<Matrix>),
     /// The client: masked entries.
     Masked(Vec<Vec<u64>>),
+    /// The client without a dealer: nothing online. It has multiplied with encrypted entries when the batch was made.
+    Encrypted,
 }
 
 impl Weights {
@@ -55,17 +63,18 @@ impl Weights {
     pub fn all_plain(&self) -> &[Matrix] {
         match self {
             Weights::Plain(w) => w,
-            Weights::Masked(_) => panic!("the client has no plain weights"),
+            Weights::Masked(_) | Weights::Encrypted => panic!("the client has no plain weights"),
         }
     }
 
-    /// The client's masked matrix number `id`.
+    /// The client's masked matrix number `id`, where there is a dealer.
     ///
     /// # Panics
     /// At the server.
-    pub fn masked(&self, id: usize) -> &[u64] {
+    pub fn masked(&self, id: usize) -> Option<&[u64]> {
         match self {
-            Weights::Masked(w) => &w[id],
+            Weights::Masked(w) => Some(&w[id]),
+            Weights::Encrypted => None,
             Weights::Plain(_) => panic!("the server has no masked weights"),
         }
     }

@@ -14,6 +14,15 @@ use crate::{
     weights::Matrix,
 };
 
+pub mod made;
+
+/// Who makes the correlations of a run.
+#[derive(Clone, Copy)]
+enum Source {
+    Dealer,
+    Parties,
+}
+
 /// A source of test inputs with a printed seed.
 pub struct Bench {
     stream: Stream,
@@ -95,7 +104,7 @@ impl Bench {
         inputs: &[Vec<i64>],
     ) -> Outcome<'a> {
         let zeros: Vec<Vec<i64>> = inputs.iter().map(|v| vec![0; v.len()]).collect();
-        self.evaluate(plan, weights, [zeros, inputs.to_vec()])
+        self.evaluate(plan, weights, [zeros, inputs.to_vec()], Source::Dealer)
     }
 
     /// Runs with inputs that are freshly shared between both parties, so that shares are uniform from the
@@ -106,6 +115,38 @@ impl Bench {
         weights: Vec<Matrix>,
         inputs: &[Vec<i64>],
     ) -> Outcome<'a> {
+        self.shared(plan, weights, inputs, Source::Dealer)
+    }
+
+    /// [`Bench::run_shared`] on correlations that the parties made by themselves, which are held against dealing's relations
+    /// (those of matrices are dealt).
+    pub fn run_made<'a>(
+        &mut self,
+        plan: &'a Plan,
+        weights: Vec<Matrix>,
+        inputs: &[Vec<i64>],
+    ) -> Outcome<'a> {
+        self.shared(plan, weights, inputs, Source::Parties)
+    }
+
+    /// [`Bench::run_shared`], then [`Bench::run_made`].
+    pub fn run_sources<'a>(
+        &mut self,
+        plan: &'a Plan,
+        weights: Vec<Matrix>,
+        inputs: &[Vec<i64>],
+    ) -> [Outcome<'a>; 2] {
+        let dealt = self.run_shared(plan, weights.clone(), inputs);
+        [dealt, self.run_made(plan, weights, inputs)]
+    }
+
+    fn shared<'a>(
+        &mut self,
+        plan: &'a Plan,
+        weights: Vec<Matrix>,
+        inputs: &[Vec<i64>],
+        source: Source,
+    ) -> Outcome<'a> {
         let mut random = |v: &Vec<i64>| v.iter().map(|_| self.stream.word() as i64).collect();
         let server: Vec<Vec<i64>> = inputs.iter().map(&mut random).collect();
         let client = inputs.iter().zip(&server).map(|(x, s)| {
@@ -113,7 +154,7 @@ impl Bench {
             pairs.map(|(x, s)| x.wrapping_sub(*s)).collect()
         });
         let client = client.collect();
-        self.evaluate(plan, weights, [server, client])
+        self.evaluate(plan, weights, [server, client], source)
     }
 
     fn evaluate<'a>(
@@ -121,6 +162,7 @@ impl Bench {
         plan: &'a Plan,
         matrices: Vec<Matrix>,
         shares: [Vec<Vec<i64>>; 2],
+        source: Source,
     ) -> Outcome<'a> {
         // Alternate who is corrected, so that tests cover both.
         let corrected = match self.stream.word() & 1 {
@@ -130,9 +172,13 @@ impl Bench {
         let local = Local::new(plan, matrices.clone(), &self.seed).expect("the plan's matrices");
         let seeds = local.seeds(0, corrected);
         let [mut dealer, mut at_server, mut at_client] = [(); 3].map(|()| Record::new(plan));
-        let batches = local.deal_observed(0, &seeds, &mut dealer);
+        let batches = match source {
+            Source::Dealer => local.deal_observed(0, &seeds, &mut dealer),
+            Source::Parties => made::made_batches(plan, 0, &seeds, local.masks(), &mut dealer)
+                .expect("every gate can be made"),
+        };
         let corrections = batches.iter().filter_map(|b| b.corrections.as_ref());
-        let correction_bytes = corrections.map(Vec::len).sum();
+        let correction_bytes = corrections.map(Vec::len).max().unwrap_or(0);
         let [server, client] = local
             .evaluate_observed(batches, [&shares[0], &shares[1]], [&mut at_server, &mut at_client])
             .expect("the plan's own batch and inputs");

@@ -176,14 +176,14 @@ fn recip() -> Case {
     // The window's last piece is kept free.
     let x = Draws::new(5).uniform(N, 0.5, 128.0);
     let function = Function::Reciprocal { floor: 0.4375 };
-    let precision = Precision { k: 13, value_scale: 14, slope_scale: 14, bands: None };
+    let precision = Precision { k: 13, value_scale: 14, slope_scale: 14 };
     each(x, |x| 1.0 / x, move |t| table(t, function, from(2_048), precision))
 }
 
 fn rsqrt() -> Case {
     let x = Draws::new(6).uniform(N, 0.1, 100.0);
     let function = Function::InverseRoot { count: 1.0, epsilon: 0.0, floor: 0.08 };
-    let precision = Precision { k: 13, value_scale: 14, slope_scale: 14, bands: None };
+    let precision = Precision { k: 13, value_scale: 14, slope_scale: 14 };
     each(x, |x| 1.0 / x.sqrt(), move |t| table(t, function, from(384), precision))
 }
 

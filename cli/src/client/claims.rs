@@ -10,8 +10,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sotto_protocols::{Role, batch::Staged, cost::SEED_BYTES, plan::Plan, weights::Weights};
+use sotto_protocols::{
+    Role,
+    batch::Staged,
+    cost::SEED_BYTES,
+    plan::{Plan, Traffic},
+    weights::Weights,
+};
 
+use super::numbers::Numbers;
 use crate::{
     dealer_link::Batches,
     error::Error,
@@ -31,9 +38,19 @@ pub(super) struct Ready {
     pub staged: Staged,
     /// The deal's tag, as the dealer says it.
     pub tag: Tag,
-    /// Seed and corrections as received.
+    /// Seed and corrections as received; without a dealer, all that crossed.
     pub bytes: u64,
+    /// Sequential message times, without a dealer.
+    pub flights: u64,
     since: Instant,
+}
+
+impl Ready {
+    /// One that was made with the server, just now.
+    pub fn made(id: u64, staged: Staged, tag: Tag, traffic: &Traffic) -> Self {
+        let bytes = traffic.from_server + traffic.from_client;
+        Self { id, staged, tag, bytes, flights: traffic.flights, since: Instant::now() }
+    }
 }
 
 #[derive(Default)]
@@ -57,6 +74,8 @@ pub(super) struct Deal {
     pub weights: Arc<Weights>,
     pub server: String,
     pub epoch: Epoch,
+    /// Of all connections of this process.
+    pub numbers: Arc<Mutex<Numbers>>,
 }
 
 impl Shared {
@@ -82,6 +101,12 @@ impl Claims {
         let all = assigned.into_iter().map(|a| (a, Instant::now()));
         self.0.lock().assigned.extend(all);
         self.0.changed.notify_all();
+    }
+
+    /// Gives up all that was assigned so far, also what is being claimed.
+    pub fn give_up(&self) {
+        let mut state = self.0.lock();
+        (state.claiming, state.assigned, state.ready) = <_>::default();
     }
 
     /// Batches that are assigned: claimed, being claimed or yet to be.
@@ -158,13 +183,16 @@ fn claim_all(shared: &Shared, connect: &Connect) {
                 state = shared.changed.wait(state).unwrap_or_else(|e| e.into_inner());
             }
         };
+        let id = assigned.id;
         let result = claim(shared, connect, &mut link, assigned, since);
         if result.is_err() {
             link = None;
         }
         let mut state = shared.lock();
-        state.claiming = None;
-        state.ready.push_back(result);
+        // It may have been given up meanwhile.
+        if state.claiming.take_if(|claiming| *claiming == id).is_some() {
+            state.ready.push_back(result);
+        }
         shared.changed.notify_all();
     }
 }
@@ -196,11 +224,14 @@ fn claim(
         claimed = once(link);
     }
     let (batch, names) = claimed.map_err(|e| unreachable(e, start))?;
-    let Deal { plan, weights, server, epoch } = &shared.deal;
+    let Deal { plan, weights, server, epoch, numbers } = &shared.deal;
     names.check(server, epoch, Role::Client, &batch.seed)?;
+    if !numbers.lock().unwrap_or_else(|e| e.into_inner()).is_new(epoch, id) {
+        return Err(Error::Distrust(format!("it gave batch {id} a second time")));
+    }
     let bytes = SEED_BYTES + batch.corrections.as_ref().map_or(0, |c| c.len() as u64);
     let staged = batch.stage(plan, Role::Client, weights)?;
-    Ok(Ready { id, staged, tag: names.tag, bytes, since })
+    Ok(Ready { id, staged, tag: names.tag, bytes, flights: 0, since })
 }
 
 /// A dealer that is not there is a lack of correlations.
@@ -214,5 +245,51 @@ fn unreachable(e: Error, since: Instant) -> Error {
             }
         }
         e => e,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use sotto_protocols::plan::Trace;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    #[test]
+    fn what_is_given_up_while_it_is_claimed_is_not_kept() {
+        let mut trace = Trace::new();
+        let input = trace.input(&[1], 20, 4);
+        let revealed = trace.reveal(input, 16);
+        let deal = Deal {
+            plan: Arc::new(trace.finish(&[revealed])),
+            weights: Arc::new(Weights::Plain(Vec::new())),
+            server: "server".into(),
+            epoch: [1; 16],
+            numbers: Arc::default(),
+        };
+        let (begun, begins) = mpsc::channel();
+        let (go, goes) = mpsc::channel();
+        let connect = move || {
+            begun.send(()).unwrap();
+            goes.recv().unwrap();
+            Err(Error::Config("nobody is there".into()))
+        };
+        let claims = Claims::start(deal, Box::new(connect));
+        let assigned = |id| [Assigned { id, ticket: Zeroizing::new([0; 16]) }];
+        claims.add(assigned(1));
+        begins.recv().unwrap();
+        claims.add(assigned(2));
+        assert_eq!(claims.count(), 2);
+        claims.give_up();
+        assert_eq!((claims.count(), claims.first()), (0, None));
+        claims.add(assigned(3));
+        for _ in 0..2 {
+            go.send(()).unwrap();
+        }
+        let wait = Duration::from_secs(20);
+        assert!(claims.next(wait).is_err(), "that of the last one");
+        assert!(claims.next(wait).unwrap().is_none(), "and no other");
     }
 }

@@ -1,18 +1,24 @@
 //! What a client does before its first evaluation: trace the server's model and take the masked weights.
 
-use sotto_models::Private;
-use sotto_net::{Link, QuicLink};
-use sotto_protocols::plan::Plan;
+use std::sync::Arc;
 
+use sotto_models::{Private, calibration::hex};
+use sotto_net::{Endpoint, Link, QuicLink};
+use sotto_protocols::{Role, make::whole_recipe, plan::Plan};
+
+use super::{Known, making::Making};
 use crate::{
     card::{Card, short},
+    config::ClientConfig,
     error::Error,
-    messages::{self, step},
+    messages::{self, ClientHello, ServerWelcome, VERSION, step},
+    workshop::{COTS, Workshop, nonce},
 };
 
 /// Traces the card's plan, which must be the one that the server says.
 pub(super) fn trace(card: &Card, theirs: [u8; 32], peer: &str) -> Result<Private, Error> {
-    let private = card.trace()?;
+    let unusable = |e: Error| Error::Card { peer: peer.into(), why: e.to_string() };
+    let private = card.trace().map_err(unusable)?;
     let ours = private.plan.hash();
     if ours != theirs {
         return Err(Error::Check(format!(
@@ -39,4 +45,47 @@ pub(super) fn receive_setup(
         )));
     }
     messages::recv_bytes(link, step::SETUP, expected as usize, progress)
+}
+
+/// Something that was not asked for.
+pub(super) fn garbage(link: &QuicLink, step: u32) -> Error {
+    let (peer, why) = (link.peer().to_owned(), "more than was asked for".into());
+    Error::Net(sotto_net::Error::Garbage { peer, step, why })
+}
+
+/// Connects for making batches, and sets that up; `progress` is told of the encrypted weights.
+pub(super) fn making(
+    config: &ClientConfig,
+    endpoint: &Endpoint,
+    known: &Known,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Making, Error> {
+    let plan = &known.private.plan;
+    // Before it is asked for: a description may ask for more than two parties can make.
+    let recipe = Arc::new(whole_recipe(plan)?);
+    let cost = recipe.cost(plan, COTS);
+    let deadline = config.own.deadline();
+    let mut link = endpoint.connect(config.server.address()?, &config.server.name, deadline)?;
+    link.set_deadline(deadline);
+    let ours = nonce()?;
+    let hello = ClientHello {
+        version: VERSION,
+        model: Some(hex(&known.model)),
+        held: None,
+        stale: None,
+        source: config.source,
+        making: Some(ours),
+    };
+    messages::send(&mut link, step::HELLO, &hello)?;
+    let theirs = match messages::recv(&mut link, step::WELCOME)? {
+        ServerWelcome::Making(theirs) => theirs,
+        ServerWelcome::Refused(why) => {
+            return Err(Error::Refused { peer: link.peer().to_owned(), why });
+        }
+        ServerWelcome::Card { .. } => return Err(garbage(&link, step::WELCOME)),
+    };
+    let nonces = [ours, theirs];
+    let workshop = Workshop::open(Role::Client, recipe, &mut link, nonces, None, progress)?;
+    let ours = (Arc::clone(plan), Arc::clone(&known.weights));
+    Ok(Making::start(link, workshop, ours, (cost.setup_bytes, cost)))
 }

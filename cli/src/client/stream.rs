@@ -41,7 +41,7 @@ impl<'a> Stream<'a> {
         stop: &Stop,
         progress: &'a dyn Fn(u64, u64),
     ) -> Result<Self, Error> {
-        let endpoint = Arc::new(config.own.bind(base, &[&config.server, &config.dealer], &[])?);
+        let endpoint = Arc::new(config.own.bind(base, &config.dialled()?, &[])?);
         stop.closes(&endpoint);
         let stop = stop.clone();
         let (client, known, stale) = (None, None, None);
@@ -135,6 +135,7 @@ impl<'a> Stream<'a> {
     /// Says good-bye to the server.
     pub fn leave(mut self) {
         if let Some(client) = self.client.take() {
+            self.known = None;
             client.leave();
         }
     }

@@ -21,12 +21,9 @@ use sotto_protocols::{
 use zeroize::Zeroizing;
 
 use crate::{
-    messages::{Epoch, Tag, Ticket},
+    messages::{Epoch, OPEN, Tag, Ticket},
     refusal::Refusal,
 };
-
-/// Batches of a server that may wait for one of their sides; older ones are burnt.
-const MAX_OPEN: usize = 4096;
 
 /// A batch that not both sides have.
 struct Slot {
@@ -73,7 +70,7 @@ impl Ledger {
         let names = Names { id, ticket: Zeroizing::new(ticket), tag, fingerprints };
         let slot = Slot { epoch, seeds, names: names.clone(), given: [false; 2] };
         self.open.insert(id, slot);
-        while self.open.len() > MAX_OPEN {
+        while self.open.len() > OPEN {
             self.open.pop_first();
         }
         names
@@ -206,10 +203,10 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_and_the_oldest_is_burnt() {
         let mut ledger = ledger();
-        for _ in 0..MAX_OPEN + 10 {
+        for _ in 0..OPEN + 10 {
             ledger.open(EPOCH);
         }
-        assert_eq!(ledger.open.len(), MAX_OPEN);
+        assert_eq!(ledger.open.len(), OPEN);
         assert_eq!(ledger.give_server(9, &EPOCH), Err(Refusal::Burnt(9)));
         assert!(ledger.give_server(10, &EPOCH).is_ok());
     }

@@ -58,10 +58,12 @@ pub struct Summary {
     pub max_logit_error: f64,
     /// Mean logit error against float.
     pub mean_logit_error: f64,
-    /// Bytes of masked weights, once.
+    /// Bytes of masked weights, once; without a dealer, of encrypted ones and keys.
     pub setup_bytes: u64,
-    /// Bytes from the dealer.
+    /// Bytes from the dealer; without one, between the two.
     pub offline_bytes: u64,
+    /// Flights before the online phase, without a dealer.
+    pub offline_flights: u64,
     /// Online bytes, both directions together.
     pub online_bytes: u64,
     /// Flights.
@@ -94,16 +96,16 @@ impl Summary {
     /// # Errors
     /// [`Error::Check`] when a count is not the plan's.
     pub(super) fn new(
-        private: &Private,
+        (private, planned): (&Private, Cost),
         (network, paths): (&str, Vec<PathLine>),
         setup: &SetupLine,
         lines: &[Classified],
         results: Vec<Compared>,
     ) -> Result<Self, Error> {
-        let planned = private.plan.cost();
         let measured = |line: &Classified| Cost {
             setup_bytes: setup.setup_bytes,
             offline_bytes: line.costs.offline_bytes,
+            offline_flights: line.costs.offline_flights,
             online_bytes: line.costs.from_server + line.costs.from_client,
             flights: line.costs.flights,
         };
@@ -138,6 +140,7 @@ impl Summary {
             mean_logit_error: results.iter().map(|r| r.mean_logit_error).sum::<f64>() / n,
             setup_bytes: setup.setup_bytes,
             offline_bytes: counted.offline_bytes / batch,
+            offline_flights: counted.offline_flights,
             online_bytes: counted.online_bytes / batch,
             flights: counted.flights,
             setup_s: setup.setup_s,
@@ -202,6 +205,7 @@ impl Summary {
         let p = &self.planned;
         let mut t = table(&["cost", "measured", "planned", "flights", "planned ", "seconds"], 1);
         let s = |x: f64| format!("{x:.3}");
+        let flights = |n: u64| if n == 0 { String::new() } else { n.to_string() };
         t.add_row(vec![
             "model setup, once".into(),
             bytes(self.setup_bytes),
@@ -214,8 +218,8 @@ impl Summary {
             "offline, per image".into(),
             bytes(self.offline_bytes),
             bytes(p.offline_bytes / self.batch),
-            String::new(),
-            String::new(),
+            flights(self.offline_flights),
+            flights(p.offline_flights),
             s(self.offline_s),
         ]);
         t.add_row(vec![
@@ -230,8 +234,8 @@ impl Summary {
             "total, per image".into(),
             bytes(self.offline_bytes + self.online_bytes),
             bytes((p.offline_bytes + p.online_bytes) / self.batch),
-            self.flights.to_string(),
-            p.flights.to_string(),
+            flights(self.offline_flights + self.flights),
+            flights(p.offline_flights + p.flights),
             s(self.total_s),
         ]);
         print::line(t)

@@ -10,8 +10,11 @@
 mod audit;
 mod fill;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Condvar, Mutex, MutexGuard},
     thread,
     time::{Duration, Instant},
@@ -22,20 +25,21 @@ use sotto_protocols::{
     weights::{SetupMasks, Weights},
 };
 
-use super::store::Store;
+use super::{store::Store, trust::Trust};
 use crate::{
     dealer_link::{Batches, Names},
     error::Error,
     messages::{Assigned, Epoch, Tag},
     refusal::Refusal,
 };
-pub use state::Holder;
-use state::{Entry, Ready, Stage, State};
+use state::{Entry, Stage, State};
+pub use state::{Holder, Ready};
 
 /// Batches that one connection may hold.
 const HELD: usize = 8;
 
-/// A batch that is staged and not used for so long is its holder's no more. Clients give theirs up earlier.
+/// A batch that is staged and not used for so long is its holder's no more, whatever the connection does meanwhile.
+/// Clients give theirs up earlier.
 const FRESH: Duration = Duration::from_secs(90);
 
 /// How often a connection that waits is told so.
@@ -66,6 +70,8 @@ pub struct Terms {
     pub last: Option<u64>,
     /// The masks, and the share of batches whose dealing is looked at instead of used.
     pub audit: Option<(SetupMasks, f64)>,
+    /// What the dealer did before, in whatever session.
+    pub trust: Arc<Trust>,
 }
 
 struct Shared {
@@ -103,11 +109,14 @@ impl Shared {
 }
 
 /// The place of a batch that is in use, until the evaluation is over.
-pub struct Place(Arc<Shared>);
+pub struct Place(Arc<Shared>, Arc<str>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.lock().in_use -= 1;
+        let mut state = self.0.lock();
+        if let Some(at) = state.in_use.iter().position(|name| *name == self.1) {
+            state.in_use.swap_remove(at);
+        }
         self.0.changed.notify_all();
     }
 }
@@ -153,10 +162,14 @@ impl Pool {
         waiting: &mut Waiting<'_>,
     ) -> Result<Result<Assigned, Refusal>, Error> {
         let terms = &self.shared.terms;
-        if self.shared.lock().held(to) >= HELD {
-            return Ok(Err(Refusal::Busy(HELD)));
+        {
+            let mut state = self.shared.lock();
+            state.expire();
+            if state.held(to) >= HELD {
+                return Ok(Err(Refusal::Busy(HELD)));
+            }
+            state.waiters += 1;
         }
-        self.shared.lock().waiters += 1;
         let found = self.wait(deadline, waiting, |state| {
             state.expire();
             if state.allows(to, terms) { state.assign(to).map(Ok) } else { None }
@@ -174,6 +187,7 @@ impl Pool {
     /// Up to `count` more batches for a connection, of those that are here and that nobody waits for.
     pub fn assign_ahead(&self, to: &Holder, count: usize) -> Vec<Assigned> {
         let mut state = self.shared.lock();
+        state.expire();
         let mut all = Vec::new();
         while all.len() < count
             && state.held(to) < HELD
@@ -200,6 +214,7 @@ impl Pool {
         waiting: &mut Waiting<'_>,
     ) -> Result<Result<(Tag, u64), Refusal>, Error> {
         self.wait(deadline, waiting, |state| {
+            state.expire();
             match state.entries.get(&id).filter(|e| e.holder.as_ref() == Some(holder)) {
                 Some(Entry { stage: Stage::Staged(ready), .. }) => {
                     Some(Ok((ready.tag, ready.bytes)))
@@ -213,6 +228,10 @@ impl Pool {
     /// Takes a connection's staged batch for its one use, and its place.
     pub fn take(&self, holder: &Holder, id: u64) -> Option<(Ready, Place)> {
         let mut state = self.shared.lock();
+        state.expire();
+        if self.shared.terms.trust.lost().is_some() {
+            return None;
+        }
         let entry = state.entries.get(&id)?;
         if entry.holder.as_ref() != Some(holder) || !matches!(entry.stage, Stage::Staged(_)) {
             return None;
@@ -221,11 +240,19 @@ impl Pool {
         self.shared.changed.notify_all();
         match entry.stage {
             Stage::Staged(ready) => {
-                state.in_use += 1;
-                Some((ready, Place(Arc::clone(&self.shared))))
+                let name = Arc::clone(&holder.name);
+                state.in_use.push(Arc::clone(&name));
+                Some((ready, Place(Arc::clone(&self.shared), name)))
             }
             _ => None,
         }
+    }
+
+    /// Burns what was ready long ago; gives who left how many batches since this was asked last.
+    pub fn left(&self) -> BTreeMap<Arc<str>, usize> {
+        let mut state = self.shared.lock();
+        state.expire();
+        std::mem::take(&mut state.left)
     }
 
     /// Burns what a connection holds; gives how many batches that are.
@@ -286,11 +313,11 @@ impl Pool {
         let mut state = self.shared.lock();
         let mut moves = state.moves;
         loop {
+            if let Some(why) = self.shared.terms.trust.lost() {
+                return Ok(Err(Refusal::NoDealer(why)));
+            }
             if let Some(found) = look(&mut state) {
                 return Ok(found);
-            }
-            if let Some(why) = &state.distrusted {
-                return Ok(Err(Refusal::NoDealer(why.clone())));
             }
             if state.closed || state.stale {
                 return Ok(Err(Refusal::Stale));

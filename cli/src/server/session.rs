@@ -18,6 +18,7 @@ use sotto_protocols::{
 use super::{
     pool::{Pool, Terms},
     store::{Folder, Store},
+    trust::Trust,
 };
 use crate::{
     card::{Card, short},
@@ -91,12 +92,14 @@ pub struct Sessions {
     basis: Basis,
     state: Mutex<State>,
     changed: Condvar,
+    trust: Arc<Trust>,
 }
 
 impl Sessions {
     /// Starts to announce the model, again and again until the dealer takes it.
     pub fn start(basis: Basis) -> Arc<Self> {
-        let all = Arc::new(Self { basis, state: Mutex::default(), changed: Condvar::new() });
+        let (state, changed, trust) = (Mutex::default(), Condvar::new(), Arc::default());
+        let all = Arc::new(Self { basis, state, changed, trust });
         let keeper = Arc::clone(&all);
         thread::spawn(move || keeper.keep());
         all
@@ -105,7 +108,7 @@ impl Sessions {
     /// The present session; `doubt` is an epoch that a client says is over.
     ///
     /// # Errors
-    /// [`Refusal::NoDealer`] when there is none in time.
+    /// [`Refusal::NoDealer`] when there is none in time, or the dealer cannot be trusted.
     pub fn current(
         &self,
         doubt: Option<Epoch>,
@@ -118,6 +121,9 @@ impl Sessions {
         let before = if doubts { Some(state.asked) } else { None };
         state.doubted |= doubts;
         loop {
+            if let Some(why) = self.trust.lost() {
+                return Err(Refusal::NoDealer(why));
+            }
             let settled = (state.session.as_ref())
                 .filter(|s| !s.pool.is_stale() && before.is_none_or(|n| state.asked > n));
             if let Some(session) = settled {
@@ -140,7 +146,7 @@ impl Sessions {
 
     fn keep(&self) {
         let mut pause = PAUSE;
-        loop {
+        while self.trust.lost().is_none() {
             let asked = Instant::now();
             let made = self.announce();
             let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
@@ -182,6 +188,9 @@ impl Sessions {
             if (doubted || session.pool.is_stale()) && asked.elapsed() >= DOUBT {
                 return;
             }
+            if self.trust.lost().is_some() {
+                return;
+            }
             session.pool.until_stale(PAUSE);
             if session.pool.is_stale() {
                 thread::sleep(DOUBT.saturating_sub(asked.elapsed()));
@@ -220,6 +229,7 @@ impl Sessions {
             server: basis.server.clone(),
             epoch,
             last,
+            trust: Arc::clone(&self.trust),
             audit: (basis.audit > 0.0).then_some((masks, basis.audit)),
             store: basis.folder.as_ref().map(|f| Store::new(Arc::clone(f), &epoch, &plan)),
         };

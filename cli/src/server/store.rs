@@ -42,6 +42,7 @@ impl Folder {
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(path).map_err(Error::io(path))?;
+        let path = &fs::canonicalize(path).map_err(Error::io(path))?;
         let shown = path.display();
         #[cfg(unix)]
         {

@@ -15,7 +15,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{config::ServedClient, error::Error, refusal::Refusal};
+use crate::{config::ServedClient, error::Error, files, refusal::Refusal};
 
 /// Most images that the file is ahead of what was used; less for a small quota.
 const BLOCK: u64 = 64;
@@ -130,6 +130,7 @@ impl Usage {
         let file = match file {
             None => None,
             Some(path) => {
+                let path = files::real(&path)?;
                 let lock = lock(&path)?;
                 known = read(&path)?;
                 Some((path, lock))
@@ -279,130 +280,4 @@ fn read(path: &Path) -> Result<Charged, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn client(quota: Option<u64>, rate: Option<u32>) -> Vec<ServedClient> {
-        let (name, certificate) = ("client".into(), "client.cert".into());
-        vec![ServedClient { name, certificate, quota, rate }]
-    }
-
-    fn open(clients: &[ServedClient], file: Option<PathBuf>) -> Result<Usage, Error> {
-        Usage::open(clients, Tariff { server: "server".into(), images: 1, bits: 180 }, file)
-    }
-
-    /// A crash: nothing is written down in the end, but the lock is gone.
-    fn crash(mut usage: Usage) {
-        usage.file = None;
-    }
-
-    #[test]
-    fn a_quota_outlives_crashes_and_is_never_exceeded() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = Some(dir.path().join("usage.json"));
-        let clients = client(Some(200), None);
-        let mut used = 0;
-        for _ in 0..40 {
-            let usage = open(&clients, file.clone()).unwrap();
-            for _ in 0..10 {
-                if usage.admit("client").is_ok() {
-                    let all = usage.charge("client").unwrap();
-                    used += 1;
-                    assert!(all.images >= used && all.bits >= 180 * used);
-                }
-            }
-            crash(usage);
-        }
-        assert!((100..=200).contains(&used), "{used} images");
-        let usage = open(&clients, file.clone()).unwrap();
-        assert_eq!(usage.admit("client"), Err(Refusal::Quota { used: 200, quota: 200 }));
-        assert!(usage.charge("client").is_err());
-        drop(usage);
-        // A larger one goes on from there.
-        let usage = open(&client(Some(201), None), file).unwrap();
-        assert_eq!(usage.charge("client").unwrap().images, 201);
-        assert!(usage.charge("client").is_err());
-    }
-
-    #[test]
-    fn a_clean_end_charges_what_was_used_and_bits_are_those_of_their_time() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = Some(dir.path().join("usage.json"));
-        let clients = client(None, None);
-        for images in 1..5 {
-            let usage = open(&clients, file.clone()).unwrap();
-            assert_eq!(usage.charge("client").unwrap(), Used { images, bits: 180 * images });
-        }
-        let class = Tariff { server: "server".into(), images: 1, bits: 10 };
-        let usage = Usage::open(&clients, class, file).unwrap();
-        assert_eq!(usage.charge("client").unwrap(), Used { images: 5, bits: 4 * 180 + 10 });
-    }
-
-    #[test]
-    fn what_cannot_be_written_down_is_refused_every_time() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("usage.json");
-        let usage = open(&client(Some(100), None), Some(path.clone())).unwrap();
-        fs::create_dir(path.with_extension("part")).unwrap();
-        for _ in 0..3 {
-            assert!(usage.charge("client").is_err());
-        }
-        fs::remove_dir(path.with_extension("part")).unwrap();
-        assert_eq!(usage.charge("client").unwrap().images, 1);
-    }
-
-    #[test]
-    fn a_file_is_one_processs_and_one_servers() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = Some(dir.path().join("usage.json"));
-        let clients = client(Some(100), None);
-        let first = open(&clients, file.clone()).unwrap();
-        let second = open(&clients, file.clone()).err().unwrap().to_string();
-        assert!(second.contains("another process"), "{second}");
-        drop(first);
-        let other = Tariff { server: "other".into(), images: 1, bits: 1 };
-        let other = Usage::open(&clients, other, file).err().unwrap().to_string();
-        assert!(other.contains("`server`") && other.contains("`other`"), "{other}");
-        let nowhere = dir.path().join("link.json");
-        #[cfg(unix)]
-        std::os::unix::fs::symlink(dir.path().join("unmounted"), &nowhere).unwrap();
-        assert!(open(&clients, Some(nowhere)).is_err());
-    }
-
-    #[test]
-    fn those_who_are_no_longer_served_stay_in_the_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("usage.json");
-        let text = r#"{ "server": "", "clients": { "gone": { "images": 7, "bits": 70 } } }"#;
-        fs::write(&path, text).unwrap();
-        drop(open(&client(Some(10), None), Some(path.clone())).unwrap());
-        let text = fs::read_to_string(&path).unwrap();
-        assert!(text.contains("\"gone\"") && text.contains("\"images\": 7"), "{text}");
-        fs::write(&path, "{ broken").unwrap();
-        let broken = open(&client(Some(10), None), Some(path)).err().unwrap();
-        assert!(broken.to_string().contains("usage.json"), "{broken}");
-    }
-
-    #[test]
-    fn a_rate_makes_who_is_fast_wait() {
-        let usage = open(&client(None, Some(6)), None).unwrap();
-        for _ in 0..6 {
-            assert_eq!(usage.admit("client"), Ok(Duration::ZERO));
-        }
-        // Who is admitted has to wait for those before, used or not.
-        for waits in 1..4 {
-            let wait = usage.admit("client").unwrap().as_secs_f64();
-            assert!((10.0 * f64::from(waits) - wait).abs() < 1.0, "{wait}");
-        }
-        assert!(open(&client(None, Some(0)), None).is_err());
-    }
-
-    #[test]
-    fn who_leaves_batches_unused_is_refused() {
-        let usage = open(&client(None, None), None).unwrap();
-        usage.unused("client", 31);
-        assert!(usage.admit("client").is_ok());
-        usage.unused("client", 1);
-        assert!(matches!(usage.admit("client"), Err(Refusal::Rate(1..=2))));
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, net::SocketAddr, thread, time::Duration};
 
-use sotto::messages::{self, Ask, DealerHello, DealerWelcome, Dealt, VERSION, step};
+use sotto::messages::{self, Ask, DealerHello, DealerWelcome, Dealt, Secret, VERSION, step};
 use sotto_crypto::Seed;
 use sotto_net::{Certificate, Endpoint, Identity, Link, Profile, QuicLink};
 use sotto_protocols::{
@@ -59,7 +59,7 @@ fn serve(
     match messages::recv(link, step::HELLO)? {
         DealerHello::Server { version: VERSION, card, .. } => {
             *plan = Some(card.trace()?.plan);
-            let seed = Zeroizing::new(*setup.expose());
+            let seed = Secret(setup.clone());
             messages::send(link, step::WELCOME, &DealerWelcome::Setup { epoch: EPOCH, seed })?;
             return Ok(link.finish()?);
         }
@@ -72,7 +72,7 @@ fn serve(
     let mut party = chain.step().party;
     loop {
         match messages::recv(link, step::REQUEST)? {
-            Ask::New { .. } => {
+            Ask::New { pad } => {
                 id += u64::from(lie != Lie::Again);
                 party = chain.step().party;
                 let mut told = [party[0].fingerprint(), party[1].fingerprint()];
@@ -99,7 +99,7 @@ fn serve(
                     ticket: Zeroizing::new([0; 16]),
                     tag,
                     peer: told[1],
-                    seed: Some(Zeroizing::new(*party[0].expose())),
+                    seed: pad.map(|pad| Secret(party[0].clone()).under(&pad)),
                     corrections: all.len() as u64,
                 };
                 messages::send(link, step::REPLY, &header)?;
@@ -110,8 +110,7 @@ fn serve(
                 if lie == Lie::Shown {
                     shown[1] = Seed::from_bytes([8; 32]);
                 }
-                let shown = shown.each_ref().map(|seed| Zeroizing::new(*seed.expose()));
-                messages::send(link, step::REPLY, &Dealt::Audit(shown))?;
+                messages::send(link, step::REPLY, &Dealt::Audit(shown.map(Secret)))?;
             }
             _ => return Ok(()),
         }
@@ -144,20 +143,36 @@ fn every_lie_is_seen_and_nothing_of_that_dealer_is_used() {
 #[test]
 fn an_honest_dealer_is_looked_at_and_used() {
     let parties = Parties::new();
-    for corrections in ["server", "client"] {
-        let (_dealer, dealer) = parties.dealer(&format!("corrections = \"{corrections}\"\n"), None);
-        for folder in ["", "pool_folder = \"pool\"\n"] {
-            let lines = format!("pool = 4\naudit = 0.5\n{folder}");
-            let (server, at) = parties.server(&lines, dealer, None);
-            let config = parties.client_config("client", "", [at, dealer]);
-            let images = parties.text("images.bin");
-            assert_eq!(parties.infer(&config, &["--limit", "6", &images]).classes().len(), 6);
-            let looked = || server.log.text().matches("dealt as it should be").count();
-            wait_until("a look", || {
-                parties.works(&config);
-                looked() > 0
-            });
-            assert!(!server.log.text().contains("WARN"), "{}", server.log.text());
+    let (_dealer, dealer) = parties.dealer("", None);
+    for folder in ["", "pool_folder = \"pool\"\n"] {
+        let lines = format!("pool = 4\naudit = 0.5\n{folder}");
+        let (server, at) = parties.server(&lines, dealer, None);
+        let config = parties.client_config("client", "", [at, dealer]);
+        let images = parties.text("images.bin");
+        assert_eq!(parties.infer(&config, &["--limit", "6", &images]).classes().len(), 6);
+        let looked = || server.log.text().matches("dealt as it should be").count();
+        wait_until("a look", || {
+            parties.works(&config);
+            looked() > 0
+        });
+        assert!(!server.log.text().contains("WARN"), "{}", server.log.text());
+    }
+}
+
+/// Corrections that go to the client are out of the server's sight.
+#[test]
+fn who_looks_takes_no_batches_whose_corrections_it_does_not_see() {
+    let parties = Parties::new();
+    let (_dealer, dealer) = parties.dealer("corrections = \"client\"\n", None);
+    for (audit, is_used) in [("0.01", false), ("0", true)] {
+        let (server, at) = parties.server(&format!("audit = {audit}\n"), dealer, None);
+        let config = parties.client_config("client", "", [at, dealer]);
+        let done = parties.infer(&config, &["--limit", "1", &parties.text("images.bin")]);
+        if is_used {
+            assert_eq!(done.classes().len(), 1);
+        } else {
+            done.failed(4, &["cannot be trusted", "corrections to the client", "`audit = 0` here"]);
+            assert!(server.log.batches(0).is_empty());
         }
     }
 }

@@ -4,9 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use sotto::{
     card::Card,
+    config::Source,
     messages::{
-        self, Ask, ClientHello, DealerHello, DealerWelcome, Dealt, Reply, Request, ServerWelcome,
-        VERSION, step,
+        self, Ask, ClientHello, DealerHello, DealerWelcome, Dealt, Reply, Request, Secret,
+        ServerWelcome, VERSION, step,
     },
     refusal::Refusal,
 };
@@ -38,7 +39,14 @@ pub fn connect(endpoint: &Endpoint, name: &str, at: SocketAddr) -> QuicLink {
 
 /// Greets the server and takes the masked weights.
 pub fn greet(link: &mut QuicLink) {
-    let hello = ClientHello { version: VERSION, model: None, held: None, stale: None };
+    let hello = ClientHello {
+        version: VERSION,
+        model: None,
+        held: None,
+        stale: None,
+        source: Source::Dealer,
+        making: None,
+    };
     messages::send(link, step::HELLO, &hello).unwrap();
     let ServerWelcome::Card { setup, .. } = messages::recv(link, step::WELCOME).unwrap() else {
         panic!("the server must take an honest greeting")
@@ -54,6 +62,7 @@ fn prepared(link: &mut QuicLink) -> (u64, [u8; 16]) {
             Reply::Assigned(_) | Reply::Waiting { .. } | Reply::Paced { .. } => {}
             Reply::Ready { id, tag, .. } => return (id, tag),
             Reply::Refused(why) => panic!("a batch is there: {why}"),
+            Reply::Making { .. } => panic!("there is a dealer"),
         }
     }
 }
@@ -200,7 +209,8 @@ fn the_dealer_gives_nothing_to_those_whom_it_does_not_concern() {
         messages::send(link, step::REQUEST, &ask).unwrap();
         messages::recv(link, step::REPLY).unwrap()
     };
-    let new = |link: &mut QuicLink, seed: bool| match ask(link, Ask::New { seed }) {
+    let pad = || Secret::random().unwrap();
+    let new = |link: &mut QuicLink, seed: bool| match ask(link, Ask::New { pad: seed.then(pad) }) {
         Dealt::Batch { id, ticket, tag, seed, corrections, .. } => {
             messages::recv_bytes(link, step::CORRECTIONS, corrections as usize, &|_, _| ())
                 .unwrap();
@@ -214,26 +224,27 @@ fn the_dealer_gives_nothing_to_those_whom_it_does_not_concern() {
     };
     let (first, ticket, tag, seed) = new(&mut servers, true);
     assert!(seed.is_some());
-    burnt(ask(&mut servers, Ask::Seed { id: first }), first);
+    burnt(ask(&mut servers, Ask::Seed { id: first, pad: pad() }), first);
     let (second, other, _, seed) = new(&mut servers, false);
     assert!(second > first && seed.is_none() && other != ticket);
-    assert!(matches!(ask(&mut servers, Ask::Seed { id: second }), Dealt::Seed(_)));
-    burnt(ask(&mut servers, Ask::Seed { id: second }), second);
-    burnt(ask(&mut servers, Ask::Seed { id: 1 << 40 }), 1 << 40);
-    burnt(ask(&mut clients, Ask::Claim { id: first, ticket: other.clone() }), first);
-    burnt(ask(&mut clients, Ask::Claim { id: u64::MAX, ticket: other }), u64::MAX);
-    let claim = Ask::Claim { id: first, ticket: ticket.clone() };
+    assert!(matches!(ask(&mut servers, Ask::Seed { id: second, pad: pad() }), Dealt::Seed(_)));
+    burnt(ask(&mut servers, Ask::Seed { id: second, pad: pad() }), second);
+    burnt(ask(&mut servers, Ask::Seed { id: 1 << 40, pad: pad() }), 1 << 40);
+    burnt(ask(&mut clients, Ask::Claim { id: first, ticket: other.clone(), pad: pad() }), first);
+    burnt(ask(&mut clients, Ask::Claim { id: u64::MAX, ticket: other, pad: pad() }), u64::MAX);
+    let claim = Ask::Claim { id: first, ticket: ticket.clone(), pad: pad() };
     match ask(&mut clients, claim) {
         Dealt::Batch { tag: theirs, corrections, .. } => {
             assert_eq!((theirs, corrections), (tag, 0), "corrections are the server's");
         }
         _ => panic!("the ticket is right"),
     }
-    burnt(ask(&mut clients, Ask::Claim { id: first, ticket: ticket.clone() }), first);
+    burnt(ask(&mut clients, Ask::Claim { id: first, ticket: ticket.clone(), pad: pad() }), first);
     // A server may not claim, and a client not open.
-    for (link, question) in
-        [(&mut servers, Ask::Claim { id: second, ticket }), (&mut clients, Ask::New { seed: true })]
-    {
+    for (link, question) in [
+        (&mut servers, Ask::Claim { id: second, ticket, pad: pad() }),
+        (&mut clients, Ask::New { pad: Some(pad()) }),
+    ] {
         let answer = ask(link, question);
         assert!(matches!(answer, Dealt::Refused(Refusal::NotYourRole(_))));
     }

@@ -178,3 +178,20 @@ fn one_client_leaves_batches_for_the_others() {
     assert_eq!(parties.infer(&config, &["--limit", "4", &images]).classes().len(), 4);
     drop(links);
 }
+
+#[test]
+fn memory_without_room_for_two_batches_is_refused_by_server_and_client() {
+    let parties = Parties::new();
+    let (_dealer, dealer) = parties.dealer("", None);
+    let serve = parties.server_config("memory = 0\n", dealer, None);
+    let refused = parties.sotto(&["serve", "--config", &serve]);
+    refused.failed(2, &["`memory = 0`", "two batches", "raise it to 1 or more"]);
+    let (_server, server) = parties.server("", dealer, None);
+    let images = parties.text("images.bin");
+    let config = parties.client_config("client", "memory = 0\n", [server, dealer]);
+    let refused = parties.infer(&config, &["--limit", "1", &images]);
+    refused.failed(2, &["`memory = 0`", "two batches", "raise it to"]);
+    // What fits is ahead of the evaluation, however many are wished for.
+    let config = parties.client_config("client", "memory = 1\npool = 1000\n", [server, dealer]);
+    assert_eq!(parties.infer(&config, &["--limit", "8", &images]).classes().len(), 8);
+}

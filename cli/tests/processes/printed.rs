@@ -6,7 +6,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::parties::{Parties, program};
+use sotto_models::Arch;
+
+use crate::parties::{Parties, program, tiny};
 
 /// Every command that ends by itself and prints something.
 fn commands(parties: &Parties) -> Vec<Vec<String>> {
@@ -112,5 +114,26 @@ fn a_batch_that_no_server_runs_is_refused_everywhere() {
             refused.failed(2, &[&format!("a batch of {batch} images"), "1 to 64"]);
         }
         parties.sotto(&["demo", "--batch", batch]).failed(2, &[batch, "1 to 64"]);
+    }
+}
+
+#[test]
+fn names_of_classes_that_a_server_made_up_steer_no_terminal() {
+    let parties = Parties::new();
+    let labels = (0..10).map(|i| format!("\u{202e}gnp.{i}\u{2066}\u{200b}é")).collect();
+    let arch = Arch { labels, ..tiny() };
+    parties.write("model/arch.toml", arch.to_toml().as_bytes());
+    let images = parties.text("images.bin");
+    let again = parties.sotto(&["calibrate", &parties.text("model"), "--images", &images]);
+    assert_eq!(again.code, 0, "{}", again.err);
+    let (_dealer, dealer) = parties.dealer("", None);
+    let (_server, server) = parties.server("", dealer, None);
+    let config = parties.client_config("client", "", [server, dealer]);
+    for form in ["--resize", "--json", "--json-lines"] {
+        let args = ["infer", "--config", &config, form, "--limit", "1", &images];
+        let done = parties.sotto(&args);
+        assert_eq!(done.code, 0, "{form}: {}", done.err);
+        assert!(done.out.contains("u{202e}gnp.") && done.out.contains("u{200b}é"), "{}", done.out);
+        assert!(!done.out.contains(['\u{202e}', '\u{2066}', '\u{200b}']), "{form}: {}", done.out);
     }
 }

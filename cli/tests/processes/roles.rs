@@ -42,6 +42,22 @@ fn the_dealer_is_nobodys_client() {
     parties.works(&parties.client_config("client", "", [server, dealer]));
 }
 
+/// UDP ports of a process, where we may see its files.
+fn ports_of(pid: &str) -> Option<Vec<u16>> {
+    let sockets = fs::read_to_string(format!("/proc/{pid}/net/udp")).ok()?;
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    let inodes: Vec<String> = open
+        .filter_map(|fd| fs::read_link(fd.ok()?.path()).ok())
+        .filter_map(|to| Some(to.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+        .collect();
+    let ours = |line: &&str| inodes.iter().any(|i| line.split_whitespace().any(|word| word == i));
+    let port = |line: &str| {
+        let local = line.split_whitespace().nth(1)?;
+        u16::from_str_radix(local.split(':').nth(1)?, 16).ok()
+    };
+    Some(sockets.lines().filter(ours).filter_map(port).collect())
+}
+
 #[test]
 fn a_client_accepts_nobody() {
     let parties = Parties::new();
@@ -50,26 +66,18 @@ fn a_client_accepts_nobody() {
     let config = parties.client_config("client", "", [server, dealer]);
     let mut client = parties.start_infer(&config, &["--json-lines", &parties.many(60)]);
     client.line();
-    let sockets = std::process::Command::new("sh")
-        .args(["-c", "cat /proc/$0/net/udp", &client.pid()])
-        .output()
-        .unwrap();
-    // Whoever is not root sees nothing of a process that may not be dumped.
-    let Ok(open) = fs::read_dir(format!("/proc/{}/fd", client.pid())) else { return };
-    let inodes: Vec<String> = open
-        .filter_map(|fd| fs::read_link(fd.unwrap().path()).ok())
-        .filter_map(|to| Some(to.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
-        .collect();
-    let text = String::from_utf8(sockets.stdout).unwrap();
-    let ports: Vec<u16> = text
-        .lines()
-        .filter(|line| inodes.iter().any(|i| line.split_whitespace().any(|word| word == i)))
-        .map(|line| {
-            let local = line.split_whitespace().nth(1).unwrap();
-            u16::from_str_radix(local.split(':').nth(1).unwrap(), 16).unwrap()
-        })
-        .collect();
+    // It says where its socket is, and only root sees otherwise: it may not be dumped.
+    let port = |line: &str| -> u16 {
+        let address = line.split("socket ").nth(1).unwrap().split(',').next().unwrap();
+        address.parse::<std::net::SocketAddr>().unwrap().port()
+    };
+    client.log.wait_for("0 may connect", 1);
+    let text = client.log.text();
+    let ports: Vec<u16> = text.lines().filter(|l| l.contains("may connect")).map(port).collect();
     assert_eq!(ports.len(), 1, "one socket: {text}");
+    if let Some(seen) = ports_of(&client.pid()) {
+        assert_eq!(seen, ports, "no other socket");
+    }
     let at = (std::net::Ipv4Addr::LOCALHOST, ports[0]).into();
     for who in ["server", "dealer"] {
         let nobody = dial(&parties, who, "client", at).unwrap_err();

@@ -104,8 +104,8 @@ fn an_idle_client_finds_a_server_that_was_killed_meanwhile() {
     let loaded: config::ClientConfig = config::load(Path::new(&config)).unwrap();
     let (folder, stop) = (parties.path(""), Stop::default());
     let mut stream = Stream::open(&loaded, &folder, &stop, &|_, _| ()).unwrap();
-    let arch = &stream.private().model;
-    let pictures = load(&parties.path("images.bin"), arch, Fit::Exact, 2).unwrap();
+    let model = &stream.private().model;
+    let pictures = load(&parties.path("images.bin"), model, Fit::Exact, 2).unwrap();
     stream.classify(&pictures[..1], 2).unwrap();
     first.kill();
     let (_second, _) = parties.server("", dealer, Some(server));

@@ -28,9 +28,10 @@ pub enum Error {
     Entropy(String),
 }
 
-/// A 32-byte secret from which streams are expanded.
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
-pub struct Seed([u8; 32]);
+/// A 32-byte secret from which streams are expanded. It has one place on the heap from birth to drop: moving it, or what
+/// it is in, leaves no copy behind.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Seed(Box<[u8; 32]>);
 
 impl Seed {
     /// A fresh seed from the operating system.
@@ -38,14 +39,40 @@ impl Seed {
     /// # Errors
     /// [`Error::Entropy`] when the operating system has none to give.
     pub fn random() -> Result<Self, Error> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).map_err(|e| Error::Entropy(e.to_string()))?;
-        Ok(Self(bytes))
+        let mut seed = Self::zero();
+        getrandom::fill(&mut *seed.0).map_err(|e| Error::Entropy(e.to_string()))?;
+        Ok(seed)
+    }
+
+    fn zero() -> Self {
+        Self(Box::new([0; 32]))
+    }
+
+    /// The seed of 32 bytes that `next` gives, in their order.
+    ///
+    /// # Errors
+    /// Those of `next`.
+    pub fn read<E>(mut next: impl FnMut() -> Result<u8, E>) -> Result<Self, E> {
+        let mut seed = Self::zero();
+        for byte in seed.0.iter_mut() {
+            *byte = next()?;
+        }
+        Ok(seed)
     }
 
     /// The seed with exactly these bytes (received from the dealer, or fixed in a test).
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+    pub fn from_bytes(mut bytes: [u8; 32]) -> Self {
+        let seed = Self(Box::new(bytes));
+        bytes.zeroize();
+        seed
+    }
+
+    /// The seed that a hash gives, which is wiped.
+    fn of(mut hash: blake3::Hash) -> Self {
+        let mut seed = Self::zero();
+        seed.0.copy_from_slice(hash.as_bytes());
+        hash.zeroize();
+        seed
     }
 
     /// The bytes, to be sent to the one party that may know them.
@@ -59,7 +86,7 @@ impl Seed {
         hasher.update(&(purpose.len() as u64).to_le_bytes());
         hasher.update(purpose.as_bytes());
         hasher.update(&number.to_le_bytes());
-        let child = Self(*hasher.finalize().as_bytes());
+        let child = Self::of(hasher.finalize());
         hasher.zeroize();
         child
     }
@@ -67,12 +94,20 @@ impl Seed {
     /// A child seed for `purpose` and a list of public fields, independent of every other child: no two different
     /// lists are one message to the hash ([`encode_fields`]), nor is any of them one of [`Seed::derive`]'s.
     pub fn derive_fields(&self, purpose: &'static str, fields: &[&[u8]]) -> Self {
-        Self(*blake3::keyed_hash(&self.0, &encode_fields(purpose, fields)).as_bytes())
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(&encode_fields(purpose, fields));
+        let child = Self::of(hasher.finalize());
+        hasher.zeroize();
+        child
     }
 
     /// A public name of this seed, from which the seed cannot be found: a hash of 256 uniform bits.
     pub fn fingerprint(&self) -> [u8; 32] {
-        blake3::derive_key("sottovoce seed fingerprint 1", &self.0)
+        let mut hasher = blake3::Hasher::new_derive_key("sottovoce seed fingerprint 1");
+        hasher.update(&*self.0);
+        let name = *hasher.finalize().as_bytes();
+        hasher.zeroize();
+        name
     }
 
     /// The key stream number `id` of this seed.
@@ -83,7 +118,7 @@ impl Seed {
         // half of its block counter.
         let mut nonce = [0; 12];
         nonce[4..].copy_from_slice(&id.to_le_bytes());
-        Stream(ChaCha12::new(&self.0.into(), &nonce.into()))
+        Stream(ChaCha12::new((&*self.0).into(), &nonce.into()))
     }
 }
 
@@ -98,6 +133,20 @@ pub fn encode_fields(purpose: &str, fields: &[&[u8]]) -> Vec<u8> {
     }
     out
 }
+
+impl Zeroize for Seed {
+    fn zeroize(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        self.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for Seed {}
 
 impl fmt::Debug for Seed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,25 +3,30 @@
 //! `cargo run --release -p sotto-lattice --example cost`
 
 use std::hint::black_box;
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use sotto_crypto::Seed;
 use sotto_lattice::{Layer, N, PUBLIC_BYTES, PublicKeys, SecretKey, Sizes, Triple};
 use sotto_ring::ntt::{self, Ntt};
 
-/// The best of several timings, in seconds for one call.
-fn best(mut run: impl FnMut()) -> f64 {
+/// Seconds of this thread on a core, where the system tells; else of the clock. So others' load counts little.
+fn now() -> f64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanoseconds = told.and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
+    nanoseconds.map_or_else(|| START.elapsed().as_secs_f64(), |ns| ns as f64 / 1e9)
+}
+
+/// Seconds of one call, on average of a fifth of a second: the system's account moves by milliseconds.
+fn average(mut run: impl FnMut()) -> f64 {
     run();
     let once = Instant::now();
     run();
-    let calls = (0.02 / once.elapsed().as_secs_f64().max(1e-8)).clamp(1.0, 1e5) as u32;
-    (0..3)
-        .map(|_| {
-            let start = Instant::now();
-            (0..calls).for_each(|_| run());
-            start.elapsed().as_secs_f64() / f64::from(calls)
-        })
-        .fold(f64::INFINITY, f64::min)
+    let calls = (0.2 / once.elapsed().as_secs_f64().max(1e-8)).clamp(1.0, 1e5) as u32;
+    let start = now();
+    (0..calls).for_each(|_| run());
+    (now() - start) / f64::from(calls)
 }
 
 fn words(count: usize, seed: u8) -> Vec<u64> {
@@ -42,20 +47,29 @@ fn operations() {
     };
     line("transform", &|ntt| {
         let mut a = residues(N);
-        best(|| ntt.forward(black_box(&mut a)))
+        average(|| ntt.forward(black_box(&mut a)))
     });
     line("transform of 16 coefficients", &|ntt| {
         let (low, mut out) = (residues(16), vec![0; N]);
-        best(|| ntt.forward_low(black_box(&low), &mut out))
+        average(|| ntt.forward_low(black_box(&low), &mut out))
     });
     line("inverse", &|ntt| {
         let mut a = residues(N);
-        best(|| ntt.inverse(black_box(&mut a)))
+        average(|| ntt.inverse(black_box(&mut a)))
     });
     line("ciphertext x plaintext, both polynomials", &|ntt| {
         let (left, right, mut out) = (residues(16 * 16 * N), residues(32 * N), vec![0; 32 * N]);
-        best(|| ntt.add_dots(black_box(&left), &right, 16, &mut out)) / 256.0
+        average(|| ntt.add_dots(black_box(&left), &right, 16, &mut out)) / 256.0
     });
+    for columns in [1, 3] {
+        let name = format!("the same with 64 x 16 plaintexts' transforms, {columns} columns");
+        line(&name, &|ntt| {
+            let (low, right) = (residues(64 * 16 * 16), residues(columns * 2 * 16 * N));
+            let mut out = vec![0; 64 * columns * 2 * N];
+            let all = average(|| ntt.add_low_products(black_box(&low), 16, &right, 16, &mut out));
+            all / (64 * 16 * columns) as f64
+        });
+    }
 }
 
 fn keys() -> (SecretKey, PublicKeys) {
@@ -63,8 +77,8 @@ fn keys() -> (SecretKey, PublicKeys) {
     let message = key.publish();
     println!(
         "\nkeys: {PUBLIC_BYTES} bytes, made in {:.1} ms, read in {:.1} ms",
-        best(|| drop(black_box(key.publish()))) * 1e3,
-        best(|| drop(black_box(PublicKeys::read(&message)))) * 1e3
+        average(|| drop(black_box(key.publish()))) * 1e3,
+        average(|| drop(black_box(PublicKeys::read(&message)))) * 1e3
     );
     let public = PublicKeys::read(&message).expect("our own keys");
     (key, public)
@@ -91,9 +105,9 @@ fn layers(key: &SecretKey, public: &PublicKeys) {
         let setup = encrypt();
         let ciphers = layer.read(&setup).expect("our own weights");
         let answer = layer.evaluate(&ciphers, public, &seed, &a);
-        let made = best(|| drop(black_box(encrypt())));
-        let client = best(|| drop(black_box(layer.evaluate(&ciphers, public, &seed, &a))));
-        let server = best(|| drop(black_box(layer.receive(key, &answer.message))));
+        let made = average(|| drop(black_box(encrypt())));
+        let client = average(|| drop(black_box(layer.evaluate(&ciphers, public, &seed, &a))));
+        let server = average(|| drop(black_box(layer.receive(key, &answer.message))));
         let name = format!("{rows}x{inputs}x{outputs}, {width} bits");
         println!(
             "{name:>24}{:>12}{:>12.1}{:>12.1}{:>12}{:>12.1}{:>10.0}   {layer:?}",
@@ -126,10 +140,11 @@ fn triples(key: &SecretKey, public: &PublicKeys) {
         let upload = triple.upload(key, &seed, &r);
         let left = triple.read(&upload).expect("our own operands");
         let answer = triple.evaluate(&left, public, &seed, &q);
-        let up = best(|| drop(black_box(triple.upload(key, &seed, &r))));
-        let evaluated = best(|| drop(black_box(triple.evaluate(&left, public, &seed, &q))));
-        let finished =
-            best(|| drop(black_box(triple.finish(key, &answer.message, &answer.share, (&r, &q)))));
+        let up = average(|| drop(black_box(triple.upload(key, &seed, &r))));
+        let evaluated = average(|| drop(black_box(triple.evaluate(&left, public, &seed, &q))));
+        let finished = average(|| {
+            drop(black_box(triple.finish(key, &answer.message, &answer.share, (&r, &q))))
+        });
         let name = format!("{batch} {m}x{k}x{n}, {width} bits");
         println!(
             "{name:>24}{:>12}{:>12.1}{:>12.1}{:>12}{:>12.1}{:>10.0}   {triple:?}",

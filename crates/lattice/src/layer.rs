@@ -15,6 +15,7 @@
 
 use sotto_crypto::Seed;
 use sotto_ring::{mask, signed};
+use zeroize::Zeroizing;
 
 use crate::{
     answer::{Answer, Answers},
@@ -173,7 +174,7 @@ impl Layer {
         key: &'a SecretKey,
         seed: &Seed,
         weights: &'a [u64],
-    ) -> impl Iterator<Item = Vec<u8>> + 'a {
+    ) -> impl Iterator<Item = Vec<u8>> + use<'a> {
         assert_eq!(weights.len(), self.outputs * self.inputs, "weights of {self:?}");
         let mut encryptor = Encryptor::new(key, seed, halvings(self.layout.levels as u32));
         let head = encryptor.head().to_vec();
@@ -188,10 +189,16 @@ impl Layer {
         std::iter::once(head).chain(all)
     }
 
-    fn message(&self, weights: &[u64], block: usize, step: usize, limb: usize) -> Vec<u64> {
+    fn message(
+        &self,
+        weights: &[u64],
+        block: usize,
+        step: usize,
+        limb: usize,
+    ) -> Zeroizing<Vec<u64>> {
         let (kw, m) = (self.layout.inputs, mask(self.width));
         let shift = limb as u32 * limb_bits(self.width);
-        let mut message = vec![0; N];
+        let mut message = Zeroizing::new(vec![0; N]);
         let outputs = block * self.block()..self.outputs.min((block + 1) * self.block());
         for (j, output) in outputs.enumerate() {
             for x in 0..kw.min(self.inputs - step * kw) {

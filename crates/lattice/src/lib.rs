@@ -21,6 +21,8 @@
 mod answer;
 mod cipher;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod key;
 mod layer;
 pub mod noise;

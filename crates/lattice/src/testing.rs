@@ -8,7 +8,7 @@ use crate::key::{PublicKeys, SecretKey};
 /// A key and what it publishes.
 pub(crate) fn keys(seed: u8) -> (SecretKey, PublicKeys) {
     let key = SecretKey::new(&Seed::from_bytes([seed; 32]));
-    let public = PublicKeys::read(&key.publish()).unwrap();
+    let public = PublicKeys::read(&key.publish()).expect("our own keys");
     (key, public)
 }
 

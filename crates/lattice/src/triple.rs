@@ -18,6 +18,7 @@ use sotto_ring::{
     gemm::{Mat, gemm},
     mask,
 };
+use zeroize::Zeroizing;
 
 use crate::{
     answer::{Answer, Answers},
@@ -197,11 +198,11 @@ impl Triple {
         out
     }
 
-    fn message(&self, r: &[u64], part: usize, term: usize) -> zeroize::Zeroizing<Vec<u64>> {
+    fn message(&self, r: &[u64], part: usize, term: usize) -> Zeroizing<Vec<u64>> {
         let Sizes { m, k, .. } = self.sizes;
         let (kw, limbs, bits) = (self.layout.inner, limbs(self.width), limb_bits(self.width));
         let (step, shift) = (term / limbs, (term % limbs) as u32 * bits);
-        let mut message = zeroize::Zeroizing::new(vec![0; N]);
+        let mut message = Zeroizing::new(vec![0; N]);
         let rows = (part * self.rows()).min(m)..m.min((part + 1) * self.rows());
         for (i, row) in rows.enumerate() {
             for x in 0..kw.min(k - step * kw) {

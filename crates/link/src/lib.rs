@@ -13,5 +13,5 @@ mod link;
 mod local;
 
 pub use error::{CONNECTING, Due, Error, unnamed};
-pub use link::{DEADLINE, Link, QUEUE_LIMIT, Traffic, cost};
+pub use link::{AHEAD, DEADLINE, Link, QUEUE_LIMIT, Traffic, cost};
 pub use local::{LocalLink, local_pair};

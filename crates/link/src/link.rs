@@ -10,6 +10,9 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 /// What a link queues at most unless told otherwise (bytes, as [`cost`] counts them).
 pub const QUEUE_LIMIT: u64 = 512 << 20;
 
+/// Bytes that may wait to be sent to a peer that takes them slowly or not at all: who sends much asks [`Link::room`] first.
+pub const AHEAD: u64 = 4 << 20;
+
 /// What a message of `len` bytes counts in queues: more than its payload, so that empty ones are not free.
 pub fn cost(len: u64) -> u64 {
     len + 64

@@ -6,6 +6,7 @@
 //! must not hold vectors of zero-sized elements, whose count no byte backs.
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
+use bincode::enc::write::SizeWriter;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
@@ -26,11 +27,19 @@ fn format() -> Configuration<LittleEndian, Fixint, Limit<LIMIT>> {
 pub fn send<T: Serialize>(link: &mut dyn Link, step: u32, message: &T) -> Result<(), Error> {
     let kind = std::any::type_name::<T>();
     // The library's text may quote values.
-    let bytes =
-        bincode::serde::encode_to_vec(message, format()).ok().filter(|bytes| bytes.len() <= LIMIT);
-    let bytes = bytes
+    let bytes = encode(message)
         .ok_or_else(|| Error::Config(format!("a {kind} does not encode within {LIMIT} bytes")))?;
     link.send(step, bytes)
+}
+
+/// Into a buffer of the right size from the start: one that grows leaves seeds where it was before. The link wipes it.
+fn encode<T: Serialize>(message: &T) -> Option<Vec<u8>> {
+    let mut size = SizeWriter::default();
+    bincode::serde::encode_into_writer(message, &mut size, format()).ok()?;
+    let size = Some(size.bytes_written).filter(|size| *size <= LIMIT)?;
+    let mut bytes = vec![0; size];
+    bincode::serde::encode_into_slice(message, &mut bytes, format()).ok()?;
+    Some(bytes)
 }
 
 /// The peer's next message, which must be a `T` at step `step`, to the last byte.

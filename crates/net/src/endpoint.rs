@@ -82,6 +82,7 @@ impl Endpoint {
         let socket = profile.socket(addr)?;
         let local =
             socket.local_addr().map_err(|error| Error::io("ask for the local address", &error))?;
+        tracing::info!("socket {local}, {} may connect", accept.len());
         // Another process with the same key resets no links of ours.
         let secret = identity.secret(&format!("stateless resets at {local}"));
         let quic = {

@@ -32,4 +32,4 @@ pub use limits::Limits;
 pub use printable::printable;
 pub use profile::Profile;
 pub use quic::QuicLink;
-pub use sotto_link::{CONNECTING, Due, Error, Link, LocalLink, Traffic, local_pair};
+pub use sotto_link::{AHEAD, CONNECTING, Due, Error, Link, LocalLink, Traffic, local_pair};

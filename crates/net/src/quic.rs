@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::budget::Budget;
 use crate::congestion;
 use crate::failure::{ABANDONED, FINISHED, STOPPED, write_failure};
-use crate::frame::{Header, Kind};
+use crate::frame::Kind;
 use crate::inbox::Inbox;
 use crate::limits::Seat;
 use crate::stream::{Outgoing, Reader, write_frames};
@@ -126,9 +126,8 @@ impl Link for QuicLink {
         self.step = step;
         self.inbox.queue(step, payload.len(), self.queue_limit)?;
         self.traffic.sent(payload.len());
-        let header = Header { kind: Kind::Message, step, len: payload.len() as u64 };
         // The writer is gone only after a failure that the next call reports.
-        let _ = self.outbox.send(Outgoing::Frame(header, payload));
+        let _ = self.outbox.send(Outgoing::message(step, payload));
         Ok(())
     }
 
@@ -162,8 +161,7 @@ impl Link for QuicLink {
             return Ok(());
         }
         if self.inbox.send_fin() {
-            let fin = Header::bare(Kind::Fin);
-            let _ = self.outbox.send(Outgoing::Frame(fin, Vec::new()));
+            let _ = self.outbox.send(Outgoing::bare(Kind::Fin));
         }
         self.inbox.await_fin(self.step, self.traffic.messages_sent, self.deadline)?;
         self.finished = true;

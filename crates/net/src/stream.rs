@@ -7,6 +7,7 @@ use quinn::{Connection, ReadExactError, RecvStream, SendStream, WriteError};
 use sotto_link::cost;
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
+use zeroize::Zeroizing;
 
 use crate::backlog::Backlog;
 use crate::budget::Budget;
@@ -15,7 +16,7 @@ use crate::failure::{Failure, STOPPED, io_failure, read_failure, stream_ended, w
 use crate::frame::{Frame, HEADER, Header, Kind};
 use crate::inbox::Inbox;
 
-/// Payloads up to this size share one buffer with their header.
+/// Payloads up to this size share one buffer with their header. Whatever carries a seed is shorter.
 const SMALL: usize = 1024;
 
 /// Longest buffer that is handed to the transport: quinn counts one against its window for data in flight until the
@@ -26,13 +27,39 @@ const SEGMENT: usize = 128 << 10;
 const BATCH: usize = 64;
 
 pub(crate) enum Outgoing {
-    Frame(Header, Vec<u8>),
+    /// A frame in one buffer, wiped once the peer has it: seeds travel in such.
+    Small { frame: Zeroizing<Vec<u8>>, cost: u64 },
+    /// A message whose payload is handed over, not copied.
+    Large(Header, Vec<u8>),
     /// Bytes as they are, for tests of what a hostile peer may send.
     #[cfg(test)]
     Raw(Vec<u8>),
 }
 
-/// Writes what is queued until the link is dropped; payloads are handed over, not copied.
+impl Outgoing {
+    /// A message of step `step`.
+    pub fn message(step: u32, payload: Vec<u8>) -> Self {
+        let header = Header { kind: Kind::Message, step, len: payload.len() as u64 };
+        match payload.len() <= SMALL {
+            true => Self::small(&header, &Zeroizing::new(payload), cost(header.len)),
+            false => Self::Large(header, payload),
+        }
+    }
+
+    /// A frame without payload.
+    pub fn bare(kind: Kind) -> Self {
+        Self::small(&Header::bare(kind), &[], 0)
+    }
+
+    fn small(header: &Header, payload: &[u8], cost: u64) -> Self {
+        let mut frame = Zeroizing::new(Vec::with_capacity(HEADER + payload.len()));
+        frame.extend_from_slice(&header.encode());
+        frame.extend_from_slice(payload);
+        Self::Small { frame, cost }
+    }
+}
+
+/// Writes what is queued until the link is dropped.
 pub(crate) async fn write_frames(
     mut stream: SendStream,
     mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
@@ -44,23 +71,18 @@ pub(crate) async fn write_frames(
         let mut taken = 0;
         for out in batch.drain(..) {
             match out {
-                Outgoing::Frame(header, payload) => {
-                    if header.kind == Kind::Message {
-                        taken += cost(header.len);
+                Outgoing::Small { frame, cost } => {
+                    taken += cost;
+                    chunks.push(Bytes::from_owner(frame));
+                }
+                Outgoing::Large(header, payload) => {
+                    taken += cost(header.len);
+                    chunks.push(Bytes::copy_from_slice(&header.encode()));
+                    let mut rest = Bytes::from(payload);
+                    while rest.len() > SEGMENT {
+                        chunks.push(rest.split_to(SEGMENT));
                     }
-                    if payload.len() <= SMALL {
-                        let mut whole = Vec::with_capacity(HEADER + payload.len());
-                        whole.extend_from_slice(&header.encode());
-                        whole.extend_from_slice(&payload);
-                        chunks.push(Bytes::from(whole));
-                    } else {
-                        chunks.push(Bytes::copy_from_slice(&header.encode()));
-                        let mut rest = Bytes::from(payload);
-                        while rest.len() > SEGMENT {
-                            chunks.push(rest.split_to(SEGMENT));
-                        }
-                        chunks.push(rest);
-                    }
+                    chunks.push(rest);
                 }
                 #[cfg(test)]
                 Outgoing::Raw(bytes) => chunks.push(Bytes::from(bytes)),
@@ -118,9 +140,7 @@ impl Reader {
                 }
                 // At most once: the queue's limit does not count it.
                 Kind::Fin => {
-                    let _ = self
-                        .outbox
-                        .send(Outgoing::Frame(Header::bare(Kind::FinReceived), Vec::new()));
+                    let _ = self.outbox.send(Outgoing::bare(Kind::FinReceived));
                 }
                 Kind::FinReceived | Kind::Hello => {}
             }

@@ -41,6 +41,12 @@ impl Run {
         self.uses - 1
     }
 
+    /// Holds lengths into which `count` unused ones are cut against them.
+    fn check(&self, count: usize, lengths: &[usize]) {
+        let sum: usize = lengths.iter().sum();
+        assert!(self.uses == 0 && sum == count, "{count} COTs, {} uses, cut into {sum}", self.uses);
+    }
+
     /// Calls `f` with the first place and the length of each part whose indices share a key.
     fn parts(&self, count: usize, mut f: impl FnMut(usize, usize)) {
         let mut at = 0;
@@ -64,16 +70,21 @@ impl Sent {
         self.blocks.is_empty()
     }
 
-    /// The first `count` of them; the others stay.
+    /// Cuts them into runs of these lengths, in order.
     ///
     /// # Panics
-    /// When there are not as many.
-    pub fn take(&mut self, count: usize) -> Self {
-        assert!(self.run.uses == 0 && count <= self.len(), "{count} unused of {}", self.len());
-        let rest = self.blocks.split_off(count);
-        let run = Run { start: self.run.start + count as u64, ..self.run };
-        let rest = Self { run, blocks: rest, delta: self.delta };
-        std::mem::replace(self, rest)
+    /// When that is not all of them, or they were used.
+    pub fn split(self, lengths: &[usize]) -> Vec<Self> {
+        self.run.check(self.len(), lengths);
+        let mut at = 0;
+        let parts = lengths.iter().map(|&length| {
+            let range = at..at + length;
+            at += length;
+            let run = Run { start: self.run.start + range.start as u64, ..self.run };
+            let blocks = self.blocks[range].to_vec();
+            Self { run, blocks, delta: self.delta }
+        });
+        parts.collect()
     }
 
     /// Pads of the next use: calls `f` with a place, and from there on the pads of choice 0 and those of choice 1. 128 bits a COT;
@@ -118,15 +129,21 @@ impl Received {
         spread(self.choice(i))
     }
 
-    /// The first `count` of them; the others stay.
+    /// Cuts them into runs of these lengths, in order.
     ///
     /// # Panics
-    /// When there are not as many.
-    pub fn take(&mut self, count: usize) -> Self {
-        assert!(self.run.uses == 0 && count <= self.len(), "{count} unused of {}", self.len());
-        let (blocks, choices) = (self.blocks.split_off(count), self.choices.split_off(count));
-        let run = Run { start: self.run.start + count as u64, ..self.run };
-        std::mem::replace(self, Self { run, blocks, choices })
+    /// When that is not all of them, or they were used.
+    pub fn split(self, lengths: &[usize]) -> Vec<Self> {
+        self.run.check(self.len(), lengths);
+        let mut at = 0;
+        let parts = lengths.iter().map(|&length| {
+            let range = at..at + length;
+            at += length;
+            let run = Run { start: self.run.start + range.start as u64, ..self.run };
+            let blocks = self.blocks[range.clone()].to_vec();
+            Self { run, blocks, choices: self.choices[range].to_vec() }
+        });
+        parts.collect()
     }
 
     /// The pads of the choices in the next use: calls `f` with a place and the pads from there on.

@@ -13,7 +13,7 @@
 //! Two parties who both send run two instances, with two seeds.
 //!
 //! Security: semi-honest parties, 128 bits. CDH in Ristretto with BLAKE3 as a random oracle ([`base`]); AES-128 as a
-//! pseudorandom function (trees, streams) and as an ideal cipher ([`hash`]). A party that deviates can learn the other's
+//! pseudorandom function (trees) and as an ideal cipher ([`hash`]), ChaCha12 as a pseudorandom generator (streams). A party that deviates can learn the other's
 //! secrets: nothing is checked beyond lengths, points and the order of messages. No branch and no address depends on a secret.
 
 pub mod base;

@@ -5,18 +5,14 @@
 //! `sum over x of bit j of (x ^ a) r_x = v_j ^ a_j u`. The receiver sends `u ^ b` for each tree, `b` its choices, which turns that into
 //! `v_j ^ a_j b`: columns of `q = t ^ b D` with the bits of all `a` as `D`.
 //!
-//! Cost of a COT: `128 / k` bits from the receiver; `2^k / k` blocks of AES at each party. `k` trades bytes for time
+//! Cost of a COT: `128 / k` bits from the receiver; `16 2^k / k` bytes of a stream at each party. `k` trades bytes for time
 //! ([`BITS`]). Choices are the receiver's own, so nothing is sent to set them later.
-//! Security: correlation robustness of [`crate::hash`], AES as a pseudorandom function; semi-honest, so without the paper's
-//! consistency check. Source: Roy: SoftSpokenOT, CRYPTO 2022, section 5 with the repetition code; the order of leaves as in
+//! Security: correlation robustness of [`crate::hash`], ChaCha12 as a pseudorandom generator; semi-honest, so without the
+//! paper's consistency check. Source: Roy: SoftSpokenOT, CRYPTO 2022, section 5 with the repetition code; the order of leaves as in
 //! [`crate::tree`] is our own.
 
-use aes::{
-    Aes128Enc,
-    cipher::{BlockCipherEncrypt, KeyInit},
-};
-use sotto_crypto::Seed;
-use zeroize::{Zeroize, Zeroizing};
+use sotto_crypto::{Seed, Stream};
+use zeroize::Zeroizing;
 
 use crate::{
     Block, SECURITY, base, blocks,
@@ -26,17 +22,15 @@ use crate::{
     spread, transpose, tree,
 };
 
-/// The `k` that can be: bits of a COT that cross, AES blocks that each party computes for it.
-pub const BITS: [(usize, usize, usize); 4] = [(1, 128, 2), (2, 64, 2), (4, 32, 4), (8, 16, 32)];
+/// The `k` that can be: bits of a COT that cross, bytes of streams that each party computes for it.
+pub const BITS: [(usize, usize, usize); 4] = [(1, 128, 32), (2, 64, 32), (4, 32, 64), (8, 16, 512)];
 /// The `k` that is taken where nothing else is said.
 pub const K: usize = 8;
 
 const EXTENSION: &str = "extension of COTs";
 const ANSWER: &str = "setup of COTs, offer and trees";
-/// Blocks of a leaf's stream that are made at once.
-const BLOCKS: usize = 64;
 /// COTs that are made at once.
-const CHUNK: usize = BLOCKS * 128;
+const CHUNK: usize = 8192;
 /// The number of the first COT of an extension.
 const HEADER: usize = 8;
 
@@ -167,20 +161,19 @@ impl Receiver {
 
     fn extend_each(&mut self, choices: &[u8], message: &mut Vec<u8>, mut f: impl FnMut(&[Block])) {
         message.extend_from_slice(&self.streams.made.to_le_bytes());
-        let mut bits = Zeroizing::new([0; CHUNK / 64]);
+        let mut bits = Zeroizing::new([0; CHUNK / 8]);
         for choices in choices.chunks(CHUNK) {
-            let words = choices.len().next_multiple_of(SECURITY) / 64;
-            for (word, choices) in bits[..words].iter_mut().zip(choices.chunks(64).chain([&[][..]]))
-            {
-                let bit = |(i, c): (usize, &u8)| u64::from(c & 1) << i;
-                *word = choices.iter().enumerate().map(bit).sum();
+            let bytes = choices.len().next_multiple_of(SECURITY) / 8;
+            let bits = &mut bits[..bytes];
+            bits.fill(0);
+            for (byte, choices) in bits.iter_mut().zip(choices.chunks(8)) {
+                *byte = choices.iter().enumerate().map(|(i, c)| (c & 1) << i).sum();
             }
             for i in 0..SECURITY / self.k {
-                let sum = self.streams.fold(self.k, i, words);
-                let words = sum.iter().zip(&*bits);
-                words.for_each(|(u, b)| message.extend_from_slice(&(u ^ b).to_le_bytes()));
+                let sum = self.streams.fold(self.k, i, bytes);
+                message.extend(sum.iter().zip(&*bits).map(|(u, b)| u ^ b));
             }
-            f(self.streams.rows(words));
+            f(self.streams.rows(bytes));
         }
     }
 }
@@ -201,20 +194,18 @@ impl Sender {
         let mut all = Vec::with_capacity(count.next_multiple_of(SECURITY));
         let mut left = count;
         while left > 0 {
-            let words = left.min(CHUNK).next_multiple_of(SECURITY) / 64;
+            let bytes = left.min(CHUNK).next_multiple_of(SECURITY) / 8;
             for i in 0..SECURITY / self.k {
-                let (correction, tail) = rest.split_at(8 * words);
+                let (correction, tail) = rest.split_at(bytes);
                 rest = tail;
-                self.streams.fold(self.k, i, words);
+                self.streams.fold(self.k, i, bytes);
                 for j in 0..self.k {
-                    let bit = spread((*self.delta >> (i * self.k + j)) as u64) as u64;
-                    let column = self.streams.column(i * self.k + j, words);
-                    for (q, c) in column.iter_mut().zip(correction.as_chunks::<8>().0) {
-                        *q ^= u64::from_le_bytes(*c) & bit;
-                    }
+                    let bit = spread((*self.delta >> (i * self.k + j)) as u64) as u8;
+                    let column = self.streams.column(i * self.k + j, bytes);
+                    column.iter_mut().zip(correction).for_each(|(q, c)| *q ^= c & bit);
                 }
             }
-            all.extend_from_slice(self.streams.rows(words));
+            all.extend_from_slice(self.streams.rows(bytes));
             left = left.saturating_sub(CHUNK);
         }
         all.truncate(count);
@@ -225,89 +216,76 @@ impl Sender {
 
 /// The leaves' streams and what is summed of them. No `Debug`: they are secret.
 struct Streams {
-    ciphers: Vec<Aes128Enc>,
-    /// Leaves at the start of each tree that are not known, and count as 0.
-    missing: usize,
-    /// Blocks of each stream that were read.
-    read: u64,
+    /// Of each leaf; none of one that is not known, whose bits count as 0.
+    leaves: Vec<Option<Stream>>,
     /// COTs that were made: the next one's number.
     made: u64,
     /// 128 columns of bits.
-    columns: Zeroizing<Vec<u64>>,
+    columns: Zeroizing<Vec<u8>>,
     rows: Zeroizing<Vec<Block>>,
     /// Sums of 1, 2, 4.. leaves that wait for as many more, and the one that is worked on.
-    sums: Zeroizing<Vec<[u64; 2 * BLOCKS]>>,
+    sums: Zeroizing<Vec<[u8; CHUNK / 8]>>,
 }
 
 impl Streams {
+    /// Of trees of `2^k` leaves, of which the first `missing` of each are not known.
     fn new(k: usize, leaves: &[Block], missing: usize) -> Self {
-        let cipher = |leaf: &Block| Aes128Enc::new(&leaf.to_le_bytes().into());
+        let stream = |leaf: &Block| {
+            let key = blake3::derive_key("sottovoce COT stream 1", &leaf.to_le_bytes());
+            Seed::from_bytes(key).stream(0)
+        };
+        let known = |(i, leaf): (usize, &Block)| (i % (1 << k) >= missing).then(|| stream(leaf));
         Self {
-            ciphers: leaves.iter().map(cipher).collect(),
-            missing,
-            read: 0,
+            leaves: leaves.iter().enumerate().map(known).collect(),
             made: 0,
-            columns: Zeroizing::new(vec![0; SECURITY * CHUNK / 64]),
+            columns: Zeroizing::new(vec![0; SECURITY * CHUNK / 8]),
             rows: Zeroizing::new(vec![0; CHUNK]),
-            sums: Zeroizing::new(vec![[0; 2 * BLOCKS]; k + 1]),
+            sums: Zeroizing::new(vec![[0; CHUNK / 8]; k + 1]),
         }
     }
 
-    fn column(&mut self, number: usize, words: usize) -> &mut [u64] {
-        &mut self.columns[number * words..(number + 1) * words]
+    fn column(&mut self, number: usize, bytes: usize) -> &mut [u8] {
+        &mut self.columns[number * bytes..(number + 1) * bytes]
     }
 
-    /// Sums the next `words` of tree `i`: into its columns those of the leaves that have a bit; returns that of all leaves.
+    /// Sums the next `bytes` of tree `i`: into its columns those of the leaves that have a bit; returns that of all leaves.
     ///
     /// Leaves are added in pairs, pairs in pairs of pairs: two additions a leaf give all `k + 1` sums.
-    fn fold(&mut self, k: usize, i: usize, words: usize) -> &[u64] {
-        let Self { ciphers, missing, read, columns, sums, .. } = self;
-        let columns = &mut columns[i * k * words..(i + 1) * k * words];
+    fn fold(&mut self, k: usize, i: usize, bytes: usize) -> &[u8] {
+        let Self { leaves, columns, sums, .. } = self;
+        let columns = &mut columns[i * k * bytes..(i + 1) * k * bytes];
         columns.fill(0);
-        let mut counters = [aes::Block::default(); BLOCKS];
-        let counters = &mut counters[..words / 2];
-        for (n, counter) in counters.iter_mut().enumerate() {
-            *counter = Block::from(*read + n as u64).to_le_bytes().into();
-        }
         let (current, waiting) = sums.split_last_mut().expect("k + 1 sums");
-        let current = &mut current[..words];
-        let mut stream = [aes::Block::default(); BLOCKS];
-        let stream = &mut stream[..words / 2];
-        for (x, cipher) in ciphers[i << k..(i + 1) << k].iter().enumerate() {
-            if x < *missing {
-                current.fill(0);
-            } else {
-                cipher.encrypt_blocks_b2b(counters, stream).expect("of one length");
-                for (pair, block) in current.as_chunks_mut::<2>().0.iter_mut().zip(&*stream) {
-                    let bits = Block::from_le_bytes((*block).into());
-                    *pair = [bits as u64, (bits >> 64) as u64];
+        let current = &mut current[..bytes];
+        for (x, leaf) in leaves[i << k..(i + 1) << k].iter_mut().enumerate() {
+            let ones = x.trailing_ones() as usize;
+            // Where nothing waits for it, a leaf's bits are what waits.
+            let target = if ones == 0 { &mut waiting[0][..bytes] } else { &mut *current };
+            match leaf {
+                Some(stream) => stream.fill(target),
+                None => target.fill(0),
+            }
+            for (j, left) in waiting[..ones].iter().enumerate() {
+                let column = &mut columns[j * bytes..(j + 1) * bytes];
+                for ((column, sum), left) in column.iter_mut().zip(&mut *current).zip(left) {
+                    *column ^= *sum;
+                    *sum ^= left;
                 }
             }
-            let ones = x.trailing_ones() as usize;
-            for (j, left) in waiting[..ones].iter().enumerate() {
-                xor(&mut columns[j * words..(j + 1) * words], current);
-                xor(current, &left[..words]);
-            }
-            if let Some(place) = waiting.get_mut(ones) {
-                place[..words].copy_from_slice(current);
+            if let (1.., Some(place)) = (ones, waiting.get_mut(ones)) {
+                place[..bytes].copy_from_slice(current);
             }
         }
-        stream.iter_mut().for_each(|b| b.as_mut_slice().zeroize());
-        &self.sums[k][..words]
+        &self.sums[k][..bytes]
     }
 
-    /// The next `64 words` rows, of the columns that are summed.
-    fn rows(&mut self, words: usize) -> &[Block] {
-        let rows = &mut self.rows[..64 * words];
-        transpose::rows(&self.columns[..SECURITY * words], rows);
-        self.read += words as u64 / 2;
-        self.made += 64 * words as u64;
+    /// The next `8 bytes` rows, of the columns that are summed.
+    fn rows(&mut self, bytes: usize) -> &[Block] {
+        let rows = &mut self.rows[..8 * bytes];
+        transpose::rows(&self.columns[..SECURITY * bytes], rows);
+        self.made += 8 * bytes as u64;
         rows
     }
-}
-
-fn xor(to: &mut [u64], from: &[u64]) {
-    to.iter_mut().zip(from).for_each(|(t, f)| *t ^= f);
 }
 
 #[cfg(test)]

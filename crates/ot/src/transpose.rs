@@ -21,15 +21,16 @@ fn square(a: &mut [u64; 64]) {
     }
 }
 
-/// Row `r` of 128 columns of bits, for all rows: bit `j` of `rows[r]` is bit `r` of column `j`. A column is
-/// `rows.len() / 64` words of `columns`, one after the other.
-pub fn rows(columns: &[u64], rows: &mut [Block]) {
-    let words = columns.len() / 128;
+/// Row `r` of 128 columns of bits, for all rows: bit `j` of `rows[r]` is bit `r` of column `j`. A column is `rows.len() / 8` bytes of
+/// `columns`, one after the other.
+pub fn rows(columns: &[u8], rows: &mut [Block]) {
+    let words = columns.len() / 128 / 8;
+    let (columns, _) = columns.as_chunks::<8>();
     let mut halves = [[0; 64]; 2];
     for (group, rows) in rows.chunks_mut(64).enumerate() {
         for (h, half) in halves.iter_mut().enumerate() {
             for (j, word) in half.iter_mut().enumerate() {
-                *word = columns[(64 * h + j) * words + group];
+                *word = u64::from_le_bytes(columns[(64 * h + j) * words + group]);
             }
             square(half);
         }
@@ -46,15 +47,15 @@ mod tests {
     #[test]
     fn every_bit_lands_in_its_row() {
         let words = 3;
-        let columns: Vec<u64> = (1..=128 * words as u64)
-            .map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(i as u32))
+        let columns: Vec<u8> = (1..=128 * 8 * words as u64)
+            .map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 41) as u8)
             .collect();
         let mut out = vec![0; 64 * words];
         rows(&columns, &mut out);
         for (r, row) in out.iter().enumerate() {
             for j in 0..128 {
-                let bit = columns[j * words + r / 64] >> (r % 64) & 1;
-                assert_eq!((row >> j) as u64 & 1, bit, "row {r}, column {j}");
+                let bit = columns[j * 8 * words + r / 8] >> (r % 8) & 1;
+                assert_eq!((row >> j) as u8 & 1, bit, "row {r}, column {j}");
             }
         }
     }

@@ -3,12 +3,14 @@
 use serde::{Serialize, de::DeserializeOwned};
 use sotto::{
     card::Card,
+    config::Source,
     messages::{
-        Ask, Assigned, ClientHello, DealerHello, DealerWelcome, Dealt, Reply, Request,
+        Ask, Assigned, ClientHello, DealerHello, DealerWelcome, Dealt, Reply, Request, Secret,
         ServerWelcome, VERSION,
     },
     refusal::Refusal,
 };
+use sotto_crypto::Seed;
 use sotto_models::private::Options;
 use sotto_net::{Error, Link, control, local_pair};
 use zeroize::Zeroizing;
@@ -43,6 +45,10 @@ fn card() -> Card {
         batch: 1,
         options: Options::default(),
     }
+}
+
+fn secret(byte: u8) -> Secret {
+    Secret(Seed::from_bytes([byte; 32]))
 }
 
 fn assigned() -> Assigned {
@@ -93,7 +99,7 @@ fn dealer_hello() {
 
 #[test]
 fn dealer_welcome() {
-    let setup = DealerWelcome::Setup { epoch: [1; 16], seed: Zeroizing::new([2; 32]) };
+    let setup = DealerWelcome::Setup { epoch: [1; 16], seed: secret(2) };
     let valid = with_refusals(vec![setup, DealerWelcome::Ready], DealerWelcome::Refused);
     fuzz!(|input: &Input| check::<DealerWelcome>(&valid, input));
 }
@@ -101,8 +107,14 @@ fn dealer_welcome() {
 #[test]
 fn ask() {
     let Assigned { id, ticket } = assigned();
-    let valid =
-        [Ask::New { seed: true }, Ask::Seed { id }, Ask::Audit { id }, Ask::Claim { id, ticket }];
+    let pad = || secret(5);
+    let valid = [
+        Ask::New { pad: Some(pad()) },
+        Ask::New { pad: None },
+        Ask::Seed { id, pad: pad() },
+        Ask::Audit { id },
+        Ask::Claim { id, ticket, pad: pad() },
+    ];
     let valid = valid.each_ref().map(encoded);
     fuzz!(|input: &Input| check::<Ask>(&valid, input));
 }
@@ -110,7 +122,7 @@ fn ask() {
 #[test]
 fn dealt() {
     let Assigned { id, ticket } = assigned();
-    let seed = Zeroizing::new([2; 32]);
+    let seed = secret(2);
     let batch = Dealt::Batch {
         id,
         ticket,
@@ -128,7 +140,14 @@ fn dealt() {
 fn client_hello() {
     let model = Some("model".to_owned());
     let (held, stale) = (Some([1; 16]), Some([2; 16]));
-    let valid = [encoded(&ClientHello { version: VERSION, model, held, stale })];
+    let valid = [encoded(&ClientHello {
+        version: VERSION,
+        model,
+        held,
+        stale,
+        source: Source::Peer,
+        making: Some([3; 32]),
+    })];
     fuzz!(|input: &Input| check::<ClientHello>(&valid, input));
 }
 

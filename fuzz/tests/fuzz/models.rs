@@ -86,7 +86,7 @@ fn masked_weights() {
                 });
                 assert!(fit && bytes.len() == valid[0].len());
             }
-            Ok(Matrices::Plain(_)) => panic!("a client has no plain weights"),
+            Ok(Matrices::Plain(_) | Matrices::Encrypted) => panic!("the client has masked weights"),
             Err(Error::Desync { .. }) => assert_ne!(bytes.len(), valid[0].len()),
             Err(e) => panic!("another error: {e}"),
         }

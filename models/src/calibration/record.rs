@@ -16,12 +16,8 @@ struct Recorder<'a> {
 impl Probe for Recorder<'_> {
     /// Heads of one kind share their name, and so their widths.
     fn see(&mut self, layer: usize, tensor: Tensor, values: &[f32]) {
-        let fresh = Range { min: f32::INFINITY, max: f32::NEG_INFINITY };
-        let range = self.layers[layer].entry(tensor.to_string()).or_insert(fresh);
-        for &v in values {
-            range.min = range.min.min(v);
-            range.max = range.max.max(v);
-        }
+        let range = self.layers[layer].entry(tensor.to_string()).or_insert(Range::EMPTY);
+        *range = values.iter().fold(*range, |range, &x| range.with(x));
     }
 }
 
@@ -41,7 +37,8 @@ impl Calibration {
             forward(model, weights, image, &mut recorder);
             progress(i + 1);
         }
-        Self { images: images.len(), weights: hex(&weights.hash()), layers }
+        let weights = hex(&weights.hash());
+        Self { images: images.len(), weights, groups: Vec::new(), layers }
     }
 }
 

@@ -11,11 +11,11 @@ use sotto_protocols::{
 };
 
 use crate::{
-    Calibration, Error,
+    Error,
     fixed::{ACTIVATION, MARGIN, at_most, bits, liftable},
     kind::Activation,
     options::Tables,
-    probe::Tensor,
+    range::Range,
 };
 
 /// Logarithm of the most rows of an activation's row table: 2^10 are 160 kB for each element.
@@ -86,20 +86,13 @@ impl ActivationFormat {
     }
 }
 
-/// The format of an activation whose argument is a tensor of a layer.
-///
-/// # Errors
-/// [`Error::Calibration`] when its range is missing.
-pub fn format(
-    activation: Activation,
-    cal: &Calibration,
-    layer: usize,
-    argument: Tensor,
-) -> Result<ActivationFormat, Error> {
-    if activation == Activation::None {
-        return Ok(ActivationFormat::None);
-    }
-    let range = cal.range(layer, argument)?;
+/// Logarithm of the fewest pieces of a table, where a group of channels has one of its own.
+pub(crate) const LEAST_PIECES: u32 = 5;
+/// And where there is one for all.
+pub(crate) const LEAST_PIECES_OF_ALL: u32 = 7;
+
+/// The format of an activation whose argument has a range; its table has `2^least` pieces or more.
+pub fn format(activation: Activation, range: Range, least: u32) -> ActivationFormat {
     // The window is +-2^top; the stretch makes it exactly MARGIN bits wider than the range.
     let wide = range.size().max(0.5) * f64::from(1u32 << MARGIN);
     let top = bits(wide);
@@ -107,18 +100,16 @@ pub fn format(
     // Not less than that, or the widest window's values and slopes would not fit its table: where the range is a power of
     // two, the margin is 1 % less for it.
     let stretch = (window * 0.999 / wide).max(1.006);
-    // Pieces of at most 1/13 of the activation's argument: an error of 1.4e-3. More than 2^11 of them
-    // would dominate the offline bytes.
     let lookup = |function, wide: f64| ActivationFormat::Lookup {
         function,
         window: Window::signed(ACTIVATION + top + 1, ACTIVATION),
         precision: Precision {
-            k: bits(2.0 * wide * 13.0).clamp(7, 11),
+            k: logarithm_of_pieces(wide).max(least),
             value_scale: ACTIVATION,
             slope_scale: ACTIVATION,
         },
     };
-    Ok(match activation {
+    match activation {
         Activation::Gelu => lookup(Function::Gelu { stretch }, wide),
         Activation::GeluTanh => lookup(Function::GeluTanh { stretch }, wide),
         Activation::QuickGelu => lookup(Function::QuickGelu { stretch }, wide),
@@ -126,7 +117,18 @@ pub fn format(
         Activation::Tanh => lookup(Function::Tanh, window),
         Activation::Relu => ActivationFormat::Relu(liftable(range, ACTIVATION)),
         Activation::None => ActivationFormat::None,
-    })
+    }
+}
+
+/// Logarithm of the pieces of a table of the arguments up to `wide`: each of at most 1/13, for an error of 1.4e-3. More
+/// than 2^11 of them would dominate the offline bytes.
+fn logarithm_of_pieces(wide: f64) -> u32 {
+    bits(2.0 * wide * 13.0).clamp(LEAST_PIECES, 11)
+}
+
+/// The same of arguments that were seen up to `size`.
+pub(crate) fn pieces(size: f64) -> u32 {
+    logarithm_of_pieces(size.max(0.5) * f64::from(1u32 << MARGIN))
 }
 
 /// The activation of a product, in a ring of `width` bits at the scale [`ACTIVATION`].

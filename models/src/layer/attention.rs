@@ -21,7 +21,7 @@ use crate::{
     Model, Weights,
     fixed::{ACTIVATION, WEIGHT, Widths},
     kind::Attention,
-    layer::{Base, Sublayer},
+    layer::{Base, Sublayer, head},
     layout::Layout,
     matrix::{Folded, Named},
 };
@@ -66,7 +66,8 @@ pub fn fold(
     out.insert(path(layer, "proj"), proj.centred().fixed());
 }
 
-/// `base + attention(n)`; `x` is the base where it is not copied from `n`.
+/// `base + attention(n)`, and how its rows lie; `x` is the base where it is not copied from `n`. The last layer of a model
+/// whose head reads few rows has queries, and so results, of these alone ([`head::prunes`]).
 pub fn trace(
     t: &mut Trace,
     model: &Model,
@@ -74,7 +75,7 @@ pub fn trace(
     (attention, widths): (&AttentionFormat, Widths),
     layout: &Layout,
     [n, x]: [Wire; 2],
-) -> Wire {
+) -> (Wire, Layout) {
     let (layer, d) = (sublayer.layer, model.stack.width);
     let copied = sublayer.base == Base::Norm && sublayer.norm.is_some();
     let outputs = if copied { 4 * d } else { 3 * d };
@@ -93,21 +94,27 @@ pub fn trace(
         x
     };
     let result = (widths.writer, ACTIVATION);
-    let outputs = layout.by_length(t, qkv, |t, qkv| heads(t, model, layer, attention, qkv, result));
+    let pruned = layer + 1 == model.stack.layers && head::prunes(model);
+    let read = |rows: usize| if pruned { head::read(model, rows) } else { (0..rows).collect() };
+    let (base, kept) = layout.keep(t, base, read);
+    let outputs = layout.by_length(t, qkv, &kept, |t, qkv| {
+        let queries = read(t.spec(qkv).shape[1]);
+        heads(t, model, layer, attention, (qkv, &queries), result)
+    });
     let (name, scale) = (path(layer, "proj"), WEIGHT);
     let spec = WeightSpec { name, outputs: d, inputs: d, width: widths.writer, scale };
     let w = t.weight(spec);
     let y = t.linear(outputs, w, 1);
-    t.sum(base, y)
+    (t.sum(base, y), kept)
 }
 
-/// All heads of all kinds: `(inputs, rows, 3 d)` to `(inputs, rows, d)` in the projection's ring.
+/// All heads of all kinds: `(inputs, rows, 3 d)` to `(inputs, queries, d)` in the projection's ring.
 fn heads(
     t: &mut Trace,
     model: &Model,
     layer: usize,
     format: &AttentionFormat,
-    qkv: Wire,
+    (qkv, queries): (Wire, &[usize]),
     result: (u32, u32),
 ) -> Wire {
     let shape = t.spec(qkv).shape.clone();
@@ -127,7 +134,8 @@ fn heads(
         let operands = [0, 1, 2].map(|which| {
             let one = t.pick(qkv, 0, &[which]);
             let one = t.reshape(one, &[batch, heads, tokens, dh]);
-            t.pick(one, 1, &chosen)
+            let one = t.pick(one, 1, &chosen);
+            if which == 0 { t.pick(one, 2, queries) } else { one }
         });
         let expected = "the format has what the architecture uses";
         parts.push(match kind {
@@ -152,5 +160,5 @@ fn heads(
         .collect();
     let all = t.pick(all, 1, &back);
     let all = t.permute(all, &[0, 2, 1, 3]);
-    t.reshape(all, &[batch, tokens, heads * dh])
+    t.reshape(all, &[batch, queries.len(), heads * dh])
 }

@@ -23,12 +23,12 @@ use crate::{
     fixed::{ACTIVATION, WEIGHT, at_most, bits, liftable},
     layer::{
         Section,
-        activation::{self, ActivationFormat},
+        activation::{self, ActivationFormat, LEAST_PIECES_OF_ALL},
         last_norm, norm,
     },
     layout::Layout,
     matrix::{Folded, Named},
-    model::{Output, Pool},
+    model::{Output, Place, Pool},
     options::{Options, ROUNDED, Reveal},
     probe::{Probe, Tensor},
     rows::{flat, linear},
@@ -58,6 +58,13 @@ pub fn read(model: &Model, rows: usize) -> Vec<usize> {
         Some(Pool::FirstAndMean) => std::iter::once(0).chain(lead..rows).collect(),
         None => (0..rows).collect(),
     }
+}
+
+/// Whether the last layer computes the rows that the head reads alone: where these are few, and the model is none of
+/// MPCViT's, whose plans compute all.
+pub fn prunes(model: &Model) -> bool {
+    let few = matches!(model.output.pool(), Some(Pool::First | Pool::FirstTwo));
+    few && model.stack.place != Place::Mpcvit
 }
 
 /// Rows that an input's result is a mean of, and which the revealed sum is divided by.
@@ -132,7 +139,8 @@ pub fn format(model: &Model, cal: &Calibration) -> Result<HeadFormat, Error> {
     };
     let hidden = match hidden {
         Some(hidden) => {
-            let format = activation::format(hidden.activation, cal, last, Tensor::Pool)?;
+            let range = cal.range(last, Tensor::Pool)?;
+            let format = activation::format(hidden.activation, range, LEAST_PIECES_OF_ALL);
             Some((format, format.opened() + WEIGHT))
         }
         None => None,
@@ -229,7 +237,10 @@ pub fn trace(
 ) -> Wire {
     t.section(&last_norm(model).section().to_string());
     let (d, classes) = (model.stack.width, model.output.classes());
-    let (x, layout) = chosen(t, model, layout, x);
+    let (mut x, layout) = layout.keep(t, x, |rows| read(model, rows));
+    if layout.length() == Some(1) {
+        x = t.reshape(x, &[layout.lengths().len(), d]);
+    }
     let reader = format.hidden.map_or(format.width, |(_, width)| width);
     let n = norm::trace(t, model, &format.norm, x, reader);
     t.section(&Section::Head.to_string());
@@ -298,26 +309,6 @@ fn hidden_width(model: &Model) -> usize {
         Output::Classes(classes) => classes.hidden.as_ref().map_or(0, |hidden| hidden.width),
         _ => 0,
     }
-}
-
-/// The rows that the head reads, and how they lie; one row an input is no axis of its own.
-fn chosen(t: &mut Trace, model: &Model, layout: &Layout, x: Wire) -> (Wire, Layout) {
-    let counts: Vec<usize> = layout.lengths().iter().map(|&n| read(model, n).len()).collect();
-    let x = match layout.length() {
-        Some(length) => t.pick(x, 1, &read(model, length)),
-        None => {
-            let rows = layout.rows().into_iter();
-            let all = rows.flat_map(|r| read(model, r.len()).into_iter().map(move |i| r.start + i));
-            let all: Vec<usize> = all.collect();
-            t.pick(x, 0, &all)
-        }
-    };
-    let x = if counts.iter().all(|&n| n == 1) {
-        t.reshape(x, &[counts.len(), model.stack.width])
-    } else {
-        x
-    };
-    (x, Layout::new(&counts))
 }
 
 /// The sum over each input's rows.

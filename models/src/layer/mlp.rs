@@ -1,7 +1,8 @@
 //! The MLP: `fc2(activation(fc1 n))`.
 //!
 //! Privately, the first matrix also copies `n` where the residual starts from it; an MLP without an activation is one
-//! matrix, residual included: `W2 W1 + I`. The activation's stretch goes into the first matrix.
+//! matrix, residual included: `W2 W1 + I`. The activation's stretch goes into the first matrix, group by group of hidden
+//! channels where these have formats of their own ([`crate::channels`]).
 
 use ndarray::Array2;
 use sotto_protocols::{
@@ -11,10 +12,12 @@ use sotto_protocols::{
 
 use crate::{
     Calibration, Error, Model, Weights,
+    calibration::Group,
     fixed::{WEIGHT, Widths},
+    kind::Activation,
     layer::{
         Base, Sublayer,
-        activation::{self, ActivationFormat},
+        activation::{self, ActivationFormat, LEAST_PIECES, LEAST_PIECES_OF_ALL},
     },
     matrix::{Folded, Named},
     options::Tables,
@@ -45,12 +48,38 @@ pub fn float(
     y
 }
 
+/// The format of a layer's activation: of each group of its hidden channels, how many and which.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MlpFormat {
+    /// The groups, in the order of the channels.
+    pub groups: Vec<(usize, ActivationFormat)>,
+}
+
+impl MlpFormat {
+    /// Width at which the widest argument is opened.
+    pub fn opened(&self) -> u32 {
+        self.groups.iter().map(|(_, format)| format.opened()).max().unwrap_or(0)
+    }
+
+    /// Whether there is no activation, so that both products are one.
+    pub fn is_none(&self) -> bool {
+        self.groups.iter().all(|(_, format)| *format == ActivationFormat::None)
+    }
+}
+
 /// The format of a layer's activation.
 ///
 /// # Errors
-/// [`Error::Calibration`] when its range is missing.
-pub fn format(model: &Model, cal: &Calibration, layer: usize) -> Result<ActivationFormat, Error> {
-    activation::format(model.stack.activation[layer], cal, layer, Tensor::Hidden)
+/// [`Error::Calibration`] when its range is missing, or its groups are not the layer's.
+pub fn format(model: &Model, cal: &Calibration, layer: usize) -> Result<MlpFormat, Error> {
+    let activation = model.stack.activation[layer];
+    if activation == Activation::None {
+        return Ok(MlpFormat { groups: vec![(model.stack.hidden, ActivationFormat::None)] });
+    }
+    let groups = cal.groups(layer, model.stack.hidden)?;
+    let least = if groups.len() > 1 { LEAST_PIECES } else { LEAST_PIECES_OF_ALL };
+    let of = |group: Group| (group.channels, activation::format(activation, group.range, least));
+    Ok(MlpFormat { groups: groups.into_iter().map(of).collect() })
 }
 
 /// Folds the matrices: the first with the residual's copy, and the second; or the only one.
@@ -58,7 +87,7 @@ pub fn fold(
     model: &Model,
     weights: &Weights,
     sublayer: &Sublayer,
-    format: &ActivationFormat,
+    format: &MlpFormat,
     out: &mut Named,
 ) {
     let (layer, block) = (sublayer.layer, model.block(sublayer.layer));
@@ -67,7 +96,7 @@ pub fn fold(
     let mut fc1 = Folded::new(&weights.linear(&format!("{block}.mlp.fc1"))).after(&norm);
     let fc2 = weights.linear(&format!("{block}.mlp.fc2"));
     let residual = (sublayer.base == Base::Norm).then(|| Folded::diagonal(&norm));
-    if *format == ActivationFormat::None {
+    if format.is_none() {
         let mut both = fc1.then(&fc2);
         if let Some(residual) = &residual {
             both = both.plus(residual);
@@ -75,7 +104,11 @@ pub fn fold(
         out.insert(path(layer, "mlp"), both.centred().fixed());
         return;
     }
-    fc1.scale(0, model.stack.hidden, format.stretch());
+    let mut first = 0;
+    for (channels, activation) in &format.groups {
+        fc1.scale(first, first + channels, activation.stretch());
+        first += channels;
+    }
     if let Some(residual) = residual {
         fc1 = fc1.stack(residual.centred());
     }
@@ -88,7 +121,7 @@ pub fn trace(
     t: &mut Trace,
     model: &Model,
     sublayer: &Sublayer,
-    (format, widths): (&ActivationFormat, Widths),
+    (format, widths): (&MlpFormat, Widths),
     tables: Tables,
     [n, x]: [Wire; 2],
 ) -> Wire {
@@ -98,7 +131,7 @@ pub fn trace(
         t.weight(WeightSpec { name, outputs, inputs, width, scale: WEIGHT })
     };
     let copied = sublayer.base == Base::Norm;
-    if *format == ActivationFormat::None {
+    if format.is_none() {
         let w = weight(t, "mlp", d, d, widths.reader);
         let y = t.linear(n, w, 1);
         return if copied { y } else { t.sum(x, y) };
@@ -107,15 +140,24 @@ pub fn trace(
     let w = weight(t, "mlp.fc1", outputs, d, widths.reader);
     let all = t.linear(n, w, 1);
     let last = t.spec(all).shape.len() - 1;
-    let first: Vec<usize> = (0..hidden).collect();
-    let h = t.pick(all, last, &first);
+    let mut end = 0;
+    let groups = format.groups.iter().map(|(channels, activation)| {
+        end += channels;
+        let own: Vec<usize> = (end - channels..end).collect();
+        (t.pick(all, last, &own), activation)
+    });
+    let groups: Vec<(Wire, &ActivationFormat)> = groups.collect();
     let base = if copied {
         let copy: Vec<usize> = (hidden..hidden + d).collect();
         t.pick(all, last, &copy)
     } else {
         x
     };
-    let h = activation::trace(t, format, tables, h, widths.writer);
+    let each = groups.into_iter();
+    let active =
+        each.map(|(h, activation)| activation::trace(t, activation, tables, h, widths.writer));
+    let active: Vec<Wire> = active.collect();
+    let h = t.concat(last, &active);
     let w = weight(t, "mlp.fc2", d, hidden, widths.writer);
     let y = t.linear(h, w, 1);
     t.sum(base, y)

@@ -3,9 +3,12 @@
 
 mod reference;
 
+use std::collections::BTreeMap;
+
 use sotto_models::{
     Calibration, Model, Private, Weights,
     arch::{Activation, Attention},
+    channels,
     float::{NoProbe, Tensor, forward},
     keys,
     model::{Classes, Hidden, Input, Output, Pixels, Place, Pool, Stack, Table, Words},
@@ -288,7 +291,7 @@ fn words_that_do_not_exist_are_refused() {
 #[test]
 fn keys_with_a_large_mean_are_centred() {
     let model = vit(classes(5, Pool::First, None));
-    let mut values: std::collections::BTreeMap<String, Vec<f32>> = Weights::random(&model, 9)
+    let mut values: BTreeMap<String, Vec<f32>> = Weights::random(&model, 9)
         .iter()
         .map(|(name, values)| (name.to_owned(), values.to_vec()))
         .collect();
@@ -314,4 +317,86 @@ fn keys_with_a_large_mean_are_centred() {
     }
     let private = Private::new(&model, &calibration, 1, Options::default()).unwrap();
     check(&model, &centred, &all[..1], &private, 1.5e-2);
+}
+
+/// A model in which a few hidden channels reach much further than the others.
+fn with_wide_channels(model: &Model) -> Weights {
+    let random = Weights::random(model, 11);
+    let mut values: BTreeMap<String, Vec<f32>> =
+        random.iter().map(|(name, values)| (name.to_owned(), values.to_vec())).collect();
+    for layer in 0..model.stack.layers {
+        let first = values.get_mut(&format!("blocks.{layer}.mlp.fc1.weight")).expect("its own");
+        for channel in [3, 17, 40] {
+            first[channel * 32..(channel + 1) * 32].iter_mut().for_each(|w| *w *= 6.0);
+        }
+    }
+    Weights::from_values(model, values).expect("the model's own")
+}
+
+#[test]
+fn channels_of_unlike_range_have_tables_of_their_own() {
+    let mut model = bert(classes(5, Pool::First, None));
+    model.stack.activation = vec![Activation::Gelu, Activation::Relu];
+    let weights = with_wide_channels(&model);
+    let mut bench = Bench::new(8);
+    let texts = texts(&model, &[9; 10], &mut bench);
+    let rows: Vec<Vec<f32>> =
+        texts.iter().map(|text| text::rows(&model, &weights, text).unwrap()).collect();
+    let (sorted, groups) = channels::sorted(&model, &weights, &rows);
+    for layer in &groups {
+        assert!((2..=4).contains(&layer.len()), "{layer:?}");
+        assert!(layer.windows(2).all(|pair| pair[0].range.size() < pair[1].range.size()));
+        assert!(layer.last().expect("several").channels <= 4, "{layer:?}");
+    }
+    for row in &rows {
+        let [a, b] = [&weights, &sorted].map(|w| forward(&model, w, row, &mut NoProbe));
+        a.iter().zip(&b).for_each(|(a, b)| assert!((a - b).abs() < 1e-4, "{a} and {b}"));
+    }
+    let plain = Calibration::record(&model, &sorted, &rows, |_| ());
+    let grouped = Calibration { groups, ..plain.clone() };
+    assert_eq!(Calibration::from_toml(&grouped.to_toml()).unwrap(), grouped);
+    let traced = |calibration: &Calibration| {
+        Private::of_lengths(&model, calibration, &[9, 9], Options::default()).unwrap()
+    };
+    let [before, after] = [&plain, &grouped].map(traced);
+    check(&model, &sorted, &rows[..2], &after, 1.5e-2);
+    assert_eq!(before.plan.online().flights, after.plan.online().flights);
+    let bytes = [&before, &after].map(|p| p.plan.correction_bytes());
+    assert!(bytes[1] * 10 < bytes[0] * 9, "{bytes:?}");
+    let told = grouped.rounded();
+    assert_eq!(traced(&told).plan.hash(), after.plan.hash());
+    assert_ne!(told, grouped);
+
+    type Spoil = fn(&mut Calibration);
+    let bad: [(Spoil, &str); 5] = [
+        (|c| c.groups[0][0].channels += 1, "do not make 48 channels"),
+        (|c| c.groups[1][0].channels = usize::MAX, "do not make 48 channels"),
+        (|c| c.groups[1].clear(), "are 0; accepted: 1 to 16"),
+        (|c| drop(c.groups.pop()), "layer 1: `groups` are 0"),
+        (|c| c.groups[0][0].range.max = f32::NAN, "have a range that is none"),
+    ];
+    for (spoil, part) in bad {
+        let mut calibration = grouped.clone();
+        spoil(&mut calibration);
+        let said = Private::new(&model, &calibration, 1, Options::default()).err();
+        let said = said.expect("refused").to_string();
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
+fn the_last_layer_computes_the_rows_that_are_read() {
+    let mut model = vit(classes(5, Pool::First, None));
+    model.stack.attention[1] =
+        vec![Attention::Softmax, Attention::Linear, Attention::Relu, Attention::Softmax];
+    let weights = Weights::random(&model, 4);
+    let all = pictures(6, &mut Bench::new(3));
+    let calibration = Calibration::record(&model, &weights, &all, |_| ());
+    let pruned = Private::new(&model, &calibration, 2, Options::default()).unwrap();
+    check(&model, &weights, &all[..2], &pruned, 1.5e-2);
+    let whole = Model { output: classes(5, Pool::Mean, None), ..model };
+    let whole = Private::new(&whole, &calibration, 2, Options::default()).unwrap();
+    let bytes = [&pruned, &whole].map(|p| p.plan.online().from_server);
+    // Of two layers' bytes the last one's are mostly gone.
+    assert!(bytes[0] * 10 < bytes[1] * 8, "{bytes:?}");
 }

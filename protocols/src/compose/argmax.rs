@@ -169,12 +169,13 @@ mod tests {
             let top = row.iter().max().map_or(0, |top| top + 1);
             ties.iter().for_each(|&tie| row[tie] = top);
         }
-        let result = bench.run_shared(&plan, Vec::new(), std::slice::from_ref(&input));
-        result.check_exact();
-        for (x, y) in input.chunks(classes).zip(result.outputs[0].chunks(classes)) {
-            let best = (0..classes).rev().max_by_key(|&i| x[i]).expect("classes");
-            for (i, y) in y.iter().enumerate() {
-                assert_eq!(*y, i64::from(i == best), "{classes} classes, {i} for {best}");
+        for result in bench.run_sources(&plan, Vec::new(), std::slice::from_ref(&input)) {
+            result.check_exact();
+            for (x, y) in input.chunks(classes).zip(result.outputs[0].chunks(classes)) {
+                let best = (0..classes).rev().max_by_key(|&i| x[i]).expect("classes");
+                for (i, y) in y.iter().enumerate() {
+                    assert_eq!(*y, i64::from(i == best), "{classes} classes, {i} for {best}");
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Attention: what happens between the heads' `Q`, `K`, `V` and their outputs, for each kind.
 //!
-//! Shapes: `Q`, `K`, `V` and the result are `(images, heads, tokens, head dim)`; all heads of one kind and
+//! Shapes: `Q`, `K`, `V` and the result are `(images, heads, tokens, head dim)`, where `Q` and the result may have fewer
+//! tokens; all heads of one kind and
 //! all images of a batch are one tensor. `1 / sqrt(d)`, and `log2 e` for softmax, are folded into `Q`'s
 //! weights by their owner, so that scores come in base 2.
 //!
@@ -182,7 +183,8 @@ impl Trace {
         format: &LinearFormat,
         (width, scale): (u32, u32),
     ) -> Wire {
-        let shape = self.spec(q).shape.clone();
+        // There may be fewer queries than keys.
+        let shape = self.spec(k).shape.clone();
         let by_features = shape[3] < shape[2];
         let first = if by_features {
             let kt = self.permute(k, &[0, 1, 3, 2]);

@@ -233,14 +233,15 @@ mod tests {
             let mean = row.iter().sum::<f64>() / d as f64;
             input.extend(row.iter().map(|x| ((x - mean) * 4096.0).round() as i64));
         }
-        let result = bench.run_shared(&plan, Vec::new(), std::slice::from_ref(&input));
-        result.check_exact();
-        for (x, y) in input.chunks(d).zip(result.outputs[0].chunks(d)) {
-            let x: Vec<f64> = x.iter().map(|&x| x as f64 / 4096.0).collect();
-            let var = x.iter().map(|x| x * x).sum::<f64>() / d as f64 + 1e-5;
-            for (x, &y) in x.iter().zip(y) {
-                let error = (y as f64 / 4096.0 - x / var.sqrt()).abs();
-                assert!(error < 9e-4, "error {error}");
+        for result in bench.run_sources(&plan, Vec::new(), std::slice::from_ref(&input)) {
+            result.check_exact();
+            for (x, y) in input.chunks(d).zip(result.outputs[0].chunks(d)) {
+                let x: Vec<f64> = x.iter().map(|&x| x as f64 / 4096.0).collect();
+                let var = x.iter().map(|x| x * x).sum::<f64>() / d as f64 + 1e-5;
+                for (x, &y) in x.iter().zip(y) {
+                    let error = (y as f64 / 4096.0 - x / var.sqrt()).abs();
+                    assert!(error < 9e-4, "error {error}");
+                }
             }
         }
     }
@@ -262,7 +263,7 @@ mod tests {
             let bound = format.relative_error(&rows);
             assert!(bound < 2.5e-3, "{bound} of {format:?}");
             let mut bench = Bench::new(41);
-            let n = 120;
+            let n = 40;
             let mut t = Trace::new();
             let x = t.input(&[n, d], format.width, scale);
             let width = 64 - format.factor_scale();
@@ -280,15 +281,20 @@ mod tests {
                 let unit = size / var.sqrt() * f64::from(1u32 << scale);
                 input.extend(row.iter().map(|x| ((x - mean) * unit).round() as i64));
             }
-            let result = bench.run_shared(&plan, Vec::new(), std::slice::from_ref(&input));
-            result.check_exact();
-            let one = f64::from(1u32 << scale);
-            for (x, y) in input.chunks(d).zip(result.outputs[0].chunks(d)) {
-                let mean = x.iter().map(|&x| (x as f64).powi(2)).sum::<f64>() / d as f64;
-                for (&x, &y) in x.iter().zip(y) {
-                    let (exact, y) = (x as f64 / mean.sqrt(), y as f64 / one);
-                    let error = (y - exact).abs();
-                    assert!(error < bound * exact.abs() + 1.5 / one, "{exact}: {y}; {format:?}");
+            // With a dealer and without.
+            for result in bench.run_sources(&plan, Vec::new(), std::slice::from_ref(&input)) {
+                result.check_exact();
+                let one = f64::from(1u32 << scale);
+                for (x, y) in input.chunks(d).zip(result.outputs[0].chunks(d)) {
+                    let mean = x.iter().map(|&x| (x as f64).powi(2)).sum::<f64>() / d as f64;
+                    for (&x, &y) in x.iter().zip(y) {
+                        let (exact, y) = (x as f64 / mean.sqrt(), y as f64 / one);
+                        let error = (y - exact).abs();
+                        assert!(
+                            error < bound * exact.abs() + 1.5 / one,
+                            "{exact}: {y}; {format:?}"
+                        );
+                    }
                 }
             }
         }

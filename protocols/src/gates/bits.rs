@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     deal::Known,
     drawn::Map,
+    making::{Factors, Held, Making, Slot, Special},
     party::{Factor, Value},
     spec::{Kind, Spec, Term},
 };
@@ -28,4 +29,22 @@ pub(super) fn bit_value(opened: Vec<u64>) -> Value {
 /// The dealer's side: the masks.
 pub(super) fn bit_known(masks: Vec<u64>) -> Known {
     Known::Form(vec![None, Some(masks)])
+}
+
+/// Two parties' side: XOR shares of the masks.
+struct BitMasks(Slot);
+
+impl Factors for BitMasks {
+    fn shares(&self, making: &mut Making<'_>, width: u32) -> Vec<Option<Slot>> {
+        vec![None, Some(making.arithmetic(self.0, width))]
+    }
+
+    fn kind(&self, _: usize) -> Special {
+        Special::Bit(self.0)
+    }
+}
+
+/// Two parties' side: the masks of draw `draw`.
+pub(super) fn bit_held(making: &mut Making<'_>, draw: usize) -> Held {
+    Held::Form(Arc::new(BitMasks(making.mask_bits(draw))))
 }

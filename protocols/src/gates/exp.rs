@@ -2,7 +2,8 @@
 //!
 //! Shapes: the input's. Scale of the result: `head + FRACTION + span - 1` bits. Error: relative `2^-11.5` at most from the
 //! two fraction factors, absolute `2^-head + 2^(span - head - 1)` from the opened word and the table; arguments
-//! far below the window's top give 0. The lowest piece of the window must not be reached.
+//! far below the window's top give 0. The lowest piece of the window must not be reached. Where two parties make the
+//! correlations, a fraction factor is off by two units more at most: relative `2^-10.5`.
 //!
 //! `c = t + r` is open and cut into `k` high and the low bits, which span `span` powers: 1, or 2 where a shorter one-hot
 //! is worth it. `2^t = 2^cl 2^-rl 2^(ch - rh)`: exponents add, so no borrow needs a correction. The high
@@ -27,16 +28,21 @@ use crate::{
     encode,
     functions::{Window, signed_width},
     gate::{Draw, Exchange, Gate, To, Work},
+    making::{Cut, Factors, Held, Making, Slot},
     party::{Factor, Prepare, Run, Value},
     plan::Trace,
     simulate::Simulation,
-    spec::{Kind, Spec, Term, Wire},
+    spec::{Kind, Role, Spec, Term, Wire},
 };
 
 use super::late::Late;
 
 /// Fractional bits of the two fraction factors: of `rho` for a span of 1, one more for 2.
 const FRACTION: u32 = 12;
+
+/// Units that `2^-rl` is off by where two parties make it, at most: each has rounded its own factor, and the product is rounded on
+/// shares.
+const TOLERANCE: u64 = 2;
 
 /// Precision of an exponential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +76,28 @@ struct Powers {
     high: Table,
     /// `2^cl` for every low part.
     low: Vec<u64>,
+}
+
+/// Powers of two of low parts.
+#[derive(Clone, Copy)]
+struct Fractions {
+    lo: u32,
+    span: u32,
+}
+
+impl Fractions {
+    /// `2^(sign low / 2^scale)` to `bits` fractional bits. The same on every machine, and without a table: masks must not
+    /// address memory.
+    fn at(&self, low: u64, sign: f64, bits: u32) -> u64 {
+        let unit = f64::from(self.lo).exp2();
+        let x = sign * (low as f64 / unit - 0.5) * consts::LN_2;
+        // Around the middle: the eighth term is below 2^-25.
+        let series = (1..=7).rev().fold(1.0, |sum, i| 1.0 + sum * x / f64::from(i));
+        let root = if sign > 0.0 { consts::SQRT_2 } else { consts::FRAC_1_SQRT_2 };
+        let y = series * root;
+        let power = if self.span == 2 { y * y } else { y };
+        (power * (1u64 << bits) as f64 + 0.5) as u64
+    }
 }
 
 impl Trace {
@@ -121,23 +149,14 @@ impl Exp {
         32 - self.width
     }
 
-    /// `2^(sign low / 2^scale)` to `bits` fractional bits. The same on every machine, and without a table: the
-    /// dealer's masks must not address memory.
-    fn fraction(&self, low: u64, sign: f64, bits: u32) -> u64 {
-        let unit = f64::from(self.lo()).exp2();
-        let x = sign * (low as f64 / unit - 0.5) * consts::LN_2;
-        // Around the middle: the eighth term is below 2^-25.
-        let series = (1..=7).rev().fold(1.0, |sum, i| 1.0 + sum * x / f64::from(i));
-        let root = if sign > 0.0 { consts::SQRT_2 } else { consts::FRAC_1_SQRT_2 };
-        let y = series * root;
-        let power = if self.format.span == 2 { y * y } else { y };
-        (power * (1u64 << bits) as f64 + 0.5) as u64
+    fn fractions(&self) -> Fractions {
+        Fractions { lo: self.lo(), span: self.format.span }
     }
 
     fn tables(&self) -> &Powers {
         self.tables.get(|| Powers {
             high: Table::new(self.k, &self.powers()),
-            low: (0..1 << self.lo()).map(|low| self.fraction(low, 1.0, FRACTION)).collect(),
+            low: (0..1 << self.lo()).map(|low| self.fractions().at(low, 1.0, FRACTION)).collect(),
         })
     }
 
@@ -155,9 +174,14 @@ impl Exp {
         (0..1i64 << self.k).map(power).collect()
     }
 
+    /// Fractional bits of `rho`.
+    fn scale(&self) -> u32 {
+        FRACTION + self.format.span - 1
+    }
+
     /// `2^-rl`.
     fn down(&self, low: u64) -> u64 {
-        self.fraction(low, -1.0, FRACTION + self.format.span - 1)
+        self.fractions().at(low, -1.0, self.scale())
     }
 }
 
@@ -191,13 +215,42 @@ impl Gate for Exp {
         let signs = dealing.give_one_hot(0, &high);
         let alpha = dealing.mask(1);
         let low = mask(lo);
-        let rho: Vec<u64> =
-            (signs.iter().zip(r)).map(|(s, r)| s.wrapping_mul(self.down(r & low))).collect();
+        let down = dealing.rounded(r.iter().map(|r| self.down(r & low)).collect(), TOLERANCE);
+        let rho: Vec<u64> = signs.iter().zip(down).map(|(s, f)| s.wrapping_mul(f)).collect();
         let by_mask = rho.iter().zip(&alpha).map(|(p, &a)| p.wrapping_mul(a).wrapping_neg());
         let by_mask = by_mask.collect();
         let by_top = rho.iter().zip(&alpha).map(|(p, &a)| p.wrapping_mul((a >> (n - 1)) << n));
         let by_top = by_top.collect();
         dealing.output(Known::Form([rho, by_mask, by_top].map(Some).to_vec()));
+    }
+
+    /// Exponents add: `2^-rl = f0 f1 2^(span c)` with the parties' own `f = 2^-l` of their low bits and the carry `c`.
+    fn make(&self, making: &mut Making<'_>) {
+        let (r, n) = making.input_mask(0);
+        let (hot, cut) = Cut::new(making, r, n, self.k);
+        making.give(0, hot);
+        let (span, own_bits) = (self.format.span, FRACTION + self.format.span);
+        let fractions = self.fractions();
+        let f = making.map(cut.low, move |_, l| fractions.at(l, -1.0, own_bits));
+        let ring = 2 * own_bits + 2;
+        let product = making.private_times(f, own_bits + 1, Role::Client, f, ring);
+        let more = making.mux(cut.carry, product, ring);
+        let product = making.sum(&[(product, 1), (more, (1 << span) - 1)]);
+        // Truncated on the shares: a unit of rounding more or less, the same one for all that reads it.
+        let drop = 2 * own_bits - self.scale();
+        let rho = making.map(product, move |role, p| {
+            let up = if role == Role::Server { 1 << drop } else { 0 };
+            (p.wrapping_add(up) & mask(ring)) >> drop
+        });
+        making.rounded(rho, ring - drop);
+        let factors = ExpFactors {
+            sigma: cut.sigma,
+            rho,
+            bits: ring - drop,
+            mask: making.mask(1),
+            n: self.width,
+        };
+        making.output(Held::Form(Arc::new(factors)));
     }
 
     fn prepare(&self, _: &mut Prepare<'_>) {
@@ -245,6 +298,42 @@ impl Gate for Exp {
             out.push(s * sim.coins.round(s * power, shift) * self.down(r & low) as i64);
         }
         sim.output(out);
+    }
+}
+
+/// Two parties' side of the form.
+struct ExpFactors {
+    sigma: Slot,
+    /// Shares of `2^-rl` mod `2^bits`, the top bit 0.
+    rho: Slot,
+    bits: u32,
+    /// The mask `a` of `n` bits.
+    mask: Slot,
+    n: u32,
+}
+
+impl Factors for ExpFactors {
+    fn shares(&self, making: &mut Making<'_>, width: u32) -> Vec<Option<Slot>> {
+        let &Self { sigma, rho, bits, mask: a, n } = self;
+        // rho a, below 2^(bits - 1 + n), is multiplied in a ring of one bit more; its own wrap is taken off.
+        let ring = bits + n;
+        let product = making.cross_times(rho, bits, a, ring);
+        let by_wrap = making.wrap_times(rho, bits, a, ring - bits);
+        let carry = making.carry(a, n);
+        let by_carry = making.mux(carry, rho, ring - n);
+        let product = making.sum(&[
+            (product, 1),
+            (by_wrap, (1u64 << bits).wrapping_neg()),
+            (by_carry, (1u64 << n).wrapping_neg()),
+        ]);
+        let product = making.widen(product, ring, width);
+        let by_a = making.times_sign(sigma, product, width);
+        let wide = making.widen(rho, bits, width);
+        let signed = making.times_sign(sigma, wide, width);
+        let top = making.top_bit(a, n);
+        let by_top = making.mux(top, signed, width.saturating_sub(n));
+        let by_top = (width > n).then_some(by_top);
+        vec![Some(signed), Some(making.sum(&[(by_a, u64::MAX)])), by_top]
     }
 }
 
@@ -304,7 +393,7 @@ mod tests {
             for low in 0..1u64 << gate.lo() {
                 for sign in [1.0, -1.0] {
                     let truth = (sign * low as f64 / 1024.0).exp2() * 8192.0;
-                    let error = (gate.fraction(low, sign, 13) as f64 - truth).abs();
+                    let error = (gate.fractions().at(low, sign, 13) as f64 - truth).abs();
                     assert!(error <= 0.51, "2^({sign} {low} / 1024): {error} units");
                 }
             }

@@ -18,6 +18,7 @@ use crate::{
     drawn::{CHUNK, Map, View},
     encode,
     gate::{Draw, Gate, Work},
+    making::{Held, Making, Slot},
     party::{Factor, Run, Value},
     plan::Trace,
     simulate::Simulation,
@@ -71,6 +72,25 @@ pub(super) fn knowns<'a>(spec: &Spec, width: u32, known: &'a Known) -> Vec<Optio
             views.collect()
         }
         Known::Nothing => panic!("the dealer knows nothing of a share"),
+    }
+}
+
+/// Two parties' shares of the factors of those terms, each divided by `2^shift`, mod `2^(width - shift)`; none of the constant 1, nor
+/// where the shift reaches the width.
+pub(super) fn shares(held: &Held, making: &mut Making<'_>, width: u32) -> Vec<Option<Slot>> {
+    match held {
+        &Held::Mask(r, n) => {
+            let number = making.mask_share(r, n, width);
+            let negated = making.sum(&[(number, u64::MAX)]);
+            let mut all = vec![None, Some(negated)];
+            if width > n {
+                let top = making.top_bit(r, n);
+                all.push(Some(making.arithmetic(top, width - n)));
+            }
+            all
+        }
+        Held::Form(factors) => factors.shares(making, width),
+        Held::Nothing => panic!("nothing is held of a share"),
     }
 }
 
@@ -133,6 +153,15 @@ impl Gate for Lift {
             });
         }
         dealing.output(Known::Nothing);
+    }
+
+    fn make(&self, making: &mut Making<'_>) {
+        let shares = shares(making.input(0), making, self.width);
+        let dealt = self.terms().into_iter().zip(shares).filter(|(t, _)| self.is_dealt(t));
+        for (draw, (_, share)) in dealt.enumerate() {
+            making.give(draw, share.expect("a known term has a factor"));
+        }
+        making.output(Held::Nothing);
     }
 
     fn run(&self, _: usize, run: &mut Run<'_>) {
@@ -216,9 +245,10 @@ mod tests {
             let bound = 1i64 << (n - 2);
             let mut input = bench.signed(500, n - 1);
             input[..3].copy_from_slice(&[-bound, bound - 1, 0]);
-            let result = bench.run_shared(&plan, Vec::new(), std::slice::from_ref(&input));
-            result.check_exact();
-            assert_eq!(result.outputs[0], input);
+            for result in bench.run_sources(&plan, Vec::new(), std::slice::from_ref(&input)) {
+                result.check_exact();
+                assert_eq!(result.outputs[0], input);
+            }
         }
     }
 }

@@ -9,6 +9,9 @@
 //! Online it sends `x_1 - A`; the server outputs `W (x_0 + x_1 - A) + C_0 + bias`, the client `D`:
 //! the sum is `W(x - A) + A(W - B) + A B + bias = W x + bias`.
 //!
+//! Without a dealer there is no `W^` and no `B`: the client multiplies `A` with the encrypted `W` when the batch is made, and
+//! both hold shares of `A W^T`, a few units of the last place off ([`sotto_lattice::Layer`]).
+//!
 //! Cost: one flight to the server, `width` bits an input element; `width` bits of correction an
 //! output element; one product each at dealer and client (offline) and server (online).
 //!
@@ -18,12 +21,14 @@
 //! Source: PROTOCOLS 1.4 (asymmetric Beaver triples with a reusable weight mask, as in SPU's
 //! beaver cache and Delphi).
 
+use sotto_lattice::Layer;
 use sotto_ring::gemm::{Mat, gemm};
 
 use crate::{
     deal::{Dealing, Known},
     encode,
     gate::{Draw, Exchange, Gate, To, Work},
+    making::{Held, Making},
     party::{Prepare, Run, Value},
     plan::Trace,
     simulate::Simulation,
@@ -76,6 +81,11 @@ impl Trace {
 }
 
 impl Linear {
+    /// The layer as two parties make it without a dealer.
+    fn layer(&self) -> Layer {
+        Layer::new(self.rows, self.inputs, self.outputs, self.width)
+    }
+
     /// `acc += a W^T`.
     fn product(&self, a: &[u64], w: &[u64], acc: &mut [u64]) {
         gemm(
@@ -120,14 +130,21 @@ impl Gate for Linear {
         let a = dealing.mask(0);
         let mut c = vec![0; self.rows * self.outputs];
         self.product(&a, dealing.weight_mask(self.weight), &mut c);
-        dealing.give(1, &c);
+        dealing.give_rounded(1, &c, || self.layer().bound());
         dealing.output(Known::Nothing);
     }
 
+    fn make(&self, making: &mut Making<'_>) {
+        making.layer([0, 1], self.layer(), self.weight);
+        making.output(Held::Nothing);
+    }
+
     fn prepare(&self, ctx: &mut Prepare<'_>) {
-        if ctx.role == Role::Client {
+        if ctx.role == Role::Client
+            && let Some(masked) = ctx.weights.masked(self.weight)
+        {
             let (a, mut d) = (ctx.words(0), ctx.words(1));
-            self.product(&a, ctx.weights.masked(self.weight), &mut d);
+            self.product(&a, masked, &mut d);
             ctx.replace(1, d);
         }
     }

@@ -8,6 +8,7 @@ use crate::{
     encode,
     encode::Encode,
     gate::Gate,
+    making::{Held, Making},
     party::{Run, Value},
     plan::Trace,
     simulate::Simulation,
@@ -240,6 +241,10 @@ impl Gate for Local {
 
     fn deal(&self, dealing: &mut Dealing<'_>) {
         dealing.output(Known::Nothing);
+    }
+
+    fn make(&self, making: &mut Making<'_>) {
+        making.output(Held::Nothing);
     }
 
     fn run(&self, _: usize, run: &mut Run<'_>) {

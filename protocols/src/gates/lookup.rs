@@ -30,6 +30,7 @@ use crate::{
     encode,
     functions::{Function, Window, pieces, signed_width},
     gate::{Draw, Exchange, Gate, To, Work},
+    making::{Cut, Factors, Held, Making, Slot},
     party::{Factor, Prepare, Run, Value},
     plan::Trace,
     simulate::Simulation,
@@ -176,6 +177,19 @@ impl Gate for Lookup {
         dealing.output(Known::Form(terms.map(Some).to_vec()));
     }
 
+    fn make(&self, making: &mut Making<'_>) {
+        let (r, n) = making.input_mask(0);
+        let (hot, cut) = Cut::new(making, r, n, self.precision.k);
+        making.give(0, hot);
+        let factors = LookupFactors {
+            cut,
+            shift: self.shift(),
+            masks: [making.mask(1), making.mask(2)],
+            widths: self.widths,
+        };
+        making.output(Held::Form(Arc::new(factors)));
+    }
+
     fn prepare(&self, _: &mut Prepare<'_>) {
         self.tables();
     }
@@ -238,6 +252,34 @@ impl Gate for Lookup {
     }
 }
 
+/// Two parties' side of the form.
+struct LookupFactors {
+    cut: Cut,
+    shift: u32,
+    /// The masks `a` and `b` and their widths.
+    masks: [Slot; 2],
+    widths: [u32; 2],
+}
+
+impl Factors for LookupFactors {
+    fn shares(&self, making: &mut Making<'_>, width: u32) -> Vec<Option<Slot>> {
+        let Self { cut, shift, masks: [a, b], widths: [na, nb] } = self;
+        // Ring widths of s and s a, of s m_a, of s rl m_b.
+        let [w0, w2, w4] = [*shift, shift + na, *nb].map(|s| width.saturating_sub(s));
+        let sl = cut.sign_low(making, width);
+        let by_b = cut.sign_low_mask(making, (*b, *nb), width);
+        let by_a = cut.sign_mask(making, (*a, *na), w0);
+        let known = making.sum(&[(by_b, 1), (by_a, (1u64 << shift).wrapping_neg())]);
+        let [top_a, top_b] = [(*a, *na), (*b, *nb)].map(|(r, n)| making.top_bit(r, n));
+        let top_a = making.mux(top_a, cut.sign, w2);
+        let top_b = making.mux(top_b, sl, w4);
+        let minus = u64::MAX;
+        let (sl, top_b) = (making.sum(&[(sl, minus)]), making.sum(&[(top_b, minus)]));
+        let reaches = |slot: Slot, w: u32| (w > 0).then_some(slot);
+        vec![reaches(cut.sign, w0), Some(known), reaches(top_a, w2), Some(sl), reaches(top_b, w4)]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,12 +299,13 @@ mod tests {
         let low = if window.low == 0 { 0.0 } else { -range };
         let input: Vec<i64> =
             (0..3000).map(|_| ((low + bench.unit() * (range - low)) * unit) as i64).collect();
-        let result = bench.run_shared(&plan, Vec::new(), std::slice::from_ref(&input));
-        result.check_exact();
-        for (&x, &y) in input.iter().zip(&result.outputs[0]) {
-            let (x, y) = (x as f64 / unit, y as f64 / f64::from(scale).exp2());
-            let error = (y - function.at(x)).abs();
-            assert!(error <= bound, "{function:?}({x}) = {y}, error {error}");
+        for result in bench.run_sources(&plan, Vec::new(), std::slice::from_ref(&input)) {
+            result.check_exact();
+            for (&x, &y) in input.iter().zip(&result.outputs[0]) {
+                let (x, y) = (x as f64 / unit, y as f64 / f64::from(scale).exp2());
+                let error = (y - function.at(x)).abs();
+                assert!(error <= bound, "{function:?}({x}) = {y}, error {error}");
+            }
         }
     }
 

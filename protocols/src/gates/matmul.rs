@@ -8,14 +8,17 @@
 //! tensor serves every product that reads the tensor.
 //!
 //! Cost: no flight of its own; `width` bits of correction an output element; two products at each
-//! party online, one at the dealer. Security: nothing is sent here. PROTOCOLS 1.5; Beaver, CRYPTO 1991.
+//! party online, one at the dealer. Without a
+//! dealer the shares are a few units of the last place off ([`sotto_lattice::Triple`]). Security: nothing is sent here. PROTOCOLS 1.5; Beaver, CRYPTO 1991.
 
+use sotto_lattice::{Sizes, Triple};
 use sotto_ring::gemm::{Mat, gemm};
 
 use crate::{
     deal::{Dealing, Known},
     encode,
     gate::{Draw, Gate, Work},
+    making::{Held, Making},
     party::{Run, Value},
     plan::Trace,
     simulate::Simulation,
@@ -82,6 +85,12 @@ impl Matmul {
         }
     }
 
+    /// The products as two parties make them without a dealer.
+    fn triple(&self) -> Triple {
+        let Self { batch, m, k, n, transposed, width, .. } = *self;
+        Triple::new(Sizes { batch, m, k, n, transposed }, width)
+    }
+
     fn macs(&self) -> u64 {
         (self.batch * self.m * self.k * self.n) as u64
     }
@@ -107,8 +116,13 @@ impl Gate for Matmul {
     fn deal(&self, dealing: &mut Dealing<'_>) {
         let mut c = vec![0; self.output.count()];
         self.product(dealing.input_mask(0), dealing.input_mask(1), &mut c);
-        dealing.give(0, &c);
+        dealing.give_rounded(0, &c, || self.triple().bound());
         dealing.output(Known::Nothing);
+    }
+
+    fn make(&self, making: &mut Making<'_>) {
+        making.products(0, self.triple());
+        making.output(Held::Nothing);
     }
 
     fn run(&self, _: usize, run: &mut Run<'_>) {
@@ -153,9 +167,10 @@ mod tests {
             let c = t.reveal(c, width);
             let plan = t.finish(&[c]);
             let inputs = [bench.signed(120, 13), bench.signed(168, 13)];
-            let result = bench.run_shared(&plan, Vec::new(), &inputs);
-            result.check_exact();
-            assert_eq!(plan.online().flights, 2, "both operands open in one flight");
+            for result in bench.run_sources(&plan, Vec::new(), &inputs) {
+                result.check_exact();
+                assert_eq!(plan.online().flights, 2, "both operands open in one flight");
+            }
         }
     }
 }

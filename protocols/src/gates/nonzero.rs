@@ -12,13 +12,14 @@ use crate::{
     deal::{Dealing, Known},
     encode,
     gate::{Draw, Exchange, Gate, To},
+    making::{Held, Making, Slot, top_one_hot},
     party::{Run, Value},
     plan::Trace,
     simulate::Simulation,
-    spec::{Spec, Wire},
+    spec::{Role, Spec, Wire},
 };
 
-use super::bits::{bit_known, bit_spec, bit_value};
+use super::bits::{bit_held, bit_known, bit_spec, bit_value};
 
 #[derive(Debug)]
 struct NonZero {
@@ -84,6 +85,23 @@ impl Gate for NonZeroTable {
         dealing.output(Known::Nothing);
     }
 
+    /// Doubling over the ring: `(v - b v, b v)` for each bit `b` of the mask.
+    fn make(&self, making: &mut Making<'_>) {
+        let ((r, n), width) = (making.input_mask(0), self.output.share_width());
+        let bits: Vec<Slot> = (0..n).map(|i| making.sum_bit(r, i)).collect();
+        let mut table = making.constant(making.count(r), 1);
+        for (i, &b) in bits.iter().enumerate() {
+            let high = match i {
+                0 => making.arithmetic(b, width),
+                _ => making.mux(b, table, width),
+            };
+            table = making.halves(table, high, 1 << i);
+        }
+        let rest = making.map(table, |role, x| u64::from(role == Role::Server).wrapping_sub(x));
+        making.give(0, rest);
+        making.output(Held::Nothing);
+    }
+
     fn run(&self, _: usize, run: &mut Run<'_>) {
         let words = run.words(0);
         let rows = words.chunks_exact(1 << self.input_width);
@@ -122,6 +140,14 @@ impl Gate for NonZero {
         dealing.give_one_hot(0, r);
         let known = bit_known(dealing.mask(1));
         dealing.output(known);
+    }
+
+    fn make(&self, making: &mut Making<'_>) {
+        let (r, n) = making.input_mask(0);
+        let hot = top_one_hot(making, r, n, n);
+        making.give(0, hot);
+        let held = bit_held(making, 1);
+        making.output(held);
     }
 
     fn run(&self, round: usize, run: &mut Run<'_>) {
@@ -163,8 +189,9 @@ mod tests {
         let share = t.reveal(share, 6);
         let plan = t.finish(&[b, share]);
         let input: Vec<i64> = bench.signed(600, 4).into_iter().map(|x| x & 7).collect();
-        let result = bench.run_shared(&plan, Vec::new(), &[input]);
-        result.check_exact();
-        assert_eq!(result.outputs[0], result.outputs[1]);
+        for result in bench.run_sources(&plan, Vec::new(), &[input]) {
+            result.check_exact();
+            assert_eq!(result.outputs[0], result.outputs[1]);
+        }
     }
 }

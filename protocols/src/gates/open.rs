@@ -16,6 +16,7 @@ use crate::{
     deal::{Dealing, Known},
     encode,
     gate::{Draw, Exchange, Gate, To},
+    making::{Held, Making},
     party::{Run, Value},
     plan::Trace,
     simulate::Simulation,
@@ -122,6 +123,11 @@ impl Gate for Open {
         dealing.output(Known::Mask(r));
     }
 
+    fn make(&self, making: &mut Making<'_>) {
+        let r = making.mask(0);
+        making.output(Held::Mask(r, self.width));
+    }
+
     fn run(&self, round: usize, run: &mut Run<'_>) {
         if round == 0 {
             let offset = if run.is_server() { self.offset } else { 0 };
@@ -164,6 +170,13 @@ impl Gate for Difference {
         dealing.output(Known::Mask(r));
     }
 
+    fn make(&self, making: &mut Making<'_>) {
+        let ((a, n), (b, _)) = (making.input_mask(0), making.input_mask(1));
+        let b = making.repeat(b, self.row);
+        let r = making.zip(a, b, move |_, a, b| a.wrapping_sub(b) & mask(n));
+        making.output(Held::Mask(r, n));
+    }
+
     fn run(&self, _: usize, run: &mut Run<'_>) {
         let m = mask(self.output.opened().0);
         let c = self.broadcast(run.public(0), run.public(1), |a, b| {
@@ -202,6 +215,14 @@ impl Gate for Pairs {
         let m = mask(self.output.opened().0);
         let r = self.map(dealing.input_mask(0), |a, b| a.wrapping_sub(b) & m);
         dealing.output(Known::Mask(r));
+    }
+
+    fn make(&self, making: &mut Making<'_>) {
+        let (r, n) = making.input_mask(0);
+        let places = [&self.first, &self.second].map(Clone::clone);
+        let [first, second] = places.map(|places| making.pick(r, self.row, places));
+        let r = making.zip(first, second, move |_, a, b| a.wrapping_sub(b) & mask(n));
+        making.output(Held::Mask(r, n));
     }
 
     fn run(&self, _: usize, run: &mut Run<'_>) {

@@ -15,13 +15,14 @@ use crate::{
     drawn::{CHUNK, Map, Packed, View},
     encode,
     gate::{Draw, Gate, Work},
+    making::{Held, Making, Slot, Special},
     party::{Run, Value},
     plan::Trace,
     simulate::Simulation,
     spec::{Spec, Term, Wire},
 };
 
-use super::form::{add, add_product, divide, knowns, publics, terms};
+use super::form::{add, add_product, divide, knowns, publics, shares, terms};
 
 #[derive(Debug)]
 struct Product {
@@ -126,6 +127,35 @@ impl Gate for Product {
         dealing.output(Known::Nothing);
     }
 
+    fn make(&self, making: &mut Making<'_>) {
+        let (held_x, held_y) = (making.input(0), making.input(1));
+        let dealt = self.pairs().into_iter().filter(|p| p.count > 0);
+        let (ty, of_y) = (terms(&self.y, self.width), shares(held_y, making, self.width));
+        // A mask meets a form without being made shares of.
+        let is_bit = |y| matches!(special(held_y, y), Special::Bit(_));
+        let alone = |p: &Pair| !ty[p.y].known || is_bit(p.y);
+        let of_x = match (held_x, dealt.clone().any(|p| alone(&p))) {
+            (Held::Mask(..), false) => None,
+            _ => Some(shares(held_x, making, self.width)),
+        };
+        let tx = terms(&self.x, self.width);
+        for (draw, pair) in dealt.enumerate() {
+            let width = self.width - pair.shift;
+            let x = of_x.as_ref().and_then(|x| x[pair.x]);
+            let y = of_y[pair.y];
+            let share = match (tx[pair.x].known, ty[pair.y].known) {
+                (true, false) => x,
+                (false, _) => y,
+                (true, true) => self.times(making, (held_x, pair.x, x), (held_y, pair.y, y), width),
+            };
+            match share {
+                Some(share) => making.give(draw, share),
+                None => making.refuse(),
+            }
+        }
+        making.output(Held::Nothing);
+    }
+
     fn run(&self, _: usize, run: &mut Run<'_>) {
         let px = publics(&self.x, self.width, run.value(0));
         let py = publics(&self.y, self.width, run.value(1));
@@ -197,6 +227,50 @@ impl Gate for Product {
     }
 }
 
+/// What is special about the factor of a term.
+fn special(held: &Held, term: usize) -> Special {
+    match held {
+        Held::Form(form) => form.kind(term),
+        _ => Special::Other,
+    }
+}
+
+impl Product {
+    /// Two parties' shares mod `2^width` of the product of two factors, of each what is held, which term it is, and shares of it;
+    /// none of two forms of which neither is bits.
+    fn times(
+        &self,
+        making: &mut Making<'_>,
+        (held_x, term_x, x): (&Held, usize, Option<Slot>),
+        (held_y, term_y, y): (&Held, usize, Option<Slot>),
+        width: u32,
+    ) -> Option<Slot> {
+        let kind = special(held_y, term_y);
+        if let Special::Bit(bit) = kind {
+            return Some(making.mux(bit, x?, width));
+        }
+        if let (&Held::Mask(r, n), 1) = (held_x, term_x) {
+            // The factor is minus the mask.
+            let (product, factor) = match kind {
+                Special::Sign(cut) => (cut.sign_mask(making, (r, n), width), u64::MAX),
+                Special::MinusLow(cut) => (cut.sign_low_mask(making, (r, n), width), 1),
+                _ => {
+                    let y = making.repeat(y?, self.row);
+                    (making.mask_times(r, n, y, width), u64::MAX)
+                }
+            };
+            return Some(making.sum(&[(product, factor)]));
+        }
+        let bit = match (held_x, special(held_x, term_x)) {
+            (&Held::Mask(r, n), _) => making.top_bit(r, n),
+            (_, Special::Bit(bit)) => bit,
+            _ => return None,
+        };
+        let y = making.repeat(y?, self.row);
+        Some(making.mux(bit, y, width))
+    }
+}
+
 /// One factor a row, for the elements from `at` on.
 fn broadcast(factor: View<'_>, row: usize, at: usize, out: &mut [u64]) {
     if row == 1 {
@@ -238,9 +312,10 @@ mod tests {
             let plan = t.finish(&[z]);
             let y_count = y_shape.iter().product();
             let inputs = [bench.signed(360, 19), bench.signed(y_count, 25)];
-            let result = bench.run_shared(&plan, Vec::new(), &inputs);
-            result.check_exact();
-            assert_eq!(plan.online().flights, 2);
+            for result in bench.run_sources(&plan, Vec::new(), &inputs) {
+                result.check_exact();
+                assert_eq!(plan.online().flights, 2);
+            }
         }
     }
 }

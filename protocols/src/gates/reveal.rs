@@ -10,6 +10,7 @@ use crate::{
     deal::{Dealing, Known},
     encode,
     gate::{Exchange, Gate, To},
+    making::{Held, Making},
     party::{Run, Value},
     plan::Trace,
     simulate::Simulation,
@@ -58,6 +59,10 @@ impl Gate for Reveal {
 
     fn deal(&self, dealing: &mut Dealing<'_>) {
         dealing.output(Known::Nothing);
+    }
+
+    fn make(&self, making: &mut Making<'_>) {
+        making.output(Held::Nothing);
     }
 
     fn run(&self, round: usize, run: &mut Run<'_>) {

@@ -19,6 +19,7 @@ use crate::{
     encode,
     functions::{Function, Window, pieces},
     gate::{Draw, Exchange, Gate, To, Work},
+    making::{Cut, Factors, Held, Making, Slot, Special},
     party::{Factor, Prepare, Run, Value},
     plan::Trace,
     simulate::Simulation,
@@ -126,6 +127,14 @@ impl Gate for RowLookup {
         dealing.output(Known::Form(terms.map(Some).to_vec()));
     }
 
+    fn make(&self, making: &mut Making<'_>) {
+        let (r, n) = making.input_mask(0);
+        let (hot, cut) = Cut::new(making, r, n, self.k);
+        making.give(0, hot);
+        let masks = [making.mask(1), making.mask(2)];
+        making.output(Held::Form(Arc::new(RowFactors { cut, masks, width: self.width })));
+    }
+
     fn prepare(&self, _: &mut Prepare<'_>) {
         self.tables();
     }
@@ -168,6 +177,39 @@ impl Gate for RowLookup {
     }
 }
 
+/// Two parties' side of the form.
+struct RowFactors {
+    cut: Cut,
+    /// The masks `a` and `b`, of the full ring.
+    masks: [Slot; 2],
+    width: u32,
+}
+
+impl Factors for RowFactors {
+    fn shares(&self, making: &mut Making<'_>, width: u32) -> Vec<Option<Slot>> {
+        let Self { cut, masks: [a, b], width: full } = self;
+        assert!(width <= *full, "a row lookup for {full} bits in a ring of {width}");
+        let (lo, sigma) = (cut.lo, cut.sigma);
+        let sl = cut.sign_low(making, width);
+        let product = making.cross_times(cut.low, lo, *b, width);
+        let carried = making.mux(cut.carry, *b, width.saturating_sub(lo));
+        let product = making.sum(&[(product, 1), (carried, (1u64 << lo).wrapping_neg())]);
+        let by_b = making.times_sign(sigma, product, width);
+        let by_a = making.times_sign(sigma, *a, width);
+        let minus = u64::MAX;
+        let known = making.sum(&[(by_b, 1), (by_a, minus)]);
+        vec![Some(cut.sign), Some(known), Some(making.sum(&[(sl, minus)]))]
+    }
+
+    fn kind(&self, term: usize) -> Special {
+        match term {
+            0 => Special::Sign(self.cut),
+            1 => Special::Other,
+            _ => Special::MinusLow(self.cut),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,13 +235,14 @@ mod tests {
             let rows: Vec<i64> =
                 (0..200).map(|_| ((2.0 + bench.unit() * (top - 2.0)) * 4096.0) as i64).collect();
             let inputs = [bench.signed(1000, 15), rows];
-            let result = bench.run_shared(&plan, Vec::new(), &inputs);
-            result.check_exact();
-            for (i, (&x, &y)) in inputs[0].iter().zip(&result.outputs[0]).enumerate() {
-                let factor = function.at(inputs[1][i / 5] as f64 / 4096.0);
-                let (x, y) = (x as f64 / 4096.0, y as f64 / f64::from(12 + scale).exp2());
-                let error = (y - x * factor).abs();
-                assert!(error <= relative * (x * factor).abs() + 1e-6, "{function:?} {error}");
+            for result in bench.run_sources(&plan, Vec::new(), &inputs) {
+                result.check_exact();
+                for (i, (&x, &y)) in inputs[0].iter().zip(&result.outputs[0]).enumerate() {
+                    let factor = function.at(inputs[1][i / 5] as f64 / 4096.0);
+                    let (x, y) = (x as f64 / 4096.0, y as f64 / f64::from(12 + scale).exp2());
+                    let error = (y - x * factor).abs();
+                    assert!(error <= relative * (x * factor).abs() + 1e-6, "{function:?} {error}");
+                }
             }
         }
     }

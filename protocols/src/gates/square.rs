@@ -14,10 +14,11 @@ use crate::{
     drawn::CHUNK,
     encode,
     gate::{Draw, Gate, Work},
+    making::{Held, Making},
     party::{Run, Value},
     plan::Trace,
     simulate::Simulation,
-    spec::{Spec, Wire},
+    spec::{Role, Spec, Wire},
 };
 
 #[derive(Debug)]
@@ -97,6 +98,40 @@ impl Gate for SquareSum {
         dealing.output(Known::Nothing);
     }
 
+    /// With `r = r0 + r1 - 2^n c`, `c` the wrap: `r^2 = (r0 + r1)^2 - 2^(n+1) c (r0 + r1) + 2^2n c`.
+    fn make(&self, making: &mut Making<'_>) {
+        let ((r, n), width, row) = (making.input_mask(0), self.width, self.row);
+        let [_, by_top, by_cross] = self.shifts();
+        let number = making.mask_share(r, n, width);
+        let minus_r = making.sum(&[(number, u64::MAX)]);
+        making.give(0, minus_r);
+        let top = making.top_bit(r, n);
+        let by_width = making.arithmetic(top, width.saturating_sub(n));
+        let shifted = making.sum(&[(by_width, 1 << (n - by_top))]);
+        making.give(1, shifted);
+        let v = width.saturating_sub(n + 1);
+        let low = making.mask_share(r, n, v);
+        let times = making.mux(top, low, v);
+        let up = 1u64 << (n + 1 - by_cross);
+        let cross = making.sum(&[(by_width, up << (n - 1)), (times, up.wrapping_neg())]);
+        making.give(2, cross);
+        let both = making.private_times(r, n, Role::Client, r, width - 1);
+        let wrap = making.carry(r, n);
+        let wrapped = making.mux(wrap, r, v);
+        let squared = making.arithmetic(wrap, width.saturating_sub(2 * n));
+        let own = making.map(r, |_, r| r.wrapping_mul(r));
+        let up = |bits: u32| 1u64.checked_shl(bits).unwrap_or(0);
+        let squares = making.sum(&[
+            (own, 1),
+            (both, 2),
+            (wrapped, up(n + 1).wrapping_neg()),
+            (squared, up(2 * n)),
+        ]);
+        let rows = making.sum_rows(squares, row);
+        making.give(3, rows);
+        making.output(Held::Nothing);
+    }
+
     fn run(&self, _: usize, run: &mut Run<'_>) {
         let (n, offset) = self.input.opened();
         let mut out = run.take_words(3);
@@ -154,8 +189,9 @@ mod tests {
             let s = t.reveal(s, width);
             let plan = t.finish(&[s]);
             let input = bench.signed(480, (n - 1).min(22));
-            let result = bench.run_shared(&plan, Vec::new(), &[input]);
-            result.check_exact();
+            for result in bench.run_sources(&plan, Vec::new(), &[input]) {
+                result.check_exact();
+            }
         }
     }
 }

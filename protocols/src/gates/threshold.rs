@@ -19,13 +19,14 @@ use crate::{
     deal::{Dealing, Known},
     encode,
     gate::{Draw, Exchange, Gate, To, Work},
+    making::{Making, top_one_hot},
     party::Run,
     plan::Trace,
     simulate::Simulation,
     spec::{Spec, Wire},
 };
 
-use super::bits::{bit_known, bit_spec, bit_value};
+use super::bits::{bit_held, bit_known, bit_spec, bit_value};
 
 #[derive(Debug)]
 struct Thresholds {
@@ -181,6 +182,14 @@ impl Gate for Thresholds {
         dealing.output(known);
     }
 
+    fn make(&self, making: &mut Making<'_>) {
+        let (r, n) = making.input_mask(0);
+        let hot = top_one_hot(making, r, n, self.k);
+        making.give(0, hot);
+        let held = bit_held(making, 1);
+        making.output(held);
+    }
+
     fn run(&self, round: usize, run: &mut Run<'_>) {
         if round == 1 {
             let opened = run.opened(0);
@@ -236,9 +245,10 @@ mod tests {
             let b = trace.reveal(b, 8);
             let plan = trace.finish(&[b]);
             let input = bench.signed(800, 16);
-            let result = bench.run_shared(&plan, Vec::new(), &[input]);
-            result.check_exact();
-            assert!(result.outputs[0].contains(&5) && result.outputs[0].contains(&0));
+            for result in bench.run_sources(&plan, Vec::new(), &[input]) {
+                result.check_exact();
+                assert!(result.outputs[0].contains(&5) && result.outputs[0].contains(&0));
+            }
         }
     }
 

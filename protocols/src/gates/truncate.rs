@@ -15,6 +15,7 @@ use crate::{
     deal::{Dealing, Known},
     encode,
     gate::Gate,
+    making::{Held, Making},
     party::{Run, Value},
     plan::Trace,
     simulate::Simulation,
@@ -55,6 +56,10 @@ impl Gate for Truncate {
 
     fn deal(&self, dealing: &mut Dealing<'_>) {
         dealing.output(Known::Nothing);
+    }
+
+    fn make(&self, making: &mut Making<'_>) {
+        making.output(Held::Nothing);
     }
 
     fn run(&self, _: usize, run: &mut Run<'_>) {

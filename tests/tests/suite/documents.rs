@@ -42,7 +42,8 @@ fn cited_sections_of_the_study_exist() {
 #[test]
 fn the_files_that_documents_name_exist() {
     let mut count = 0;
-    for text in texts().iter().filter(|t| t.path.ends_with(".md") && !t.path.contains("CHANGELOG")) {
+    for text in texts().iter().filter(|t| t.path.ends_with(".md") && !t.path.contains("CHANGELOG"))
+    {
         let folder = root().join(&text.path);
         let folder = folder.parent().expect("a document lies in a folder");
         for link in text.text.split("](").skip(1).filter_map(|l| l.split([')', '#']).next()) {

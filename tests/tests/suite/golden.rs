@@ -59,7 +59,10 @@ fn model(name: &str) -> (Arch, Calibration) {
     let range = Range { min: 0.5, max: 2.5 };
     let layer = || zoo::names().into_iter().map(|name| (name, range)).collect();
     let layers = (0..=arch.layers).map(|_| layer()).collect();
-    (arch.with_attention(kind), Calibration { images: 1, weights: String::new(), layers })
+    (
+        arch.with_attention(kind),
+        Calibration { images: 1, weights: String::new(), groups: Vec::new(), layers },
+    )
 }
 
 #[test]

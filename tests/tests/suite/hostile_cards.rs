@@ -126,7 +126,7 @@ fn cards_are_plans_or_errors() {
             let named = names.iter().zip(layer);
             named.filter_map(|(name, range)| Some((name.clone(), (*range)?))).collect()
         });
-        let calibration = Calibration { images: 1, weights: String::new(), layers: layers.collect() };
+        let calibration = Calibration { images: 1, weights: String::new(), groups: Vec::new(), layers: layers.collect() };
         if let Ok(private) = quietly(|| Private::new(&arch, &calibration, batch, options))? {
             plans.set(plans.get() + 1);
             runs.set(runs.get() + usize::from(quietly(|| evaluated(&private, &arch))?));
@@ -147,8 +147,12 @@ fn the_largest_cards_are_traced_or_refused_at_once() {
         for classes in [65_536, 4_096] {
             let mut arch = Arch::vit(64, 256, 768, 1024, 1024, 32, classes).with_attention(kind);
             arch.labels.clear();
-            let calibration =
-                Calibration { images: 1, weights: String::new(), layers: layers(arch.layers + 1) };
+            let calibration = Calibration {
+                images: 1,
+                weights: String::new(),
+                groups: Vec::new(),
+                layers: layers(arch.layers + 1),
+            };
             for tables in [Tables::Pieces, Tables::Rows] {
                 let options = Options { reveal: Reveal::Class, tables, ..Options::default() };
                 let private = Private::new(&arch, &calibration, 64, options);
@@ -178,7 +182,12 @@ fn every_size_of_every_tensor_is_a_plan_or_an_error() {
                         (name.clone(), if name == tensor { spoilt } else { mild })
                     });
                     let layers = vec![layer.collect(); 2];
-                    let calibration = Calibration { images: 1, weights: String::new(), layers };
+                    let calibration = Calibration {
+                        images: 1,
+                        weights: String::new(),
+                        groups: Vec::new(),
+                        layers,
+                    };
                     for tables in [Tables::Pieces, Tables::Rows] {
                         let options = Options { tables, ..Options::default() };
                         let panics = std::panic::catch_unwind(|| {

@@ -7,9 +7,10 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Our packages by layer: each may depend on lower ones alone.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["sotto-ring", "sotto-link"],
     &["sotto-crypto", "sotto-net"],
+    &["sotto-ot", "sotto-lattice"],
     &["sotto-protocols"],
     &["sotto-models"],
     &["sotto-netsim", "sotto-import"],
@@ -32,8 +33,15 @@ const BARRED: [(&str, &str); 6] = [
 ];
 
 /// What a party is made of: it compiles where there are no sockets.
-const PARTY: [&str; 5] =
-    ["sotto-ring", "sotto-link", "sotto-crypto", "sotto-protocols", "sotto-models"];
+const PARTY: [&str; 7] = [
+    "sotto-ring",
+    "sotto-link",
+    "sotto-crypto",
+    "sotto-ot",
+    "sotto-lattice",
+    "sotto-protocols",
+    "sotto-models",
+];
 
 /// Runtimes, sockets, QUIC and TLS. `ring` is the TLS provider, not our crate.
 const SOCKETS: [&str; 12] = [

@@ -17,6 +17,7 @@ mod sources;
 mod statistics;
 mod streams;
 mod uniformity;
+mod unread;
 mod wiretap;
 mod zoo;
 

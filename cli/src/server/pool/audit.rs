@@ -4,6 +4,9 @@
 //! it wants to look at it asks for both seeds once the corrections are here, deals again, and compares every byte. The
 //! batch is burnt at both sides. The dealer opens only what no client has, so nothing that is in use is ever opened.
 //!
+//! Corrections that go to the client cannot be looked at: a dealer could show those that it should have given, and give others.
+//! So a dealer that gives none to a server that looks is not used.
+//!
 //! A dealer that deals a share `q` of batches falsely is caught with each batch with a probability of `audit q`.
 
 use sotto_crypto::Seed;
@@ -14,7 +17,7 @@ use sotto_protocols::{
 
 use super::Terms;
 use crate::{
-    dealer_link::{Batches, Part},
+    dealer_link::{Batches, Names, Part},
     error::Error,
 };
 
@@ -24,6 +27,11 @@ pub(super) fn wanted(terms: &Terms) -> Result<bool, Error> {
         Some((_, rate)) => Ok(Seed::random()?.stream(0).unit() < rate),
         None => Ok(false),
     }
+}
+
+/// Whether this batch's corrections do not come here, where they should be looked at.
+pub(super) fn is_blind(terms: &Terms, names: &Names) -> bool {
+    terms.audit.is_some() && names.corrections == 0 && terms.plan.correction_bytes() > 0
 }
 
 /// Looks at a batch.

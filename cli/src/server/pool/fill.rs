@@ -59,7 +59,7 @@ impl<'a> Line<'a> {
             }
             Err(Some(e @ Error::Distrust(_))) => {
                 tracing::error!("{e}; nothing of it is used any more, restart to try again");
-                state.distrusted = Some(e.to_string());
+                self.shared.terms.trust.lose(e.to_string());
                 state.entries.clear();
             }
             Err(Some(e)) => {
@@ -94,7 +94,7 @@ fn unless_stale(e: Error) -> Option<Error> {
 fn until<T>(shared: &Shared, mut look: impl FnMut(&mut State) -> Option<T>) -> Option<T> {
     let mut state = shared.lock();
     loop {
-        if state.closed || state.stale || state.distrusted.is_some() {
+        if state.closed || state.stale || shared.terms.trust.lost().is_some() {
             return None;
         }
         if let Some(found) = look(&mut state) {
@@ -125,6 +125,11 @@ fn fetch(shared: &Shared, line: &mut Line<'_>) -> Result<(), Option<Error>> {
     let audited = audit::wanted(&shared.terms)?;
     let link = line.open()?;
     let mut announce = |names: &Names| {
+        if audit::is_blind(&shared.terms, names) {
+            let why = "it gives corrections to the client, where `audit` does not see them; set \
+                       `corrections = \"server\"` there, or `audit = 0` here";
+            return Err(Error::Distrust(why.into()));
+        }
         let mut state = shared.lock();
         if state.last.is_some_and(|last| last >= names.id) {
             let why = format!("it gave batch {} a second time", names.id);

@@ -68,8 +68,10 @@ pub(super) struct State {
     pub entries: BTreeMap<u64, Entry>,
     /// The highest number that the dealer gave.
     pub last: Option<u64>,
-    /// Batches that are being evaluated with.
-    pub in_use: usize,
+    /// Of each batch that is being evaluated with: whose it is.
+    pub in_use: Vec<Arc<str>>,
+    /// Batches that were burnt because their holders left them, and that nobody was charged for yet.
+    pub left: BTreeMap<Arc<str>, usize>,
     /// Connections that wait for a batch.
     pub waiters: usize,
     /// Bytes of the batch that is coming: so far, of how many.
@@ -77,8 +79,6 @@ pub(super) struct State {
     /// Whatever shows that the dealer is alive: pieces and batches.
     pub moves: u64,
     pub closed: bool,
-    /// What the dealer did: nothing of it is used any more.
-    pub distrusted: Option<String>,
     /// The dealer has other masks: nothing more will come from it.
     pub stale: bool,
     pub failure: Option<Refusal>,
@@ -99,25 +99,35 @@ impl State {
 
     pub fn in_memory(&self) -> usize {
         let here = self.entries.values().filter(|e| !matches!(e.stage, Stage::Disk)).count();
-        here + self.in_use
+        here + self.in_use.len()
     }
 
     pub fn assigned(&self) -> usize {
-        self.entries.len() - self.free() + self.in_use
+        self.entries.len() - self.free() + self.in_use.len()
     }
 
-    /// Whether one more batch for this client leaves places for the others.
+    /// Whether one more batch for this client, beside what it holds and what it is evaluating with, leaves places for the
+    /// others: the last one is for somebody who has none.
     pub fn allows(&self, to: &Holder, terms: &Terms) -> bool {
-        let of_name = self.holders().filter(|h| h.name == to.name).count();
-        self.assigned() < terms.places && of_name < terms.share
+        let names = self.holders().map(|holder| &holder.name).chain(&self.in_use);
+        let of_name = names.filter(|name| **name == to.name).count();
+        let kept = usize::from(of_name > 0 && terms.share < terms.places);
+        self.assigned() + kept < terms.places && of_name < terms.share
     }
 
-    /// Burns what was assigned long ago.
+    /// Burns what was ready long ago, and notes who left it.
     pub fn expire(&mut self) {
-        let old = |e: &Entry| {
-            !e.is_free() && matches!(e.stage, Stage::Staged(_)) && e.since.elapsed() > FRESH
-        };
-        self.entries.retain(|_, e| !old(e));
+        let Self { entries, left, .. } = self;
+        entries.retain(|_, e| {
+            let ready = matches!(e.stage, Stage::Staged(_));
+            match e.holder.as_ref().filter(|_| ready && e.since.elapsed() > FRESH) {
+                Some(holder) => {
+                    *left.entry(Arc::clone(&holder.name)).or_default() += 1;
+                    false
+                }
+                None => true,
+            }
+        });
     }
 
     /// Assigns a free batch, a staged one where there is one. One on disk is not assigned before its seed is asked for: after

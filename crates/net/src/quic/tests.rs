@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Instant;
 
 use super::*;
+use crate::frame::Header;
 use crate::{Endpoint, Identity};
 use sotto_link::cost;
 

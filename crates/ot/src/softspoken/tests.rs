@@ -61,14 +61,15 @@ fn receivers_have_the_pad_of_their_choice_and_not_the_other() {
 }
 
 #[test]
-fn parts_that_are_taken_agree() {
+fn parts_agree() {
     let (mut sender, mut receiver) = pair(8);
     extend(&mut sender, &mut receiver, 900);
-    let (mut sent, mut received) = extend(&mut sender, &mut receiver, 3000);
+    let (sent, received) = extend(&mut sender, &mut receiver, 3000);
     let choices = bits(3000, 3);
     let mut before = 0;
-    for count in [0, 5, 1500, 1495] {
-        let (mut s, mut r) = (sent.take(count), received.take(count));
+    let lengths = [0, 5, 1500, 1495];
+    let parts = sent.split(&lengths).into_iter().zip(received.split(&lengths));
+    for ((mut s, mut r), count) in parts.zip(lengths) {
         assert_eq!((s.len(), r.len()), (count, count));
         assert_eq!((s.is_empty(), r.is_empty()), (count == 0, count == 0));
         assert_eq!(r.choices(), &choices[before..before + count]);
@@ -79,7 +80,6 @@ fn parts_that_are_taken_agree() {
         let chosen: Vec<Block> = all.iter().enumerate().map(|(i, pads)| pads[choice(i)]).collect();
         r.pads(|at, own| assert_eq!(chosen[at..at + own.len()], *own));
     }
-    assert!(sent.is_empty() && received.is_empty());
 }
 
 #[test]
@@ -128,10 +128,10 @@ fn fixed_seeds_give_known_cots() {
     sent.pads(|_, zeros, ones| {
         pads = [(pads[0], zeros), (pads[1], ones)].map(|(sum, p)| p.iter().fold(sum, |s, x| s ^ x));
     });
-    assert_eq!(blake3::hash(&message).to_hex()[..16], *"acece33293489dad");
+    assert_eq!(blake3::hash(&message).to_hex()[..16], *"e7a273218b2be4f8");
     assert_eq!(
         format!("{:032x} {:032x}", pads[0], pads[1]),
-        "fb0226010eea9b4245de3be605352308 0674c659b0ec9e3167da90bf373d46cf"
+        "2d4fdf5af8f65d302a66de7b0e14ee13 24d36ba87aa9143fe5b38d1781d95d61"
     );
 }
 

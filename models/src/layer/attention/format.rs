@@ -161,7 +161,7 @@ fn possible(layer: usize, scores: f64, k: u32, span: u32) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Calibration(format!(
-        "layer {layer}: scores up to {scores:.0} powers of two; up to {} are possible (train with a z-loss)",
+        "layer {layer}: scores up to {scores:.0} powers of two; up to {} are possible (centre the keys, or train with a z-loss)",
         span << 7
     )))
 }

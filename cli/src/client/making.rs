@@ -1,0 +1,199 @@
+//! The client's part of the batches that it makes with the server: made and staged ahead of time, over a link of their own.
+//!
+//! Nothing of it survives this process. One thread makes, while the evaluation before is under way.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use sotto_net::{Link, QuicLink};
+use sotto_protocols::{Role, cost::Cost, plan::Plan, weights::Weights};
+
+use super::claims::Ready;
+use crate::{
+    error::Error,
+    messages::{self, Reply, Request, step},
+    waiting::Waiting,
+    workshop::Workshop,
+};
+
+/// Pause before the server is asked again whether it has a place.
+const PAUSE: Duration = Duration::from_millis(200);
+
+#[derive(Default)]
+struct State {
+    /// Batches to have ready.
+    wanted: usize,
+    ready: VecDeque<Ready>,
+    failed: Option<Error>,
+    /// Flights, and whatever shows that the server is alive.
+    moves: u64,
+    closed: bool,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+}
+
+/// A running thread that makes.
+pub(super) struct Making {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    /// Bytes that crossed for the setup, both ways.
+    pub setup_bytes: u64,
+    /// What the recipe predicts.
+    pub cost: Cost,
+}
+
+impl Making {
+    /// Goes on over a link that is set up.
+    pub fn start(
+        mut link: QuicLink,
+        mut workshop: Workshop,
+        (plan, weights): (Arc<Plan>, Arc<Weights>),
+        (setup_bytes, cost): (u64, Cost),
+    ) -> Self {
+        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
+        let making = Arc::clone(&shared);
+        let thread = thread::spawn(move || {
+            let done = make_all(&making, &mut link, &mut workshop, &plan, &weights);
+            making.lock().failed = done.err();
+            making.changed.notify_all();
+        });
+        Self { shared, thread: Some(thread), setup_bytes, cost }
+    }
+
+    /// Says good-bye to the server, once nothing is being made any more.
+    pub fn leave(mut self) {
+        self.shared.close();
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+
+    /// Batches that are here.
+    pub fn ready(&self) -> usize {
+        self.shared.lock().ready.len()
+    }
+
+    /// Whether it has failed: what it made is burnt with the server's part of it.
+    pub fn failed(&self) -> bool {
+        self.shared.lock().failed.is_some()
+    }
+
+    /// Waits for the next batch, and has `ahead` more made after it.
+    ///
+    /// # Errors
+    /// What making met; [`Error::Exhausted`] when the server is silent for `deadline`.
+    pub fn next(&self, ahead: usize, deadline: Duration) -> Result<Ready, Error> {
+        let _waiting = Waiting::until("correlated randomness to be made with the server");
+        let mut state = self.shared.lock();
+        state.wanted = 1 + ahead;
+        self.shared.changed.notify_all();
+        let (mut moves, mut quiet) = (state.moves, Instant::now());
+        loop {
+            if let Some(e) = state.failed.take() {
+                // Whoever asks again is told again.
+                state.failed = Some(lost());
+                return Err(e);
+            }
+            if let Some(ready) = state.ready.pop_front() {
+                state.wanted = ahead;
+                return Ok(ready);
+            }
+            if state.moves != moves {
+                (moves, quiet) = (state.moves, Instant::now());
+            }
+            let Some(left) = deadline.checked_sub(quiet.elapsed()) else {
+                return Err(Error::Exhausted {
+                    waited: deadline.as_secs(),
+                    why: "the server does not make a batch with us in time".into(),
+                    remedy: "try again, or raise `deadline`".into(),
+                });
+            };
+            state = match self.shared.changed.wait_timeout(state, left) {
+                Ok((state, _)) => state,
+                Err(e) => e.into_inner().0,
+            };
+        }
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+fn lost() -> Error {
+    Error::Net(sotto_net::Error::Link {
+        peer: "the server".into(),
+        step: step::REQUEST,
+        why: "making correlations with it has failed before".into(),
+        remedy: "connect again",
+    })
+}
+
+/// Makes as many as are wanted, until nobody wants any more.
+fn make_all(
+    shared: &Shared,
+    link: &mut QuicLink,
+    workshop: &mut Workshop,
+    plan: &Arc<Plan>,
+    weights: &Weights,
+) -> Result<(), Error> {
+    loop {
+        {
+            let mut state = shared.lock();
+            while state.ready.len() >= state.wanted && !state.closed {
+                state = shared.changed.wait(state).unwrap_or_else(|e| e.into_inner());
+            }
+            if state.closed {
+                drop(state);
+                messages::send(link, step::REQUEST, &Request::Bye)?;
+                drop(link.finish());
+                return Ok(());
+            }
+        }
+        let moved = || {
+            shared.lock().moves += 1;
+            shared.changed.notify_all();
+        };
+        messages::send(link, step::REQUEST, &Request::Make)?;
+        let id = match messages::recv(link, step::REPLY)? {
+            Reply::Making { id } => id,
+            Reply::Refused(why) if !why.is_final() => {
+                moved();
+                thread::sleep(PAUSE);
+                continue;
+            }
+            Reply::Refused(why) => {
+                return Err(Error::Refused { peer: link.peer().to_owned(), why });
+            }
+            _ => {
+                let (peer, why) = (link.peer().to_owned(), "another answer".into());
+                return Err(Error::Net(sotto_net::Error::Garbage { peer, step: step::REPLY, why }));
+            }
+        };
+        let (batch, traffic) = workshop.make(link, id, &moved)?;
+        let staged = batch.stage(plan, Role::Client, weights)?;
+        let ready = Ready::made(id, staged, workshop.tag(id), &traffic);
+        shared.lock().ready.push_back(ready);
+        shared.changed.notify_all();
+    }
+}

@@ -1,0 +1,48 @@
+//! Where files really lie.
+
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use crate::error::Error;
+
+/// The path of a file that is or will be there, with all links followed: a file that is written by renaming another over it
+/// would take a link's place, and a lock beside a link is not the one beside the file.
+///
+/// # Errors
+/// [`Error::Io`] when its folder is not there, or it is a link that leads nowhere.
+pub fn real(path: &Path) -> Result<PathBuf, Error> {
+    match fs::canonicalize(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound && !path.is_symlink() => {}
+        found => return found.map_err(Error::io(path)),
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let found = fs::canonicalize(folder).map_err(Error::io(folder))?;
+    Ok(found.join(path.file_name().unwrap_or_default()))
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_are_followed_to_files_that_are_or_will_be_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = fs::canonicalize(dir.path()).unwrap();
+        fs::create_dir(base.join("far")).unwrap();
+        symlink(base.join("far"), base.join("near")).unwrap();
+        assert_eq!(real(&base.join("near/new.json")).unwrap(), base.join("far/new.json"));
+        fs::write(base.join("far/old.json"), "").unwrap();
+        symlink("far/old.json", base.join("link.json")).unwrap();
+        assert_eq!(real(&base.join("link.json")).unwrap(), base.join("far/old.json"));
+        symlink("nowhere", base.join("dangling")).unwrap();
+        assert!(real(&base.join("dangling")).is_err());
+        assert!(real(&base.join("no/folder")).is_err());
+    }
+}

@@ -1,0 +1,151 @@
+//! Batches that the server made with its clients, until they are used.
+//!
+//! A batch belongs to the client with whom it was made and to the link over which it was: with the link goes what it made.
+//! Single use: a batch leaves with its one evaluation.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+
+use super::pool::Ready;
+use crate::{messages::Tag, refusal::Refusal};
+
+struct Entry {
+    client: Arc<str>,
+    link: u64,
+    ready: Option<Ready>,
+}
+
+#[derive(Default)]
+struct State {
+    entries: BTreeMap<u64, Entry>,
+    next: u64,
+    /// Whose batches are being evaluated with.
+    in_use: Vec<Arc<str>>,
+}
+
+impl State {
+    fn of(&self, client: &str) -> usize {
+        let waiting = self.entries.values().filter(|e| &*e.client == client).count();
+        waiting + self.in_use.iter().filter(|c| &***c == client).count()
+    }
+}
+
+/// All of them.
+pub struct Made {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Batches that there is memory for.
+    places: usize,
+    /// Of these, how many are for one client.
+    share: usize,
+}
+
+/// The place of a batch that is in use, until the evaluation is over.
+pub struct Place(Arc<Made>, Arc<str>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        if let Some(at) = state.in_use.iter().position(|c| *c == self.1) {
+            state.in_use.swap_remove(at);
+        }
+    }
+}
+
+impl Made {
+    /// None yet.
+    pub fn new(places: usize, share: usize) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), places, share })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// A number, and a place, for a batch that is about to be made over this link.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`] where there is no place for it.
+    pub fn begin(&self, client: &str, link: u64) -> Result<u64, Refusal> {
+        let mut state = self.lock();
+        let all = state.entries.len() + state.in_use.len();
+        if all >= self.places || state.of(client) >= self.share {
+            return Err(Refusal::Busy(if all >= self.places { self.places } else { self.share }));
+        }
+        let id = state.next;
+        state.next += 1;
+        state.entries.insert(id, Entry { client: client.into(), link, ready: None });
+        Ok(id)
+    }
+
+    /// It is made and staged.
+    pub fn finish(&self, id: u64, ready: Ready) {
+        if let Some(entry) = self.lock().entries.get_mut(&id) {
+            entry.ready = Some(ready);
+        }
+        self.changed.notify_all();
+    }
+
+    /// Waits until a client's batch is staged: the client may be done before us.
+    ///
+    /// # Errors
+    /// [`Refusal::Burnt`] where it is not this client's, or not made in time.
+    pub fn ready(&self, client: &str, id: u64, patience: Duration) -> Result<(Tag, u64), Refusal> {
+        let start = Instant::now();
+        let mut state = self.lock();
+        loop {
+            match state.entries.get(&id).filter(|e| &*e.client == client) {
+                Some(Entry { ready: Some(ready), .. }) => return Ok((ready.tag, ready.bytes)),
+                Some(_) => {}
+                None => return Err(Refusal::Burnt(id)),
+            }
+            let left = patience.checked_sub(start.elapsed()).ok_or(Refusal::Burnt(id))?;
+            state = match self.changed.wait_timeout(state, left) {
+                Ok((state, _)) => state,
+                Err(e) => e.into_inner().0,
+            };
+        }
+    }
+
+    /// Takes a client's batch for its one use, and its place.
+    pub fn take(self: &Arc<Self>, client: &str, id: u64) -> Option<(Ready, Place)> {
+        let mut state = self.lock();
+        let is_theirs = |e: &Entry| &*e.client == client && e.ready.is_some();
+        if !state.entries.get(&id).is_some_and(is_theirs) {
+            return None;
+        }
+        let entry = state.entries.remove(&id)?;
+        state.in_use.push(Arc::clone(&entry.client));
+        Some((entry.ready?, Place(Arc::clone(self), entry.client)))
+    }
+
+    /// Burns what was made over a link that has ended.
+    pub fn release(&self, link: u64) {
+        self.lock().entries.retain(|_, e| e.link != link);
+        self.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_shared_and_batches_are_their_clients() {
+        let made = Made::new(3, 2);
+        let a = made.begin("a", 1).unwrap();
+        made.begin("a", 1).unwrap();
+        assert_eq!(made.begin("a", 2), Err(Refusal::Busy(2)), "a client has its share");
+        made.begin("b", 3).unwrap();
+        assert_eq!(made.begin("b", 3), Err(Refusal::Busy(3)), "there is no more memory");
+        // It is not made yet; and it is nobody else's.
+        assert!(made.take("a", a).is_none() && made.take("b", a).is_none());
+        assert_eq!(made.ready("b", a, Duration::ZERO), Err(Refusal::Burnt(a)));
+        made.release(1);
+        assert_eq!(made.ready("a", a, Duration::from_secs(9)), Err(Refusal::Burnt(a)));
+        assert_eq!(made.begin("a", 4), Ok(3), "numbers do not come again");
+    }
+}

@@ -1,0 +1,102 @@
+//! The server's side of making correlations with its clients.
+
+use std::sync::Arc;
+
+use sotto_net::{Link, QuicLink};
+use sotto_protocols::{
+    Role,
+    make::{Recipe, whole_recipe},
+    plan::Plan,
+    weights::Weights,
+};
+
+use super::{made::Made, pool::Ready};
+use crate::{
+    error::Error,
+    messages::{self, Reply, Request, ServerWelcome, step},
+    stop::Stop,
+    workshop::{Encrypted, Nonce, Workshop, nonce},
+};
+
+/// What all links for making have in common.
+pub struct Workplace {
+    plan: Arc<Plan>,
+    weights: Arc<Weights>,
+    recipe: Arc<Recipe>,
+    encrypted: Encrypted,
+    /// What was made.
+    pub made: Arc<Made>,
+}
+
+impl Workplace {
+    /// Encrypts the weights, once for all clients.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] where the plan has correlations that only a dealer can make.
+    pub fn new(plan: &Arc<Plan>, weights: &Arc<Weights>, made: Arc<Made>) -> Result<Self, Error> {
+        let recipe = Arc::new(whole_recipe(plan)?);
+        let encrypted = Encrypted::new(&recipe, weights.all_plain())?;
+        let (plan, weights) = (Arc::clone(plan), Arc::clone(weights));
+        Ok(Self { plan, weights, recipe, encrypted, made })
+    }
+
+    /// Makes batches with a client over a link of its own, as many as it asks for and there are places.
+    ///
+    /// # Errors
+    /// The link's. What was made over it and not used is burnt.
+    pub fn make_all(
+        &self,
+        link: &mut QuicLink,
+        number: u64,
+        theirs: Nonce,
+        stop: &Stop,
+    ) -> Result<(), Error> {
+        let ours = nonce()?;
+        messages::send(link, step::WELCOME, &ServerWelcome::Making(ours))?;
+        let recipe = Arc::clone(&self.recipe);
+        let encrypted = Some(&self.encrypted);
+        let nonces = [theirs, ours];
+        let mut workshop =
+            Workshop::open(Role::Server, recipe, link, nonces, encrypted, &|_, _| ())?;
+        let done = self.make_asked(link, number, &mut workshop, stop);
+        self.made.release(number);
+        done
+    }
+
+    fn make_asked(
+        &self,
+        link: &mut QuicLink,
+        number: u64,
+        workshop: &mut Workshop,
+        stop: &Stop,
+    ) -> Result<(), Error> {
+        let name = link.name().to_owned();
+        loop {
+            match messages::recv(link, step::REQUEST) {
+                Ok(Request::Make) if stop.asked() => return Ok(link.finish()?),
+                Ok(Request::Make) => {}
+                Ok(_) => {
+                    // It may have gone before it could say that it has everything.
+                    drop(link.finish());
+                    return Ok(());
+                }
+                // Nobody needs a batch now.
+                Err(Error::Net(sotto_net::Error::Deadline { .. })) => continue,
+                Err(e) => return Err(e),
+            }
+            let id = match self.made.begin(&name, number) {
+                Ok(id) => id,
+                Err(why) => {
+                    messages::send(link, step::REPLY, &Reply::Refused(why))?;
+                    continue;
+                }
+            };
+            messages::send(link, step::REPLY, &Reply::Making { id })?;
+            let (batch, traffic) = workshop.make(link, id, &|| ())?;
+            let bytes = traffic.from_server + traffic.from_client;
+            tracing::info!("{}: batch {id} made, {bytes} bytes", link.peer());
+            let staged = batch.stage(&self.plan, Role::Server, &self.weights)?;
+            self.made.finish(id, Ready { staged, tag: workshop.tag(id), bytes });
+        }
+    }
+}

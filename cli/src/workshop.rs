@@ -1,0 +1,157 @@
+//! Correlations that server and client make by themselves, over a link of their own.
+//!
+//! Once for each link they set up base transfers, exchange keys, and the client takes the server's matrices, encrypted. Then
+//! batches are made one after the other, each with seeds of its own at both parties. Who learns what: nobody anything, as
+//! [`sotto_protocols::make`] says; both must follow the protocol. A link that fails burns its transfers, its keys at the
+//! client and what is being made: the next link sets up anew.
+
+use std::sync::Arc;
+
+use sotto_crypto::Seed;
+use sotto_net::Link;
+use sotto_protocols::{
+    Role,
+    batch::Batch,
+    make::{
+        Keys, MakeTurn, Maker, Matrices, Recipe, Setup, Transfers, encrypt_weights, weights_len,
+    },
+    plan::Traffic,
+    weights::Matrix,
+};
+
+use crate::{
+    error::Error,
+    messages::{self, Tag, step},
+};
+
+/// Parameter of the COT extension: 8 is the fewest bytes.
+pub const COTS: usize = sotto_ot::softspoken::K;
+
+/// A number of each party's, for the name of their setup.
+pub type Nonce = [u8; 32];
+
+/// What all of a server's links for making have in common: its key, and its matrices encrypted under it. No `Debug`: it is secret.
+pub struct Encrypted {
+    key: Seed,
+    weights: Vec<u8>,
+}
+
+impl Encrypted {
+    /// Encrypts the server's matrices, for all clients and this process's lifetime.
+    ///
+    /// # Errors
+    /// [`Error::Net`] without the system's randomness.
+    pub fn new(recipe: &Recipe, matrices: &[Matrix]) -> Result<Self, Error> {
+        let (key, noise) = (random()?, random()?);
+        let (keys, _) = Keys::new(Role::Server, &key);
+        let weights = encrypt_weights(recipe, keys.key(), &noise, matrices).flatten().collect();
+        Ok(Self { key, weights })
+    }
+}
+
+fn random() -> Result<Seed, Error> {
+    Ok(Seed::random().map_err(sotto_protocols::Error::from)?)
+}
+
+/// A fresh nonce.
+///
+/// # Errors
+/// As [`Encrypted::new`].
+pub fn nonce() -> Result<Nonce, Error> {
+    Ok(*random()?.expose())
+}
+
+/// One link's transfers and keys. No `Debug`: it is secret.
+pub struct Workshop {
+    role: Role,
+    recipe: Arc<Recipe>,
+    transfers: Transfers,
+    matrices: Matrices,
+    session: Nonce,
+}
+
+impl Workshop {
+    /// Sets up over a link whose greeting carried both nonces, of client and server; `encrypted` is the server's.
+    /// `progress` is told of the encrypted matrices at the client.
+    ///
+    /// # Errors
+    /// The link's, and the protocol's for what is no setup.
+    pub fn open(
+        role: Role,
+        recipe: Arc<Recipe>,
+        link: &mut dyn Link,
+        nonces: [Nonce; 2],
+        encrypted: Option<&Encrypted>,
+        progress: &dyn Fn(u64, u64),
+    ) -> Result<Self, Error> {
+        let session = *blake3::Hasher::new_derive_key("sotto making session")
+            .update(&nonces.concat())
+            .finalize()
+            .as_bytes();
+        let [begins, answers] = Setup::BYTES;
+        let (setup, message) = Setup::new(role, session, COTS, &random()?);
+        let begin = swap(link, message, begins)?;
+        let (answered, message) = setup.answer(&begin)?;
+        let answer = swap(link, message, answers)?;
+        let transfers = answered.finish(&answer)?;
+        let own = match encrypted {
+            Some(encrypted) => encrypted.key.clone(),
+            None => random()?,
+        };
+        let (keys, message) = Keys::new(role, &own);
+        let theirs = swap(link, message, Keys::BYTES)?;
+        let weights = match encrypted {
+            Some(encrypted) => {
+                messages::send_bytes(link, step::SETUP, &encrypted.weights)?;
+                Vec::new()
+            }
+            None => messages::recv_bytes(link, step::SETUP, weights_len(&recipe), progress)?,
+        };
+        let matrices = keys.finish(&recipe, &theirs, &weights)?;
+        Ok(Self { role, recipe, transfers, matrices, session })
+    }
+
+    /// Makes a batch of this number; `moved` is told after each flight. After an error this workshop is of no more use.
+    ///
+    /// # Errors
+    /// The link's, and the protocol's for a message that is none.
+    pub fn make(
+        &mut self,
+        link: &mut dyn Link,
+        id: u64,
+        moved: &dyn Fn(),
+    ) -> Result<(Batch, Traffic), Error> {
+        let seed = random()?;
+        let maker = Maker::new(&self.recipe, self.role, &seed, &mut self.transfers);
+        let mut maker = maker.with_matrices(&self.matrices);
+        let made = loop {
+            match maker.turn() {
+                MakeTurn::Exchange { level, send, expect } => {
+                    if !send.is_empty() {
+                        link.send(level, send)?;
+                    }
+                    if expect > 0 {
+                        let message = link.recv(level, expect)?;
+                        maker.receive(&message)?;
+                    }
+                    moved();
+                }
+                MakeTurn::Done(made) => break made,
+            }
+        };
+        let traffic = made.traffic;
+        Ok((made.batch(id, seed, &self.recipe, &[])?, traffic))
+    }
+
+    /// The public name of this link's batch of this number, the same at both parties of one setup alone.
+    pub fn tag(&self, id: u64) -> Tag {
+        let mut hasher = blake3::Hasher::new_derive_key("sotto made batch");
+        let hash = hasher.update(&self.session).update(&id.to_le_bytes()).finalize();
+        std::array::from_fn(|i| hash.as_bytes()[i])
+    }
+}
+
+fn swap(link: &mut dyn Link, message: Vec<u8>, expect: usize) -> Result<Vec<u8>, Error> {
+    messages::send_bytes(link, step::SETUP, &message)?;
+    messages::recv_bytes(link, step::SETUP, expect, &|_, _| ())
+}

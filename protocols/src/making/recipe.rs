@@ -1,0 +1,300 @@
+//! The recipe: how two parties make the correlations of a plan, as a static list of steps.
+//!
+//! A step writes one value, held by both parties in parts, and reads those of earlier steps. Steps without messages
+//! belong to the level in which their inputs are ready; a step with messages sends in that level and is ready in the next. All
+//! messages of a level travel together, so a whole plan costs as many flights as its longest chain. What each party sends in each
+//! level, and how many COTs it takes, follows from the list alone.
+
+use std::sync::Arc;
+
+use sotto_lattice::{Layer, Triple};
+use sotto_ring::pack::packed_len;
+
+use crate::{draw::Draw, spec::Role};
+
+/// A value of the recipe, by the number of the step that writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Slot(pub(crate) usize);
+
+/// What a party holds of a value. No `Debug`: it is secret.
+pub(crate) enum Part {
+    /// Words: additive shares, or numbers of its own, or XOR-shared bits many to a word.
+    Words(Vec<u64>),
+    /// A bit each: XOR shares, or bits of its own.
+    Bits(Vec<u8>),
+    /// The peer's message: ciphertexts.
+    Message(Vec<u8>),
+}
+
+/// The parts that a local step reads.
+pub(crate) struct Parts<'a>(pub Vec<&'a Part>);
+
+impl<'a> Parts<'a> {
+    /// Input `i`, of words.
+    pub fn words(&self, i: usize) -> &'a [u64] {
+        match self.0[i] {
+            Part::Words(words) => words,
+            _ => panic!("input {i} is not of words"),
+        }
+    }
+
+    /// Input `i`, of bits.
+    pub fn bits(&self, i: usize) -> &'a [u8] {
+        match self.0[i] {
+            Part::Bits(bits) => bits,
+            _ => panic!("input {i} is not of bits"),
+        }
+    }
+
+    /// Input `i`, a message.
+    pub fn message(&self, i: usize) -> &'a [u8] {
+        match self.0[i] {
+            Part::Message(bytes) => bytes,
+            _ => panic!("input {i} is not a message"),
+        }
+    }
+}
+
+/// What a party does alone.
+pub(crate) type Work = Box<dyn Fn(Role, &Parts<'_>) -> Part + Send + Sync>;
+
+/// What a step does.
+pub(crate) enum Op {
+    /// The party's part of a draw's mask, from its seed; nothing at a party that does not draw it.
+    Mask {
+        /// The key stream's number.
+        stream: u64,
+        /// The draw.
+        draw: Draw,
+    },
+    /// Something that each party does alone.
+    Local(Work),
+    /// COTs whose choices are the receiver's part of the input: its bits, or the lowest `planes` bits of its words, the lowest of all
+    /// elements first. One extension carries all of a level.
+    Choose {
+        /// Who chooses.
+        receiver: Role,
+        /// Bits of each word; 0 where the input is of bits.
+        planes: u32,
+    },
+    /// Additive shares mod `2^width` of `x y`: `x` as the first input's choices have it, `y` the sender's words, of which `per`
+    /// share each choice.
+    Times {
+        /// Who chose `x`.
+        receiver: Role,
+        /// Bits of `x`.
+        planes: u32,
+        /// Ring width.
+        width: u32,
+    },
+    /// Additive shares mod `2^width` of `b t`: `b` XOR-shared, both parts of it chosen (by the server: first input; by the client:
+    /// second), `t` additively shared, several words of it for each bit.
+    Mux {
+        /// Ring width.
+        width: u32,
+    },
+    /// XOR shares of the AND of two XOR-shared bits, from a triple.
+    And,
+    /// XOR shares of `b e`: as [`Op::Mux`], `e` rows of `size` XOR-shared bits.
+    Select {
+        /// Bits of a row.
+        size: u32,
+    },
+    /// The sum mod `2^width` of both parties' words, which both learn.
+    Open {
+        /// Bits of a word.
+        width: u32,
+    },
+    /// Each party's part of products' left operands, encrypted; the peer's ciphertexts.
+    Upload(Arc<Triple>),
+    /// Additive shares of products, by an answer of `bytes` to each party's [`Op::Upload`], the first input. The others are the
+    /// parts of the left and of the right operands.
+    Answer {
+        /// The products.
+        triple: Arc<Triple>,
+        /// Of an answer.
+        bytes: usize,
+    },
+    /// Additive shares of the client's words times a matrix of the server that is encrypted once: an answer of `bytes`.
+    Layer {
+        /// Its number in [`Recipe::layers`].
+        number: usize,
+        /// Of the answer.
+        bytes: usize,
+    },
+    /// The input is this party's part of a draw: packed into its place among the corrections.
+    Give {
+        /// Its first byte.
+        at: usize,
+        /// The draw.
+        draw: Draw,
+    },
+}
+
+impl Op {
+    /// Whether it takes a flight.
+    fn flies(&self) -> bool {
+        !matches!(self, Op::Mask { .. } | Op::Local(_) | Op::Give { .. })
+    }
+}
+
+/// One step.
+pub(crate) struct Step {
+    pub op: Op,
+    pub inputs: Vec<Slot>,
+    /// Elements that it writes.
+    pub count: usize,
+    pub level: usize,
+}
+
+/// What is made elsewhere: a draw that no step gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Supplied {
+    /// The node of the plan.
+    pub node: usize,
+    /// Its draw.
+    pub draw: usize,
+    /// The first byte of it among the corrections.
+    pub at: usize,
+    /// Bytes.
+    pub bytes: usize,
+}
+
+/// The last use of a value that stays to the end.
+const KEPT: usize = usize::MAX;
+
+/// A static list of steps, with everything that follows from it.
+#[derive(Default)]
+pub struct Recipe {
+    pub(crate) steps: Vec<Step>,
+    /// Numbers of the steps of each level.
+    pub(crate) levels: Vec<Vec<usize>>,
+    /// The last step that reads each value, in the order of levels: its own where none does, [`KEPT`] where it stays.
+    pub(crate) last_use: Vec<usize>,
+    /// Bytes of all corrections.
+    pub(crate) bytes: usize,
+    /// Draws that are made elsewhere: the correlations of matrices.
+    pub supplied: Vec<Supplied>,
+    /// Whether the correlations of matrices are made by steps, too, not supplied.
+    pub(crate) encrypts: bool,
+    /// Static layers, and the numbers of the server's matrices that they multiply with.
+    pub(crate) layers: Vec<(Layer, usize)>,
+    /// Values that the parties rounded: the node, the shares, their ring's width.
+    pub(crate) rounded: Vec<(usize, Slot, u32)>,
+}
+
+impl Recipe {
+    /// Adds a step.
+    pub(crate) fn add(&mut self, op: Op, inputs: Vec<Slot>, count: usize) -> Slot {
+        let ready = |s: &Slot| {
+            let step = &self.steps[s.0];
+            step.level + usize::from(step.op.flies())
+        };
+        // A triple is made in the flight before.
+        let first = usize::from(matches!(op, Op::And));
+        let level = inputs.iter().map(ready).max().unwrap_or(0).max(first);
+        self.steps.push(Step { op, inputs, count, level });
+        Slot(self.steps.len() - 1)
+    }
+
+    /// Elements of a value.
+    pub(crate) fn count(&self, slot: Slot) -> usize {
+        self.steps[slot.0].count
+    }
+
+    /// Moves what can wait to where it is first read: COTs take 16 bytes each from when they are made.
+    fn delay(&mut self) {
+        let mut late = vec![false; self.steps.len()];
+        for i in 0..self.steps.len() {
+            late[i] = match self.steps[i].op {
+                Op::Mask { .. } | Op::Choose { .. } => true,
+                // What follows from masks alone.
+                Op::Local(_) => self.steps[i].inputs.iter().all(|s| late[s.0]),
+                _ => false,
+            };
+        }
+        let mut first_use = vec![None; self.steps.len()];
+        for i in (0..self.steps.len()).rev() {
+            let step = &mut self.steps[i];
+            if let (true, Some(first)) = (late[i], first_use[i]) {
+                step.level = first - usize::from(step.op.flies());
+            }
+            for input in &step.inputs {
+                let first = &mut first_use[input.0];
+                *first = Some(first.map_or(step.level, |f: usize| f.min(step.level)));
+            }
+        }
+    }
+
+    /// Levels the steps: nothing is added after.
+    pub(crate) fn finish(&mut self) {
+        self.delay();
+        let levels = self.steps.iter().map(|s| s.level + 1).max().unwrap_or(0);
+        self.levels = vec![Vec::new(); levels];
+        for (i, step) in self.steps.iter().enumerate() {
+            self.levels[step.level].push(i);
+        }
+        self.last_use = (0..self.steps.len()).collect();
+        for &i in self.levels.iter().flatten() {
+            for input in &self.steps[i].inputs {
+                self.last_use[input.0] = i;
+            }
+        }
+        for (_, slot, _) in &self.rounded {
+            self.last_use[slot.0] = KEPT;
+        }
+    }
+
+    /// Triples that are used in a level, and made in the one before.
+    pub(crate) fn triples(&self, level: usize) -> usize {
+        let steps = self.levels.get(level).into_iter().flatten().map(|&i| &self.steps[i]);
+        steps.filter(|s| matches!(s.op, Op::And)).map(|s| s.count).sum()
+    }
+
+    /// Choices of `receiver` in a level.
+    pub(crate) fn choices(&self, level: usize, receiver: Role) -> usize {
+        let steps = self.levels[level].iter().map(|&i| &self.steps[i]);
+        let chosen =
+            steps.filter(|s| matches!(s.op, Op::Choose { receiver: r, .. } if r == receiver));
+        chosen.map(|s| s.count).sum()
+    }
+
+    /// COTs that `receiver` chooses in a level, one for each triple of the next included.
+    pub fn level_cots(&self, level: usize, receiver: Role) -> usize {
+        self.choices(level, receiver) + self.triples(level + 1)
+    }
+
+    /// COTs that `receiver` chooses in all.
+    pub fn cots(&self, receiver: Role) -> usize {
+        (0..self.levels.len()).map(|level| self.level_cots(level, receiver)).sum()
+    }
+
+    /// Levels: at most as many flights.
+    pub fn depth(&self) -> usize {
+        self.levels.len()
+    }
+
+    /// Bytes that `from` sends in step `i`, without the extension of COTs.
+    pub(crate) fn step_bytes(&self, i: usize, from: Role) -> usize {
+        let step = &self.steps[i];
+        match step.op {
+            Op::Mask { .. } | Op::Local(_) | Op::Give { .. } | Op::Choose { .. } => 0,
+            Op::Upload(ref triple) => triple.upload_len(),
+            Op::Answer { bytes, .. } => bytes,
+            Op::Layer { bytes, .. } if from == Role::Client => bytes,
+            Op::Layer { .. } => 0,
+            Op::Times { receiver, .. } if receiver == from => 0,
+            Op::Times { planes, width, .. } => {
+                (0..planes).map(|p| packed_len(step.count, width - p)).sum()
+            }
+            Op::Mux { width } | Op::Open { width } => packed_len(step.count, width),
+            Op::And => 2 * packed_len(step.count, 1),
+            Op::Select { size } => packed_len(step.count, size.min(64)),
+        }
+    }
+
+    /// Bytes that `from` sends in a level, without the extension of COTs.
+    pub(crate) fn level_bytes(&self, level: usize, from: Role) -> usize {
+        self.levels[level].iter().map(|&i| self.step_bytes(i, from)).sum()
+    }
+}
