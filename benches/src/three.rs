@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn lines_of_the_client_are_read() {
         let line = r#"{"name":"a","label":null,"class":1,"class_name":"1","logits":[0.5,1.5],"costs":
-            {"offline_bytes":1,"offline_s":0.5,"from_server":2,"from_client":3,"flights":4,"online_s":0.25},
+            {"offline_bytes":1,"offline_flights":0,"offline_s":0.5,"from_server":2,"from_client":3,"flights":4,"online_s":0.25},
             "batch":1}"#;
         let line: Classified = parse(line).expect("a line");
         assert_eq!((line.logits.len(), line.costs.flights), (2, 4));

@@ -5,7 +5,7 @@ pub use sotto_net::AHEAD;
 use sotto_net::{Link, control};
 use zeroize::Zeroizing;
 
-use crate::{card::Card, error::Error, refusal::Refusal, source::Source, workshop::Nonce};
+use crate::{card::Card, error::Error, refusal::Refusal, source::Source};
 pub use crate::{secret::Secret, step};
 
 /// Version of these messages. 2: numbers come from the server and are claimed with its ticket, tags of deals, typed
@@ -24,6 +24,9 @@ pub type Epoch = [u8; 16];
 /// What the client shows the dealer to get its part of a batch: 16 bytes that the dealer gave the server with the
 /// batch, and the server to the one client that it assigned the batch to.
 pub type Ticket = Zeroizing<[u8; 16]>;
+
+/// A number of each party's, for the name of a setup of theirs.
+pub type Nonce = [u8; 32];
 
 /// The public tag of a deal: equal at two parties only if they hold the two sides of one deal.
 pub type Tag = [u8; 16];

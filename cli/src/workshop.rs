@@ -21,14 +21,11 @@ use sotto_protocols::{
 
 use crate::{
     error::Error,
-    messages::{self, Tag, step},
+    messages::{self, Nonce, Tag, step},
 };
 
 /// Parameter of the COT extension: 8 is the fewest bytes.
 pub const COTS: usize = sotto_ot::softspoken::K;
-
-/// A number of each party's, for the name of their setup.
-pub type Nonce = [u8; 32];
 
 /// What all of a server's links for making have in common: its key, and its matrices encrypted under it. No `Debug`: it is secret.
 pub struct Encrypted {

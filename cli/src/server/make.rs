@@ -13,9 +13,9 @@ use sotto_protocols::{
 use super::{made::Made, pool::Ready};
 use crate::{
     error::Error,
-    messages::{self, Reply, Request, ServerWelcome, step},
+    messages::{self, Nonce, Reply, Request, ServerWelcome, step},
     stop::Stop,
-    workshop::{Encrypted, Nonce, Workshop, nonce},
+    workshop::{Encrypted, Workshop, nonce},
 };
 
 /// What all links for making have in common.
