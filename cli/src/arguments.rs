@@ -97,6 +97,9 @@ pub enum Command {
         model: PathBuf,
         #[command(flatten)]
         choices: Choices,
+        /// Where correlations come from: a dealer, or server and client by themselves.
+        #[arg(long, value_enum, default_value_t)]
+        source: Source,
         /// Every gate and the totals as JSON.
         #[arg(long)]
         json: bool,

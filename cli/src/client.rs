@@ -247,7 +247,7 @@ impl Client {
                     Some(making) => making,
                     None => {
                         let made = connect::making(config, &endpoint, &known, progress)?;
-                        setup_bytes += made.setup_bytes;
+                        setup_bytes += made.cost.setup_bytes;
                         Arc::new(made)
                     }
                 };

@@ -19,7 +19,6 @@ use sotto_models::{
 };
 use sotto_netsim::Network;
 use sotto_protocols::{
-    make::whole_recipe,
     simulate::{Coins, simulate},
     weights::Matrix,
 };
@@ -34,8 +33,8 @@ use crate::{
     inputs::Inputs,
     model::{DEMO_IMAGES, Model},
     processes::{Deployment, LOCAL, Settings},
+    report,
     stop::Stop,
-    workshop::COTS,
 };
 
 pub use summary::{Compared, Summary};
@@ -206,10 +205,7 @@ fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
     }
     progress.finish_and_clear();
     let plan = &references.private.plan;
-    let planned = match demo.source {
-        Source::Dealer => plan.cost(),
-        Source::Peer => whole_recipe(plan)?.cost(plan, COTS),
-    };
+    let planned = report::planned(plan, demo.source)?;
     Summary::new((&references.private, planned), (&network.name, paths), &setup, &lines, results)
 }
 

@@ -114,7 +114,7 @@ fn run(command: Command) -> Result<(), Error> {
             dealer::run(&loaded, config::folder(&config), &Stop::on_signal()?, announce)
         }
         Command::Infer(infer) => infer.run(&Stop::on_signal()?),
-        Command::Plan { model, choices, json: as_json } => {
+        Command::Plan { model, choices, source, json: as_json } => {
             let model = Model::find(&model)?;
             let private = choices.private(&model)?;
             if as_json {
@@ -122,13 +122,13 @@ fn run(command: Command) -> Result<(), Error> {
                     "model": model.arch.name,
                     "batch": choices.batch,
                     "plan": sotto_models::calibration::hex(&private.plan.hash()),
-                    "planned": private.plan.cost(),
+                    "planned": report::planned(&private.plan, source)?,
                     "revealed_bits": private.plan.revealed_bits(),
                     "gates": report::plan_lines(&private.plan),
                 }));
             }
             print::line(report::plan_table(&private.plan))?;
-            print::line(report::plan_summary(&private.plan))
+            print::line(report::plan_summary(&private.plan, source)?)
         }
         Command::Import(import) => import.run(),
         Command::Calibrate { model, samples, count, force } => {

@@ -2,7 +2,9 @@
 
 use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
 use serde::Serialize;
-use sotto_protocols::{Role, plan::Plan, spec::Kind};
+use sotto_protocols::{Role, cost::Cost, make::whole_recipe, plan::Plan, spec::Kind};
+
+use crate::{error::Error, source::Source, workshop::COTS};
 
 /// A borderless table with right-aligned numbers.
 pub fn table(header: &[&str], numbers_from: usize) -> Table {
@@ -185,23 +187,33 @@ pub fn plan_table(plan: &Plan) -> Table {
     table
 }
 
-/// What a plan costs in all.
-pub fn plan_summary(plan: &Plan) -> String {
-    let planned = plan.cost();
+/// What a plan costs in all, with correlations from `source`.
+///
+/// # Errors
+/// [`Error::Protocol`] where two parties cannot make them.
+pub fn plan_summary(plan: &Plan, source: Source) -> Result<String, Error> {
+    let planned = planned(plan, source)?;
     let online = plan.online();
+    let offline_work = |work: String| match source {
+        Source::Dealer => work,
+        Source::Peer => format!("between the two, in {} flights", planned.offline_flights),
+    };
     let work = plan.nodes.iter().map(|n| n.gate.work());
     let (dealer, offline, server) =
         work.fold((0, 0, 0), |(d, c, s), w| (d + w.dealer, c + w.offline[1], s + w.online[0]));
-    format!(
+    Ok(format!(
         "setup    {} once for each client\n\
-         offline  {} (dealer: {} multiply-adds, client: {})\n\
+         offline  {} ({})\n\
          online   {} ({} from the server, {} from the client), {} flights, {} multiply-adds at the server\n\
          total    {} for each evaluation\n\
          reveals  {} bits to the client: the most that an evaluation tells of the weights",
         bytes(planned.setup_bytes),
         bytes(planned.offline_bytes),
-        count(dealer),
-        count(offline),
+        offline_work(format!(
+            "dealer: {} multiply-adds, client: {}",
+            count(dealer),
+            count(offline)
+        )),
         bytes(planned.online_bytes),
         bytes(online.from_server),
         bytes(online.from_client),
@@ -209,5 +221,16 @@ pub fn plan_summary(plan: &Plan) -> String {
         count(server),
         bytes(planned.offline_bytes + planned.online_bytes),
         plan.revealed_bits(),
-    )
+    ))
+}
+
+/// What a plan costs with correlations from `source`.
+///
+/// # Errors
+/// [`Error::Protocol`] where two parties cannot make them.
+pub fn planned(plan: &Plan, source: Source) -> Result<Cost, Error> {
+    Ok(match source {
+        Source::Dealer => plan.cost(),
+        Source::Peer => whole_recipe(plan)?.cost(plan, COTS),
+    })
 }

@@ -222,7 +222,7 @@ impl Server {
         });
         let batches = match (batches, &self.supply, hello.making) {
             (Ok(_), Supply::Peer(workplace), Some(theirs)) => {
-                return workplace.make_all(link, number, theirs, &self.stop);
+                return workplace.make_all(link, number, theirs, (self.deadline, &self.stop));
             }
             (Ok(batches), ..) => batches,
             (Err(why), ..) => {

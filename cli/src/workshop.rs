@@ -5,7 +5,7 @@
 //! [`sotto_protocols::make`] says; both must follow the protocol. A link that fails burns its transfers, its keys at the
 //! client and what is being made: the next link sets up anew.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sotto_crypto::Seed;
 use sotto_net::Link;
@@ -56,6 +56,17 @@ fn random() -> Result<Seed, Error> {
 /// As [`Encrypted::new`].
 pub fn nonce() -> Result<Nonce, Error> {
     Ok(*random()?.expose())
+}
+
+/// Fewest COTs that a party makes and uses in a second.
+const SLOWEST: u64 = 1_000_000;
+
+/// How long a peer may be silent on a link for making: while it computes the heaviest level, too.
+pub fn patience(recipe: &Recipe, deadline: Duration) -> Duration {
+    let cots =
+        |level| recipe.level_cots(level, Role::Server) + recipe.level_cots(level, Role::Client);
+    let heaviest = (0..recipe.depth()).map(cots).max().unwrap_or(0) as u64;
+    deadline + Duration::from_secs(heaviest / SLOWEST)
 }
 
 /// One link's transfers and keys. No `Debug`: it is secret.

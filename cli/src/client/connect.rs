@@ -12,7 +12,7 @@ use crate::{
     config::ClientConfig,
     error::Error,
     messages::{self, ClientHello, ServerWelcome, VERSION, step},
-    workshop::{COTS, Workshop, nonce},
+    workshop::{COTS, Workshop, nonce, patience},
 };
 
 /// Traces the card's plan, which must be the one that the server says.
@@ -84,8 +84,10 @@ pub(super) fn making(
         }
         ServerWelcome::Card { .. } => return Err(garbage(&link, step::WELCOME)),
     };
+    let deadline = patience(&recipe, deadline);
+    link.set_deadline(deadline);
     let nonces = [ours, theirs];
     let workshop = Workshop::open(Role::Client, recipe, &mut link, nonces, None, progress)?;
     let ours = (Arc::clone(plan), Arc::clone(&known.weights));
-    Ok(Making::start(link, workshop, ours, (cost.setup_bytes, cost)))
+    Ok(Making::start(link, workshop, ours, (cost, deadline)))
 }

@@ -54,10 +54,10 @@ impl Shared {
 pub(super) struct Making {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
-    /// Bytes that crossed for the setup, both ways.
-    pub setup_bytes: u64,
     /// What the recipe predicts.
     pub cost: Cost,
+    /// How long the server may be silent.
+    deadline: Duration,
 }
 
 impl Making {
@@ -66,7 +66,7 @@ impl Making {
         mut link: QuicLink,
         mut workshop: Workshop,
         (plan, weights): (Arc<Plan>, Arc<Weights>),
-        (setup_bytes, cost): (u64, Cost),
+        (cost, deadline): (Cost, Duration),
     ) -> Self {
         let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
         let making = Arc::clone(&shared);
@@ -75,7 +75,7 @@ impl Making {
             making.lock().failed = done.err();
             making.changed.notify_all();
         });
-        Self { shared, thread: Some(thread), setup_bytes, cost }
+        Self { shared, thread: Some(thread), cost, deadline }
     }
 
     /// Says good-bye to the server, once nothing is being made any more.
@@ -99,8 +99,9 @@ impl Making {
     /// Waits for the next batch, and has `ahead` more made after it.
     ///
     /// # Errors
-    /// What making met; [`Error::Exhausted`] when the server is silent for `deadline`.
-    pub fn next(&self, ahead: usize, deadline: Duration) -> Result<Ready, Error> {
+    /// What making met; [`Error::Exhausted`] when the server is silent for too long.
+    pub fn next(&self, ahead: usize) -> Result<Ready, Error> {
+        let deadline = self.deadline;
         let _waiting = Waiting::until("correlated randomness to be made with the server");
         let mut state = self.shared.lock();
         state.wanted = 1 + ahead;

@@ -34,7 +34,7 @@ impl Client {
         let claims = match &self.supply {
             Supply::Dealer(claims) => claims,
             Supply::Peer(making) => {
-                let ready = making.next(ahead, deadline)?;
+                let ready = making.next(ahead)?;
                 let (id, bytes) = (ready.id, ready.bytes);
                 ask(link, Some(id), 0)?;
                 let (theirs, _) = until_ready(link, deadline, 0, &mut |_| false)?;

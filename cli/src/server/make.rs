@@ -1,6 +1,6 @@
 //! The server's side of making correlations with its clients.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sotto_net::{Link, QuicLink};
 use sotto_protocols::{
@@ -15,7 +15,7 @@ use crate::{
     error::Error,
     messages::{self, Nonce, Reply, Request, ServerWelcome, step},
     stop::Stop,
-    workshop::{Encrypted, Workshop, nonce},
+    workshop::{Encrypted, Workshop, nonce, patience},
 };
 
 /// What all links for making have in common.
@@ -49,10 +49,11 @@ impl Workplace {
         link: &mut QuicLink,
         number: u64,
         theirs: Nonce,
-        stop: &Stop,
+        (deadline, stop): (Duration, &Stop),
     ) -> Result<(), Error> {
         let ours = nonce()?;
         messages::send(link, step::WELCOME, &ServerWelcome::Making(ours))?;
+        link.set_deadline(patience(&self.recipe, deadline));
         let recipe = Arc::clone(&self.recipe);
         let encrypted = Some(&self.encrypted);
         let nonces = [theirs, ours];

@@ -35,6 +35,11 @@ fn the_demo_without_a_dealer_counts_what_the_plan_says() {
         assert_eq!(all[field], all["planned"][field], "{field}");
         assert!(all[field].as_u64().unwrap() > 0, "{field}");
     }
+    let plan = parties.sotto(&["plan", "--json", "--source", "peer", &model]);
+    let plan: Value = serde_json::from_str(&plan.out).unwrap();
+    assert_eq!(plan["planned"], all["planned"], "sotto plan");
+    let said = parties.sotto(&["plan", "--source", "peer", &model]);
+    assert!(said.out.contains("between the two, in"), "{}", said.out);
     assert_eq!(all["agree_simulator"], 3);
     assert!(all["max_logit_error"].as_f64().unwrap() < 0.05);
 }

@@ -34,7 +34,7 @@ const CHUNK: usize = 8192;
 /// The number of the first COT of an extension.
 const HEADER: usize = 8;
 
-/// Bytes of the message with which `count` COTs are made: [`HEADER`] and, for whole groups of 128, `128 / k` bits each.
+/// Bytes of the message with which `count` COTs are made: a header and, for whole groups of 128, `128 / k` bits each.
 pub fn extension_bytes(k: usize, count: usize) -> usize {
     HEADER + SECURITY / k * count.next_multiple_of(SECURITY) / 8
 }
