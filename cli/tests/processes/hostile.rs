@@ -68,7 +68,7 @@ fn prepared(link: &mut QuicLink) -> (u64, [u8; 16]) {
 }
 
 /// The peer must break this link off.
-fn is_dropped(link: &mut QuicLink) {
+pub fn is_dropped(link: &mut QuicLink) {
     let ended = link.recv_upto(step::REPLY, 1 << 20).unwrap_err();
     let dropped = matches!(ended, sotto_net::Error::Link { .. });
     assert!(dropped, "{ended}");

@@ -1,11 +1,23 @@
 //! Server and client without a dealer: they make their correlations by themselves.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use serde_json::Value;
+use sotto::{
+    config::Source,
+    messages::{self, ClientHello, Nonce, Reply, Request, ServerWelcome, VERSION, step},
+    refusal::Refusal,
+    workshop::{COTS, Workshop},
+};
+use sotto_net::{Link, QuicLink};
+use sotto_protocols::{
+    Role,
+    make::{Setup, whole_recipe},
+};
 
 use crate::{
-    parties::{LOCAL, Parties},
+    hostile::{connect, endpoint, is_dropped},
+    parties::{LOCAL, Parties, wait_until},
     spawned::Process,
 };
 
@@ -119,4 +131,90 @@ fn sources_that_do_not_fit_are_explained() {
         let name = line.split(' ').next().unwrap();
         parties.sotto(&["serve", "--config", &config]).failed(2, &[name, "needs a dealer"]);
     }
+}
+
+/// Greets a server without a dealer, on a link for making where there is a nonce.
+fn greet(link: &mut QuicLink, making: Option<Nonce>) -> ServerWelcome {
+    let hello = ClientHello {
+        version: VERSION,
+        model: None,
+        held: None,
+        stale: None,
+        source: Source::Peer,
+        making,
+    };
+    messages::send(link, step::HELLO, &hello).unwrap();
+    messages::recv(link, step::WELCOME).unwrap()
+}
+
+#[test]
+fn garbage_over_a_link_for_making_ends_that_link_alone() {
+    let parties = Parties::new();
+    let (server_process, server) = parties.peer_server("", None);
+    let hostile = endpoint(&parties, "client");
+    // No setup: of another length, and of the right one with points that are none.
+    for message in [vec![1; 9], vec![0xff; Setup::BYTES[0]], Vec::new()] {
+        let mut link = connect(&hostile, "server", server);
+        assert!(matches!(greet(&mut link, Some([1; 32])), ServerWelcome::Making(_)));
+        link.send(step::SETUP, message).unwrap();
+        while link.recv_upto(step::SETUP, 1 << 22).is_ok() {}
+    }
+    // An honest setup, then garbage in the first level, or another request than one for a batch.
+    let mut first = connect(&hostile, "server", server);
+    let ServerWelcome::Card { card, .. } = greet(&mut first, None) else {
+        panic!("the server must take an honest greeting")
+    };
+    let recipe = Arc::new(whole_recipe(&card.trace().unwrap().plan).unwrap());
+    let open = || {
+        let mut link = connect(&hostile, "server", server);
+        let ServerWelcome::Making(theirs) = greet(&mut link, Some([2; 32])) else {
+            panic!("the server must take an honest greeting")
+        };
+        let (recipe, nonces) = (Arc::clone(&recipe), [[2; 32], theirs]);
+        let made = Workshop::open(Role::Client, recipe, &mut link, nonces, None, &|_, _| ());
+        (link, made.unwrap())
+    };
+    let number = |link: &mut QuicLink| {
+        messages::send(link, step::REQUEST, &Request::Make).unwrap();
+        match messages::recv(link, step::REPLY).unwrap() {
+            Reply::Making { id } => id,
+            _ => panic!("there is a place"),
+        }
+    };
+    let right = recipe.message_bytes(COTS, 0, Role::Client);
+    for message in [vec![0xff; right], vec![0; right + 1], vec![0; 3]] {
+        let (mut link, _) = open();
+        number(&mut link);
+        link.send(0, message).unwrap();
+        while link.recv_upto(0, 1 << 24).is_ok() {}
+    }
+    // What one client has made is nobody else's.
+    let (mut link, mut workshop) = open();
+    let id = number(&mut link);
+    workshop.make(&mut link, id, &|| ()).unwrap();
+    let second = endpoint(&parties, "second");
+    let mut theirs = connect(&second, "server", server);
+    greet(&mut theirs, None);
+    let ask = Request::Prepare { held: Some(id), ahead: 0 };
+    messages::send(&mut theirs, step::REQUEST, &ask).unwrap();
+    let Reply::Refused(why) = messages::recv(&mut theirs, step::REPLY).unwrap() else {
+        panic!("it is another client's")
+    };
+    assert_eq!(why, Refusal::Burnt(id));
+    // It is used once, and goes with its link.
+    let mut ask_again = || {
+        messages::send(&mut first, step::REQUEST, &ask).unwrap();
+        messages::recv(&mut first, step::REPLY).unwrap()
+    };
+    let Reply::Ready { tag, .. } = ask_again() else { panic!("it was made") };
+    assert_eq!(tag, workshop.tag(id));
+    drop(link);
+    wait_until(
+        "the end of what the link made",
+        || matches!(ask_again(), Reply::Refused(Refusal::Burnt(burnt)) if burnt == id),
+    );
+    messages::send(&mut first, step::REQUEST, &Request::Infer { id, tag }).unwrap();
+    is_dropped(&mut first);
+    parties.works(&parties.peer_client("second", "", server));
+    assert!(!server_process.log.text().contains("panicked"));
 }
