@@ -42,7 +42,8 @@ pub fn specs(arch: &Arch) -> Vec<Spec> {
         };
         [all / columns, columns]
     };
-    Model::from(arch).tensors()
+    Model::from(arch)
+        .tensors()
         .into_iter()
         .map(|(name, shape)| Spec { matrix: matrix(&name, &shape), name, shape })
         .collect()
