@@ -64,7 +64,7 @@ struct Server {
     plan_hash: [u8; 32],
     weights: Arc<Weights>,
     clients: Vec<String>,
-    usage: Usage,
+    usage: Arc<Usage>,
     links: AtomicU64,
     deadline: Duration,
     stop: Stop,
@@ -96,6 +96,7 @@ pub fn run(
         bits: private.plan.revealed_bits(),
     };
     let usage = Usage::open(&config.clients, tariff, config.usage_file().map(|f| base.join(f)))?;
+    let usage = Arc::new(usage);
     let identity = config.own.identity(base)?;
     let commitment = commit(&identity.secret("model commitment"), &matrices);
     let plan_hash = private.plan.hash();
@@ -129,7 +130,12 @@ pub fn run(
         }
         None => {
             config.without_dealer()?;
-            Supply::Peer(Workplace::new(&private.plan, &weights, Made::new(places, share))?)
+            Supply::Peer(Workplace::new(
+                (&private.plan, commitment),
+                &weights,
+                Made::new(places, share),
+                Arc::clone(&usage),
+            )?)
         }
     };
     let server = Server {

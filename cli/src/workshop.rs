@@ -69,6 +69,13 @@ pub fn patience(recipe: &Recipe, deadline: Duration) -> Duration {
     deadline + Duration::from_secs(heaviest / SLOWEST)
 }
 
+/// The name of a setup: of both nonces, of client and server, and of what both agree on.
+pub fn session(nonces: [Nonce; 2], plan: &[u8; 32], model: &[u8; 32]) -> Nonce {
+    let mut hasher = blake3::Hasher::new_derive_key("sotto making session");
+    hasher.update(&nonces.concat()).update(plan).update(model).update(&[COTS as u8]);
+    *hasher.finalize().as_bytes()
+}
+
 /// One link's transfers and keys. No `Debug`: it is secret.
 pub struct Workshop {
     role: Role,
@@ -79,7 +86,7 @@ pub struct Workshop {
 }
 
 impl Workshop {
-    /// Sets up over a link whose greeting carried both nonces, of client and server; `encrypted` is the server's.
+    /// Sets up over a link whose greeting has made a [`session`]; `encrypted` is the server's.
     /// `progress` is told of the encrypted matrices at the client.
     ///
     /// # Errors
@@ -88,14 +95,10 @@ impl Workshop {
         role: Role,
         recipe: Arc<Recipe>,
         link: &mut dyn Link,
-        nonces: [Nonce; 2],
+        session: Nonce,
         encrypted: Option<&Encrypted>,
         progress: &dyn Fn(u64, u64),
     ) -> Result<Self, Error> {
-        let session = *blake3::Hasher::new_derive_key("sotto making session")
-            .update(&nonces.concat())
-            .finalize()
-            .as_bytes();
         let [begins, answers] = Setup::BYTES;
         let (setup, message) = Setup::new(role, session, COTS, &random()?);
         let begin = swap(link, message, begins)?;
@@ -136,6 +139,8 @@ impl Workshop {
             match maker.turn() {
                 MakeTurn::Exchange { level, send, expect } => {
                     if !send.is_empty() {
+                        // A peer that does not read is waited for; who reads a level has queued none beyond it.
+                        link.room(messages::AHEAD.saturating_sub(send.len() as u64))?;
                         link.send(level, send)?;
                     }
                     if expect > 0 {

@@ -12,7 +12,7 @@ use crate::{
     config::ClientConfig,
     error::Error,
     messages::{self, ClientHello, ServerWelcome, VERSION, step},
-    workshop::{COTS, Workshop, nonce, patience},
+    workshop::{COTS, Workshop, nonce, patience, session},
 };
 
 /// Traces the card's plan, which must be the one that the server says.
@@ -86,8 +86,8 @@ pub(super) fn making(
     };
     let deadline = patience(&recipe, deadline);
     link.set_deadline(deadline);
-    let nonces = [ours, theirs];
-    let workshop = Workshop::open(Role::Client, recipe, &mut link, nonces, None, progress)?;
+    let session = session([ours, theirs], &plan.hash(), &known.model);
+    let workshop = Workshop::open(Role::Client, recipe, &mut link, session, None, progress)?;
     let ours = (Arc::clone(plan), Arc::clone(&known.weights));
     Ok(Making::start(link, workshop, ours, (cost, deadline)))
 }

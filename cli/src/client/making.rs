@@ -178,8 +178,8 @@ fn make_all(
         messages::send(link, step::REQUEST, &Request::Make)?;
         let id = match messages::recv(link, step::REPLY)? {
             Reply::Making { id } => id,
+            // It does not count as a sign of life: who waits for a place waits no longer than for a silent server.
             Reply::Refused(why) if !why.is_final() => {
-                moved();
                 thread::sleep(PAUSE);
                 continue;
             }

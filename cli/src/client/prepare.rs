@@ -8,6 +8,7 @@ use super::{Client, Supply, claims::Ready, connect};
 use crate::{
     error::Error,
     messages::{self, Assigned, Reply, Request, Tag, step},
+    refusal::Refusal,
     waiting::Waiting,
 };
 
@@ -33,16 +34,21 @@ impl Client {
         let (link, deadline) = (&mut self.link, self.deadline);
         let claims = match &self.supply {
             Supply::Dealer(claims) => claims,
-            Supply::Peer(making) => {
+            Supply::Peer(making) => loop {
                 let ready = making.next(ahead)?;
                 let (id, bytes) = (ready.id, ready.bytes);
                 ask(link, Some(id), 0)?;
-                let (theirs, _) = until_ready(link, deadline, 0, &mut |_| false)?;
+                let theirs = match until_ready(link, deadline, 0, &mut |_| false) {
+                    Ok((theirs, _)) => theirs,
+                    // It was kept for too long, and gave way: the next one.
+                    Err(Error::Refused { why: Refusal::Burnt(_), .. }) => continue,
+                    Err(e) => return Err(e),
+                };
                 if (theirs.id, theirs.tag, theirs.bytes) != (id, ready.tag, bytes) {
                     return Err(another_deal(link, id));
                 }
                 return Ok((ready, bytes));
-            }
+            },
         };
         let more = ahead.saturating_sub(claims.count().saturating_sub(1));
         ask(link, claims.first(), more as u32)?;

@@ -16,7 +16,14 @@ struct Entry {
     client: Arc<str>,
     link: u64,
     ready: Option<Ready>,
+    since: Instant,
 }
+
+/// What is being made takes so many times the memory of what is made: measured, rounded up.
+const MAKING: usize = 6;
+
+/// A batch that was not used for so long gives way to somebody else's.
+const FRESH: Duration = Duration::from_secs(90);
 
 #[derive(Default)]
 struct State {
@@ -71,20 +78,35 @@ impl Made {
     /// [`Refusal::Busy`] where there is no place for it.
     pub fn begin(&self, client: &str, link: u64) -> Result<u64, Refusal> {
         let mut state = self.lock();
-        let all = state.entries.len() + state.in_use.len();
-        if all >= self.places || state.of(client) >= self.share {
-            return Err(Refusal::Busy(if all >= self.places { self.places } else { self.share }));
+        let full = |state: &State| {
+            let (all, of) = (state.entries.len() + state.in_use.len(), state.of(client));
+            // The last place is for a client that has none.
+            let kept = usize::from(of > 0 && self.share < self.places);
+            all + kept >= self.places || of >= self.share
+        };
+        if full(&state) {
+            state.entries.retain(|_, e| e.ready.is_none() || e.since.elapsed() < FRESH);
+        }
+        let makes = |of: &str| {
+            let making = state.entries.values().filter(|e| e.ready.is_none());
+            making.filter(|e| of.is_empty() || &*e.client == of).count()
+        };
+        let at_once = (self.places / MAKING).max(2);
+        if full(&state) || makes("") >= at_once || makes(client) >= at_once.div_ceil(2) {
+            return Err(Refusal::Busy(self.places));
         }
         let id = state.next;
         state.next += 1;
-        state.entries.insert(id, Entry { client: client.into(), link, ready: None });
+        state
+            .entries
+            .insert(id, Entry { client: client.into(), link, ready: None, since: Instant::now() });
         Ok(id)
     }
 
     /// It is made and staged.
     pub fn finish(&self, id: u64, ready: Ready) {
         if let Some(entry) = self.lock().entries.get_mut(&id) {
-            entry.ready = Some(ready);
+            (entry.ready, entry.since) = (Some(ready), Instant::now());
         }
         self.changed.notify_all();
     }
@@ -98,11 +120,19 @@ impl Made {
         let mut state = self.lock();
         loop {
             match state.entries.get(&id).filter(|e| &*e.client == client) {
-                Some(Entry { ready: Some(ready), .. }) => return Ok((ready.tag, ready.bytes)),
+                Some(Entry { ready: Some(ready), link, .. }) => {
+                    let (found, link) = ((ready.tag, ready.bytes), *link);
+                    // A client uses what a link made in order: what it passed over it has given up.
+                    state.entries.retain(|other, e| e.link != link || *other >= id);
+                    return Ok(found);
+                }
                 Some(_) => {}
                 None => return Err(Refusal::Burnt(id)),
             }
-            let left = patience.checked_sub(start.elapsed()).ok_or(Refusal::Burnt(id))?;
+            let Some(left) = patience.checked_sub(start.elapsed()) else {
+                state.entries.remove(&id);
+                return Err(Refusal::Burnt(id));
+            };
             state = match self.changed.wait_timeout(state, left) {
                 Ok((state, _)) => state,
                 Err(e) => e.into_inner().0,
@@ -122,10 +152,13 @@ impl Made {
         Some((entry.ready?, Place(Arc::clone(self), entry.client)))
     }
 
-    /// Burns what was made over a link that has ended.
-    pub fn release(&self, link: u64) {
-        self.lock().entries.retain(|_, e| e.link != link);
+    /// Burns what was made over a link that has ended; gives how many batches that are.
+    pub fn release(&self, link: u64) -> usize {
+        let mut state = self.lock();
+        let before = state.entries.len();
+        state.entries.retain(|_, e| e.link != link);
         self.changed.notify_all();
+        before - state.entries.len()
     }
 }
 
@@ -135,17 +168,22 @@ mod tests {
 
     #[test]
     fn places_are_shared_and_batches_are_their_clients() {
-        let made = Made::new(3, 2);
+        let busy =
+            |made: &Made, client, link| matches!(made.begin(client, link), Err(Refusal::Busy(_)));
+        // Two are made at once, one for each client.
+        let made = Made::new(4, 2);
         let a = made.begin("a", 1).unwrap();
-        made.begin("a", 1).unwrap();
-        assert_eq!(made.begin("a", 2), Err(Refusal::Busy(2)), "a client has its share");
+        assert!(busy(&made, "a", 2), "one at a time");
         made.begin("b", 3).unwrap();
-        assert_eq!(made.begin("b", 3), Err(Refusal::Busy(3)), "there is no more memory");
+        assert!(busy(&made, "c", 4), "there is no memory to make a third");
         // It is not made yet; and it is nobody else's.
         assert!(made.take("a", a).is_none() && made.take("b", a).is_none());
         assert_eq!(made.ready("b", a, Duration::ZERO), Err(Refusal::Burnt(a)));
-        made.release(1);
+        assert_eq!(made.release(1), 1);
         assert_eq!(made.ready("a", a, Duration::from_secs(9)), Err(Refusal::Burnt(a)));
-        assert_eq!(made.begin("a", 4), Ok(3), "numbers do not come again");
+        assert_eq!(made.begin("a", 4), Ok(2), "numbers do not come again");
+        // What does not come in time is given up.
+        assert_eq!(made.ready("a", 2, Duration::ZERO), Err(Refusal::Burnt(2)));
+        assert_eq!(made.release(4), 0);
     }
 }

@@ -10,12 +10,12 @@ use sotto_protocols::{
     weights::Weights,
 };
 
-use super::{made::Made, pool::Ready};
+use super::{made::Made, pool::Ready, usage::Usage};
 use crate::{
     error::Error,
     messages::{self, Nonce, Reply, Request, ServerWelcome, step},
     stop::Stop,
-    workshop::{Encrypted, Workshop, nonce, patience},
+    workshop::{Encrypted, Workshop, nonce, patience, session},
 };
 
 /// What all links for making have in common.
@@ -24,8 +24,24 @@ pub struct Workplace {
     weights: Arc<Weights>,
     recipe: Arc<Recipe>,
     encrypted: Encrypted,
+    commitment: [u8; 32],
+    usage: Arc<Usage>,
     /// What was made.
     pub made: Arc<Made>,
+}
+
+/// A link for making: with its end, whatever ends it, what it made and nobody used is burnt and charged.
+struct Making<'a> {
+    workplace: &'a Workplace,
+    name: &'a str,
+    number: u64,
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        let unused = self.workplace.made.release(self.number);
+        self.workplace.usage.unused(self.name, unused);
+    }
 }
 
 impl Workplace {
@@ -33,11 +49,16 @@ impl Workplace {
     ///
     /// # Errors
     /// [`Error::Protocol`] where the plan has correlations that only a dealer can make.
-    pub fn new(plan: &Arc<Plan>, weights: &Arc<Weights>, made: Arc<Made>) -> Result<Self, Error> {
+    pub fn new(
+        (plan, commitment): (&Arc<Plan>, [u8; 32]),
+        weights: &Arc<Weights>,
+        made: Arc<Made>,
+        usage: Arc<Usage>,
+    ) -> Result<Self, Error> {
         let recipe = Arc::new(whole_recipe(plan)?);
         let encrypted = Encrypted::new(&recipe, weights.all_plain())?;
         let (plan, weights) = (Arc::clone(plan), Arc::clone(weights));
-        Ok(Self { plan, weights, recipe, encrypted, made })
+        Ok(Self { plan, weights, recipe, encrypted, commitment, usage, made })
     }
 
     /// Makes batches with a client over a link of its own, as many as it asks for and there are places.
@@ -51,27 +72,31 @@ impl Workplace {
         theirs: Nonce,
         (deadline, stop): (Duration, &Stop),
     ) -> Result<(), Error> {
+        let name = link.name().to_owned();
+        // Not even the encrypted weights are for a client that may not ask.
+        if let Err(why) = self.usage.allows(&name) {
+            messages::send(link, step::WELCOME, &ServerWelcome::Refused(why))?;
+            return Ok(link.finish()?);
+        }
         let ours = nonce()?;
         messages::send(link, step::WELCOME, &ServerWelcome::Making(ours))?;
         link.set_deadline(patience(&self.recipe, deadline));
         let recipe = Arc::clone(&self.recipe);
+        let session = session([theirs, ours], &self.plan.hash(), &self.commitment);
         let encrypted = Some(&self.encrypted);
-        let nonces = [theirs, ours];
         let mut workshop =
-            Workshop::open(Role::Server, recipe, link, nonces, encrypted, &|_, _| ())?;
-        let done = self.make_asked(link, number, &mut workshop, stop);
-        self.made.release(number);
-        done
+            Workshop::open(Role::Server, recipe, link, session, encrypted, &|_, _| ())?;
+        let _making = Making { workplace: self, name: &name, number };
+        self.make_asked(link, (&name, number), &mut workshop, stop)
     }
 
     fn make_asked(
         &self,
         link: &mut QuicLink,
-        number: u64,
+        (name, number): (&str, u64),
         workshop: &mut Workshop,
         stop: &Stop,
     ) -> Result<(), Error> {
-        let name = link.name().to_owned();
         loop {
             match messages::recv(link, step::REQUEST) {
                 Ok(Request::Make) if stop.asked() => return Ok(link.finish()?),
@@ -85,7 +110,8 @@ impl Workplace {
                 Err(Error::Net(sotto_net::Error::Deadline { .. })) => continue,
                 Err(e) => return Err(e),
             }
-            let id = match self.made.begin(&name, number) {
+            let begun = self.usage.allows(name).and_then(|()| self.made.begin(name, number));
+            let id = match begun {
                 Ok(id) => id,
                 Err(why) => {
                     messages::send(link, step::REPLY, &Reply::Refused(why))?;

@@ -92,6 +92,14 @@ impl Account {
         }
     }
 
+    /// Whether it has used most of what it asked for.
+    fn is_careful(&self) -> Result<(), Refusal> {
+        match self.unused < 1.0 {
+            true => Err(Refusal::Rate(((1.0 - self.unused) * 60.0 / UNUSED).ceil() as u64)),
+            false => Ok(()),
+        }
+    }
+
     fn fill(&mut self) {
         let minutes = self.filled.elapsed().as_secs_f64() / 60.0;
         self.filled = Instant::now();
@@ -180,6 +188,18 @@ impl Usage {
         write().map_err(Error::io(path))
     }
 
+    /// Whether a client may have a batch made for it: nothing is taken for that.
+    ///
+    /// # Errors
+    /// [`Refusal::Quota`]; [`Refusal::Rate`] when too much was left unused.
+    pub fn allows(&self, client: &str) -> Result<(), Refusal> {
+        let mut accounts = self.lock();
+        let Some(account) = accounts.get_mut(client) else { return Ok(()) };
+        account.fill();
+        account.exceeds(self.tariff.images)?;
+        account.is_careful()
+    }
+
     /// Whether a client may ask for `images` more, and how long it must wait for that at least.
     ///
     /// # Errors
@@ -190,9 +210,7 @@ impl Usage {
         let Some(account) = accounts.get_mut(client) else { return Ok(Duration::ZERO) };
         account.fill();
         account.exceeds(images)?;
-        if account.unused < 1.0 {
-            return Err(Refusal::Rate(((1.0 - account.unused) * 60.0 / UNUSED).ceil() as u64));
-        }
+        account.is_careful()?;
         let Some(rate) = account.rate.map(f64::from) else { return Ok(Duration::ZERO) };
         // A batch of more images than a minute's is let in with a full bucket.
         let missing = (images as f64).min(rate) - account.tokens;

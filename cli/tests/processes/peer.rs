@@ -7,7 +7,7 @@ use sotto::{
     config::Source,
     messages::{self, ClientHello, Nonce, Reply, Request, ServerWelcome, VERSION, step},
     refusal::Refusal,
-    workshop::{COTS, Workshop},
+    workshop::{COTS, Workshop, session},
 };
 use sotto_net::{Link, QuicLink};
 use sotto_protocols::{
@@ -161,17 +161,19 @@ fn garbage_over_a_link_for_making_ends_that_link_alone() {
     }
     // An honest setup, then garbage in the first level, or another request than one for a batch.
     let mut first = connect(&hostile, "server", server);
-    let ServerWelcome::Card { card, .. } = greet(&mut first, None) else {
+    let ServerWelcome::Card { card, model, .. } = greet(&mut first, None) else {
         panic!("the server must take an honest greeting")
     };
-    let recipe = Arc::new(whole_recipe(&card.trace().unwrap().plan).unwrap());
+    let plan = card.trace().unwrap().plan;
+    let recipe = Arc::new(whole_recipe(&plan).unwrap());
     let open = || {
         let mut link = connect(&hostile, "server", server);
         let ServerWelcome::Making(theirs) = greet(&mut link, Some([2; 32])) else {
             panic!("the server must take an honest greeting")
         };
-        let (recipe, nonces) = (Arc::clone(&recipe), [[2; 32], theirs]);
-        let made = Workshop::open(Role::Client, recipe, &mut link, nonces, None, &|_, _| ());
+        let recipe = Arc::clone(&recipe);
+        let session = session([[2; 32], theirs], &plan.hash(), &model);
+        let made = Workshop::open(Role::Client, recipe, &mut link, session, None, &|_, _| ());
         (link, made.unwrap())
     };
     let number = |link: &mut QuicLink| {

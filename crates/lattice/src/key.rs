@@ -11,7 +11,7 @@
 use std::fmt;
 
 use sotto_crypto::Seed;
-use sotto_ring::ntt::reduce_once;
+use sotto_ring::ntt::{Factor, reduce_once};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -69,9 +69,9 @@ impl SecretKey {
                 let mut body = self.zero(&public, &noise, number(level, digit));
                 // P times what is 1 mod this digit's prime and 0 mod the others.
                 let part = digit * N..(digit + 1) * N;
+                let special = Factor::new(P, q);
                 for (b, &s) in body[part.clone()].iter_mut().zip(&moved[part]) {
-                    let product = u128::from(P) * u128::from(s) + u128::from(*b);
-                    *b = (product % u128::from(q)) as u64;
+                    *b = reduce_once(special.times(s) + *b, q);
                 }
                 wire::write(&body, &mut out);
             }
