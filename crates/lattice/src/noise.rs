@@ -14,9 +14,21 @@ pub fn fresh(plain: f64) -> f64 {
     plain * VARIANCE.sqrt()
 }
 
-/// Root of the sum of squares of `count` numbers uniform in `[-2^(bits-1), 2^(bits-1))`.
+/// Root of the sum of squares of `count` numbers uniform in `[-2^(bits-1), 2^(bits-1))`; of few the largest that it can be, as
+/// they may all be large.
 pub fn uniform(count: usize, bits: u32) -> f64 {
-    (count as f64 / 3.0).sqrt() * f64::from(bits - 1).exp2()
+    match count < FEW {
+        true => largest(count, bits),
+        false => (count as f64 / 3.0).sqrt() * f64::from(bits - 1).exp2(),
+    }
+}
+
+/// So many numbers are hardly ever all large.
+const FEW: usize = 16;
+
+/// The same of the largest such numbers: where few of them meet many results, as one row's scalar does.
+pub fn largest(count: usize, bits: u32) -> f64 {
+    (count as f64).sqrt() * f64::from(bits - 1).exp2()
 }
 
 /// What packing `2^levels` ciphertexts adds: each level's key switch is doubled by those above it.

@@ -90,14 +90,14 @@ impl Rows {
 
     /// Most that a product with a scalar is off, in units of the last place.
     pub fn scaled_bound(&self) -> f64 {
-        let noise = noise::fresh(noise::uniform(limbs(self.width), limb_bits(self.width)));
+        let noise = noise::fresh(noise::largest(limbs(self.width), limb_bits(self.width)));
         noise::bound(noise.hypot(noise::switching(self.levels())), self.width)
     }
 
     /// Most that an inner product is off, in units of the last place.
     pub fn inner_bound(&self) -> f64 {
         // Elements are in [0, 2^bits): twice the root mean square of as many bits with a sign.
-        let noise = noise::fresh(noise::uniform(self.length, self.bits + 1));
+        let noise = noise::fresh(noise::largest(self.length, self.bits + 1));
         noise::bound(noise.hypot(noise::switching(self.inner_levels())), self.width)
     }
 
