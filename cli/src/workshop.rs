@@ -138,13 +138,7 @@ impl Workshop {
         let made = loop {
             match maker.turn() {
                 MakeTurn::Exchange { level, send, expect } => {
-                    if !send.is_empty() {
-                        // A peer that does not read is waited for; who reads a level has queued none beyond it.
-                        link.room(messages::AHEAD.saturating_sub(send.len() as u64))?;
-                        link.send(level, send)?;
-                    }
-                    if expect > 0 {
-                        let message = link.recv(level, expect)?;
+                    if let Some(message) = link.exchange(level, send, expect)? {
                         maker.receive(&message)?;
                     }
                     moved();

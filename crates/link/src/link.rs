@@ -76,6 +76,29 @@ pub trait Link: Send {
     /// time (it may be asked for again), [`Error::Link`] and [`Error::Garbage`].
     fn recv(&mut self, step: u32, len: usize) -> Result<Vec<u8>, Error>;
 
+    /// Sends a message unless it is empty, and receives the peer's of the same step unless none is expected.
+    ///
+    /// A peer that does not read is waited for first. No two wait for each other where both walk the same steps: what is queued
+    /// belongs to steps that the peer has yet to pass, and there it reads.
+    ///
+    /// # Errors
+    /// Those of [`Link::room`], [`Link::send`] and [`Link::recv`].
+    fn exchange(
+        &mut self,
+        step: u32,
+        send: Vec<u8>,
+        expect: usize,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        if !send.is_empty() {
+            self.room(AHEAD.saturating_sub(cost(send.len() as u64)))?;
+            self.send(step, send)?;
+        }
+        if expect == 0 {
+            return Ok(None);
+        }
+        self.recv(step, expect).map(Some)
+    }
+
     /// The peer's next message, which must carry `step` and at most `limit` bytes; the length is
     /// checked before anything is allocated for it.
     ///

@@ -1,6 +1,6 @@
 //! An evaluation as a state machine: what to send and what to wait for, without a link, a clock or a thread.
 
-use sotto_link::{AHEAD, Link, cost};
+use sotto_link::Link;
 use sotto_ring::mask;
 
 use super::{Evaluated, Party};
@@ -112,14 +112,8 @@ impl<'a> Evaluation<'a> {
         loop {
             match self.turn() {
                 Turn::Exchange { level, send, expect } => {
-                    if !send.is_empty() {
-                        // A peer that does not read is waited for. No two wait for each other: what is queued here belongs to
-                        // levels that the peer has yet to pass, and there it reads.
-                        link.room(AHEAD.saturating_sub(cost(send.len() as u64)))?;
-                        link.send(level, send)?;
-                    }
-                    if expect > 0 {
-                        self.receive(&link.recv(level, expect)?)?;
+                    if let Some(message) = link.exchange(level, send, expect)? {
+                        self.receive(&message)?;
                     }
                 }
                 Turn::Done(evaluated) => return Ok(evaluated),
