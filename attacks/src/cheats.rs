@@ -2,7 +2,7 @@
 
 use sotto::{
     config::Source,
-    messages::{self, ClientHello, ServerWelcome, VERSION, step},
+    messages::{self, ClientHello, ServerWelcome, step},
 };
 use sotto_protocols::Role;
 
@@ -67,14 +67,7 @@ pub fn caught(scene: &Scene, cheat: Cheat) -> Result<Found, Error> {
 fn stale(scene: &Scene, server: &Process) -> Result<&'static str, Error> {
     let endpoint = scene.endpoint("client", &["server"], &[])?;
     let mut link = peer::connect(&endpoint, "server", server)?;
-    let hello = ClientHello {
-        version: VERSION,
-        model: None,
-        held: None,
-        stale: Some(HONEST.epoch),
-        source: Source::Dealer,
-        making: None,
-    };
+    let hello = ClientHello { stale: Some(HONEST.epoch), ..ClientHello::new(Source::Dealer) };
     messages::send(&mut link, step::HELLO, &hello)?;
     Ok(match messages::recv(&mut link, step::WELCOME)? {
         ServerWelcome::Card { .. } => "a new session",

@@ -5,7 +5,7 @@ use std::{fs, thread, time::Duration};
 use sotto::{
     card::Card,
     config::Source,
-    messages::{self, AHEAD, ClientHello, Request, VERSION, step},
+    messages::{self, AHEAD, ClientHello, Request, step},
     refusal::Refusal,
 };
 use sotto_models::private::Options;
@@ -37,14 +37,7 @@ pub fn links(scene: &Scene) -> Result<Found, Error> {
         match i % 2 {
             0 => drop(peer::greet(&mut link)?),
             _ => {
-                let hello = ClientHello {
-                    version: VERSION,
-                    model: None,
-                    held: None,
-                    stale: None,
-                    source: Source::Dealer,
-                    making: None,
-                };
+                let hello = ClientHello::new(Source::Dealer);
                 messages::send(&mut link, step::HELLO, &hello)?;
             }
         }

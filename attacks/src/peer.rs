@@ -5,9 +5,7 @@ use std::{sync::Arc, time::Duration};
 use sotto::{
     card::Card,
     config::Source,
-    messages::{
-        self, Assigned, ClientHello, Epoch, Reply, Request, ServerWelcome, Tag, VERSION, step,
-    },
+    messages::{self, Assigned, ClientHello, Epoch, Reply, Request, ServerWelcome, Tag, step},
     refusal::Refusal,
 };
 use sotto_models::Private;
@@ -46,14 +44,7 @@ pub struct Greeted {
 /// # Errors
 /// [`Error::Scene`] when it refuses.
 pub fn greet(link: &mut QuicLink) -> Result<Greeted, Error> {
-    let hello = ClientHello {
-        version: VERSION,
-        model: None,
-        held: None,
-        stale: None,
-        source: Source::Dealer,
-        making: None,
-    };
+    let hello = ClientHello::new(Source::Dealer);
     messages::send(link, step::HELLO, &hello)?;
     let (card, plan, epoch, setup): (Card, _, _, _) = match messages::recv(link, step::WELCOME)? {
         ServerWelcome::Card { card, plan, epoch, setup, .. } => (card, plan, epoch, setup),

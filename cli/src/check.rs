@@ -8,7 +8,6 @@ use serde::Serialize;
 use sotto_crypto::Seed;
 use sotto_models::{
     Calibration, Model, Private, Weights,
-    calibration::hex,
     float::{NoProbe, forward},
     format::MARGIN,
     model::{Input, Output},
@@ -17,7 +16,9 @@ use sotto_models::{
 use sotto_protocols::simulate::{Coins, simulate};
 
 use crate::{
+    client::top,
     error::Error,
+    model::recorded_with,
     print,
     samples::{Loaded, Samples, what},
 };
@@ -118,10 +119,7 @@ impl Check {
         let path = self.model.join("calibration.toml");
         let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
         let calibration = Calibration::from_toml(&text)?;
-        if calibration.weights != hex(&weights.hash()) {
-            let why = "was recorded with other weights: run `sotto calibrate` again";
-            return Err(Error::Config(format!("{} {why}", path.display())));
-        }
+        recorded_with(&calibration, weights, path.display())?;
         Ok(calibration)
     }
 }
@@ -160,15 +158,9 @@ fn distance(model: &Model, rows: usize, plain: &[f32], got: &[f64]) -> Distance 
         Output::Embedding { .. } => None,
         output => Some(output.classes()),
     };
-    let same = classes.map(|n| {
-        plain.chunks(n).zip(got.chunks(n)).all(|(plain, got)| largest(plain) == largest(got))
-    });
+    let same = classes
+        .map(|n| plain.chunks(n).zip(got.chunks(n)).all(|(plain, got)| top(plain) == top(got)));
     Distance { rows, cosine: dot(&plain, got) / length.max(f64::MIN_POSITIVE), error, same }
-}
-
-/// The place of the largest number.
-fn largest(row: &[f64]) -> Option<usize> {
-    (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]))
 }
 
 /// The tensors of `seen` that leave the room of `calibration`.

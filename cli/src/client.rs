@@ -39,7 +39,7 @@ use crate::{
     config::ClientConfig,
     dealer_link::Dealer,
     error::Error,
-    messages::{self, ClientHello, Epoch, Request, ServerWelcome, VERSION, step},
+    messages::{self, ClientHello, Epoch, Request, ServerWelcome, step},
     refusal::Refusal,
     waiting::Waiting,
 };
@@ -50,6 +50,11 @@ const LABEL: usize = 64;
 /// The name of a class, as it may be printed: a server may have written it.
 pub fn label(model: &Model, class: usize) -> String {
     printable(&model.label(class), LABEL)
+}
+
+/// The first place of a row's largest number.
+pub fn top(row: &[f64]) -> usize {
+    (0..row.len()).rev().max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0)
 }
 
 /// Measured costs of one evaluation (of a batch of images).
@@ -168,14 +173,7 @@ impl Client {
         messages::send(
             &mut link,
             step::HELLO,
-            &ClientHello {
-                version: VERSION,
-                model,
-                held,
-                stale,
-                source: config.source,
-                making: None,
-            },
+            &ClientHello { model, held, stale, ..ClientHello::new(config.source) },
         )?;
         let (card, plan, model, epoch, setup) = match messages::recv(&mut link, step::WELCOME)? {
             ServerWelcome::Card { card, plan, model, epoch, setup } => {
@@ -315,10 +313,7 @@ impl Client {
             .iter()
             .zip(logits)
             .map(|(picture, logits)| {
-                let class = (0..logits.len())
-                    .rev()
-                    .max_by(|&a, &b| logits[a].total_cmp(&logits[b]))
-                    .unwrap_or(0);
+                let class = top(&logits);
                 Classified {
                     name: picture.name.clone(),
                     label: picture.label,

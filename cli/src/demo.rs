@@ -25,7 +25,7 @@ use sotto_protocols::{
 
 use crate::{
     card::Card,
-    client::Classified,
+    client::{Classified, top},
     config::Source,
     emulate::{self, Between, Paths},
     error::Error,
@@ -57,16 +57,6 @@ pub struct Demo {
     pub source: Source,
 }
 
-fn top(logits: impl Iterator<Item = f64>) -> usize {
-    let best = logits.enumerate().fold(
-        (0, f64::MIN),
-        |best, (i, x)| {
-            if x > best.1 { (i, x) } else { best }
-        },
-    );
-    best.0
-}
-
 /// References of the demo: float model, simulator and the fixed-point weights.
 struct References {
     model: Model,
@@ -93,13 +83,13 @@ impl References {
         each.map(|((picture, line), (float, simulated))| {
             let errors = float.iter().zip(&line.logits).map(|(a, b)| (f64::from(*a) - b).abs());
             let errors: Vec<f64> = errors.collect();
-            let simulator = top(simulated.iter().copied());
+            let simulator = top(simulated);
             let private = simulated.get(line.class).copied().unwrap_or(f64::NEG_INFINITY);
             Compared {
                 name: picture.name.clone(),
                 label: picture.label,
                 private: line.class,
-                plaintext: top(float.iter().map(|&x| f64::from(x))),
+                plaintext: top(&float.iter().map(|&x| f64::from(x)).collect::<Vec<_>>()),
                 simulator,
                 simulator_gap: simulated[simulator] - private,
                 max_logit_error: errors.iter().copied().fold(0.0, f64::max),

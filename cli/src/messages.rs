@@ -148,6 +148,14 @@ pub struct ClientHello {
     pub making: Option<Nonce>,
 }
 
+impl ClientHello {
+    /// Of somebody who takes any model and holds nothing, for evaluations.
+    pub fn new(source: Source) -> Self {
+        let (model, held, stale, making) = (None, None, None, None);
+        Self { version: VERSION, model, held, stale, source, making }
+    }
+}
+
 /// The server's answer.
 #[derive(Serialize, Deserialize)]
 pub enum ServerWelcome {

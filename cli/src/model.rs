@@ -1,10 +1,11 @@
 //! Models on disk, by preset name, and the one that is embedded for the demo.
 
-use std::{fs, path::Path};
+use std::{fmt::Display, fs, path::Path};
 
 use sotto_models::{
     Arch, Calibration, Weights,
     arch::Attention,
+    calibration::hex,
     images::{Fit, normalise, read_cifar},
 };
 
@@ -111,13 +112,7 @@ impl Model {
     }
 
     fn checked(self) -> Result<Self, Error> {
-        let hash = sotto_models::calibration::hex(&self.weights.hash());
-        if self.calibration.weights != hash {
-            return Err(Error::Config(
-                "calibration.toml was recorded with other weights: run `sotto calibrate` again"
-                    .into(),
-            ));
-        }
+        recorded_with(&self.calibration, &self.weights, "calibration.toml")?;
         Ok(self)
     }
 }
@@ -131,4 +126,20 @@ pub fn random_images(arch: &Arch, count: usize, seed: u64) -> Vec<Vec<f32>> {
         ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
     };
     (0..count).map(|_| (0..size).map(|_| normal()).collect()).collect()
+}
+
+/// Refuses a calibration, of this file, that is of other weights.
+///
+/// # Errors
+/// [`Error::Config`].
+pub fn recorded_with(
+    calibration: &Calibration,
+    weights: &Weights,
+    file: impl Display,
+) -> Result<(), Error> {
+    if calibration.weights == hex(&weights.hash()) {
+        return Ok(());
+    }
+    let why = "was recorded with other weights: run `sotto calibrate` again";
+    Err(Error::Config(format!("{file} {why}")))
 }

@@ -11,7 +11,7 @@ use crate::{
     card::{Card, short},
     config::ClientConfig,
     error::Error,
-    messages::{self, ClientHello, ServerWelcome, VERSION, step},
+    messages::{self, ClientHello, ServerWelcome, step},
     workshop::{COTS, Workshop, nonce, patience, session},
 };
 
@@ -69,12 +69,9 @@ pub(super) fn making(
     link.set_deadline(deadline);
     let ours = nonce()?;
     let hello = ClientHello {
-        version: VERSION,
         model: Some(hex(&known.model)),
-        held: None,
-        stale: None,
-        source: config.source,
         making: Some(ours),
+        ..ClientHello::new(config.source)
     };
     messages::send(&mut link, step::HELLO, &hello)?;
     let theirs = match messages::recv(&mut link, step::WELCOME)? {

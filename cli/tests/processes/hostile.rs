@@ -39,14 +39,7 @@ pub fn connect(endpoint: &Endpoint, name: &str, at: SocketAddr) -> QuicLink {
 
 /// Greets the server and takes the masked weights.
 pub fn greet(link: &mut QuicLink) {
-    let hello = ClientHello {
-        version: VERSION,
-        model: None,
-        held: None,
-        stale: None,
-        source: Source::Dealer,
-        making: None,
-    };
+    let hello = ClientHello::new(Source::Dealer);
     messages::send(link, step::HELLO, &hello).unwrap();
     let ServerWelcome::Card { setup, .. } = messages::recv(link, step::WELCOME).unwrap() else {
         panic!("the server must take an honest greeting")

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use serde_json::Value;
 use sotto::{
     config::Source,
-    messages::{self, ClientHello, Nonce, Reply, Request, ServerWelcome, VERSION, step},
+    messages::{self, ClientHello, Nonce, Reply, Request, ServerWelcome, step},
     refusal::Refusal,
     workshop::{COTS, Workshop, session},
 };
@@ -135,14 +135,7 @@ fn sources_that_do_not_fit_are_explained() {
 
 /// Greets a server without a dealer, on a link for making where there is a nonce.
 fn greet(link: &mut QuicLink, making: Option<Nonce>) -> ServerWelcome {
-    let hello = ClientHello {
-        version: VERSION,
-        model: None,
-        held: None,
-        stale: None,
-        source: Source::Peer,
-        making,
-    };
+    let hello = ClientHello { making, ..ClientHello::new(Source::Peer) };
     messages::send(link, step::HELLO, &hello).unwrap();
     messages::recv(link, step::WELCOME).unwrap()
 }
