@@ -3,12 +3,13 @@
 use std::{fs, path::Path};
 
 use sotto_models::{
-    Calibration, Model, Private, Weights, calibration::Range, format::MARGIN, keys, model::Input,
+    Calibration, Model, Private, calibration::Range, format::MARGIN, keys, model::Input,
     private::Options, weights::Precision,
 };
 
 use crate::{
     error::Error,
+    files,
     samples::{Loaded, Samples, what},
 };
 
@@ -83,20 +84,14 @@ pub fn calibrate(
     let calibration = joined(&half, &rest);
     Private::new(&model, &calibration, 1, Options::default())?;
     if weights.hash() != before.hash() {
-        replace(&folder.join("weights.safetensors"), &weights)?;
+        let path = files::real(&folder.join("weights.safetensors"))?;
+        files::replace(&path, |part| Ok(weights.save(part, Precision::F32)?))?;
     }
     let path = folder.join("calibration.toml");
     fs::write(&path, calibration.to_toml()).map_err(Error::io(&path))?;
     let grown = grown(&half, &calibration);
     let costs = costs(&model, &calibration)?;
     Ok(Calibrated { calibration, what, margin: f64::from(1u32 << MARGIN), grown, costs })
-}
-
-/// Writes the weights' file again; it is there whole whatever ends the program.
-fn replace(path: &Path, weights: &Weights) -> Result<(), Error> {
-    let part = path.with_extension("part");
-    weights.save(&part, Precision::F32)?;
-    fs::rename(&part, path).map_err(Error::io(path))
 }
 
 /// What texts of some lengths cost, a line each.

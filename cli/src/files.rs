@@ -1,7 +1,7 @@
 //! Where files really lie.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::ErrorKind,
     path::{Path, PathBuf},
 };
@@ -22,6 +22,23 @@ pub fn real(path: &Path) -> Result<PathBuf, Error> {
     let folder = folder.unwrap_or(Path::new("."));
     let found = fs::canonicalize(folder).map_err(Error::io(folder))?;
     Ok(found.join(path.file_name().unwrap_or_default()))
+}
+
+/// Writes a file anew, so that it is there whole, the old one or the new, whatever ends the program: `write` makes another beside
+/// it, which takes its place. `path` is as [`real`] gives it.
+///
+/// # Errors
+/// Those of `write`; [`Error::Io`].
+pub fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
+    let part = path.with_extension("part");
+    write(&part)?;
+    let place = || {
+        File::open(&part)?.sync_all()?;
+        fs::rename(&part, path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    };
+    place().map_err(Error::io(path))
 }
 
 #[cfg(test)]

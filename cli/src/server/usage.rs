@@ -7,7 +7,6 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::Write,
     path::{Path, PathBuf},
     sync::Mutex,
     time::{Duration, Instant},
@@ -176,16 +175,7 @@ impl Usage {
         let charged = Charged { server: self.tariff.server.clone(), clients };
         let text =
             serde_json::to_string_pretty(&charged).map_err(|e| Error::Config(e.to_string()))?;
-        let part = path.with_extension("part");
-        let write = || -> std::io::Result<()> {
-            let mut file = File::create(&part)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&part, path)?;
-            let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-            File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-        };
-        write().map_err(Error::io(path))
+        files::replace(path, |part| fs::write(part, text).map_err(Error::io(path)))
     }
 
     /// Whether a client may have a batch made for it: nothing is taken for that.
