@@ -3,7 +3,7 @@
 use std::{fmt, path::Path};
 
 use serde_json::Value;
-use sotto_models::{Model, model::Input, text::Text};
+use sotto_models::{Model, calibration::hex, model::Input, text::Text};
 use tokenizers::{EncodeInput, TruncationParams, TruncationStrategy};
 
 use crate::{
@@ -195,7 +195,7 @@ pub(crate) fn of(folder: &Folder, model: &Model, lower: bool) -> Result<(Vec<u8>
             why: why.into(),
         });
     }
-    let hash = tokenizer.hash().iter().map(|b| format!("{b:02x}")).collect();
+    let hash = hex(&tokenizer.hash());
     Ok((bytes, hash))
 }
 

@@ -123,6 +123,19 @@ pub(crate) fn model(
     Recipe { model, sources: Default::default(), skip, framing, notes }
 }
 
+/// The head of a model that reads the class token's row beside the distillation token's: the mean of both rows' heads. Nothing
+/// for another.
+pub(crate) fn mean_of_heads(recipe: &mut Recipe, heads: [&str; 2]) {
+    if recipe.model.output.pool() != Some(Pool::FirstTwo) {
+        return;
+    }
+    let (width, classes) = (recipe.model.stack.width, recipe.model.output.classes());
+    for (part, shape) in [("weight", vec![classes, width]), ("bias", vec![classes])] {
+        let [a, b] = heads.map(|head| (format!("{head}.{part}"), shape.clone()));
+        recipe.sources.insert(format!("head.{part}"), Source::Mean(a, b));
+    }
+}
+
 /// The sources of leading rows and positions. `lead` has each leading row's tensor, how many rows it has, and whether their
 /// positions are stored, in the order of the model; `from` is the stored grid's side.
 pub(crate) fn places(

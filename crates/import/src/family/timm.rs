@@ -11,7 +11,7 @@ use crate::{
     given::Given,
     labels::labels,
     picture::{Filter, Framing, Preparation, Scale},
-    recipe::{Names, Recipe, Source, sources},
+    recipe::{Names, Recipe, sources},
     resize::Kernel,
     stack, vision,
 };
@@ -102,13 +102,7 @@ pub(crate) fn recipe(given: &Given<'_>) -> Result<Recipe, Error> {
     if shape("blocks.0.ls1.gamma").is_some() {
         recipe.scale(SCALES, "");
     }
-    if recipe.model.output.pool() == Some(Pool::FirstTwo) {
-        let classes = recipe.model.output.classes();
-        for (part, shape) in [("weight", vec![classes, width]), ("bias", vec![classes])] {
-            let [a, b] = ["head", "head_dist"].map(|h| (format!("{h}.{part}"), shape.clone()));
-            recipe.sources.insert(format!("head.{part}"), Source::Mean(a, b));
-        }
-    }
+    vision::mean_of_heads(&mut recipe, ["head", "head_dist"]);
     // Some keep positions of patches alone.
     let stored = first("pos_embed", 1).is_none_or(|n| n != grid * grid);
     let lead: Vec<_> = lead.into_iter().map(|(name, n)| (name.to_owned(), n, stored)).collect();
