@@ -7,13 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sotto_crypto::Seed;
-use sotto_models::{
-    Arch, Calibration, Private, Weights,
-    arch::Attention,
-    float::{NoProbe, forward},
-    private::Options,
-};
+use sotto_models::float::{NoProbe, forward};
 use sotto_ot::softspoken::K;
 use sotto_protocols::{
     local::Local,
@@ -22,26 +16,12 @@ use sotto_protocols::{
     testing::made::{matrix_setup, transfers},
 };
 
+mod preset;
+
+use preset::Preset;
+
 fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    let arch = match args.get(1).map(String::as_str) {
-        Some("tiny") => Arch::vit_tiny(),
-        Some("cifar") => Arch::vit_cifar(),
-        _ => Arch::vit(2, 4, 64, 128, 32, 4, 10),
-    };
-    let arch = match args.get(2).map(String::as_str) {
-        Some("relu") => arch.with_attention(Attention::Relu),
-        Some("linear") => arch.with_attention(Attention::Linear),
-        _ => arch,
-    };
-    let weights = Weights::random(&arch, 7);
-    let seed = Seed::from_bytes([1; 32]);
-    let mut stream = seed.stream(99);
-    let size = arch.channels * arch.image * arch.image;
-    let mut normal = || (0..12).map(|_| stream.unit()).sum::<f64>() as f32 - 6.0;
-    let images: Vec<Vec<f32>> = (0..8).map(|_| (0..size).map(|_| normal()).collect()).collect();
-    let calibration = Calibration::record(&arch, &weights, &images, |_| ());
-    let private = Private::new(&arch, &calibration, 1, Options::default()).expect("a format");
+    let Preset { arch, weights, private, images, seed } = Preset::of_arguments();
     let plan = &*private.plan;
 
     let start = Instant::now();

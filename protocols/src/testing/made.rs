@@ -67,12 +67,7 @@ pub fn make_both(makers: [Maker<'_>; 2]) -> Result<([Made; 2], Flights), Error> 
 }
 
 /// What a dealer with these seeds would give each party of the recipe's supplied draws.
-pub fn supplied(
-    plan: &Plan,
-    recipe: &Recipe,
-    seeds: &Seeds,
-    setup: &SetupMasks,
-) -> [Vec<Vec<u8>>; 2] {
+fn supplied(plan: &Plan, recipe: &Recipe, seeds: &Seeds, setup: &SetupMasks) -> [Vec<Vec<u8>>; 2] {
     let mut corrections = Vec::with_capacity(plan.correction_bytes());
     let mut emit = |bytes: Vec<u8>| {
         corrections.extend(bytes);
