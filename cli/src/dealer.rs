@@ -32,11 +32,13 @@ use crate::{
     card::{Card, short},
     config::{CorrectionsConfig, DealerConfig, Peer},
     error::Error,
+    health::{self, Observed},
     listen,
     messages::{
         self, AHEAD, Ask, CHUNK, DealerHello, DealerWelcome, Dealt, Epoch, Secret, Ticket, VERSION,
         step,
     },
+    metrics::Metrics,
     refusal::Refusal,
     stop::Stop,
 };
@@ -51,6 +53,7 @@ struct Dealer {
     /// One for each server that may connect.
     ledgers: HashMap<String, Mutex<Ledger>>,
     deadline: Duration,
+    metrics: Metrics,
     stop: Stop,
 }
 
@@ -67,8 +70,21 @@ pub fn run(
     let peers: Vec<_> = config.servers.iter().chain(&config.clients).collect();
     let endpoint = Arc::new(config.own.bind(base, &[], &peers)?);
     let dealer = Arc::new(Dealer::new(config, stop)?);
+    if let Some(at) = config.own.health {
+        health::serve(at, Arc::clone(&dealer) as _)?;
+    }
     ready(endpoint.local_addr());
     listen::accept(&endpoint, stop, &Arc::new(move |link| dealer.attend(link)))
+}
+
+impl Observed for Dealer {
+    fn ready(&self) -> Result<(), String> {
+        if self.stop.asked() { Err("it is being stopped".into()) } else { Ok(()) }
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.text(&[])
+    }
 }
 
 impl Dealer {
@@ -90,17 +106,22 @@ impl Dealer {
             models: Mutex::default(),
             setups: Mutex::default(),
             deadline: config.own.deadline(),
+            metrics: Metrics::default(),
             stop: stop.clone(),
         })
     }
 
     fn attend(&self, mut link: QuicLink) {
         link.set_deadline(self.deadline);
-        let peer = link.peer().to_owned();
+        let (peer, name) = (link.peer().to_owned(), link.name().to_owned());
+        let _open = self.metrics.link();
         match self.converse(&mut link) {
             Ok(()) => {}
             Err(Error::Net(sotto_net::Error::Link { .. })) => tracing::info!("{peer} has left"),
-            Err(e) => tracing::warn!("{peer}: {e}"),
+            Err(e) => {
+                self.metrics.failed(&name);
+                tracing::warn!("{peer}: {e}");
+            }
         }
     }
 
@@ -122,13 +143,16 @@ impl Dealer {
                 match found {
                     Ok(supply) => {
                         messages::send(link, step::WELCOME, &DealerWelcome::Ready)?;
-                        return supply.serve(link, &self.stop);
+                        return supply.serve(link, self);
                     }
                     Err(why) => Err(why),
                 }
             }
         };
-        let answer = answer.unwrap_or_else(DealerWelcome::Refused);
+        let answer = answer.unwrap_or_else(|why| {
+            self.metrics.refused(&name);
+            DealerWelcome::Refused(why)
+        });
         messages::send(link, step::WELCOME, &answer)?;
         Ok(link.finish()?)
     }
@@ -224,7 +248,9 @@ struct Supply<'a> {
 
 impl Supply<'_> {
     /// Answers until the party leaves or we do.
-    fn serve(&self, link: &mut QuicLink, stop: &Stop) -> Result<(), Error> {
+    fn serve(&self, link: &mut QuicLink, dealer: &Dealer) -> Result<(), Error> {
+        let (stop, metrics) = (&dealer.stop, &dealer.metrics);
+        let name = link.name().to_owned();
         loop {
             let ask = match messages::recv(link, step::REQUEST) {
                 Ok(ask) => ask,
@@ -257,8 +283,15 @@ impl Supply<'_> {
                     if let Some(seeds) = seeds {
                         self.correct(link, &seeds)?;
                     }
+                    if let Dealt::Batch { id, corrections, .. } = header {
+                        tracing::info!("batch {id} dealt to {name}");
+                        metrics.dealt(&name, corrections);
+                    }
                 }
-                Err(why) => messages::send(link, step::REPLY, &Dealt::Refused(why))?,
+                Err(why) => {
+                    metrics.refused(&name);
+                    messages::send(link, step::REPLY, &Dealt::Refused(why))?;
+                }
             }
             if stop.asked() {
                 // All of it must have arrived before the link is closed.

@@ -7,6 +7,7 @@
 mod fuzz;
 mod made;
 mod make;
+mod observed;
 mod pool;
 mod session;
 mod store;
@@ -37,8 +38,9 @@ use crate::{
     config::{ServedClient, ServerConfig, Source},
     dealer_link::Dealer,
     error::Error,
-    listen,
+    health, listen,
     messages::{self, ClientHello, Epoch, Reply, Request, ServerWelcome, Tag, VERSION, step},
+    metrics::{Evaluated, Metrics},
     model::Model,
     refusal::Refusal,
     stop::Stop,
@@ -67,6 +69,7 @@ struct Server {
     usage: Arc<Usage>,
     links: AtomicU64,
     deadline: Duration,
+    metrics: Metrics,
     stop: Stop,
 }
 
@@ -150,8 +153,13 @@ pub fn run(
         usage,
         links: AtomicU64::new(0),
         deadline,
+        metrics: Metrics::default(),
         stop: stop.clone(),
     };
+    let server = Arc::new(server);
+    if let Some(at) = config.own.health {
+        health::serve(at, Arc::clone(&server) as _)?;
+    }
     tracing::info!("model {}", hex(&commitment));
     ready(endpoint.local_addr());
     listen::accept(&endpoint, stop, &Arc::new(move |link| server.attend(link)))
@@ -208,10 +216,14 @@ impl Server {
 
     fn attend(&self, mut link: QuicLink) {
         link.set_deadline(self.deadline);
-        let peer = link.peer().to_owned();
+        let (peer, name) = (link.peer().to_owned(), link.name().to_owned());
+        let _open = self.metrics.link();
         match self.converse(&mut link) {
             Ok(()) => tracing::info!("{peer} has finished"),
-            Err(e) => tracing::warn!("{peer}: {e}; the batch in use, if any, is burnt"),
+            Err(e) => {
+                self.metrics.failed(&name);
+                tracing::warn!("{peer}: {e}; the batch in use, if any, is burnt");
+            }
         }
     }
 
@@ -232,6 +244,7 @@ impl Server {
             }
             (Ok(batches), ..) => batches,
             (Err(why), ..) => {
+                self.metrics.refused(link.name());
                 messages::send(link, step::WELCOME, &ServerWelcome::Refused(why))?;
                 return Ok(link.finish()?);
             }
@@ -287,6 +300,7 @@ impl Served<'_> {
                 Ok(Request::Prepare { .. }) if stop.asked() => return Ok(link.finish()?),
                 Ok(Request::Prepare { held, ahead }) => {
                     if let Err(why) = self.prepare(link, held, ahead)? {
+                        self.server.metrics.refused(&self.name);
                         tracing::warn!("{} is refused: {why}", link.peer());
                         messages::send(link, step::REPLY, &Reply::Refused(why))?;
                         if let Batches::Dealt(session) = &self.batches
@@ -407,8 +421,13 @@ impl Served<'_> {
         let used = self.server.usage.charge(&self.name)?;
         let party =
             Party { role: Role::Server, plan: &self.server.plan, weights: &self.server.weights };
+        let start = Instant::now();
         let done = party.evaluate(link, ready.staged, &[]);
         let done = done.map_err(Error::online(&self.server.plan))?;
+        let seconds = start.elapsed().as_secs_f64();
+        let Server { card, plan, metrics, .. } = self.server;
+        let (inputs, bits) = (card.batch as u64, plan.revealed_bits());
+        metrics.evaluated(&self.name, &Evaluated { inputs, bits, seconds });
         let Used { images, bits } = used;
         let bits = match &self.batches {
             Batches::Dealt(_) => format!("at most {bits} bits of the model in {images} images"),

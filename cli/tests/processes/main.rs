@@ -11,6 +11,7 @@ mod faults;
 mod hostile;
 mod killed;
 mod limits;
+mod operations;
 mod parties;
 mod peer;
 mod pictures;
