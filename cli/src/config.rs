@@ -13,7 +13,7 @@ use sotto_protocols::plan::Plan;
 
 use crate::error::Error;
 pub use crate::source::Source;
-pub use own::{Own, Peer};
+pub use own::{Certificates, Own, Peer};
 
 fn default_pool() -> usize {
     2
@@ -42,7 +42,7 @@ impl Source {
 }
 
 /// `server.toml`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerConfig {
     /// Ourselves.
@@ -84,13 +84,13 @@ pub struct ServerConfig {
 }
 
 /// A client of a server, and what it may ask for.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServedClient {
     /// Its name.
     pub name: String,
-    /// Its pinned certificate.
-    pub certificate: PathBuf,
+    /// Its pinned certificate, or two while it changes its key.
+    pub certificate: Certificates,
     /// Images that it may have evaluated, ever; no end without.
     pub quota: Option<u64>,
     /// Images that it may have evaluated in a minute; no limit without.
@@ -204,7 +204,7 @@ fn one() -> usize {
 }
 
 /// `dealer.toml`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DealerConfig {
     /// Ourselves.
@@ -216,6 +216,13 @@ pub struct DealerConfig {
     /// Who receives corrections, `server` or `client`; the other side needs 32 bytes a batch.
     #[serde(default)]
     pub corrections: CorrectionsConfig,
+}
+
+impl DealerConfig {
+    /// Whoever may connect.
+    pub fn peers(&self) -> Vec<&Peer> {
+        self.servers.iter().chain(&self.clients).collect()
+    }
 }
 
 /// Who receives corrections.
@@ -230,7 +237,7 @@ pub enum CorrectionsConfig {
 }
 
 /// `client.toml`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientConfig {
     /// Ourselves.

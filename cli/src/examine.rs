@@ -102,11 +102,10 @@ fn look(party: &Party, base: &Path) -> Vec<Looked> {
     let key = own.identity(base).map(|identity| identity.certificate().fingerprint());
     add(format!("key of the {} `{}`", party.kind, own.name), key);
     for peer in party.dialled.iter().chain(&party.accepted) {
-        let certificate = Certificate::load(&base.join(&peer.certificate));
-        add(
-            format!("certificate of `{}`", peer.name),
-            Ok(certificate.map(|c| c.fingerprint())).and_then(|c| Ok(c?)),
-        );
+        for file in peer.certificate.files() {
+            let found = Certificate::load(&base.join(file)).map(|c| c.fingerprint());
+            add(format!("certificate of `{}`", peer.name), found.map_err(Error::from));
+        }
     }
     if let Some(server) = &party.server {
         add("model".into(), model(server, base));

@@ -33,6 +33,7 @@ pub mod notify;
 pub mod print;
 pub mod processes;
 pub mod refusal;
+pub mod reload;
 pub mod report;
 pub mod samples;
 mod secret;

@@ -10,7 +10,7 @@ use arguments::{Cli, Command};
 use clap::{CommandFactory, Parser};
 use indicatif::ProgressBar;
 use sotto::{
-    calibrate, config, dealer,
+    calibrate, dealer,
     demo::{self, Demo},
     dumps,
     emulate::{self, Said},
@@ -118,14 +118,12 @@ fn run(command: Command) -> Result<(), Error> {
         }
         Command::Init(init) => init.run(),
         Command::Serve { config } => {
-            let loaded: config::ServerConfig = config::load(&config)?;
             let stop = Stop::on_signal()?;
-            server::run(&loaded, config::folder(&config), &stop, announce(&stop))
+            server::run(&config, &stop, announce(&stop))
         }
         Command::Deal { config } => {
-            let loaded: config::DealerConfig = config::load(&config)?;
             let stop = Stop::on_signal()?;
-            dealer::run(&loaded, config::folder(&config), &stop, announce(&stop))
+            dealer::run(&config, &stop, announce(&stop))
         }
         Command::Infer(infer) => infer.run(&Stop::on_signal()?),
         Command::Plan { model, choices, source, json: as_json } => {

@@ -17,7 +17,7 @@ mod usage;
 use std::{
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -25,7 +25,7 @@ use std::{
 };
 
 use sotto_models::calibration::hex;
-use sotto_net::{Link, QuicLink};
+use sotto_net::{Endpoint, Link, QuicLink};
 use sotto_protocols::{
     Role,
     party::Party,
@@ -35,7 +35,7 @@ use sotto_protocols::{
 
 use crate::{
     card::Card,
-    config::{ServedClient, ServerConfig, Source},
+    config::{self, ServedClient, ServerConfig, Source},
     dealer_link::Dealer,
     error::Error,
     health, listen,
@@ -43,6 +43,7 @@ use crate::{
     metrics::{Evaluated, Metrics},
     model::Model,
     refusal::Refusal,
+    reload,
     stop::Stop,
 };
 use made::Made;
@@ -65,7 +66,8 @@ struct Server {
     plan: Arc<Plan>,
     plan_hash: [u8; 32],
     weights: Arc<Weights>,
-    clients: Vec<String>,
+    /// Its clients may change while it runs.
+    config: Mutex<ServerConfig>,
     usage: Arc<Usage>,
     links: AtomicU64,
     deadline: Duration,
@@ -73,16 +75,17 @@ struct Server {
     stop: Stop,
 }
 
-/// Runs the server until it is asked to stop; `ready` is called with the bound address.
+/// Runs the server of a configuration file until it is asked to stop; `ready` is called with the bound address.
 ///
 /// # Errors
 /// [`Error::Config`], [`Error::Model`] and [`Error::Net`] when it cannot start.
 pub fn run(
-    config: &ServerConfig,
-    base: &Path,
+    path: &Path,
     stop: &Stop,
     ready: impl FnOnce(std::net::SocketAddr),
 ) -> Result<(), Error> {
+    let (config, base): (ServerConfig, _) = (config::load(path)?, config::folder(path));
+    let config = &config;
     let named = Model::is_named(&config.model);
     let model = Model::find(&if named { config.model.clone() } else { base.join(&config.model) })?;
     let card = Card::new(&model, config.batch, config.options());
@@ -149,7 +152,7 @@ pub fn run(
         plan: private.plan,
         plan_hash,
         weights,
-        clients: clients.iter().map(|p| p.name.clone()).collect(),
+        config: Mutex::new(config.clone()),
         usage,
         links: AtomicU64::new(0),
         deadline,
@@ -160,6 +163,8 @@ pub fn run(
     if let Some(at) = config.own.health {
         health::serve(at, Arc::clone(&server) as _)?;
     }
+    let (again, at, base) = (Arc::clone(&server), Arc::clone(&endpoint), base.to_owned());
+    reload::on_signal(path, move |config| again.reload(config, &at, &base))?;
     tracing::info!("model {}", hex(&commitment));
     ready(endpoint.local_addr());
     listen::accept(&endpoint, stop, &Arc::new(move |link| server.attend(link)))
@@ -212,6 +217,28 @@ impl Server {
     /// How long the dealer is waited for while a client waits: it must hear of a failure within its own deadline.
     fn patience(&self) -> Duration {
         self.deadline / 2
+    }
+
+    fn config(&self) -> MutexGuard<'_, ServerConfig> {
+        self.config.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Takes the clients of a changed configuration, with their limits, and the dealer's certificates.
+    fn reload(&self, now: ServerConfig, at: &Endpoint, base: &Path) -> Result<String, Error> {
+        let clients: Vec<_> = now.clients.iter().map(ServedClient::peer).collect();
+        let dialled: Vec<_> = now.source.dealer(&now.dealer)?.into_iter().collect();
+        self.usage.admits(&now.clients)?;
+        now.own.rebind(at, base, &dialled, &clients.iter().collect::<Vec<_>>())?;
+        self.usage.reload(&now.clients)?;
+        let mut held = self.config();
+        let names = |config: &ServerConfig| -> Vec<String> {
+            config.clients.iter().map(|c| c.name.clone()).collect()
+        };
+        let (before, after) = (names(&held), names(&now));
+        let rest = ServerConfig { clients: held.clients.clone(), ..now.clone() } == *held;
+        held.clients = now.clients;
+        let [before, after] = [&before, &after].map(|all| all.iter().map(String::as_str));
+        Ok(reload::said(before, after, rest))
     }
 
     fn attend(&self, mut link: QuicLink) {
@@ -274,7 +301,7 @@ impl Server {
     /// Whether this peer is served: also for its role, which the handshake has checked.
     fn check(&self, name: &str, hello: &ClientHello) -> Result<(), Refusal> {
         match &hello.model {
-            _ if !self.clients.iter().any(|c| c == name) => {
+            _ if !self.config().clients.iter().any(|c| c.name == name) => {
                 Err(Refusal::NotYourRole("client".into()))
             }
             _ if hello.version != VERSION => {

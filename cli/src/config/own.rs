@@ -12,19 +12,42 @@ use sotto_net::{Certificate, Endpoint, Identity, Profile};
 use crate::error::Error;
 
 /// A peer: where it is and which certificate it must show.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Peer {
     /// Its name, as its certificate and errors have it.
     pub name: String,
-    /// Its pinned certificate.
-    pub certificate: PathBuf,
+    /// Its pinned certificate, or two while it changes its key.
+    pub certificate: Certificates,
     /// Where it listens, `HOST:port`, looked up at every connection; not needed for those that connect to us.
     pub address: Option<String>,
 }
 
+/// Files of a party's certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a certificate's file, or a list of two while its party changes its key"
+)]
+pub enum Certificates {
+    /// The one that it shows.
+    One(PathBuf),
+    /// The one that it shows, and the one that comes or goes.
+    Two([PathBuf; 2]),
+}
+
+impl Certificates {
+    /// The files.
+    pub fn files(&self) -> &[PathBuf] {
+        match self {
+            Certificates::One(file) => std::slice::from_ref(file),
+            Certificates::Two(files) => files,
+        }
+    }
+}
+
 /// What all parties have.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Own {
     /// Our name; `NAME.key` and `NAME.cert` lie in `keys`.
@@ -43,6 +66,9 @@ pub struct Own {
     #[serde(default = "default_deadline")]
     pub deadline: u64,
 }
+
+/// Names and certificates.
+type Pins = Vec<(String, Certificate)>;
 
 fn default_network() -> String {
     "lan".into()
@@ -66,6 +92,44 @@ impl Own {
         Ok(Identity::load(&base.join(&self.keys), &self.name)?)
     }
 
+    /// Has an endpoint of ours dial and accept others from now on.
+    ///
+    /// # Errors
+    /// As [`Own::bind`]; then nothing is changed.
+    pub fn rebind(
+        &self,
+        endpoint: &Endpoint,
+        base: &Path,
+        dial: &[&Peer],
+        accept: &[&Peer],
+    ) -> Result<(), Error> {
+        let [dialled, accepted] = self.pinned(base, dial, accept)?;
+        Ok(endpoint.replace_peers(&self.identity(base)?, &dialled, &accepted)?)
+    }
+
+    /// The certificates of those that we dial, and of those that we accept.
+    fn pinned(&self, base: &Path, dial: &[&Peer], accept: &[&Peer]) -> Result<[Pins; 2], Error> {
+        let peers: Vec<_> = dial.iter().chain(accept).collect();
+        let twice = (peers.iter().enumerate())
+            .find(|(i, p)| p.name == self.name || peers[..*i].iter().any(|q| q.name == p.name));
+        if let Some((_, peer)) = twice {
+            return Err(Error::Config(format!(
+                "`{}` is the name of two parties; give each its own",
+                peer.name
+            )));
+        }
+        peers.iter().try_for_each(|p| p.check())?;
+        let pinned = |peers: &[&Peer]| {
+            let files =
+                peers.iter().flat_map(|p| p.certificate.files().iter().map(|file| (&p.name, file)));
+            let pin = |(name, file): (&String, &PathBuf)| {
+                Ok((name.clone(), Certificate::load(&base.join(file))?))
+            };
+            files.map(pin).collect::<Result<Pins, Error>>()
+        };
+        Ok([pinned(dial)?, pinned(accept)?])
+    }
+
     /// Binds our endpoint, with `base` the folder of the configuration: it dials some and is dialled by others, and
     /// does not listen where nobody may.
     ///
@@ -83,24 +147,10 @@ impl Own {
             }
         };
         let identity = self.identity(base)?;
-        let peers: Vec<_> = dial.iter().chain(accept).collect();
-        let twice = (peers.iter().enumerate())
-            .find(|(i, p)| p.name == self.name || peers[..*i].iter().any(|q| q.name == p.name));
-        if let Some((_, peer)) = twice {
-            return Err(Error::Config(format!(
-                "`{}` is the name of two parties; give each its own",
-                peer.name
-            )));
-        }
-        let pinned = |peers: &[&Peer]| {
-            let pin =
-                |p: &&Peer| Ok((p.name.clone(), Certificate::load(&base.join(&p.certificate))?));
-            peers.iter().map(pin).collect::<Result<Vec<_>, Error>>()
-        };
-        let (dialled, accepted) = (pinned(dial)?, pinned(accept)?);
-        peers.iter().try_for_each(|p| p.check())?;
+        let [dialled, accepted] = self.pinned(base, dial, accept)?;
         // A name that cannot be looked up yet may be known once we connect.
-        let first = peers.iter().filter(|p| p.address.is_some()).find_map(|p| p.address().ok());
+        let peers = dial.iter().chain(accept);
+        let first = peers.filter(|p| p.address.is_some()).find_map(|p| p.address().ok());
         let any = match first {
             Some(a) if a.is_ipv6() => SocketAddr::from(([0u16; 8], 0)),
             _ => SocketAddr::from(([0u8; 4], 0)),
@@ -151,7 +201,11 @@ mod tests {
 
     fn peer(address: Option<&str>) -> Peer {
         let address = address.map(str::to_owned);
-        Peer { name: "dealer".into(), certificate: "dealer.cert".into(), address }
+        Peer {
+            name: "dealer".into(),
+            certificate: Certificates::One("dealer.cert".into()),
+            address,
+        }
     }
 
     #[test]

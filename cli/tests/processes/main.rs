@@ -18,6 +18,7 @@ mod pictures;
 mod pools;
 mod printed;
 mod refusals;
+mod reloads;
 mod restarts;
 mod roles;
 mod spawned;
