@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sotto_models::calibration::hex;
 use sotto_protocols::{
     plan::Plan,
     weights::{SetupMasks, Weights, setup_message},
@@ -243,7 +244,7 @@ impl Sessions {
         let masks = SetupMasks::expand(&basis.plan, &seed);
         let setup = setup_message(&basis.plan, basis.weights.all_plain(), &masks);
         let plan = basis.dealer.plan;
-        tracing::info!("plan {} set up with the dealer", short(&plan));
+        tracing::info!("plan {} set up with the dealer, epoch {}", short(&plan), hex(&epoch));
         let terms = Terms {
             plan: Arc::clone(&basis.plan),
             weights: Arc::clone(&basis.weights),
