@@ -21,3 +21,4 @@ mod restarts;
 mod roles;
 mod spawned;
 mod stopped;
+mod texts;
