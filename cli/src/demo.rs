@@ -79,10 +79,17 @@ fn asked(demo: &Demo, model: &Model, folder: &Path) -> Result<(Vec<String>, Vec<
             return Err(Error::Config(why));
         }
         lexicon.save(&demo.model, &folder.join("lexicon"))?;
-        let (mut queries, bad) = demo.texts.read(demo.limit)?.queries(lexicon, demo.texts.long());
-        if !bad.is_empty() {
-            let of = queries.len() + bad.len();
-            return Err(Error::Inputs { failed: bad.into_iter().map(|b| b.error).collect(), of });
+        let asked = demo.texts.read(demo.limit)?.queries(lexicon, demo.texts.long());
+        let of = asked.len();
+        let (mut queries, mut failed) = (Vec::new(), Vec::new());
+        for one in asked {
+            match one {
+                Ok(query) => queries.push(query),
+                Err(unread) => failed.push(unread.error),
+            }
+        }
+        if !failed.is_empty() {
+            return Err(Error::Inputs { what: "texts", failed, of });
         }
         // All of one length, the shortest first, as the client asks them.
         queries.sort_by_key(Query::rows);

@@ -92,8 +92,10 @@ pub enum Error {
     #[error("the dealer cannot be trusted: {0}")]
     Distrust(String),
     /// Pictures or texts that could not be evaluated; the others were.
-    #[error("{}", inputs(failed, *of))]
+    #[error("{}", inputs(what, failed, *of))]
     Inputs {
+        /// `images` or `texts`.
+        what: &'static str,
         /// Why not, of each.
         failed: Vec<String>,
         /// How many were to be evaluated.
@@ -166,10 +168,10 @@ fn evaluation(e: &sotto_protocols::Error, levels: Option<usize>) -> String {
     }
 }
 
-fn inputs(failed: &[String], of: usize) -> String {
+fn inputs(what: &str, failed: &[String], of: usize) -> String {
     match failed {
         [only] if of == 1 => only.clone(),
-        [first, ..] => format!("{} of {of} inputs were not evaluated: {first}", failed.len()),
-        [] => "no input was evaluated".into(),
+        [first, ..] => format!("{} of {of} {what} were not evaluated: {first}", failed.len()),
+        [] => format!("none of the {what} was evaluated"),
     }
 }

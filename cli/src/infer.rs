@@ -1,4 +1,6 @@
-//! `sotto infer` and `sotto embed`: what they are told, and what they print.
+//! `sotto infer` and `sotto embed`: what they are told, and in which order they ask it.
+
+mod results;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -9,17 +11,18 @@ use sotto_models::{Private, images::Fit, model::Output, private::Reveal};
 
 use crate::{
     calibrate,
-    client::{Answer, Found, Query, Stream, Wanted, label},
+    client::{Query, Stream, Wanted, label},
     config::{self, ClientConfig},
     error::Error,
     inputs::{Inputs, Unread},
     lexicon::Lexicon,
     model::fit,
     print,
-    report::{self, Columns},
+    report::Columns,
     stop::Stop,
     texts::TextArgs,
 };
+use results::{Document, Form, Line, Results};
 
 /// What `sotto infer` is told.
 #[derive(Args)]
@@ -66,7 +69,8 @@ pub struct Embed {
 }
 
 impl Embed {
-    /// Prints an embedding on each line, in the order of the inputs: its numbers with spaces between them.
+    /// Prints an embedding on each line, in the order of the inputs: its numbers with spaces between them, and an empty line for
+    /// what was not evaluated.
     ///
     /// # Errors
     /// As [`Infer::run`]; [`Error::Config`] for a model whose result is no embedding.
@@ -92,133 +96,13 @@ pub struct SetupLine {
     pub calibrated_on: usize,
 }
 
-/// What became of a picture or text.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Line {
-    Done(Answer),
-    Unread(Unread),
-}
-
-/// The JSON object; with an error and the exit code where not all was done.
-#[derive(Default, Serialize)]
-struct Document {
-    setup: SetupLine,
-    results: Vec<Line>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    exit_code: Option<u8>,
-}
-
-enum Form {
-    Table(Columns),
-    Document,
-    Lines,
-    /// Embeddings alone.
-    Rows,
-}
-
-/// Prints results as they come.
-struct Results {
-    form: Form,
-    document: Document,
-    /// Where each result belongs: texts of one length are evaluated together.
-    places: Vec<usize>,
-    unread: Vec<String>,
-    /// There are no logits to show.
-    class_only: bool,
-    bar: ProgressBar,
-}
-
-impl Results {
-    fn setup(&mut self, setup: SetupLine) -> Result<(), Error> {
-        self.document.setup = setup;
-        match &self.form {
-            Form::Lines => print::json_line(&self.document.setup),
-            _ => Ok(()),
-        }
-    }
-
-    fn add(&mut self, place: usize, line: Line) -> Result<(), Error> {
-        if let Line::Unread(unread) = &line {
-            self.unread.push(unread.error.clone());
-        }
-        match &mut self.form {
-            Form::Lines => print::json_line(&line)?,
-            Form::Table(columns) => {
-                let text = match &line {
-                    Line::Done(r) => columns.line(&cells(r, self.class_only)),
-                    Line::Unread(r) => format!("{}: {}", r.name, r.error),
-                };
-                self.bar.suspend(|| print::line(text))?;
-            }
-            Form::Document | Form::Rows => {}
-        }
-        self.bar.inc(1);
-        self.places.push(place);
-        self.document.results.push(line);
-        Ok(())
-    }
-
-    /// Prints what is due at the end.
-    fn end(mut self, result: Result<(), Error>) -> Result<(), Error> {
-        self.bar.finish_and_clear();
-        let of = self.document.results.len();
-        let result = match result {
-            Ok(()) if !self.unread.is_empty() => Err(Error::Inputs { failed: self.unread, of }),
-            result => result,
-        };
-        let results = std::mem::take(&mut self.document.results);
-        let mut placed: Vec<(usize, Line)> = self.places.into_iter().zip(results).collect();
-        placed.sort_by_key(|(place, _)| *place);
-        self.document.results = placed.into_iter().map(|(_, line)| line).collect();
-        if let Err(e) = &result {
-            self.document.error = Some(e.to_string());
-            self.document.exit_code = Some(e.exit_code());
-        }
-        let batch = self.document.results.iter().find_map(|line| match line {
-            Line::Done(r) => Some(r.batch),
-            Line::Unread(_) => None,
-        });
-        match (self.form, batch) {
-            (Form::Document, _) => print::json(&self.document)?,
-            (Form::Rows, _) => {
-                for line in &self.document.results {
-                    if let Line::Done(Answer { found: Found::Embedding { embedding }, .. }) = line {
-                        let numbers = embedding.iter().map(f64::to_string);
-                        print::line(numbers.collect::<Vec<_>>().join(" "))?;
-                    }
-                }
-            }
-            (Form::Table(_), Some(batch)) => print::line(format!(
-                "setup {} in {:.2} s, once; offline and online are per evaluation of {batch} image(s) or text(s)",
-                report::bytes(self.document.setup.setup_bytes),
-                self.document.setup.setup_s,
-            ))?,
-            _ => {}
-        }
-        result
-    }
-}
-
-fn cells(r: &Answer, class_only: bool) -> [String; 7] {
-    let [found, logit] = r.found.told(!class_only);
-    [
-        r.name.clone(),
-        found,
-        logit,
-        format!("{:.3}", r.costs.offline_s),
-        format!("{:.3}", r.costs.online_s),
-        report::bytes(r.costs.from_server + r.costs.from_client),
-        r.costs.flights.to_string(),
-    ]
-}
+/// What can be asked, or why it cannot, in the order in which it was given.
+type Asked = Result<Query, Unread>;
 
 /// What was given, before anybody is asked.
 enum Given {
     Pictures(Inputs),
-    Texts(Arc<Lexicon>, Vec<Query>, Vec<Unread>),
+    Texts(Arc<Lexicon>, Vec<Asked>),
 }
 
 impl Infer {
@@ -248,7 +132,9 @@ impl Infer {
         let style = ProgressStyle::with_template("{msg:<16} {bar:30} {pos}/{len} {eta}");
         let bar = ProgressBar::no_length().with_style(style.expect("a fixed template"));
         let (document, places, unread) = (Document::default(), Vec::new(), Vec::new());
-        let mut results = Results { form, document, places, unread, class_only: false, bar };
+        let what = if self.texts.are_given() { "texts" } else { "images" };
+        let class_only = false;
+        let mut results = Results { form, document, places, unread, what, class_only, bar };
         let done = self.evaluate(&config, given, embed, stop, &mut results);
         results.end(done)
     }
@@ -263,8 +149,8 @@ impl Infer {
         })?;
         let lexicon = Lexicon::load(&config::folder(&self.config).join(folder))?;
         let texts = self.texts.read(self.limit)?;
-        let (queries, unread) = texts.queries(&lexicon, self.texts.long());
-        Ok(Given::Texts(Arc::new(lexicon), queries, unread))
+        let asked = texts.queries(&lexicon, self.texts.long());
+        Ok(Given::Texts(Arc::new(lexicon), asked))
     }
 
     fn evaluate(
@@ -275,20 +161,21 @@ impl Infer {
         stop: &Stop,
         results: &mut Results,
     ) -> Result<(), Error> {
-        let (what, lexicon, none) = match &given {
-            Given::Pictures(inputs) => ("images", None, inputs.all_wrong()),
-            Given::Texts(lexicon, queries, unread) => {
-                let none = queries.is_empty().then(|| unread.clone());
-                ("texts", Some(Arc::clone(lexicon)), none)
+        let (lexicon, none) = match &given {
+            Given::Pictures(inputs) => (None, inputs.all_wrong()),
+            Given::Texts(lexicon, asked) => {
+                let all = asked.iter().map(|one| one.as_ref().err().cloned());
+                (Some(Arc::clone(lexicon)), all.collect())
             }
         };
+        let what = results.what;
         if let Some(all) = none {
             let mut all = all.into_iter().enumerate();
             return all.try_for_each(|(i, unread)| results.add(i, Line::Unread(unread)));
         }
         let rows = match &given {
             Given::Pictures(_) => None,
-            Given::Texts(_, queries, _) => queries.iter().filter_map(Query::rows).min(),
+            Given::Texts(_, asked) => asked.iter().flatten().filter_map(Query::rows).min(),
         };
         let bar = results.bar.clone();
         bar.set_message("masked weights");
@@ -317,40 +204,45 @@ impl Infer {
             let why = "the server's model gives classes, no embedding: use `sotto infer`";
             return Err(Error::Config(why.into()));
         }
-        let (queries, mut unread) = match given {
-            Given::Texts(_, queries, unread) => (queries, unread),
+        let asked = match given {
+            Given::Texts(_, asked) => asked,
             Given::Pictures(inputs) => {
                 let inputs = inputs.fitted(fit(stream.card().framing, self.resize));
                 let (pictures, unread) = inputs.load(&private.model);
-                (pictures.into_iter().map(Query::Picture).collect(), unread)
+                let pictures = pictures.into_iter().map(|picture| Ok(Query::Picture(picture)));
+                pictures.chain(unread.into_iter().map(Err)).collect()
             }
         };
-        let queries = checked(&private, lexicon.as_deref(), queries, &mut unread)?;
+        let checked = asked.into_iter().map(|one| checked(&private, lexicon.as_deref(), one));
+        let asked: Vec<Asked> = checked.collect::<Result<_, Error>>()?;
         bar.set_message(what);
         bar.set_position(0);
-        bar.set_length((queries.len() + unread.len()) as u64);
+        bar.set_length(asked.len() as u64);
         if let Form::Table(columns) = &mut results.form {
             let labels = (0..private.model.output.classes()).map(|c| label(&private.model, c));
-            columns.fit(0, queries.iter().map(Query::name));
+            columns.fit(0, asked.iter().flatten().map(Query::name));
             columns.fit(1, labels.collect::<Vec<_>>().iter().map(String::as_str));
             let header = columns.header();
             bar.suspend(|| print::line(header))?;
         }
-        let last = queries.len();
-        for (i, unread) in unread.into_iter().enumerate() {
-            results.add(last + i, Line::Unread(unread))?;
+        let mut queries = Vec::new();
+        for (place, one) in asked.into_iter().enumerate() {
+            match one {
+                Ok(query) => queries.push((place, query)),
+                Err(unread) => results.add(place, Line::Unread(unread))?,
+            }
         }
         // All of one length, the shortest first.
-        let mut order: Vec<usize> = (0..queries.len()).collect();
-        order.sort_by_key(|&i| queries[i].rows());
-        for same in order.chunk_by(|&a, &b| queries[a].rows() == queries[b].rows()) {
+        queries.sort_by_key(|(_, query)| query.rows());
+        for same in queries.chunk_by(|(_, a), (_, b)| a.rows() == b.rows()) {
             let chunks = same.chunks(private.batch);
             let all = chunks.len();
             for (i, chunk) in chunks.enumerate() {
-                let asked: Vec<Query> = chunk.iter().map(|&i| queries[i].clone()).collect();
+                let asked: Vec<Query> = chunk.iter().map(|(_, query)| query.clone()).collect();
                 let answers = stream.answer(&asked, all - i)?;
-                let mut placed = chunk.iter().zip(answers);
-                placed.try_for_each(|(&place, answer)| results.add(place, Line::Done(answer)))?;
+                for ((place, _), answer) in chunk.iter().zip(answers) {
+                    results.add(*place, Line::Done(answer))?;
+                }
             }
         }
         stream.leave();
@@ -358,26 +250,15 @@ impl Infer {
     }
 }
 
-/// Those that the model takes.
-fn checked(
-    private: &Private,
-    lexicon: Option<&Lexicon>,
-    mut queries: Vec<Query>,
-    unread: &mut Vec<Unread>,
-) -> Result<Vec<Query>, Error> {
-    let mut wrong = None;
-    queries.retain(|query| match query.input(&private.model, lexicon) {
-        Ok(input) => {
-            let name = query.name().to_owned();
-            let bad = private.check_input(&input).err();
-            let fine = bad.is_none();
-            unread.extend(bad.map(|e| Unread { error: format!("{name}: {e}"), name }));
-            fine
-        }
+/// Whether the model takes it.
+fn checked(private: &Private, lexicon: Option<&Lexicon>, one: Asked) -> Result<Asked, Error> {
+    let Ok(query) = one else { return Ok(one) };
+    let input = query.input(&private.model, lexicon)?;
+    Ok(match private.check_input(&input) {
+        Ok(()) => Ok(query),
         Err(e) => {
-            wrong.get_or_insert(e);
-            false
+            let name = query.name().to_owned();
+            Err(Unread { error: format!("{name}: {e}"), name })
         }
-    });
-    wrong.map_or(Ok(queries), Err)
+    })
 }

@@ -99,7 +99,11 @@ impl Inputs {
             return Ok(pictures);
         }
         let of = pictures.len() + bad.len();
-        Err(Error::Inputs { failed: bad.into_iter().map(|b| b.error).collect(), of })
+        Err(Error::Inputs {
+            what: "images",
+            failed: bad.into_iter().map(|b| b.error).collect(),
+            of,
+        })
     }
 }
 

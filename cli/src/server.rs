@@ -207,6 +207,10 @@ impl Server {
         let hello: ClientHello = messages::recv(link, step::HELLO)?;
         let number = self.links.fetch_add(1, Ordering::Relaxed);
         let supply = self.check(link.name(), &hello).and_then(|()| {
+            // A new length costs a plan: it is not for a client that may not ask.
+            if hello.rows.is_some() {
+                self.usage.allows(link.name())?;
+            }
             let lane = self.lanes.get(&self.input, hello.rows)?;
             let batches = match &lane.supply {
                 Supply::Dealer(sessions) => {

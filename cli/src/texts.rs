@@ -122,17 +122,16 @@ impl Texts {
         self.0.len()
     }
 
-    /// The texts as the model's tokenizer numbers them, and those that the model does not take.
-    pub fn queries(&self, lexicon: &Lexicon, long: Long) -> (Vec<Query>, Vec<Unread>) {
-        let (mut queries, mut unread) = (Vec::new(), Vec::new());
-        for (number, (text, pair)) in (1..).zip(&self.0) {
+    /// Each text as the model's tokenizer numbers it, or why the model does not take it.
+    pub fn queries(&self, lexicon: &Lexicon, long: Long) -> Vec<Result<Query, Unread>> {
+        let each = |(number, (text, pair)): (usize, &(String, Option<String>))| {
             let name = format!("{number}: {}", printable(text, NAME));
             match lexicon.encode(text, pair.as_deref(), long) {
-                Ok(text) => queries.push(Query::Text { name, text }),
-                Err(e) => unread.push(Unread { error: Error::text(number, &e).to_string(), name }),
+                Ok(text) => Ok(Query::Text { name, text }),
+                Err(e) => Err(Unread { error: Error::text(number, &e).to_string(), name }),
             }
-        }
-        (queries, unread)
+        };
+        (1..).zip(&self.0).map(each).collect()
     }
 
     /// What enters the model for each: its words' rows.

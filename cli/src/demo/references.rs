@@ -1,6 +1,6 @@
 //! What private results are held against: the float model and the integer-exact simulator.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use sotto_crypto::Seed;
 use sotto_models::{
@@ -43,8 +43,8 @@ impl References {
         let card = Card::new(&model, batch, Options::default());
         let mut plans = BTreeMap::new();
         for rows in lengths {
-            if !plans.contains_key(&rows) {
-                plans.insert(rows, card.trace(rows.map(|n| n as usize))?);
+            if let Entry::Vacant(entry) = plans.entry(rows) {
+                entry.insert(card.trace(rows.map(|n| n as usize))?);
             }
         }
         // Plans of all lengths have the same matrices.

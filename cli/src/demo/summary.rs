@@ -160,7 +160,7 @@ impl Summary {
                 online_bytes: c.from_server + c.from_client,
                 flights: c.flights,
             };
-            let mut due = planned[&line.tokens].clone();
+            let mut due = planned[&line.tokens];
             // A dealer's masks are the same for texts of all lengths.
             if source == Source::Dealer && line.tokens != first {
                 due.setup_bytes = 0;
@@ -170,7 +170,7 @@ impl Summary {
             }
         }
         let lengths = lengths(batch, planned, lines);
-        let planned = planned.values().last().cloned().unwrap_or_default();
+        let planned = planned.values().last().copied().unwrap_or_default();
         let batch = batch as u64;
         let n = results.len().max(1) as f64;
         let mean = |f: &dyn Fn(&Costs) -> f64| -> f64 {
@@ -397,7 +397,7 @@ fn lengths(batch: usize, planned: &BTreeMap<Option<u32>, Cost>, lines: &[Answer]
             flights: first.flights,
             offline_s: median(&|c| c.offline_s),
             online_s: median(&|c| c.online_s),
-            planned: planned.clone(),
+            planned: *planned,
         })
     };
     planned.iter().filter_map(length).collect()

@@ -240,6 +240,41 @@ fn lengths_of_a_hostile_client_are_refused() {
 }
 
 #[test]
+fn lengths_in_use_are_bounded_in_number_and_memory() {
+    let parties = Parties::new();
+    parties.texts();
+    let (_dealer, dealer) = parties.dealer("", None);
+    let (process, server, config) = parties.serve_texts("", dealer);
+    let client = endpoint(&parties, "second");
+    let open = |rows: u32| {
+        let mut link = connect(&client, "server", server);
+        let hello = ClientHello { rows: Some(rows), ..ClientHello::new(Source::Dealer) };
+        messages::send(&mut link, step::HELLO, &hello).unwrap();
+        (messages::recv::<ServerWelcome>(&mut link, step::WELCOME).unwrap(), link)
+    };
+    let mut held: Vec<_> = (1..=8).map(open).collect();
+    assert!(held.iter().all(|(said, _)| matches!(said, ServerWelcome::Card { .. })));
+    let (said, _) = open(9);
+    assert!(matches!(said, ServerWelcome::Refused(Refusal::Lengths(8))));
+    // One that is open is there for others; one that is idle gives way.
+    let args = ["--text", "the client sees"];
+    assert_eq!(parties.infer(&config, &args).results()[0]["tokens"], 5);
+    let waits =
+        parties.start_infer(&config, &["--json", "--text", "a share is one of two numbers"]);
+    held.remove(1);
+    assert_eq!(waits.finish().results()[0]["tokens"], 9);
+    drop((held, process));
+
+    let lines = "model = \"texts\"\nmemory = 1\npool = 1\n";
+    let (_small, server) = parties.start_server(&parties.server_config(lines, dealer, None));
+    let lines = "lexicon = \"texts-lexicon\"\n";
+    let config = parties.client_config("client", lines, [server, dealer]);
+    let long = "share ".repeat(14);
+    parties.infer(&config, &["--text", &long]).failed(4, &["16 tokens", "`memory = 2`"]);
+    assert_eq!(parties.infer(&config, &args).results().len(), 1);
+}
+
+#[test]
 fn pictures_of_any_size_become_the_models() {
     let parties = Parties::new();
     let arch = sotto_models::Arch::vit(1, 2, 16, 32, 16, 8, 5);
