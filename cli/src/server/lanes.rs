@@ -146,6 +146,32 @@ impl Lanes {
         Ok(lane)
     }
 
+    /// Whether batches can be had now: in some lane, where any is open.
+    ///
+    /// # Errors
+    /// What the dealer or a pool lacks.
+    pub fn ready(&self) -> Result<(), String> {
+        let open = lock(&self.open);
+        let ready = |lane: &Arc<Lane>| match &lane.supply {
+            Supply::Dealer(sessions) => sessions.ready(),
+            // Batches are made with each client that comes.
+            Supply::Peer(_) => Ok(()),
+        };
+        let mut all = open.iter().map(ready);
+        let first = all.next().unwrap_or(Ok(()));
+        if first.is_err() && all.any(|other| other.is_ok()) { Ok(()) } else { first }
+    }
+
+    /// Batches that wait for a client, and those that clients hold or are evaluating with.
+    pub fn batches(&self) -> [usize; 2] {
+        let open = lock(&self.open);
+        let each = open.iter().map(|lane| match &lane.supply {
+            Supply::Dealer(sessions) => sessions.batches(),
+            Supply::Peer(workplace) => workplace.made.batches(),
+        });
+        each.fold([0, 0], |[ready, held], [r, h]| [ready + r, held + h])
+    }
+
     fn find(&self, rows: Option<u32>) -> Option<Arc<Lane>> {
         let mut open = lock(&self.open);
         let at = open.iter().position(|lane| lane.rows == rows)?;
