@@ -249,5 +249,5 @@ pub fn tiny_model(base: &Path) -> Result<Model, Error> {
     write("arch.toml", arch.to_toml())?;
     write("calibration.toml", calibration.to_toml())?;
     weights.save(&folder.join("weights.safetensors"), Precision::F32)?;
-    Ok(Model { arch, weights, calibration })
+    Ok(Model { arch: (&arch).into(), weights, calibration, framing: None, lexicon: None })
 }

@@ -169,7 +169,7 @@ impl ServerConfig {
             return Err(Error::Config(format!(
                 "a pool of {kept} batches of {} MiB each does not fit into `memory = {}`; raise it, lower `pool`, \
                  or set `pool_folder`",
-                batch(plan).div_ceil(1 << 20),
+                batch_memory(plan).div_ceil(1 << 20),
                 self.memory
             )));
         }
@@ -177,14 +177,14 @@ impl ServerConfig {
     }
 }
 
-/// Memory of a batch.
-fn batch(plan: &Plan) -> u64 {
+/// Memory of a batch, in bytes.
+pub fn batch_memory(plan: &Plan) -> u64 {
     STAGED * (plan.correction_bytes() as u64).max(1 << 16)
 }
 
 /// Batches that `memory` MiB have room for, beside `taken` bytes: two at least, one in use and one that comes.
 fn places(memory: u64, taken: u64, plan: &Plan) -> Result<usize, Error> {
-    let (bytes, batch) = (memory.saturating_mul(1 << 20), batch(plan));
+    let (bytes, batch) = (memory.saturating_mul(1 << 20), batch_memory(plan));
     match bytes.saturating_sub(taken) / batch {
         0 | 1 => Err(Error::Config(format!(
             "`memory = {memory}` (MiB) has no room for two batches of this model, of {} MiB each; raise it to {} or more",
@@ -251,6 +251,8 @@ pub struct ClientConfig {
     pub dealer: Option<Peer>,
     /// The model that the client insists on, as the server's log and refusals name it.
     pub model: Option<String>,
+    /// For texts: folder with arch.toml, tokenizer.json and tables.safetensors, as `sotto lexicon` writes it.
+    pub lexicon: Option<PathBuf>,
     /// Batches assigned ahead of the evaluation; 0 asks for each when it is needed.
     #[serde(default = "default_pool")]
     pub pool: usize,

@@ -1,6 +1,6 @@
 //! The server's side of making correlations with its clients.
 
-use std::{sync::Arc, time::Duration};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use sotto_net::{Link, QuicLink};
 use sotto_protocols::{
@@ -35,12 +35,16 @@ struct Making<'a> {
     workplace: &'a Workplace,
     name: &'a str,
     number: u64,
+    /// Batches that were begun.
+    begun: Cell<usize>,
 }
 
 impl Drop for Making<'_> {
     fn drop(&mut self) {
         let unused = self.workplace.made.release(self.number);
-        self.workplace.usage.unused(self.name, unused);
+        // A link that makes nothing has cost its setup.
+        let idle = usize::from(self.begun.get() == 0);
+        self.workplace.usage.unused(self.name, unused + idle);
     }
 }
 
@@ -78,6 +82,7 @@ impl Workplace {
             messages::send(link, step::WELCOME, &ServerWelcome::Refused(why))?;
             return Ok(link.finish()?);
         }
+        let making = Making { workplace: self, name: &name, number, begun: Cell::new(0) };
         let ours = nonce()?;
         messages::send(link, step::WELCOME, &ServerWelcome::Making(ours))?;
         link.set_deadline(patience(&self.recipe, deadline));
@@ -86,14 +91,13 @@ impl Workplace {
         let encrypted = Some(&self.encrypted);
         let mut workshop =
             Workshop::open(Role::Server, recipe, link, session, encrypted, &|_, _| ())?;
-        let _making = Making { workplace: self, name: &name, number };
-        self.make_asked(link, (&name, number), &mut workshop, stop)
+        self.make_asked(link, &making, &mut workshop, stop)
     }
 
     fn make_asked(
         &self,
         link: &mut QuicLink,
-        (name, number): (&str, u64),
+        making: &Making<'_>,
         workshop: &mut Workshop,
         stop: &Stop,
     ) -> Result<(), Error> {
@@ -110,7 +114,8 @@ impl Workplace {
                 Err(Error::Net(sotto_net::Error::Deadline { .. })) => continue,
                 Err(e) => return Err(e),
             }
-            let begun = self.usage.allows(name).and_then(|()| self.made.begin(name, number));
+            let Making { name, number, begun: count, .. } = making;
+            let begun = self.usage.allows(name).and_then(|()| self.made.begin(name, *number));
             let id = match begun {
                 Ok(id) => id,
                 Err(why) => {
@@ -118,6 +123,7 @@ impl Workplace {
                     continue;
                 }
             };
+            count.set(count.get() + 1);
             messages::send(link, step::REPLY, &Reply::Making { id })?;
             let (batch, traffic) = workshop.make(link, id, &|| ())?;
             let bytes = traffic.from_server + traffic.from_client;

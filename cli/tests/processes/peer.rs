@@ -157,7 +157,7 @@ fn garbage_over_a_link_for_making_ends_that_link_alone() {
     let ServerWelcome::Card { card, model, .. } = greet(&mut first, None) else {
         panic!("the server must take an honest greeting")
     };
-    let plan = card.trace().unwrap().plan;
+    let plan = card.trace(None).unwrap().plan;
     let recipe = Arc::new(whole_recipe(&plan).unwrap());
     let open = || {
         let mut link = connect(&hostile, "server", server);
