@@ -186,7 +186,7 @@ fn garbage_over_a_link_for_making_ends_that_link_alone() {
     // What one client has made is nobody else's.
     let (mut link, mut workshop) = open();
     let id = number(&mut link);
-    workshop.make(&mut link, id, &|| ()).unwrap();
+    workshop.make(&mut link, id, Duration::from_secs(60), &|| ()).unwrap();
     let second = endpoint(&parties, "second");
     let mut theirs = connect(&second, "server", server);
     greet(&mut theirs, None);
