@@ -214,9 +214,10 @@ pub fn least(source: Source) -> usize {
 fn places(memory: u64, taken: u64, plan: &Plan, least: usize) -> Result<usize, Error> {
     let (bytes, batch) = (memory.saturating_mul(1 << 20), batch_memory(plan));
     let (places, least) = (bytes.saturating_sub(taken) / batch, least as u64);
+    let few = if least == 2 { "two".to_owned() } else { least.to_string() };
     match places < least {
         true => Err(Error::Config(format!(
-            "`memory = {memory}` (MiB) has no room for {least} batches of this model, of {} MiB each; raise it to {} or more",
+            "`memory = {memory}` (MiB) has no room for {few} batches of this model, of {} MiB each; raise it to {} or more",
             batch.div_ceil(1 << 20),
             (taken + least * batch).div_ceil(1 << 20)
         ))),

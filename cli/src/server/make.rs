@@ -47,7 +47,7 @@ struct Making<'a> {
 }
 
 /// A batch that two parties make costs far more than one that is dealt: who leaves it unused is charged so many.
-const DEAR: usize = 8;
+const DEAR: usize = 4;
 
 /// A link that asks for nothing for so long is ended: its transfers and keys take memory.
 const IDLE: Duration = Duration::from_secs(300);

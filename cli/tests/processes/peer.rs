@@ -1,6 +1,6 @@
 //! Server and client without a dealer: they make their correlations by themselves.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use sotto::{
