@@ -83,13 +83,11 @@ impl Parties {
         let folder = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;
         let model = tiny_model(folder.path())?;
         let pictures = read_cifar(DEMO_IMAGES, "images.bin", &model.arch, Fit::Resize, PICTURES)?;
+        let pixels =
+            model.arch.pixels().ok_or_else(|| Error::scene("the model takes no pictures"))?;
         let plain = |picture| {
-            let logits = forward(
-                &model.arch,
-                &model.weights,
-                &normalise(&model.arch, picture),
-                &mut NoProbe,
-            );
+            let logits =
+                forward(&model.arch, &model.weights, &normalise(pixels, picture), &mut NoProbe);
             logits.into_iter().map(f64::from).collect()
         };
         let plain = pictures.iter().map(plain).collect();
