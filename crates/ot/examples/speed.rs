@@ -6,7 +6,7 @@ use sotto_crypto::Seed;
 use sotto_ot::softspoken::{BITS, Beginning, Receiver};
 
 /// Few enough that some run is not interrupted on a busy machine.
-const COUNT: usize = 1 << 15;
+const COUNT: usize = 1 << 18;
 
 fn main() {
     for (k, bits, _) in BITS {
@@ -19,7 +19,7 @@ fn main() {
         let setup = start.elapsed().as_secs_f64();
         let choices = vec![1; COUNT];
         let mut times = [[f64::MAX; 2]; 2];
-        for _ in 0..200 {
+        for _ in 0..30 {
             let mut message = Vec::new();
             let start = Instant::now();
             let mut received = receiver.extend(choices.clone(), &mut message);

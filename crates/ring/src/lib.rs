@@ -7,6 +7,7 @@
 //!
 //! Kernels are chosen at run time; every one has a portable twin and gives the same result.
 
+pub mod aes;
 pub mod digest;
 pub mod gemm;
 pub mod ntt;
