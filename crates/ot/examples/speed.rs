@@ -22,14 +22,14 @@ fn main() {
         for _ in 0..30 {
             let mut message = Vec::new();
             let start = Instant::now();
-            let mut received = receiver.extend(choices.clone(), &mut message);
+            let mut received = receiver.extend(vec![choices.clone()], &mut message).remove(0);
             let made = start.elapsed().as_secs_f64();
             let mut sum = 0;
             received.pads(|_, pads| sum = pads.iter().fold(sum, |s, p| s ^ p));
             let used = start.elapsed().as_secs_f64();
             times[0] = [times[0][0].min(made), times[0][1].min(used)];
             let start = Instant::now();
-            let mut sent = sender.extend(COUNT, &message).expect("the next message");
+            let mut sent = sender.extend(&[COUNT], &message).expect("the next message").remove(0);
             let made = start.elapsed().as_secs_f64();
             sent.pads(|_, zeros, ones| {
                 sum = zeros.iter().zip(ones).fold(sum, |s, (z, o)| s ^ z ^ o);

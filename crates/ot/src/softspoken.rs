@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     Block, SECURITY, base, blocks,
-    cots::{Received, Run, Sent},
+    cots::{Received, Runs, Sent},
     error::{Error, check_length},
     hash::Hash,
     leaves::Leaves,
@@ -151,41 +151,43 @@ impl Receiver {
         Ok((Self { k, streams: Streams::new(k, leaves, 0), hash }, message))
     }
 
-    /// Makes a COT for each of `choices` (0 or 1 each) and appends the message to the sender.
-    pub fn extend(&mut self, choices: Vec<u8>, message: &mut Vec<u8>) -> Received {
-        let run = Run { hash: self.hash, start: self.streams.made, uses: 0 };
-        let mut all = Vec::with_capacity(choices.len().next_multiple_of(SECURITY));
-        self.extend_each(&choices, message, |part| all.extend_from_slice(part));
-        all.truncate(choices.len());
-        Received { run, blocks: all, choices }
-    }
-
-    fn extend_each(&mut self, choices: &[u8], message: &mut Vec<u8>, mut f: impl FnMut(&[Block])) {
-        message.extend_from_slice(&self.streams.made.to_le_bytes());
+    /// Makes COTs for runs of `choices` (0 or 1 each), and appends the message to the sender.
+    pub fn extend(&mut self, choices: Vec<Vec<u8>>, message: &mut Vec<u8>) -> Vec<Received> {
+        let (lengths, start) =
+            (choices.iter().map(Vec::len).collect::<Vec<_>>(), self.streams.made);
+        let bits = pack(&choices);
+        let mut runs = Runs::new(&lengths);
+        message.extend_from_slice(&start.to_le_bytes());
         self.streams.begin();
-        let mut bits = Zeroizing::new([0; CHUNK / 8]);
-        for choices in choices.chunks(CHUNK) {
-            let bytes = choices.len().next_multiple_of(SECURITY) / 8;
-            let bits = &mut bits[..bytes];
-            bits.fill(0);
-            for (byte, choices) in bits.iter_mut().zip(choices.chunks(8)) {
-                *byte = choices.iter().enumerate().map(|(i, c)| (c & 1) << i).sum();
-            }
+        for bits in bits.chunks(CHUNK / 8) {
             for i in 0..SECURITY / self.k {
-                let sum = self.streams.fold(i, bytes);
-                message.extend(sum.iter().zip(&*bits).map(|(u, b)| u ^ b));
+                let sum = self.streams.fold(i, bits.len());
+                message.extend(sum.iter().zip(bits).map(|(u, b)| u ^ b));
             }
-            f(self.streams.rows(bytes));
+            runs.push(self.streams.rows(bits.len()));
         }
+        let parts = runs.finish(self.hash, start).zip(choices);
+        parts.map(|((run, blocks), choices)| Received { run, blocks, choices }).collect()
     }
 }
 
+/// The bits of all runs, eight to a byte, whole groups of 128.
+fn pack(choices: &[Vec<u8>]) -> Zeroizing<Vec<u8>> {
+    let count: usize = choices.iter().map(Vec::len).sum();
+    let mut bits = Zeroizing::new(vec![0; count.next_multiple_of(SECURITY) / 8]);
+    for (i, choice) in choices.iter().flat_map(|run| run.iter()).enumerate() {
+        bits[i / 8] |= (choice & 1) << (i % 8);
+    }
+    bits
+}
+
 impl Sender {
-    /// The COTs, `count` of them, for which the receiver sent `message`.
+    /// The COTs of runs of these `lengths`, for which the receiver sent `message`.
     ///
     /// # Errors
     /// [`Error::Length`] and [`Error::Order`] when it is not the next message.
-    pub fn extend(&mut self, count: usize, message: &[u8]) -> Result<Sent, Error> {
+    pub fn extend(&mut self, lengths: &[usize], message: &[u8]) -> Result<Vec<Sent>, Error> {
+        let count = lengths.iter().sum();
         check_length(EXTENSION, message.len(), extension_bytes(self.k, count))?;
         let (header, mut rest) = message.split_at(HEADER);
         let found = u64::from_le_bytes(header.try_into().expect("8 bytes"));
@@ -193,11 +195,10 @@ impl Sender {
         if found != due {
             return Err(Error::Order { what: EXTENSION, found, due });
         }
-        let mut all = Vec::with_capacity(count.next_multiple_of(SECURITY));
+        let mut runs = Runs::new(lengths);
         self.streams.begin();
-        let mut left = count;
-        while left > 0 {
-            let bytes = left.min(CHUNK).next_multiple_of(SECURITY) / 8;
+        for at in (0..count).step_by(CHUNK) {
+            let bytes = (count - at).min(CHUNK).next_multiple_of(SECURITY) / 8;
             for i in 0..SECURITY / self.k {
                 let (correction, tail) = rest.split_at(bytes);
                 rest = tail;
@@ -208,12 +209,10 @@ impl Sender {
                     column.iter_mut().zip(correction).for_each(|(q, c)| *q ^= c & bit);
                 }
             }
-            all.extend_from_slice(self.streams.rows(bytes));
-            left = left.saturating_sub(CHUNK);
+            runs.push(self.streams.rows(bytes));
         }
-        all.truncate(count);
-        let run = Run { hash: self.hash, start: due, uses: 0 };
-        Ok(Sent { run, blocks: all, delta: *self.delta })
+        let parts = runs.finish(self.hash, due);
+        Ok(parts.map(|(run, blocks)| Sent { run, blocks, delta: *self.delta }).collect())
     }
 }
 

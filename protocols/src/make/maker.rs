@@ -235,15 +235,14 @@ impl<'a> Maker<'a> {
     fn run_level(&mut self) -> Vec<u8> {
         let (level, role, recipe) = (self.level, self.role, self.recipe);
         let mut payload = Vec::new();
-        let mut choices = Vec::with_capacity(recipe.level_cots(level, role));
-        let mut chosen = Vec::new();
+        let (mut choices, mut chosen) = (Vec::new(), Vec::new());
         for &i in &recipe.levels[level] {
             let step = &recipe.steps[i];
             if let Op::Choose { receiver, planes } = step.op {
                 match receiver == role {
                     true => {
-                        self.choose(step.inputs[0], planes, &mut choices);
-                        chosen.push((i, step.count));
+                        choices.push(self.choose(step.inputs[0], planes));
+                        chosen.push(i);
                     }
                     false => self.queue.push((i, Waiting::Choice(step.count))),
                 }
@@ -253,16 +252,13 @@ impl<'a> Maker<'a> {
         }
         let triples = recipe.triples(level + 1);
         let random = self.random.bytes(triples.div_ceil(8));
-        choices.extend((0..triples).map(|i| random[i / 8] >> (i % 8) & 1));
+        choices.push((0..triples).map(|i| random[i / 8] >> (i % 8) & 1).collect());
         let mut message = Vec::new();
-        if !choices.is_empty() {
-            let received = self.transfers.receiver.extend(choices, &mut message);
-            let mut lengths: Vec<usize> = chosen.iter().map(|(_, count)| *count).collect();
-            lengths.push(triples);
-            let mut parts = received.split(&lengths);
-            self.triples.0 = parts.pop();
-            for ((i, _), part) in chosen.into_iter().zip(parts) {
-                self.values[i] = Some(Value::Received(part));
+        if recipe.level_cots(level, role) > 0 {
+            let mut received = self.transfers.receiver.extend(choices, &mut message);
+            self.triples.0 = received.pop();
+            for (i, received) in chosen.into_iter().zip(received) {
+                self.values[i] = Some(Value::Received(received));
             }
         }
         message.append(&mut payload);
@@ -274,11 +270,13 @@ impl<'a> Maker<'a> {
         message
     }
 
-    fn choose(&self, from: Slot, planes: u32, choices: &mut Vec<u8>) {
+    fn choose(&self, from: Slot, planes: u32) -> Vec<u8> {
         match self.part(from) {
-            Part::Bits(bits) => choices.extend_from_slice(bits),
+            Part::Bits(bits) => bits.clone(),
             Part::Words(words) => {
-                (0..planes).for_each(|i| choices.extend(words.iter().map(|w| (w >> i) as u8 & 1)))
+                let mut choices = Vec::with_capacity(planes as usize * words.len());
+                (0..planes).for_each(|i| choices.extend(words.iter().map(|w| (w >> i) as u8 & 1)));
+                choices
             }
             Part::Message(_) => panic!("a message is no choice"),
         }

@@ -27,13 +27,13 @@ impl Maker<'_> {
         };
         let mut sent = Vec::new();
         if cots > 0 {
-            let sender = &mut self.transfers.sender;
-            let all = sender.extend(cots, extension).map_err(|e| refused(role, &e))?;
             let chosen = self.queue.iter().filter_map(|(_, waiting)| match waiting {
                 Waiting::Choice(count) => Some(*count),
                 _ => None,
             });
-            sent = all.split(&chosen.chain([recipe.triples(level + 1)]).collect::<Vec<usize>>());
+            let lengths: Vec<usize> = chosen.chain([recipe.triples(level + 1)]).collect();
+            let sender = &mut self.transfers.sender;
+            sent = sender.extend(&lengths, extension).map_err(|e| refused(role, &e))?;
         }
         let triples = sent.pop();
         let mut sent = sent.into_iter();
