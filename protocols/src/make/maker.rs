@@ -6,7 +6,6 @@ mod join;
 use std::sync::Arc;
 
 use sotto_crypto::{Seed, Stream};
-use sotto_lattice::Triple;
 use sotto_ot::{Received, Sent};
 use sotto_ring::pack;
 
@@ -20,7 +19,10 @@ use crate::{
     dealing::expand,
     draw::Draw,
     error::Error,
-    making::recipe::{Op, Part, Parts, Recipe, Slot},
+    making::{
+        Encrypted,
+        recipe::{Op, Part, Parts, Recipe, Slot},
+    },
     plan::Traffic,
     spec::Role,
 };
@@ -70,9 +72,9 @@ enum Waiting {
     },
     And(And),
     /// The peer's left operands.
-    Upload(Arc<Triple>),
+    Upload(Arc<Encrypted>),
     /// This party's share of the half that it evaluated.
-    Answer(Arc<Triple>, Vec<u64>),
+    Answer(Arc<Encrypted>, Vec<u64>),
     /// The client's answer to the encrypted matrix of this layer.
     Layer(usize),
     /// This party's words of an opening, and their bits.
@@ -320,18 +322,17 @@ impl<'a> Maker<'a> {
                 pack::pack(&words, *width, payload);
                 Waiting::Open(words, *width)
             }
-            Op::Upload(triple) => {
+            Op::Upload(products) => {
                 let (key, left) = (&self.matrices().key, self.words(input(0)));
-                payload.extend(triple.upload(key, &self.step_seed(i), left));
-                Waiting::Upload(Arc::clone(triple))
+                payload.extend(products.upload(key, &self.step_seed(i), left));
+                Waiting::Upload(Arc::clone(products))
             }
-            Op::Answer { triple, .. } => {
+            Op::Answer { products, .. } => {
                 let parts = Parts(step.inputs.iter().map(|s| self.part(*s)).collect());
-                let left = triple.read(parts.message(0)).expect("it was checked when it came");
-                let peer = &self.matrices().peer;
-                let answer = triple.evaluate(&left, peer, &self.step_seed(i), parts.words(2));
+                let (seed, peer) = (self.step_seed(i), &self.matrices().peer);
+                let answer = products.evaluate(parts.message(0), peer, &seed, parts.words(2));
                 payload.extend(answer.message);
-                Waiting::Answer(Arc::clone(triple), answer.share)
+                Waiting::Answer(Arc::clone(products), answer.share)
             }
             Op::Layer { number, .. } if role == Role::Server => Waiting::Layer(*number),
             Op::Layer { number, .. } => {
