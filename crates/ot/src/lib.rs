@@ -22,7 +22,6 @@ mod error;
 pub mod hash;
 mod leaves;
 pub mod softspoken;
-mod transpose;
 pub mod tree;
 
 pub use cots::{Received, Sent};

@@ -12,6 +12,7 @@
 //! [`crate::tree`] is our own.
 
 use sotto_crypto::Seed;
+use sotto_ring::transpose;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
     error::{Error, check_length},
     hash::Hash,
     leaves::Leaves,
-    spread, transpose, tree,
+    spread, tree,
 };
 
 /// The `k` that can be: bits of a COT that cross, bytes of streams that each party computes for it.

@@ -15,6 +15,7 @@ pub mod pack;
 pub mod prefix;
 pub mod select;
 pub mod tensor;
+pub mod transpose;
 
 pub use tensor::Tensor;
 
