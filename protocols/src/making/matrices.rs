@@ -6,7 +6,7 @@ use sotto_crypto::Seed;
 use sotto_lattice::{Answer, Error, Layer, PublicKeys, Rows, SecretKey, Triple};
 
 use super::{Making, Op, Slot};
-use crate::draw::Draw;
+use crate::{draw::Draw, spec::Role};
 
 /// Rows of fewer elements are multiplied over COTs: a row costs a key switch.
 const LONG: usize = 64;
@@ -17,13 +17,16 @@ pub(crate) enum Encrypted {
     Matrices(Triple),
     /// Of the elements of rows of this length with a number for each row.
     Rows(Rows, usize),
+    /// Squares of rows of this length: both operands are the same. Each party answers with the inner products of both parts, which
+    /// a square has twice.
+    Squares(Rows, usize),
 }
 
 impl Encrypted {
     pub fn upload_len(&self) -> usize {
         match self {
             Self::Matrices(triple) => triple.upload_len(),
-            Self::Rows(rows, _) => rows.upload_len(),
+            Self::Rows(rows, _) | Self::Squares(rows, _) => rows.upload_len(),
         }
     }
 
@@ -31,6 +34,7 @@ impl Encrypted {
         match self {
             Self::Matrices(triple) => triple.answer_len(),
             Self::Rows(rows, _) => rows.scaled_len(),
+            Self::Squares(rows, _) => rows.inner_len(),
         }
     }
 
@@ -38,7 +42,7 @@ impl Encrypted {
     pub fn upload(&self, key: &SecretKey, seed: &Seed, left: &[u64]) -> Vec<u8> {
         match self {
             Self::Matrices(triple) => triple.upload(key, seed, left),
-            Self::Rows(rows, _) => rows.upload(key, seed, left),
+            Self::Rows(rows, _) | Self::Squares(rows, _) => rows.upload(key, seed, left),
         }
     }
 
@@ -46,7 +50,7 @@ impl Encrypted {
     pub fn check(&self, upload: &[u8]) -> Result<(), Error> {
         match self {
             Self::Matrices(triple) => triple.read(upload).map(drop),
-            Self::Rows(rows, _) => rows.read(upload).map(drop),
+            Self::Rows(rows, _) | Self::Squares(rows, _) => rows.read(upload).map(drop),
         }
     }
 
@@ -59,6 +63,9 @@ impl Encrypted {
             }
             Self::Rows(rows, _) => {
                 rows.scale(&rows.read(upload).expect(checked), keys, seed, right)
+            }
+            Self::Squares(rows, _) => {
+                rows.inner(&rows.read(upload).expect(checked), keys, seed, right)
             }
         }
     }
@@ -78,6 +85,14 @@ impl Encrypted {
                 let numbers = right.iter().flat_map(|y| std::iter::repeat_n(y, *length));
                 for (((share, own), x), y) in share.iter_mut().zip(own).zip(left).zip(numbers) {
                     *share = share.wrapping_add(*own).wrapping_add(x.wrapping_mul(*y));
+                }
+                Ok(share)
+            }
+            Self::Squares(rows, length) => {
+                let mut share = rows.receive_inner(key, answer)?;
+                for ((share, own), row) in share.iter_mut().zip(own).zip(left.chunks(*length)) {
+                    let squares = row.iter().fold(*own, |s, x| s.wrapping_add(x.wrapping_mul(*x)));
+                    *share = share.wrapping_add(squares);
                 }
                 Ok(share)
             }
@@ -129,7 +144,7 @@ impl Making<'_> {
         width: u32,
     ) -> Slot {
         let each = self.repeat(y, row);
-        if !self.recipe.encrypts || row < LONG || width <= n {
+        if !self.long(row, n, width) {
             return self.mask_times(r, n, each, width);
         }
         let count = self.count(r);
@@ -138,6 +153,32 @@ impl Making<'_> {
         self.tolerate(draw, 2.0 * rows.scaled_bound());
         let product = self.encrypted(Encrypted::Rows(rows, row), r, y, count);
         self.without_wrap(product, (r, n), each, width)
+    }
+
+    /// Additive shares mod `2^width` of the rows' sums of `(r0 + r1)^2`, `r` a mask of `n` bits. Long rows go by encryption, which leaves
+    /// `draw` some units of the last place off.
+    pub(crate) fn squares(
+        &mut self,
+        draw: usize,
+        (r, n): (Slot, u32),
+        row: usize,
+        width: u32,
+    ) -> Slot {
+        if !self.long(row, n, width) {
+            let both = self.private_times(r, n, Role::Client, r, width - 1);
+            let own = self.map(r, |_, r| r.wrapping_mul(r));
+            let squares = self.sum(&[(own, 1), (both, 2)]);
+            return self.sum_rows(squares, row);
+        }
+        let count = self.count(r) / row;
+        let rows = Rows::new(count, row, n, width);
+        self.tolerate(draw, 2.0 * rows.inner_bound());
+        self.encrypted(Encrypted::Squares(rows, row), r, r, count)
+    }
+
+    /// Whether rows of `row` elements of `n` bits go by encryption.
+    fn long(&self, row: usize, n: u32, width: u32) -> bool {
+        self.recipe.encrypts && row >= LONG && Rows::fit(row, n, width)
     }
 
     /// Shares of products of both parties' operands.
