@@ -238,9 +238,17 @@ impl Recipe {
             self.levels[step.level].push(i);
         }
         self.last_use = (0..self.steps.len()).collect();
-        for &i in self.levels.iter().flatten() {
-            for input in &self.steps[i].inputs {
-                self.last_use[input.0] = i;
+        for level in &self.levels {
+            // What flies reads until the peer's message is here, choices until the extension is made.
+            let mut order = level.clone();
+            order.sort_by_key(|&i| match self.steps[i].op {
+                Op::Choose { .. } => 1,
+                ref op => 2 * u8::from(op.flies()),
+            });
+            for i in order {
+                for input in &self.steps[i].inputs {
+                    self.last_use[input.0] = i;
+                }
             }
         }
         for (_, slot, _) in &self.rounded {
