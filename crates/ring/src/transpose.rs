@@ -4,6 +4,9 @@
 /// Words of eight squares side by side: word `i` of each.
 type Squares = [[u64; 8]; 64];
 
+/// Rows of columns.
+type RowsFn = fn(&[u8], &mut [u128]);
+
 /// Row `r` of 128 columns of bits, for all rows: bit `j` of `rows[r]` is bit `r` of column `j`. A column is `rows.len() / 8` bytes of
 /// `columns`, one after the other.
 ///
@@ -16,8 +19,8 @@ pub fn rows(columns: &[u8], rows: &mut [u128]) {
 }
 
 /// The kernels of this machine, the fastest last.
-fn kernels() -> Vec<fn(&[u8], &mut [u128])> {
-    let mut all: Vec<fn(&[u8], &mut [u128])> = vec![transpose];
+fn kernels() -> Vec<RowsFn> {
+    let mut all: Vec<RowsFn> = vec![transpose];
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx512f") {
         // SAFETY: the feature was just detected.

@@ -135,7 +135,7 @@ impl Making<'_> {
     /// Additive shares mod `2^width` of `r y`: `r` a mask of `n` bits, `y` shared, one for each row of `row` elements of `r`. Long rows
     /// go by encryption, which leaves `draw` some units of the last place off; others as [`Making::mask_times`].
     ///
-    /// Source: NO_DEALER 5.4. A row costs a key switch, an element some 10 bytes a direction in place of `width - i` bits for each bit `i` of `r`.
+    /// A row costs a key switch, an element some 40 bytes in place of `width - i` bits and a COT for each bit `i` of both parts.
     pub(crate) fn mask_times_rows(
         &mut self,
         draw: usize,

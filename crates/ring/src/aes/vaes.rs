@@ -67,7 +67,7 @@ fn expand(key: u128) -> Schedule {
         }
         keys[round] = next;
         // Doubled in the field of 256 elements.
-        constant = constant << 1 ^ (constant >> 7) * 0x11b;
+        constant = (constant << 1) ^ ((constant >> 7) * 0x11b);
     }
     keys
 }
@@ -103,7 +103,9 @@ fn broadcast(key: &u128) -> __m512i {
 #[target_feature(enable = "avx512f,vaes")]
 fn encrypt_group(schedule: &Schedule, group: &mut [u128; WIDTH]) {
     // SAFETY: 16 words and four registers are the same bytes.
-    *group = unsafe { transmute::<Group, [u128; WIDTH]>(rounds(schedule, transmute(*group))) };
+    let x = unsafe { transmute::<[u128; WIDTH], Group>(*group) };
+    // SAFETY: as above.
+    *group = unsafe { transmute::<Group, [u128; WIDTH]>(rounds(schedule, x)) };
 }
 
 #[inline]
