@@ -131,7 +131,7 @@ impl Workshop {
             }
             None => messages::recv_bytes(link, step::SETUP, weights_len(&recipe), progress)?,
         };
-        let matrices = keys.finish(&recipe, &theirs, &weights)?;
+        let matrices = keys.finish(&recipe, &theirs, weights)?;
         Ok(Self { role, recipe, transfers, matrices, session })
     }
 

@@ -67,7 +67,7 @@ impl Offer {
     ///
     /// # Errors
     /// [`Error::Length`] and [`Error::Point`] when the message is not one.
-    pub fn keys(mut self, message: &[u8]) -> Result<Vec<[Block; 2]>, Error> {
+    pub fn keys(self, message: &[u8]) -> Result<Vec<[Block; 2]>, Error> {
         check_length(CHOICES, message.len(), choices_bytes(self.count))?;
         let (encoded, _) = message.as_chunks::<POINT>();
         let (pairs, _) = encoded.as_chunks::<2>();
@@ -84,9 +84,19 @@ impl Offer {
             }
             Ok(keys)
         });
-        let keys = keys.collect();
+        keys.collect()
+    }
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
         self.secret.zeroize();
-        keys
+    }
+}
+
+impl Drop for Chooser {
+    fn drop(&mut self) {
+        self.secrets.iter_mut().for_each(|(secret, _)| secret.zeroize());
     }
 }
 
@@ -126,7 +136,7 @@ impl Chooser {
     ///
     /// # Errors
     /// [`Error::Length`] and [`Error::Point`] when the message is none.
-    pub fn keys(mut self, message: &[u8]) -> Result<Vec<Block>, Error> {
+    pub fn keys(self, message: &[u8]) -> Result<Vec<Block>, Error> {
         check_length(OFFER, message.len(), OFFER_BYTES)?;
         let bytes: [u8; POINT] = message.try_into().expect("the length was checked");
         let offered = point(OFFER, 0, &bytes)?;
@@ -138,9 +148,7 @@ impl Chooser {
             let both = [0, 1].map(|j| key_of(&self.session, i, j, &pair, &encoded, &shared));
             both[0] ^ (both[0] ^ both[1]) & spread(u64::from(choice.unwrap_u8()))
         });
-        let keys = keys.collect();
-        self.secrets.iter_mut().for_each(|(secret, _)| secret.zeroize());
-        Ok(keys)
+        Ok(keys.collect())
     }
 }
 

@@ -110,14 +110,20 @@ impl Beginning {
         check_length(ANSWER, answer.len(), ANSWER_BYTES)?;
         let (offer, sums) = answer.split_at(base::OFFER_BYTES);
         let keys = Zeroizing::new(chooser.keys(offer)?);
-        let mut leaves = Zeroizing::new(Vec::new());
+        // Whole from the start: what grows is moved, and what it leaves is not wiped.
+        let mut leaves = Zeroizing::new(Vec::with_capacity(leaves_of(k)));
         for (i, sums) in sums.chunks_exact(tree::sums_bytes(k)).enumerate() {
             let path: Vec<u64> = (i * k..(i + 1) * k).map(|t| path_bit(*delta, k, t)).collect();
-            leaves.extend(tree::hold(&path, &keys[i * k..(i + 1) * k], sums)?);
+            leaves.extend_from_slice(&tree::hold(&path, &keys[i * k..(i + 1) * k], sums)?);
         }
         let hash = Hash::new(&instance(&session, k, &message, answer));
         Ok(Sender { k, delta, streams: Streams::new(k, leaves, 1), hash })
     }
+}
+
+/// Leaves of all trees.
+fn leaves_of(k: usize) -> usize {
+    SECURITY / k << k
 }
 
 /// Level `t % k` from the top of tree `t / k` goes by this bit of `D`: columns are ordered by bits, lowest first.
@@ -144,9 +150,9 @@ impl Receiver {
         let (offer, mut message) = base::Offer::new(session, &seed.derive("base", 0), SECURITY);
         let keys = Zeroizing::new(offer.keys(begin)?);
         let roots = Zeroizing::new(seed.derive("roots", 0).stream(0).bytes(16 * SECURITY / k));
-        let mut leaves = Zeroizing::new(Vec::new());
+        let mut leaves = Zeroizing::new(Vec::with_capacity(leaves_of(k)));
         for (&root, keys) in blocks(&roots).iter().zip(keys.chunks_exact(k)) {
-            leaves.extend(tree::grow(root, keys, &mut message));
+            leaves.extend_from_slice(&tree::grow(root, keys, &mut message));
         }
         let hash = Hash::new(&instance(&session, k, begin, &message));
         Ok((Self { k, streams: Streams::new(k, leaves, 0), hash }, message))

@@ -15,6 +15,8 @@ use aes::{
     cipher::{BlockCipherEncrypt, KeyInit},
 };
 
+use zeroize::Zeroizing;
+
 use crate::{
     Block, blocks,
     error::{Error, check_length},
@@ -40,12 +42,17 @@ pub(crate) fn children(node: Block) -> [Block; 2] {
 
 /// Grows a tree from `root` with as many levels as there are `keys`, which are the base transfers' from the top level on. Returns the
 /// leaves and appends the message.
-pub fn grow(root: Block, keys: &[[Block; 2]], message: &mut Vec<u8>) -> Vec<Block> {
-    let mut nodes = vec![root];
+pub fn grow(root: Block, keys: &[[Block; 2]], message: &mut Vec<u8>) -> Zeroizing<Vec<Block>> {
+    let mut nodes = Zeroizing::new(vec![root]);
     for pair in keys {
         let mut sums = *pair;
-        let pairs = nodes.iter().map(|&n| children(n));
-        nodes = pairs.inspect(|pair| (0..2).for_each(|j| sums[j] ^= pair[j])).flatten().collect();
+        let mut next = Zeroizing::new(Vec::with_capacity(2 * nodes.len()));
+        for &node in nodes.iter() {
+            let pair = children(node);
+            (0..2).for_each(|j| sums[j] ^= pair[j]);
+            next.extend(pair);
+        }
+        nodes = next;
         sums.iter().for_each(|sum| message.extend_from_slice(&sum.to_le_bytes()));
     }
     nodes
@@ -56,15 +63,16 @@ pub fn grow(root: Block, keys: &[[Block; 2]], message: &mut Vec<u8>) -> Vec<Bloc
 ///
 /// # Errors
 /// [`Error::Length`] when the message is not one of these levels.
-pub fn hold(path: &[u64], keys: &[Block], message: &[u8]) -> Result<Vec<Block>, Error> {
+pub fn hold(path: &[u64], keys: &[Block], message: &[u8]) -> Result<Zeroizing<Vec<Block>>, Error> {
     check_length(SUMS, message.len(), sums_bytes(keys.len()))?;
     let sums = blocks(message);
-    let mut nodes = vec![0];
+    let mut nodes = Zeroizing::new(vec![0]);
     for ((&bit, key), sum) in path.iter().zip(keys).zip(sums.chunks_exact(2)) {
         let takes = spread(bit);
         // The sum of the children at the other side.
         let mut missing = key ^ (sum[1] & !takes | sum[0] & takes);
-        let mut next = vec![0; 2];
+        let mut next = Zeroizing::new(Vec::with_capacity(2 * nodes.len()));
+        next.extend([0; 2]);
         for &node in &nodes[1..] {
             let [left, right] = children(node);
             let swap = (left ^ right) & takes;

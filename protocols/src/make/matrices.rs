@@ -16,8 +16,9 @@ pub struct Matrices {
     role: Role,
     pub(super) key: SecretKey,
     pub(super) peer: PublicKeys,
-    /// At the client: the encrypted matrix of each of [`Recipe::layers`].
-    weights: Vec<Vec<u8>>,
+    /// At the client: the encrypted matrices of [`Recipe::layers`], one after the other as they came, and where each begins.
+    weights: Vec<u8>,
+    starts: Vec<usize>,
 }
 
 impl Keys {
@@ -41,7 +42,7 @@ impl Keys {
     ///
     /// # Errors
     /// [`Error::Desync`] when they are none, or not of this recipe.
-    pub fn finish(self, recipe: &Recipe, keys: &[u8], weights: &[u8]) -> Result<Matrices, Error> {
+    pub fn finish(self, recipe: &Recipe, keys: &[u8], weights: Vec<u8>) -> Result<Matrices, Error> {
         let Self { role, key } = self;
         let refused = |error| refused(role, &error);
         let peer = PublicKeys::read(keys).map_err(refused)?;
@@ -53,17 +54,16 @@ impl Keys {
                 remedy: "use the same model on both sides".into(),
             });
         }
-        let mut rest = weights;
-        let mut kept = Vec::new();
+        let mut starts = Vec::new();
         if role == Role::Client {
+            let mut start = 0;
             for (layer, _) in &recipe.layers {
-                let (head, tail) = rest.split_at(layer.setup_len());
-                layer.read(head).map_err(refused)?;
-                kept.push(head.to_vec());
-                rest = tail;
+                starts.push(start);
+                layer.read(&weights[start..start + layer.setup_len()]).map_err(refused)?;
+                start += layer.setup_len();
             }
         }
-        Ok(Matrices { role, key, peer, weights: kept })
+        Ok(Matrices { role, key, peer, weights, starts })
     }
 }
 
@@ -72,7 +72,10 @@ impl Matrices {
     pub(super) fn weights(&self, recipe: &Recipe, number: usize) -> Ciphers<'_> {
         assert!(self.role == Role::Client, "the server's matrices are its own");
         let (layer, _) = &recipe.layers[number];
-        layer.read(&self.weights[number]).expect("they were checked when they came")
+        let start = self.starts[number];
+        layer
+            .read(&self.weights[start..start + layer.setup_len()])
+            .expect("they were checked when they came")
     }
 }
 
@@ -188,7 +191,7 @@ mod tests {
             (Role::Client, &message[..], &weights[..]),
             (Role::Server, &message[..], &weights[..1]),
         ] {
-            assert!(desync(new(role).0.finish(&recipe, keys, weights)));
+            assert!(desync(new(role).0.finish(&recipe, keys, weights.to_vec())));
         }
         let short = Local::without_masks(&plan, Vec::new(), &seed);
         assert!(matches!(short, Err(Error::Desync { .. })));

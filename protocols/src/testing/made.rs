@@ -117,7 +117,10 @@ pub fn matrix_setup(
     let weights: Vec<u8> =
         encrypt_weights(recipe, server.key(), &encrypted, matrices).flatten().collect();
     assert_eq!(weights.len(), weights_len(recipe), "bytes of encrypted matrices");
-    Ok([server.finish(recipe, &to_server, &[])?, client.finish(recipe, &to_client, &weights)?])
+    Ok([
+        server.finish(recipe, &to_server, Vec::new())?,
+        client.finish(recipe, &to_client, weights)?,
+    ])
 }
 
 /// [`made_batches`] with the correlations of matrices made, too: for evaluations without masks of the weights.
