@@ -248,7 +248,7 @@ impl Server {
         let supply = self.check(link.name(), &hello).and_then(|()| {
             // A new length costs a plan: it is not for a client that may not ask.
             if hello.rows.is_some() {
-                self.usage.allows(link.name())?;
+                self.usage.allows(link.name(), 0)?;
             }
             let lane = self.lanes.get(&self.input, hello.rows)?;
             let batches = match &lane.supply {
@@ -472,6 +472,9 @@ impl Served<'_> {
 
     /// Charges whoever left batches until they were too old, this client or another.
     fn settle(&self) {
+        if let Supply::Peer(workplace) = &self.lane.supply {
+            workplace.settle();
+        }
         let Batches::Dealt(session) = &self.batches else { return };
         for (name, batches) in session.pool.left() {
             self.server.usage.unused(&name, batches);

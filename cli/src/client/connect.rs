@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     lexicon::Lexicon,
     messages::{self, ClientHello, ServerWelcome, step},
-    workshop::{COTS, Workshop, nonce, patience, session},
+    workshop::{COTS, Workshop, longest, nonce, patience, session},
 };
 
 /// Traces the card's plan, which must be the one that the server says.
@@ -102,10 +102,11 @@ pub(super) fn making(
         }
         ServerWelcome::Card { .. } => return Err(garbage(&link, step::WELCOME)),
     };
+    let longest = longest(&recipe, &cost, deadline);
     let deadline = patience(&recipe, deadline);
     link.set_deadline(deadline);
     let session = session([ours, theirs], &plan.hash(), model);
     let workshop = Workshop::open(Role::Client, recipe, &mut link, session, None, progress)?;
     let ours = (Arc::clone(plan), Arc::clone(weights));
-    Ok(Making::start(link, workshop, ours, (cost, deadline)))
+    Ok(Making::start(link, workshop, ours, (cost, deadline, longest)))
 }

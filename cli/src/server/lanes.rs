@@ -6,14 +6,10 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use sotto_models::model::Input;
-use sotto_protocols::{
-    make::{weights_len, whole_recipe},
-    plan::Plan,
-    weights::Weights,
-};
+use sotto_protocols::{plan::Plan, weights::Weights};
 
 use super::{
-    made::Made,
+    made::{Made, Room},
     make::Workplace,
     session::{Basis, Masked, Sessions},
     store::Folder,
@@ -22,7 +18,7 @@ use super::{
 };
 use crate::{
     card::Card,
-    config::{ServerConfig, batch_memory},
+    config::{ServerConfig, batch_memory, encrypted, least},
     dealer_link::Dealer,
     error::Error,
     refusal::Refusal,
@@ -31,8 +27,8 @@ use crate::{
 /// Most lengths of texts that are open at once; the dealer keeps 16 plans.
 const LANES: usize = 8;
 
-/// Most batches that there are places for in a lane of texts.
-const PLACES: u64 = 8;
+/// Most batches that there are places for in a lane of texts, beside the fewest.
+const PLACES: u64 = 6;
 
 /// Where correlations come from.
 pub enum Supply {
@@ -187,20 +183,21 @@ impl Lanes {
             Refusal::Card(e.to_string())
         };
         let plan = common.card.trace(rows.map(|n| n as usize)).map_err(unusable)?.plan;
-        let fixed = common.fixed(&plan).map_err(unusable)?;
+        let fixed = encrypted(common.config.source, &plan).map_err(unusable)?;
         let (all, batch) = (common.config.memory.saturating_mul(1 << 20), batch_memory(&plan));
-        let needed = fixed + 2 * batch;
+        let least = least(common.config.source) as u64;
+        let needed = fixed + least * batch;
         if needed > all {
             let rows = rows.unwrap_or_default();
             return Err(Refusal::Memory { rows, needed: needed.div_ceil(1 << 20) });
         }
         // Half of it is for other lengths, where it can be.
-        let wanted = (all / 2 / batch).clamp(2, PLACES);
+        let wanted = (all / 2 / batch).clamp(least, PLACES + least);
         let places = loop {
             let mut open = lock(&self.open);
             let taken: u64 = open.iter().map(|lane| lane.memory).sum();
             let places = all.saturating_sub(taken + fixed) / batch;
-            if places >= 2 && open.len() < LANES {
+            if places >= least && open.len() < LANES {
                 break places.min(wanted);
             }
             let idle = open.iter().position(|lane| Arc::strong_count(lane) == 1);
@@ -214,14 +211,6 @@ impl Lanes {
 }
 
 impl Common {
-    /// Memory that a lane needs beside its batches.
-    fn fixed(&self, plan: &Plan) -> Result<u64, Error> {
-        match self.dealer {
-            Some(_) => Ok(0),
-            None => Ok(weights_len(&whole_recipe(plan)?) as u64),
-        }
-    }
-
     fn lane(
         &self,
         rows: Option<u32>,
@@ -229,7 +218,8 @@ impl Common {
         places: u64,
         pool: usize,
     ) -> Result<Lane, Error> {
-        let memory = self.fixed(&plan)? + places * batch_memory(&plan);
+        let batch = batch_memory(&plan);
+        let memory = encrypted(self.config.source, &plan)? + places * batch;
         let (hash, bits, places) = (plan.hash(), plan.revealed_bits(), places as usize);
         // Half of them for one client, what it evaluates with included, but where there is no other.
         let share = (places / self.config.clients.len().clamp(1, 2)).max(1);
@@ -253,7 +243,7 @@ impl Common {
             None => Supply::Peer(Workplace::new(
                 (&plan, self.commitment),
                 &self.weights,
-                Made::new(places, share),
+                Made::new(Room { memory: places as u64 * batch, batch, share }),
                 Arc::clone(&self.usage),
             )?),
         };

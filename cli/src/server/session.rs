@@ -10,6 +10,7 @@ use std::{
 };
 
 use sotto_crypto::Seed;
+use sotto_models::calibration::hex;
 use sotto_protocols::{
     plan::Plan,
     weights::{SetupMasks, Weights, setup_message},
@@ -280,7 +281,7 @@ impl Sessions {
         }
         let (setup, masks) = basis.masked(name, &seed);
         let plan = basis.dealer.plan;
-        tracing::info!("plan {} set up with the dealer", short(&plan));
+        tracing::info!("plan {} set up with the dealer, epoch {}", short(&plan), hex(&epoch));
         let terms = Terms {
             plan: Arc::clone(&basis.plan),
             weights: Arc::clone(&basis.weights),

@@ -228,15 +228,15 @@ impl Usage {
         files::replace(path, |part| fs::write(part, text).map_err(Error::io(path)))
     }
 
-    /// Whether a client may have a batch made for it: nothing is taken for that.
+    /// Whether a client may have a batch made for it, beside so many that wait for it: nothing is taken for that.
     ///
     /// # Errors
     /// [`Refusal::Quota`]; [`Refusal::Rate`] when too much was left unused.
-    pub fn allows(&self, client: &str) -> Result<(), Refusal> {
+    pub fn allows(&self, client: &str, waiting: usize) -> Result<(), Refusal> {
         let mut accounts = self.lock();
         let Some(account) = accounts.served.get_mut(client) else { return Err(stranger()) };
         account.fill();
-        account.exceeds(self.tariff.images)?;
+        account.exceeds(self.tariff.images.saturating_mul(1 + waiting as u64))?;
         account.is_careful()
     }
 
