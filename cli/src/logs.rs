@@ -41,8 +41,9 @@ fn filter(levels: &str) -> Result<EnvFilter, Error> {
             "{LEVELS}={levels}; off, error, warn, info, debug or trace is accepted, also of a module: sotto::server=debug"
         ))
     };
-    // The library takes a word that is no level for a module's name, and then logs nothing of the others.
-    let is_known = |part: &str| part.contains('=') || part.parse::<LevelFilter>().is_ok();
+    // The library takes a word that is no level for a module's name, and then logs nothing of the others; no word for a level.
+    let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
+    let is_known = |part: &str| part.contains('=') || is_level(part);
     if !levels.split(',').map(str::trim).all(is_known) {
         return Err(refused());
     }
