@@ -10,12 +10,13 @@ use crate::{draw::Draw, spec::Role};
 mod bits;
 mod blocks;
 mod cut;
+mod encrypted;
 mod matrices;
 pub mod recipe;
 
 pub use cut::Cut;
 pub(crate) use cut::top_one_hot;
-pub(crate) use matrices::Encrypted;
+pub(crate) use encrypted::Encrypted;
 use recipe::{Op, Supplied};
 pub(crate) use recipe::{Part, Parts};
 pub use recipe::{Recipe, Slot};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use sotto_lattice::Layer;
 use sotto_ring::pack::packed_len;
 
-use super::matrices::Encrypted;
+use super::encrypted::Encrypted;
 use crate::{draw::Draw, spec::Role};
 
 /// A value of the recipe, by the number of the step that writes it.
