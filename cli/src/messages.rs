@@ -10,7 +10,7 @@ pub use crate::{secret::Secret, step};
 
 /// Version of these messages. 2: numbers come from the server and are claimed with its ticket, tags of deals, typed
 /// refusals. 3: seeds come under a pad; correlations that two parties make.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Largest piece in which setup and corrections are sent.
 pub const CHUNK: usize = 1 << 20;
