@@ -7,6 +7,7 @@ mod error;
 mod gemm;
 mod local;
 mod machine;
+mod memory;
 mod micro;
 mod networks;
 mod pictures;

@@ -25,6 +25,7 @@ use sotto_protocols::cost::Cost;
 
 use crate::{
     error::Error,
+    memory::Peaks,
     pictures,
     record::{Records, Spread},
 };
@@ -87,8 +88,8 @@ impl Timing<'_> {
             server_lines: String::new(),
             client_lines: String::new(),
         };
-        let (_dealer, dealer) = deployment.dealer(settings.deadline, None)?;
-        let (_server, server) = deployment.server(&settings, dealer, None)?;
+        let (dealing, dealer) = deployment.dealer(settings.deadline, None)?;
+        let (serving, server) = deployment.server(&settings, dealer, None)?;
         let config = deployment.folder.path().join("client.toml");
         let text = format!(
             "pool = 0\n\
@@ -105,9 +106,11 @@ impl Timing<'_> {
         let mut client = Running::start(program, "client", &args)?;
 
         let setup: SetupLine = parse(&client.line()?)?;
-        let mut lines: Vec<Answer> = Vec::new();
+        let (mut lines, mut peaks) = (Vec::<Answer>::new(), Peaks::default());
         for _ in &files {
             lines.push(parse(&client.line()?)?);
+            let all = [("dealer", &dealing), ("server", &serving), ("client", &client)];
+            all.iter().for_each(|(name, process)| peaks.look(name, process));
             bar.inc(1);
         }
         if client.wait()? != 0 {
@@ -124,6 +127,9 @@ impl Timing<'_> {
         let planned = private.plan.cost();
         check_counts(setup.setup_bytes, &costs, &planned)?;
         self.record(&setup, &costs, &planned, worst, records);
+        for (name, bytes) in peaks.all() {
+            records.add(format!("{}_{name}_peak_bytes", self.preset), bytes as f64, "bytes");
+        }
         Ok(())
     }
 

@@ -154,7 +154,7 @@ impl Workshop {
         let made = loop {
             match maker.turn() {
                 MakeTurn::Exchange { level, send, expect } => {
-                    if let Some(message) = link.exchange(level, send, expect)? {
+                    if let Some(message) = link.exchange(level, send, expect, &mut || ())? {
                         maker.receive(&message)?;
                     }
                     moved();

@@ -3,16 +3,8 @@
 use sotto_crypto::Seed;
 
 use crate::{
-    dealing::stream_id,
-    draw::Draw,
-    drawn::{Drawn, Draws},
-    error::Error,
-    matrices::Weights,
-    observer::Observer,
-    plan::Plan,
-    run::Prepare,
-    seeds::Seeds,
-    spec::Role,
+    drawn::Drawn, error::Error, matrices::Weights, observer::Observer, plan::Plan, run::Prepare,
+    seeds::Seeds, source::Source, spec::Role,
 };
 
 /// What a party needs of the dealer for one evaluation. No `Debug`: it is secret.
@@ -25,13 +17,31 @@ pub struct Batch {
     pub corrections: Option<Vec<u8>>,
 }
 
-/// A batch expanded, ready for the first online byte. No `Debug`: it is secret. Freed, not wiped: that would take 10 ms for
-/// the 57 MB of MPCViT's CIFAR model, of 160 for an image.
+/// A batch that is ready for the first online byte. What a party's own streams hold is expanded gate by gate when it is
+/// needed, which takes memory for a level, not for a batch. No `Debug`: it is secret. Freed, not wiped: that would take 10 ms
+/// for the 50 MB of MPCViT's CIFAR model, of 120 for an image.
 pub struct Staged {
     /// The dealer's number.
     pub id: u64,
-    pub(crate) corrections: Vec<u8>,
-    pub(crate) drawn: Vec<Vec<Drawn>>,
+    source: Source,
+    /// By node; nothing before it is expanded, and after the node has run.
+    drawn: Vec<Vec<Drawn>>,
+}
+
+impl Staged {
+    /// The draws of a node that is reached, and all corrections.
+    pub(crate) fn reach(&mut self, plan: &Plan, node: usize) -> (&mut [Drawn], &[u8]) {
+        let drawn = &mut self.drawn[node];
+        if drawn.is_empty() {
+            *drawn = self.source.node(&plan.place(node));
+        }
+        (drawn, self.source.corrections())
+    }
+
+    /// Takes the draws of a node that is through.
+    pub(crate) fn take(&mut self, node: usize) -> Vec<Drawn> {
+        std::mem::take(&mut self.drawn[node])
+    }
 }
 
 impl Batch {
@@ -49,7 +59,7 @@ impl Batch {
         })
     }
 
-    /// Expands the seed and does the offline products; corrections stay packed as they came.
+    /// Does the offline products; corrections stay packed as they came, the seed is expanded later.
     ///
     /// # Errors
     /// [`Error::Correlation`] when the corrections are not of the plan's length.
@@ -68,39 +78,22 @@ impl Batch {
         weights: &Weights,
         observer: &mut dyn Observer,
     ) -> Result<Staged, Error> {
-        let corrected = self.corrections.is_some();
-        let corrections = self.corrections.unwrap_or_default();
-        if corrected && corrections.len() != plan.correction_bytes() {
-            return Err(Error::Correlation {
-                batch: self.id,
-                what: format!("{} bytes for {}", corrections.len(), plan.correction_bytes()),
-            });
+        let Self { id, seed, corrections } = self;
+        if let Some(found) = corrections.as_ref().map(Vec::len)
+            && found != plan.correction_bytes()
+        {
+            let what = format!("{found} bytes for {}", plan.correction_bytes());
+            return Err(Error::Correlation { batch: id, what });
         }
-        let mut at = 0;
-        let mut all = Vec::with_capacity(plan.nodes.len());
-        for (index, (node, draws)) in plan.nodes.iter().zip(&plan.draws).enumerate() {
-            let mut drawn: Vec<Drawn> = Vec::with_capacity(draws.len());
-            for (i, draw) in draws.iter().enumerate() {
-                let seeded = || self.seed.stream(stream_id(index, i)).bytes(draw.packed_len());
-                drawn.push(match draw {
-                    Draw::ClientMask { .. } if role == Role::Server => Drawn::Theirs,
-                    Draw::Mask { .. } | Draw::ClientMask { .. } => Drawn::Fresh(seeded()),
-                    Draw::Value { .. } | Draw::OneHot { .. } if corrected => {
-                        at += draw.packed_len();
-                        Drawn::Corrected(at - draw.packed_len())
-                    }
-                    Draw::Value { .. } | Draw::OneHot { .. } => Drawn::Seeded(seeded()),
-                });
-            }
-            let all_draws = Draws { drawn: &drawn, corrections: &corrections, draws };
-            let mut prepare = Prepare { role, weights, draws: all_draws, prepared: Vec::new() };
+        let source = Source { role, seed, corrections };
+        let mut drawn = Vec::with_capacity(plan.nodes.len());
+        for (index, node) in plan.nodes.iter().enumerate() {
+            let place = plan.place(index);
+            let mut prepare = Prepare { role, weights, source: &source, place, drawn: Vec::new() };
             node.gate.prepare(&mut prepare);
-            for (draw, words) in prepare.prepared {
-                drawn[draw] = Drawn::Words(words);
-            }
-            all.push(drawn);
+            drawn.push(prepare.finish());
             observer.staged(index);
         }
-        Ok(Staged { id: self.id, corrections, drawn: all })
+        Ok(Staged { id, source, drawn })
     }
 }

@@ -137,17 +137,6 @@ impl<'a> Draws<'a> {
         }
     }
 
-    /// The words of a draw before there is anything to open: a mask's, too.
-    pub fn words_offline(self, draw: usize) -> Vec<u64> {
-        match (&self.drawn[draw], self.draws[draw]) {
-            (
-                Drawn::Fresh(bytes),
-                Draw::Mask { count, width } | Draw::ClientMask { count, width },
-            ) => Packed::new(bytes, count, width).to_words(),
-            _ => self.words(draw),
-        }
-    }
-
     /// The bits of a one-hot.
     pub fn bits(self, draw: usize) -> &'a [u8] {
         let Draw::OneHot { count, k } = self.draws[draw] else {

@@ -128,21 +128,52 @@ impl Window {
     }
 }
 
+/// How a line is fitted to a function around its piece's start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// The chord's slope and the intercept that balances the largest errors: `f'' h^2 / 4` at most, on one side where a piece is met
+    /// most often.
+    Largest,
+    /// The least squares of the errors as they are met: no bias, a standard deviation of `0.1 f'' h^2`, at most `0.42 f'' h^2`.
+    Mean,
+}
+
+impl Fit {
+    /// Value and slope over one piece, from samples in steps of a 16th from one piece before the start to one behind.
+    fn line(self, samples: &[f64; 33]) -> (f64, f64) {
+        let placed = (-16i32..).zip(samples);
+        match self {
+            Fit::Largest => {
+                let rise = (samples[32] - samples[0]) / 2.0;
+                let errors = placed.map(|(t, s)| s - rise * (f64::from(t) / 16.0));
+                let ends = (f64::MAX, f64::MIN);
+                let (low, high) = errors.fold(ends, |(l, h), e: f64| (l.min(e), h.max(e)));
+                ((low + high) / 2.0, rise)
+            }
+            Fit::Mean => placed.fold((0.0, 0.0), |(value, slope), (t, s)| {
+                // The sums of the weights, and of these times t^2, are 256 and 10,880.
+                let weight = f64::from(16 - t.abs());
+                (value + weight * s / 256.0, slope + weight * f64::from(t) * s * 16.0 / 10_880.0)
+            }),
+        }
+    }
+}
+
 /// Fits `function` on `window` with `2^k` lines and gives value and slope of one piece after the other.
 ///
 /// Piece `h` is `value + slope d / 2^lo` for the distance `d` from its start, good for `d` in `(-2^lo, 2^lo)`, so
 /// that a borrow from the index's low bits needs no correction. Values have the scale `value_scale`, slopes
 /// (over one piece) `slope_scale`.
 ///
-/// Each piece has the chord's slope over its two-piece window and the intercept that
-/// balances the error: `f'' h^2 / 4` at most for a piece of length `h`, plus half a unit of
-/// each scale.
+/// Which of two pieces an argument is read from is the mask's coin: a piece is met at the distance `d` with a chance that falls
+/// from its start to nothing at either end. For pieces of length `h` the error of either fit is, beside half a unit of each scale,
+/// as [`Fit`] says.
 pub fn pieces(
     function: Function,
     window: Window,
     k: u32,
-    value_scale: u32,
-    slope_scale: u32,
+    [value_scale, slope_scale]: [u32; 2],
+    fit: Fit,
 ) -> impl Iterator<Item = (i64, i64)> {
     let unit = (-f64::from(window.scale)).exp2();
     let step = f64::from(window.bits - k).exp2() / 16.0;
@@ -154,11 +185,9 @@ pub fn pieces(
         for (t, s) in (1..).zip(&mut samples[17..]) {
             *s = sample(16 * h + t);
         }
-        let rise = (samples[32] - samples[0]) / 2.0;
-        let errors = (-16..).zip(&samples).map(|(t, s)| s - rise * (f64::from(t) / 16.0));
-        let (low, high) = errors.fold((f64::MAX, f64::MIN), |(l, h), e: f64| (l.min(e), h.max(e)));
+        let (value, slope) = fit.line(&samples);
         let fixed = |x: f64, scale: u32| (x * f64::from(scale).exp2()).round() as i64;
-        (fixed((low + high) / 2.0, value_scale), fixed(rise, slope_scale))
+        (fixed(value, value_scale), fixed(slope, slope_scale))
     })
 }
 
@@ -178,17 +207,23 @@ mod tests {
     fn gelu_pieces_meet_the_bound() {
         let window = Window::signed(17, 12);
         let gelu = Function::Gelu { stretch: 1.0 };
-        let pieces: Vec<(i64, i64)> = pieces(gelu, window, 9, 12, 12).collect();
-        let mut worst: f64 = 0.0;
+        let pieces: Vec<(i64, i64)> = pieces(gelu, window, 9, [12, 12], Fit::Mean).collect();
+        let (mut worst, mut bias): (f64, f64) = (0.0, 0.0);
         for i in 256..(1i64 << 17) - 256 {
             let x = (i - (1 << 16)) as f64 / 4096.0;
             let (h, d) = ((i >> 8) as usize, (i & 255) as f64 / 256.0);
-            for (h, d) in [(h, d), (h + 1, d - 1.0)] {
+            // A low part of d borrows with chance d.
+            for (h, d, chance) in [(h, d, 1.0 - d), (h + 1, d - 1.0, d)] {
                 let y = (pieces[h].0 as f64 + pieces[h].1 as f64 * d) / 4096.0;
                 worst = worst.max((y - gelu.at(x)).abs());
+                if x.abs() < 1.0 {
+                    bias += chance * (y - gelu.at(x)) / 8192.0;
+                }
             }
         }
-        assert!(worst < 9.5e-4, "GELU k=9 on +-16: {worst}");
+        assert!(worst < 1.55e-3, "GELU k=9 on +-16: {worst}");
+        // The line of the least largest error would be 3.5e-4 too high on average.
+        assert!(bias.abs() < 2e-5, "GELU k=9 on +-1: {bias}");
     }
 
     const SMOOTH: [Function; 6] = [
@@ -209,12 +244,14 @@ mod tests {
             let (window, function) = (Window { bits, low, scale: 12 }, SMOOTH[which]);
             let length = f64::from(bits - k).exp2() / 4096.0;
             // The functions bend by less than 0.86 (QuickGelu at 0); values and slopes are rounded to 2^-16.
-            let bound = 0.215 * length * length + 1.6e-5;
-            for (h, (value, slope)) in (0..).zip(pieces(function, window, k, 16, 16)) {
-                for d in [-1.0, -0.5, 0.0, 0.5, 1.0] {
-                    let x = low as f64 / 4096.0 + (f64::from(h) + d) * length;
-                    let error = (value as f64 + slope as f64 * d) / 65536.0 - function.at(x);
-                    prop_assert!(error.abs() <= bound, "{function:?}({x}): {error}, bound {bound}");
+            for (fit, share) in [(Fit::Largest, 0.215), (Fit::Mean, 0.37)] {
+                let bound = share * length * length + 1.6e-5;
+                for (h, (value, slope)) in (0..).zip(pieces(function, window, k, [16, 16], fit)) {
+                    for d in [-1.0, -0.5, 0.0, 0.5, 1.0] {
+                        let x = low as f64 / 4096.0 + (f64::from(h) + d) * length;
+                        let error = (value as f64 + slope as f64 * d) / 65536.0 - function.at(x);
+                        prop_assert!(error.abs() <= bound, "{function:?}({x}): {error}, {fit:?}");
+                    }
                 }
             }
         }

@@ -65,6 +65,7 @@ mod run;
 pub mod seeds;
 pub mod simulate;
 mod simulation;
+mod source;
 pub mod spec;
 pub mod testing;
 pub mod weights;

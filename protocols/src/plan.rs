@@ -13,6 +13,7 @@ use crate::{
     encode::Encode,
     exchange::{Exchange, To},
     gate::{Gate, check_masks},
+    source::Place,
     spec::{Role, Spec, Wire},
 };
 
@@ -87,6 +88,8 @@ pub struct Plan {
     pub(crate) last_use: Vec<usize>,
     /// Each node's draws.
     pub(crate) draws: Vec<Vec<Draw>>,
+    /// For each node, the bytes of corrections before its own.
+    pub(crate) corrected_from: Vec<usize>,
 }
 
 /// Bytes and flights, planned or measured.
@@ -141,6 +144,11 @@ impl Plan {
         draws.map(Draw::correction_bytes).sum()
     }
 
+    /// Where node `node`'s draws lie in a batch.
+    pub(crate) fn place(&self, node: usize) -> Place<'_> {
+        Place { node, draws: &self.draws[node], from: self.corrected_from[node] }
+    }
+
     /// Bytes of corrections of node `node`.
     pub fn node_correction_bytes(&self, node: usize) -> usize {
         self.draws[node].iter().map(Draw::correction_bytes).sum()
@@ -167,13 +175,14 @@ impl Plan {
             levels: _,
             last_use: _,
             draws: _,
+            corrected_from: _,
         } = self;
         let mut out = Vec::new();
         nodes.encode(&mut out);
         wires.encode(&mut out);
         (inputs, outputs).encode(&mut out);
         weights.encode(&mut out);
-        blake3::derive_key("sottovoce plan 2", &out)
+        blake3::derive_key("sottovoce plan 3", &out)
     }
 
     /// A hash of the server's matrices as the plan knows them: plans of one model for inputs of other lengths share it, and
@@ -285,6 +294,11 @@ impl Trace {
         }
         plan.levels = levels;
         plan.draws = plan.nodes.iter().map(|n| n.gate.draws()).collect();
+        let mut at = 0;
+        for node in 0..plan.nodes.len() {
+            plan.corrected_from.push(at);
+            at += plan.node_correction_bytes(node);
+        }
         plan
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     drawn::{Drawn, Draws, Map, Packed, View},
     exchange::{Exchange, To},
     matrices::Weights,
+    source::{Place, Source},
     spec::Role,
 };
 
@@ -19,8 +20,13 @@ pub enum Value {
     Share(Vec<u64>),
     /// The opened words `c`, and this party's part of the mask, packed (empty for a derived opening).
     Opened(Vec<u64>, Vec<u8>),
-    /// The public factors of a form; `None` is the constant 1.
-    Form(Vec<Option<Factor>>),
+    /// A form.
+    Form {
+        /// Its public factors; `None` is the constant 1.
+        publics: Vec<Option<Factor>>,
+        /// This party's shares of the dealer-known factor of the term that is shared, if one is.
+        shared: Option<Arc<Vec<u64>>>,
+    },
 }
 
 /// A public factor: words that several factors of a form may share, and how it follows from them.
@@ -28,6 +34,13 @@ pub enum Value {
 pub struct Factor {
     words: Arc<Vec<u64>>,
     map: Map,
+}
+
+impl Value {
+    /// A form of which no term is shared.
+    pub(crate) fn form(publics: Vec<Option<Factor>>) -> Self {
+        Self::Form { publics, shared: None }
+    }
 }
 
 impl Factor {
@@ -51,19 +64,44 @@ pub struct Prepare<'a> {
     pub role: Role,
     /// Its weights.
     pub weights: &'a Weights,
-    pub(crate) draws: Draws<'a>,
-    pub(crate) prepared: Vec<(usize, Vec<u64>)>,
+    pub(crate) source: &'a Source,
+    pub(crate) place: Place<'a>,
+    /// By draw; empty before the first is asked for. Each stream is opened once.
+    pub(crate) drawn: Vec<Option<Drawn>>,
 }
 
 impl Prepare<'_> {
-    /// This party's words of draw `draw`.
-    pub fn words(&self, draw: usize) -> Vec<u64> {
-        self.draws.words_offline(draw)
+    /// This party's words of draw `draw`: a mask's, too, as there is nothing to open yet.
+    pub fn words(&mut self, draw: usize) -> Vec<u64> {
+        let Self { source, place, .. } = *self;
+        let drawn = self.drawn(draw).get_or_insert_with(|| source.draw(&place, draw));
+        match (&*drawn, place.draws[draw]) {
+            (
+                Drawn::Fresh(bytes),
+                Draw::Mask { count, width } | Draw::ClientMask { count, width },
+            ) => Packed::new(bytes, count, width).to_words(),
+            _ => {
+                let (drawn, draws) = (std::slice::from_ref(drawn), &place.draws[draw..=draw]);
+                Draws { drawn, corrections: source.corrections(), draws }.words(0)
+            }
+        }
     }
 
     /// Puts `words` in the place of draw `draw`.
     pub fn replace(&mut self, draw: usize, words: Vec<u64>) {
-        self.prepared.push((draw, words));
+        *self.drawn(draw) = Some(Drawn::Words(words));
+    }
+
+    fn drawn(&mut self, draw: usize) -> &mut Option<Drawn> {
+        self.drawn.resize_with(self.place.draws.len(), || None);
+        &mut self.drawn[draw]
+    }
+
+    /// All draws of the node, once one is expanded or prepared; none before.
+    pub(crate) fn finish(self) -> Vec<Drawn> {
+        let Self { source, place, drawn, .. } = self;
+        let all = drawn.into_iter().enumerate();
+        all.map(|(i, drawn)| drawn.unwrap_or_else(|| source.draw(&place, i))).collect()
     }
 }
 

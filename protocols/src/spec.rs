@@ -97,21 +97,28 @@ pub struct Term {
     pub known: bool,
     /// The dealer-known factor is a multiple of `2^shift`: its shares need as many bits less.
     pub shift: u32,
+    /// Of the dealer-known factor, divided by `2^shift`, the parties have additive shares in every ring: lifting needs no others.
+    pub shared: bool,
 }
 
-encode!(Term { public, known, shift });
+encode!(Term { public, known, shift, shared });
 
 impl Term {
     /// A public value.
-    pub const PUBLIC: Term = Term { public: true, known: false, shift: 0 };
+    pub const PUBLIC: Term = Term { public: true, known: false, shift: 0, shared: false };
     /// A dealer-known value.
-    pub const KNOWN: Term = Term { public: false, known: true, shift: 0 };
+    pub const KNOWN: Term = Term { public: false, ..Term::BOTH };
     /// Their product.
-    pub const BOTH: Term = Term { public: true, known: true, shift: 0 };
+    pub const BOTH: Term = Term { public: true, known: true, shift: 0, shared: false };
 
     /// The same with a dealer-known factor that is a multiple of `2^shift`.
     pub const fn multiple_of(self, shift: u32) -> Term {
         Term { shift, ..self }
+    }
+
+    /// The same with shares of the dealer-known factor at the parties.
+    pub const fn shared(self) -> Term {
+        Term { shared: true, ..self }
     }
 }
 

@@ -220,7 +220,7 @@ impl Outcome<'_> {
                 }
                 _ => panic!("an opened value of another kind"),
             },
-            (Value::Form(p), Value::Form(_)) => {
+            (Value::Form { publics: p, .. }, Value::Form { .. }) => {
                 let Known::Form(d) = &self.known[w] else {
                     panic!("a form that the dealer does not know")
                 };

@@ -76,7 +76,8 @@ pub trait Link: Send {
     /// time (it may be asked for again), [`Error::Link`] and [`Error::Garbage`].
     fn recv(&mut self, step: u32, len: usize) -> Result<Vec<u8>, Error>;
 
-    /// Sends a message unless it is empty, and receives the peer's of the same step unless none is expected.
+    /// Sends a message unless it is empty, does some work of one's own while it travels, and receives the peer's of the same step
+    /// unless none is expected.
     ///
     /// A peer that does not read is waited for first. No two wait for each other where both walk the same steps: what is queued
     /// belongs to steps that the peer has yet to pass, and there it reads.
@@ -88,11 +89,13 @@ pub trait Link: Send {
         step: u32,
         send: Vec<u8>,
         expect: usize,
+        meanwhile: &mut dyn FnMut(),
     ) -> Result<Option<Vec<u8>>, Error> {
         if !send.is_empty() {
             self.room(AHEAD.saturating_sub(cost(send.len() as u64)))?;
             self.send(step, send)?;
         }
+        meanwhile();
         if expect == 0 {
             return Ok(None);
         }

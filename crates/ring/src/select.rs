@@ -7,10 +7,12 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod ones;
 mod portable;
 mod table;
 mod wide;
 
+pub use ones::ones;
 pub use table::Table;
 pub use wide::{WideTable, wide_masked_sums2};
 

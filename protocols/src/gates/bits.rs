@@ -23,7 +23,7 @@ pub(super) fn bit_spec(shape: &[usize]) -> Spec {
 pub(super) fn bit_value(opened: Vec<u64>) -> Value {
     let opened = Arc::new(opened);
     let factor = |map| Some(Factor::new(&opened, map));
-    Value::Form(vec![factor(Map::Same), factor(Map::Sign)])
+    Value::form(vec![factor(Map::Same), factor(Map::Sign)])
 }
 
 /// The dealer's side: the masks.

@@ -278,7 +278,7 @@ impl Gate for Exp {
             return run.open(v, 1);
         }
         let v = Arc::new(run.opened(0));
-        run.output(Value::Form(vec![
+        run.output(Value::form(vec![
             Some(Factor::new(&v, Map::Minus(half))),
             None,
             Some(Factor::new(&v, Map::Wrap(n))),

@@ -9,13 +9,14 @@
 //! A dealer-known factor that is a multiple of `2^s`, as that of every wrap is, is dealt as shares of its quotient
 //! mod `2^(width - s)`, which the parties shift up.
 //!
-//! Cost of lifting: `width - s` bits of correction for each element and each dealer-known term.
+//! Cost of lifting: `width - s` bits of correction for each element and each dealer-known term, but for one whose factor the
+//! parties have shares of already ([`Term::shared`]).
 //! Security: nothing is sent; the shares that the dealer deals are uniform halves, and so are their multiples
 //! among the multiples of `2^s`.
 
 use crate::{
     deal::{Dealing, Known},
-    drawn::{CHUNK, Map, View},
+    drawn::{CHUNK, Map, Packed, View},
     encode,
     gate::{Draw, Gate, Work},
     making::{Held, Making, Slot},
@@ -50,7 +51,9 @@ pub(super) fn publics<'a>(spec: &Spec, width: u32, value: &'a Value) -> Vec<Opti
             }
             all
         }
-        Value::Form(publics) => publics.iter().map(|p| p.as_ref().map(Factor::view)).collect(),
+        Value::Form { publics, .. } => {
+            publics.iter().map(|p| p.as_ref().map(Factor::view)).collect()
+        }
         Value::Share(_) => panic!("a share has no public part"),
     }
 }
@@ -119,7 +122,7 @@ impl Lift {
 
     /// Shares are dealt of this term's factor.
     fn is_dealt(&self, term: &Term) -> bool {
-        term.known && term.shift < self.width
+        term.known && !term.shared && term.shift < self.width
     }
 }
 
@@ -168,10 +171,17 @@ impl Gate for Lift {
         let publics = publics(&self.input, self.width, run.value(0));
         let mut draw = 0;
         let terms: Vec<_> = (self.terms().into_iter().zip(publics))
-            .filter(|(term, _)| !term.known || self.is_dealt(term))
+            .filter(|(term, _)| term.shift < self.width)
             .map(|(term, public)| {
-                draw += usize::from(term.known);
-                (public, term.known.then(|| run.packed(draw - 1)), term.shift)
+                let known = match (term.known, term.shared) {
+                    (false, _) => Part::One,
+                    (true, true) => Part::Own(own_shares(run.value(0))),
+                    (true, false) => {
+                        draw += 1;
+                        Part::Dealt(run.packed(draw - 1))
+                    }
+                };
+                (public, known, term.shift)
             })
             .collect();
         let count = self.output.count();
@@ -181,18 +191,26 @@ impl Gate for Lift {
             let len = CHUNK.min(count - at);
             let (public, dealt, sum) = (&mut public[..len], &mut dealt[..len], &mut sum[..len]);
             sum.fill(0);
-            for (factor, packed, shift) in &terms {
-                if let Some(packed) = packed {
-                    packed.unpack(at, dealt);
-                }
+            for (factor, known, shift) in &terms {
                 if let Some(factor) = factor {
                     factor.load(at, public);
                 }
-                match (factor, packed) {
-                    (Some(_), Some(_)) => add_product(sum, public, dealt, *shift),
-                    (None, Some(_)) => add(sum, dealt, *shift),
-                    (Some(_), None) if run.is_server() => add(sum, public, 0),
-                    _ => {}
+                let known = match *known {
+                    Part::One => {
+                        if factor.is_some() && run.is_server() {
+                            add(sum, public, 0);
+                        }
+                        continue;
+                    }
+                    Part::Own(shares) => &shares[at..at + len],
+                    Part::Dealt(packed) => {
+                        packed.unpack(at, dealt);
+                        &*dealt
+                    }
+                };
+                match factor {
+                    Some(_) => add_product(sum, public, known, *shift),
+                    None => add(sum, known, *shift),
                 }
             }
             out.extend_from_slice(sum);
@@ -202,6 +220,24 @@ impl Gate for Lift {
 
     fn simulate(&self, sim: &mut Simulation<'_>) {
         sim.output(sim.inputs[0].to_vec());
+    }
+}
+
+/// A party's shares of the dealer's factor of a term.
+enum Part<'a> {
+    /// The factor is 1.
+    One,
+    /// Dealt.
+    Dealt(Packed<'a>),
+    /// Its own, of a term that is shared.
+    Own(&'a [u64]),
+}
+
+/// A party's shares of the dealer's factor of the term that is shared.
+fn own_shares(value: &Value) -> &[u64] {
+    match value {
+        Value::Form { shared: Some(shares), .. } => shares,
+        _ => panic!("no term of this form is shared"),
     }
 }
 

@@ -9,10 +9,12 @@
 //! dealer deals XOR shares of the unit vector at `rh`, so that masked sums over the rotated
 //! tables give shares of `s T[h]`, `h = ch - rh`, with a sign `s` that only the dealer knows (1.6). The
 //! function is `y = T0[h] + T1[h] (cl - rl) / 2^lo`. The parties open `A = s (T0 + T1 cl / 2^lo)` and
-//! `B = s T1` under masks `a`, `b`; then `y = s (A^ - a) - s rl (B^ - b)` is a form in dealer-known factors.
+//! `B = s T1` under masks `a`, `b`; then `y = s (A^ - a) - s rl (B^ - b)` is a form in dealer-known factors. Of `s` alone nothing
+//! is dealt: all bits of the two shares of a unit vector are equal but one, so `s` is the server's number of ones less the
+//! client's, in every ring.
 //!
 //! Cost: one flight, `width(A) + width(B)` bits each way; `2^k` bits of correction an element, and
-//! up to five words more when the form is lifted; `2 2^k` masked adds at each party.
+//! up to four words more when the form is lifted; `2 2^k` masked adds at each party.
 //!
 //! Security: `A` and `B` are opened under fresh uniform masks of exactly their widths. The scan reads
 //! every table entry that the public `c` selects, in an order that depends on `c` alone; the one-hot
@@ -22,13 +24,13 @@
 
 use std::sync::Arc;
 
-use sotto_ring::select::{Table, masked_sums2};
+use sotto_ring::select::{Table, masked_sums2, ones};
 
 use crate::{
     deal::{Dealing, Known},
     drawn::Map,
     encode,
-    functions::{Function, Window, pieces, signed_width},
+    functions::{Fit, Function, Window, pieces, signed_width},
     gate::{Draw, Exchange, Gate, To, Work},
     making::{Cut, Factors, Held, Making, Slot},
     party::{Factor, Prepare, Run, Value},
@@ -80,7 +82,7 @@ impl Trace {
         let Precision { k, value_scale, slope_scale } = precision;
         let lo = window.bits - k;
         assert!(TABLE.contains(&k), "a table of 2^3 to 2^20 pieces, not 2^{k}");
-        let pieces = pieces(function, window, k, value_scale, slope_scale);
+        let pieces = pieces(function, window, k, [value_scale, slope_scale], Fit::Mean);
         let (value, slope) = pieces.fold((0, 0), |(value, slope), piece| {
             (piece.0.unsigned_abs().max(value), piece.1.unsigned_abs().max(slope))
         });
@@ -92,7 +94,7 @@ impl Trace {
         let widths = [signed_width((sum >> shift) + 2), signed_width(slope)];
         assert!(widths[0] + shift <= 32, "lookup of {function:?} exceeds its ring");
         let terms = vec![
-            Term::BOTH.multiple_of(shift),
+            Term::BOTH.multiple_of(shift).shared(),
             Term::KNOWN,
             Term::BOTH.multiple_of(shift + widths[0]),
             Term::BOTH,
@@ -118,7 +120,8 @@ impl Lookup {
     fn tables(&self) -> &[Table; 2] {
         self.tables.get(|| {
             let Precision { k, value_scale, slope_scale } = self.precision;
-            let pieces = pieces(self.function, self.window, k, value_scale, slope_scale);
+            let scales = [value_scale, slope_scale];
+            let pieces = pieces(self.function, self.window, k, scales, Fit::Mean);
             let (value, slope): (Vec<i32>, Vec<i32>) =
                 pieces.map(|(value, slope)| (value as i32, slope as i32)).unzip();
             [value, slope].map(|v| Table::new(k, &v))
@@ -204,6 +207,11 @@ impl Gate for Lookup {
             let [t0, t1] = self.tables();
             masked_sums2(run.bits(0), t0, t1, &high, &mut u, &mut v);
             let server = run.is_server();
+            let mut signs = ones(run.bits(0), self.precision.k);
+            if !server {
+                signs.iter_mut().for_each(|s| *s = s.wrapping_neg());
+            }
+            run.keep(signs);
             let low = sotto_ring::mask(lo);
             // The server adds the truncation's 2^shift and the openings' offsets.
             let (up, oa, ob) = match server {
@@ -224,13 +232,15 @@ impl Gate for Lookup {
         }
         let (a, b) = (run.opened(0), run.opened(1));
         let (a, b) = (Arc::new(a), Arc::new(b));
-        run.output(Value::Form(vec![
+        let publics = vec![
             Some(Factor::new(&a, Map::Minus(half_a))),
             None,
             Some(Factor::new(&a, Map::Wrap(na))),
             Some(Factor::new(&b, Map::Minus(half_b))),
             Some(Factor::new(&b, Map::Wrap(nb))),
-        ]));
+        ];
+        let signs = Arc::new(run.kept(0));
+        run.output(Value::Form { publics, shared: Some(signs) });
     }
 
     fn simulate(&self, sim: &mut Simulation<'_>) {

@@ -17,7 +17,7 @@ use crate::{
     deal::{Dealing, Known},
     drawn::Map,
     encode,
-    functions::{Function, Window, pieces},
+    functions::{Fit, Function, Window, pieces},
     gate::{Draw, Exchange, Gate, To, Work},
     making::{Cut, Factors, Held, Making, Slot, Special},
     party::{Factor, Prepare, Run, Value},
@@ -78,7 +78,8 @@ impl RowLookup {
     fn tables(&self) -> &[WideTable; 2] {
         self.tables.get(|| {
             let (k, scale) = (self.k, self.output.scale);
-            let pieces = pieces(self.function, self.window, k, scale, self.slope_scale);
+            let pieces =
+                pieces(self.function, self.window, k, [scale, self.slope_scale], Fit::Largest);
             let (value, slope): (Vec<u64>, Vec<u64>) =
                 pieces.map(|(value, slope)| (value as u64, slope as u64)).unzip();
             [value, slope].map(|v| WideTable::new(k, &v))
@@ -157,7 +158,7 @@ impl Gate for RowLookup {
         }
         let (a, b) = (run.opened(0), run.opened(1));
         let factor = |words| Some(Factor::new(&Arc::new(words), Map::Same));
-        run.output(Value::Form(vec![factor(a), None, factor(b)]));
+        run.output(Value::form(vec![factor(a), None, factor(b)]));
     }
 
     fn simulate(&self, sim: &mut Simulation<'_>) {

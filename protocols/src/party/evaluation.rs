@@ -112,12 +112,24 @@ impl<'a> Evaluation<'a> {
         loop {
             match self.turn() {
                 Turn::Exchange { level, send, expect } => {
-                    if let Some(message) = link.exchange(level, send, expect)? {
+                    if let Some(message) =
+                        link.exchange(level, send, expect, &mut || self.expand())?
+                    {
                         self.receive(&message)?;
                     }
                 }
                 Turn::Done(evaluated) => return Ok(evaluated),
             }
+        }
+    }
+
+    /// Expands the correlations of the gates that begin in the next level, which needs nothing of the peer: time well spent while
+    /// a message is under way. What is not expanded then is when its gate begins.
+    pub fn expand(&mut self) {
+        let plan = self.party.plan;
+        let next = plan.levels.get(self.level + usize::from(self.due > 0)).into_iter().flatten();
+        for step in next.filter(|step| step.round == 0) {
+            self.staged.reach(plan, step.node);
         }
     }
 
@@ -198,13 +210,14 @@ impl<'a> Evaluation<'a> {
         let plan = party.plan;
         let node = &plan.nodes[step.node];
         let before = pending[step.node].take().unwrap_or_default();
+        let (drawn, corrections) = staged.reach(plan, step.node);
         let mut run = Run {
             role: party.role,
             inputs: (node.inputs.iter())
                 .map(|w| values[w.index()].as_ref().expect("written before read"))
                 .collect(),
-            drawn: &mut staged.drawn[step.node],
-            corrections: &staged.corrections,
+            drawn,
+            corrections,
             draws: &plan.draws[step.node],
             opened: before.opened,
             kept: before.kept,
@@ -237,7 +250,7 @@ impl<'a> Evaluation<'a> {
             values[w.index()] = None;
         }
         if done {
-            let drawn = std::mem::take(&mut staged.drawn[step.node]);
+            let drawn = staged.take(step.node);
             let unused = drawn.iter().any(Drawn::is_fresh);
             assert!(!unused, "{} leaves a mask unused", node.gate.name());
         }

@@ -1,0 +1,193 @@
+//! Counts instructions of the inner pieces under valgrind, where a change of 3 % shows that two shared cores would hide.
+//!
+//! `cargo run --release -p sotto-bench --example instructions`; `-- --check` exits with 1 where a count is more than 3 % off
+//! what `benches/instructions.json` says, `-- --write` writes that file. Each piece runs once and five times, in processes of
+//! their own, and a quarter of the difference counts, so that setting up does not. Valgrind knows no AVX-512: these are the AVX2
+//! kernels. Another compiler makes other counts: write the file anew then, before the change that is to be judged.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    hint::black_box,
+    process::{Command, ExitCode},
+};
+
+use sotto_crypto::Seed;
+use sotto_protocols::{
+    functions::{Function, Window},
+    gates::lookup::Precision,
+    local::Local,
+    plan::{Plan, Trace},
+};
+use sotto_ring::{
+    gemm::{Mat, gemm},
+    pack::{pack, packed_len, unpack},
+    select::{Table, masked_sums2},
+};
+
+/// The counts that are compared with.
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.json");
+
+/// The largest difference that is none.
+const TOLERANCE: f64 = 0.03;
+
+const COUNT: usize = 4096;
+
+/// Runs as often as it is told.
+type Piece = fn(usize);
+
+/// By name.
+const PIECES: [(&str, Piece); 7] = [
+    ("gemm 64x256x256, 35 bits", product),
+    ("table scan, 2^9, 4096", scan),
+    ("pack 4096, 19 bits", packing),
+    ("unpack 4096, 19 bits", unpacking),
+    ("keystream, 1 MiB", keystream),
+    ("lookup 4096, all three", lookup),
+    ("compare 4096, all three", compare),
+];
+
+fn words(count: usize) -> Vec<u64> {
+    let mut stream = Seed::from_bytes([1; 32]).stream(0);
+    (0..count).map(|_| stream.word()).collect()
+}
+
+fn product(times: usize) {
+    let (a, b) = (words(64 * 256), words(256 * 256));
+    let mut c = vec![0; 64 * 256];
+    for _ in 0..times {
+        gemm(35, 64, 256, 256, Mat::rows(&a, 256), Mat::rows(&b, 256).t(), &mut c);
+    }
+    black_box(c);
+}
+
+fn scan(times: usize) {
+    let values: Vec<i32> = words(512).into_iter().map(|w| w as i32).collect();
+    let tables = [Table::new(9, &values), Table::new(9, &values)];
+    let (e, c) = (Seed::from_bytes([2; 32]).stream(0).bytes(64 * COUNT), words(COUNT));
+    let (mut u, mut v) = (vec![0; COUNT], vec![0; COUNT]);
+    for _ in 0..times {
+        masked_sums2(&e, &tables[0], &tables[1], &c, &mut u, &mut v);
+    }
+    black_box((u, v));
+}
+
+fn packing(times: usize) {
+    let all = words(COUNT);
+    let mut out = Vec::with_capacity(packed_len(COUNT, 19));
+    for _ in 0..times {
+        out.clear();
+        pack(&all, 19, &mut out);
+    }
+    black_box(out);
+}
+
+fn unpacking(times: usize) {
+    let bytes = Seed::from_bytes([3; 32]).stream(0).bytes(packed_len(COUNT, 19));
+    let mut out = vec![0; COUNT];
+    for _ in 0..times {
+        unpack(&bytes, 19, &mut out);
+    }
+    black_box(out);
+}
+
+fn keystream(times: usize) {
+    let seed = Seed::from_bytes([4; 32]);
+    let mut out = vec![0; 1 << 20];
+    for number in 0..times {
+        seed.stream(number as u64).fill(&mut out);
+    }
+    black_box(out);
+}
+
+/// Dealer, staging and both parties.
+fn evaluated(plan: &Plan, times: usize) {
+    let local = Local::new(plan, Vec::new(), &Seed::from_bytes([5; 32])).expect("no matrices");
+    let inputs = [(0..COUNT as i64).map(|i| i * 7 - 9000).collect()];
+    for number in 0..times {
+        let done = local.evaluate(local.deal(number as u64), [&[], &inputs]);
+        black_box(done.expect("the plan's own"));
+    }
+}
+
+fn lookup(times: usize) {
+    let mut t = Trace::new();
+    let x = t.input(&[COUNT], 40, 12);
+    let x = t.open_window(x, Window::signed(17, 12));
+    let precision = Precision { k: 9, value_scale: 12, slope_scale: 12 };
+    let y = t.lookup(x, Function::Gelu { stretch: 1.0 }, precision);
+    let y = t.lift(y, 44);
+    let y = t.reveal(y, 44);
+    evaluated(&t.finish(&[y]), times);
+}
+
+fn compare(times: usize) {
+    let mut t = Trace::new();
+    let x = t.input(&[COUNT], 40, 12);
+    let x = t.open_signed(x, 18);
+    let y = t.relu(x, 40);
+    let y = t.reveal(y, 40);
+    evaluated(&t.finish(&[y]), times);
+}
+
+/// Instructions of a process that runs a piece so often.
+fn counted(piece: &str, times: usize) -> Result<u64, String> {
+    let program = env::current_exe().map_err(|e| e.to_string())?;
+    let ran = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(program)
+        .args([piece, &times.to_string()])
+        .output()
+        .map_err(|e| format!("valgrind cannot be started ({e}): install it"))?;
+    let text = String::from_utf8_lossy(&ran.stderr).into_owned();
+    let collected = text.lines().find_map(|line| line.split_once("Collected :"));
+    let count = collected.and_then(|(_, count)| count.trim().parse().ok());
+    count.filter(|_| ran.status.success()).ok_or(text)
+}
+
+fn counts() -> Result<BTreeMap<String, u64>, String> {
+    let mut all = BTreeMap::new();
+    for (piece, _) in PIECES {
+        eprintln!("{piece} ...");
+        let (once, five) = (counted(piece, 1)?, counted(piece, 5)?);
+        all.insert(piece.to_owned(), five.saturating_sub(once) / 4);
+    }
+    Ok(all)
+}
+
+fn run(option: Option<&str>) -> Result<bool, String> {
+    let found = counts()?;
+    if option == Some("--write") {
+        let text = serde_json::to_string_pretty(&found).map_err(|e| e.to_string())?;
+        fs::write(FILE, text + "\n").map_err(|e| format!("{FILE}: {e}"))?;
+    }
+    let text = fs::read_to_string(FILE).map_err(|e| format!("{FILE}: {e}"))?;
+    let noted: BTreeMap<String, u64> = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+    let mut same = true;
+    for (piece, count) in &found {
+        let before = noted.get(piece).copied().unwrap_or_default();
+        let change = *count as f64 / before.max(1) as f64 - 1.0;
+        same &= change.abs() <= TOLERANCE;
+        println!("{piece:<28} {count:>12} instructions, {:+.1} %", 100.0 * change);
+    }
+    Ok(same || option != Some("--check"))
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    if let [piece, times] = words[..]
+        && let Some((_, work)) = PIECES.iter().find(|(name, _)| *name == piece)
+    {
+        work(times.parse().unwrap_or(1));
+        return ExitCode::SUCCESS;
+    }
+    match run(words.first().copied()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
