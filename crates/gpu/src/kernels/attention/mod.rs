@@ -1,0 +1,150 @@
+//! Attention of some heads, fused: scores never leave the workgroup.
+//!
+//! With `S = Q K^T / sqrt(dh)`, over N rows:
+//!
+//! | kind | result |
+//! |--|--|
+//! | softmax | `exp(S) V / sum exp(S)` |
+//! | ReLU | `relu(S) V / (sum relu(S) + 1)` |
+//! | linear | `S V / N`; where dh < N, [`LinearAttention`](super::LinearAttention) is cheaper |
+//!
+//! Shapes: the operand is rows x (queries, keys, values), each heads x dh wide; the result rows x (heads x dh), of which
+//! this kernel writes its own heads' columns.
+
+use sotto_models::{arch::Attention as Kind, float::RELU_EPS};
+
+use crate::{
+    host,
+    kernel::{Kernel, Operand, Wgsl},
+};
+
+/// Attention of heads of any kinds.
+#[derive(Clone, Debug)]
+pub struct Attention {
+    /// Rows.
+    pub rows: usize,
+    /// Heads in all.
+    pub heads: usize,
+    /// Width of a head.
+    pub dh: usize,
+    /// The heads that this kernel computes, and their kinds.
+    pub kinds: Vec<(usize, Kind)>,
+}
+
+/// Query rows of a workgroup, an invocation each.
+const LANES: usize = 64;
+
+/// Numbers of the keys, and of the values, that a workgroup keeps: 8 KiB each, half of what every device has.
+const STAGED: usize = 2048;
+
+/// The part of a row that belongs to queries (0), keys (1) or values (2) of a head.
+pub(super) fn part<T>(
+    qkv: &[T],
+    heads: usize,
+    dh: usize,
+    row: usize,
+    which: usize,
+    head: usize,
+) -> &[T] {
+    &qkv[((row * 3 + which) * heads + head) * dh..][..dh]
+}
+
+pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+impl Kernel for Attention {
+    fn name(&self) -> &'static str {
+        "attention"
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let numbers = self.rows * 3 * self.heads * self.dh;
+        vec![Operand { name: "qkv", numbers, read: 3 * self.written() }]
+    }
+
+    fn output(&self) -> usize {
+        self.rows * self.heads * self.dh
+    }
+
+    fn written(&self) -> usize {
+        self.rows * self.kinds.len() * self.dh
+    }
+
+    fn operations(&self) -> u64 {
+        let scores = self.rows.pow(2);
+        let each = |kind: Kind| match kind {
+            // Maximum, difference, exponential, sum.
+            Kind::Softmax => 4 * scores,
+            Kind::Relu => 2 * scores,
+            _ => 0,
+        };
+        let products = 4 * scores * self.dh + 2 * self.rows * self.dh;
+        self.kinds.iter().map(|&(_, kind)| (products + each(kind)) as u64).sum()
+    }
+
+    fn definition(&self, inputs: &[&[f64]], out: &mut [f64]) {
+        let (n, dh) = (self.rows, self.dh);
+        for &(head, kind) in &self.kinds {
+            let of = |row, which| part(inputs[0], self.heads, dh, row, which, head);
+            for i in 0..n {
+                let scores = (0..n).map(|j| dot(of(i, 0), of(j, 1)) / (dh as f64).sqrt());
+                let scores: Vec<f64> = scores.collect();
+                let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let p: Vec<f64> = scores
+                    .iter()
+                    .map(|&s| match kind {
+                        Kind::Softmax => (s - top).exp(),
+                        Kind::Relu => s.max(0.0),
+                        _ => s,
+                    })
+                    .collect();
+                let by = match kind {
+                    Kind::Softmax => p.iter().sum(),
+                    Kind::Relu => p.iter().sum::<f64>() + f64::from(RELU_EPS),
+                    _ => n as f64,
+                };
+                for c in 0..dh {
+                    let sum: f64 = (0..n).map(|j| p[j] * of(j, 2)[c]).sum();
+                    out[(i * self.heads + head) * dh + c] = sum / by;
+                }
+            }
+        }
+    }
+
+    fn host(&self, inputs: &[&[f32]], out: &mut [f32]) {
+        for &(head, kind) in &self.kinds {
+            host::attend(kind, (self.rows, self.heads, self.dh), head, inputs[0], out);
+        }
+    }
+
+    fn wgsl(&self, batch: usize) -> Wgsl {
+        let arms = self.kinds.iter().enumerate().map(|(at, (head, kind))| {
+            let kind = match kind {
+                Kind::Softmax => "SOFTMAX",
+                Kind::Relu => "RELU",
+                _ => "LINEAR",
+            };
+            format!("case {at}u: {{ return vec2({head}u, {kind}); }}\n")
+        });
+        let functions = format!(
+            "const SOFTMAX = 0u;\nconst RELU = 1u;\nconst LINEAR = 2u;\nconst RELU_EPS = f32({RELU_EPS});
+             const SCALE = f32({:e});
+             fn head_of(at: u32) -> vec2<u32> {{ switch at {{ {} default: {{ return vec2(0u); }} }} }}",
+            1.0 / (self.dh as f32).sqrt(),
+            arms.collect::<String>()
+        );
+        let constants = vec![
+            ("TOKENS", self.rows),
+            ("HEADS", self.heads),
+            ("DH", self.dh),
+            ("MINE", self.kinds.len()),
+            ("LANES", LANES),
+            ("TILE", (STAGED / self.dh).clamp(1, 32)),
+        ];
+        let bodies = vec![include_str!("kernel.wgsl")];
+        // A dimension of a dispatch has 65,535 groups at most.
+        let groups = [self.rows.div_ceil(LANES), self.kinds.len(), batch];
+        Wgsl { constants, functions, bodies, groups }
+    }
+}

@@ -1,0 +1,244 @@
+//! Every kernel, kind and odd shape on every device of this build, against the definition in f64. With the feature `wgpu` a
+//! Vulkan driver must be there: one that needs no GPU is enough.
+
+use sotto_models::{
+    arch::{Activation, Attention as Kind},
+    layer::Section,
+    model::Pixels,
+};
+
+use super::*;
+use crate::{
+    Device, Precision, Program,
+    kernel::Kernel,
+    program::{Tensor, Writer},
+};
+
+/// Normal numbers that follow from the seed.
+pub(crate) fn normal(count: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed;
+    let mut unit = || {
+        // SplitMix64.
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (((z ^ (z >> 31)) >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    };
+    let mut one = || ((-2.0 * unit().ln()).sqrt() * (std::f64::consts::TAU * unit()).cos()) as f32;
+    (0..count).map(|_| one()).collect()
+}
+
+/// The devices of this build, and for each the number formats of it.
+pub(crate) fn devices() -> Vec<Box<dyn Device>> {
+    let names = if cfg!(feature = "wgpu") { &["cpu", "gpu"][..] } else { &["cpu"] };
+    let open = |name: &&str| crate::device::open(name).unwrap_or_else(|e| panic!("{e}"));
+    names.iter().map(open).collect()
+}
+
+/// Largest error of a result beside its definition, normwise: of the difference's length and the definition's.
+pub(crate) fn tolerance(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => 2e-6,
+        Precision::F16 => 1.5e-3,
+    }
+}
+
+/// Numbers of `x` as the device stores them.
+fn stored(values: &[f32], precision: Precision) -> Vec<f32> {
+    match precision {
+        Precision::F32 => values.to_vec(),
+        #[cfg(feature = "wgpu")]
+        Precision::F16 => values.iter().map(|&x| half::f16::from_f32(x).to_f32()).collect(),
+        #[cfg(not(feature = "wgpu"))]
+        Precision::F16 => panic!("no device of this build has f16"),
+    }
+}
+
+/// Holds a program against its definition on every device, in every format, for some batches.
+fn hold(what: &str, program: &mut Program) {
+    let seed = what.bytes().fold(7, |seed: u64, b| seed.wrapping_mul(31).wrapping_add(b.into()));
+    let exact = program.constants.clone();
+    for (device, precision) in devices().iter().flat_map(|device| {
+        device.info().precisions.iter().map(move |&precision| (device, precision))
+    }) {
+        program.constants = exact.iter().map(|values| stored(values, precision)).collect();
+        for batch in [1, 3] {
+            let size = program.input.1;
+            let inputs = stored(&normal(batch * size, seed), precision);
+            let mut session =
+                (device.load(program, batch, precision)).unwrap_or_else(|e| panic!("{what}: {e}"));
+            // What a run leaves must not help the next one: numbers that nobody wrote are NaN.
+            session.run(&vec![f32::NAN; batch * size]).expect("the device works");
+            let got = session.run(&inputs).expect("the device works");
+            let want: Vec<f64> =
+                inputs.chunks_exact(size).flat_map(|input| program.definition(input)).collect();
+            assert_eq!(got.len(), want.len(), "{what}");
+            let square = |x: f64| x * x;
+            let off = got.iter().zip(&want).map(|(&g, &w)| square(f64::from(g) - w)).sum::<f64>();
+            let off = (off / want.iter().copied().map(square).sum::<f64>()).sqrt();
+            let (name, format) = (device.info().device, precision.name());
+            assert!(
+                off <= tolerance(precision),
+                "{what}, batch {batch}, on {name} in {format}: off by {off:.1e}"
+            );
+            let seconds = session.profile().expect("the device works");
+            assert!(seconds.is_none_or(|s| s.len() == program.launches.len()), "{what}");
+        }
+    }
+}
+
+/// The program of one kernel: its first operand is the input, the others are constants.
+fn alone(kernel: impl Kernel + 'static) -> Program {
+    let operands = kernel.operands();
+    let (mut writer, input) = Writer::new(operands[0].numbers);
+    writer.section(Section::Head);
+    let constants = (1u64..).zip(&operands[1..]);
+    let constants: Vec<Tensor> =
+        constants.map(|(seed, o)| writer.constant(&normal(o.numbers, 100 + seed))).collect();
+    let made = writer.launch(kernel, &[&[input], &constants[..]].concat());
+    writer.finish(made)
+}
+
+const ACTIVATIONS: [Activation; 7] = [
+    Activation::Gelu,
+    Activation::Relu,
+    Activation::None,
+    Activation::GeluTanh,
+    Activation::QuickGelu,
+    Activation::Silu,
+    Activation::Tanh,
+];
+
+#[test]
+fn products_of_every_activation_and_odd_shape() {
+    for (rows, inputs, outputs) in [(1, 1, 1), (65, 64, 256), (64, 16, 64), (3, 130, 67)] {
+        for bias in [false, true] {
+            let kernel = Product { bias, ..Product::plain(rows, inputs, outputs) };
+            hold(&format!("product {rows} {inputs} {outputs} {bias}"), &mut alone(kernel));
+        }
+    }
+    for activation in ACTIVATIONS {
+        let kernel = Product { bias: true, activation, ..Product::plain(5, 33, 70) };
+        hold(&format!("product, {}", activation.name()), &mut alone(kernel));
+    }
+}
+
+#[test]
+fn a_residual_is_added_after_the_activation() {
+    let (rows, inputs, outputs) = (9, 20, 70);
+    let (mut writer, input) = Writer::new(rows * inputs);
+    let [w, v] = [1, 2].map(|seed| writer.constant(&normal(outputs * inputs, seed)));
+    let bias = writer.constant(&normal(outputs, 3));
+    let first = writer.launch(Product::plain(rows, inputs, outputs), &[input, w]);
+    let activation = Activation::Relu;
+    let kernel =
+        Product { bias: true, residual: true, activation, ..Product::plain(rows, inputs, outputs) };
+    let made = writer.launch(kernel, &[input, v, bias, first]);
+    let mut program = writer.finish(made);
+    assert_eq!(program.buffers.len(), 3, "input, residual, result");
+    hold("residual", &mut program);
+}
+
+#[test]
+fn embeddings_with_and_without_leading_rows() {
+    for (image, patch, lead, outputs) in [(8, 4, 1, 48), (12, 4, 0, 65), (6, 2, 5, 16)] {
+        let (mean, std) = ([0.0; 3], [1.0; 3]);
+        let pixels = Pixels { image, channels: 3, patch, mean, std, lead };
+        let what = format!("embed {image} {patch} {lead}");
+        hold(&what, &mut alone(Embed { pixels, outputs }));
+    }
+}
+
+#[test]
+fn norms_of_all_rows_and_of_some() {
+    for (rows, width, take) in [(65, 256, 0..65), (7, 10, 0..1), (9, 100, 1..9), (5, 1000, 2..4)] {
+        let what = format!("norm {rows} {width} {take:?}");
+        hold(&what, &mut alone(Norm { rows, width, take, eps: 1e-5 }));
+    }
+}
+
+#[test]
+fn means_with_and_without_the_first_row() {
+    for (rows, width, over, first) in
+        [(65, 96, 0..65, false), (7, 130, 1..7, true), (9, 5, 4..9, true)]
+    {
+        hold(
+            &format!("mean {rows} {width} {over:?}"),
+            &mut alone(Mean { rows, width, over, first }),
+        );
+    }
+}
+
+#[test]
+fn attention_of_every_kind_and_of_mixed_heads() {
+    for (rows, heads, dh) in [(65, 2, 64), (257, 3, 16), (5, 2, 8), (1, 1, 3), (130, 1, 96)] {
+        for kind in Kind::ALL {
+            let kinds = (0..heads).map(|head| (head, kind)).collect();
+            let what = format!("attention {} {rows} {heads} {dh}", kind.name());
+            hold(&what, &mut alone(Attention { rows, heads, dh, kinds }));
+        }
+        let mine = (0..heads).collect();
+        let what = format!("linear attention {rows} {heads} {dh}");
+        hold(&what, &mut alone(LinearAttention { rows, heads, dh, mine }));
+    }
+    // Both kernels write their heads' columns of one tensor.
+    let (rows, heads, dh) = (20, 4, 8);
+    let (mut writer, qkv) = Writer::new(rows * 3 * heads * dh);
+    let made = writer.launch(LinearAttention { rows, heads, dh, mine: vec![1, 3] }, &[qkv]);
+    let kinds = vec![(0, Kind::Softmax), (2, Kind::Relu)];
+    writer.launch_into(made, Attention { rows, heads, dh, kinds }, &[qkv]);
+    hold("mixed heads", &mut writer.finish(made));
+}
+
+#[test]
+fn scores_of_any_size_are_no_trouble() {
+    let (rows, heads, dh) = (40, 1, 4);
+    let (mut writer, input) = Writer::new(rows * 3 * heads * dh);
+    // Scores of some hundreds: their exponentials overflow without the maximum.
+    let scale: Vec<f32> = (0..144).map(|i| if i / 12 == i % 12 { 20.0 } else { 0.0 }).collect();
+    let scale = writer.constant(&scale);
+    let large = writer.launch(Product::plain(rows, 12, 12), &[input, scale]);
+    let kinds = vec![(0, Kind::Softmax)];
+    let made = writer.launch(Attention { rows, heads, dh, kinds }, &[large]);
+    let program = writer.finish(made);
+    let input = normal(program.input.1, 5);
+    let want = program.definition(&input);
+    assert!(want.iter().all(|x| x.is_finite()));
+    // Half precision rounds such scores by more than one.
+    for device in devices() {
+        let mut session = device.load(&program, 1, Precision::F32).expect("the device works");
+        let got = session.run(&input).expect("the device works");
+        let off = got.iter().zip(&want).map(|(&g, w)| (f64::from(g) - w).abs()).fold(0.0, f64::max);
+        assert!(off < 0.02, "{} is off by {off}", device.info().device);
+    }
+}
+
+#[test]
+fn counts_by_hand() {
+    let kernel = Product {
+        bias: true,
+        residual: true,
+        activation: Activation::Gelu,
+        ..Product::plain(2, 3, 5)
+    };
+    assert_eq!(kernel.operations(), 2 * 5 * (6 + 3));
+    let read: usize = kernel.operands().iter().map(|o| o.read).sum();
+    assert_eq!((read, kernel.written()), (6 + 15 + 5 + 10, 10));
+    // S of 4 x 4 and its product with V, each 2 x 4 x 4 x 3; scale and quotient; and softmax's four a score.
+    let kinds = vec![(1, Kind::Softmax)];
+    let kernel = Attention { rows: 4, heads: 2, dh: 3, kinds };
+    assert_eq!(kernel.operations(), 2 * 96 + 24 + 64);
+    assert_eq!((kernel.operands()[0].read, kernel.written(), kernel.output()), (36, 12, 24));
+    let kernel = LinearAttention { rows: 4, heads: 2, dh: 3, mine: vec![0] };
+    assert_eq!(kernel.operations(), 2 * 72 + 12);
+    let kernel = Norm { rows: 4, width: 6, take: 1..3, eps: 1e-5 };
+    assert_eq!((kernel.operations(), kernel.operands()[0].read), (7 * 12 + 8, 12));
+
+    let program = alone(Product::plain(2, 3, 5));
+    let launch = &program.launches[0];
+    // Weights move once, rows for each input.
+    assert_eq!(launch.bytes(10, 4), 4 * (15 + 10 * (6 + 10)));
+    assert_eq!(program.operations(10), 10 * 60);
+    assert_eq!(program.memory(10, 2), 2 * (15 + 10 * 16));
+}
