@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use sotto::{
-    check::Check, choices::Choices, config::Source, import::Import, infer::Infer, samples::Samples,
-    simulate::Simulate,
+    check::Check, choices::Choices, config::Source, import::Import, infer::Infer,
+    reference::Reference, samples::Samples, simulate::Simulate,
 };
 use sotto_netsim::PRESETS;
 
@@ -130,6 +130,12 @@ pub enum Command {
     /// For the owner, on images or texts that it was not calibrated on: how far private results are from plain ones, and
     /// which tensors leave the room that the calibration gives them. Exit code 1 where one does.
     Check(Check),
+    /// Runs a model in the clear, on this processor or a GPU: how fast, how far from what the device allows, how exact.
+    ///
+    /// What a private inference is compared with. A GPU needs a program built with `--features gpu`, and a driver for
+    /// Vulkan.
+    #[command(after_help = REFERENCE)]
+    Reference(Reference),
     /// Predicts setup, offline, online and total time of a model on a network, and where the time goes.
     #[command(after_help = simulate_help())]
     Simulate(Box<Simulate>),
@@ -184,6 +190,13 @@ Examples, with 256 images or 200 texts or more:
   sotto calibrate vit --images photos --resize
   sotto calibrate minilm --text sentences.txt --limit 200
   sotto check minilm --text others.txt";
+
+/// Examples of `sotto reference`.
+const REFERENCE: &str = "\
+Examples:
+  sotto reference --device list
+  sotto reference vit_cifar --batch 64 --profile
+  sotto reference minilm --text sentences.txt --device gpu --precision f16 --json";
 
 /// An example of `sotto train`.
 const TRAIN: &str = "\

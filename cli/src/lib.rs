@@ -26,6 +26,7 @@ pub mod messages;
 pub mod model;
 pub mod print;
 pub mod processes;
+pub mod reference;
 pub mod refusal;
 pub mod report;
 pub mod samples;

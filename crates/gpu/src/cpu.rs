@@ -42,6 +42,13 @@ impl Default for Cpu {
     }
 }
 
+/// Bytes of memory that are free, where the system tells.
+fn available() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+}
+
 /// The best of some repetitions, in seconds.
 fn best(times: usize, mut run: impl FnMut()) -> f64 {
     let once = |_| {
@@ -97,6 +104,16 @@ impl Device for Cpu {
             return Err(Error::Precision { device, precision: precision.name() });
         }
         let threads = self.threads.min(batch).max(1);
+        let numbers = batch * (2 * program.input.1 + program.output.1);
+        let needed = program.memory(threads, 4).saturating_add(4 * numbers as u64);
+        if let Some(room) = available().filter(|&room| room < needed) {
+            return Err(Error::Memory {
+                device: self.info.name.clone(),
+                room: room >> 20,
+                what: format!("a batch of {batch}"),
+                needed: needed >> 20,
+            });
+        }
         let lanes = (0..threads).map(|_| Lane::new(program)).collect();
         Ok(Box::new(Inputs { program, batch, lanes, last: Vec::new() }))
     }
@@ -198,6 +215,7 @@ impl Session for Inputs<'_> {
                 start = now;
             });
         }
+        seconds.iter_mut().for_each(|s| *s /= self.lanes.len() as f64);
         Ok(Some(seconds))
     }
 }

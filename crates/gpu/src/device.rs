@@ -21,12 +21,25 @@ impl Precision {
         }
     }
 
+    /// The format of a name.
+    fn of(name: &str) -> Option<Self> {
+        [Precision::F32, Precision::F16].into_iter().find(|precision| precision.name() == name)
+    }
+
     /// Bytes of a number.
     pub fn width(self) -> usize {
         match self {
             Precision::F32 => 4,
             Precision::F16 => 2,
         }
+    }
+}
+
+impl std::str::FromStr for Precision {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::of(name).ok_or_else(|| format!("no precision `{name}`: f32 or f16"))
     }
 }
 
@@ -95,7 +108,8 @@ pub trait Session {
     /// Where `inputs` is not a batch.
     fn run(&mut self, inputs: &[f32]) -> Result<Vec<f32>, Error>;
 
-    /// Seconds of each launch, on the batch that ran last; `None` where the device has no clock.
+    /// Seconds of each launch, on the batch that ran last; `None` where the device has no clock. On a processor, what the
+    /// threads took in all by their number.
     ///
     /// # Errors
     /// [`Error::Stopped`].
@@ -120,7 +134,10 @@ pub fn open(name: &str) -> Result<Box<dyn Device>, Error> {
     }
 }
 
-/// Every device's name, and what it is or why it is not there.
-pub fn list() -> Vec<(&'static str, Result<Info, Error>)> {
+/// A device's name, and what it is or why it is not there.
+pub type Named = (&'static str, Result<Info, Error>);
+
+/// Every device.
+pub fn list() -> Vec<Named> {
     NAMES.map(|name| (name, open(name).map(|device| device.info().clone()))).into()
 }

@@ -27,6 +27,7 @@ mod gpu;
 mod host;
 pub mod kernel;
 pub mod kernels;
+pub mod measure;
 mod model;
 mod program;
 
