@@ -1,5 +1,6 @@
 //! `sotto demo`: three processes on loopback classify real images; every result and count is checked.
 
+mod plaintext;
 mod summary;
 
 use std::{
@@ -37,6 +38,7 @@ use crate::{
     stop::Stop,
 };
 
+pub use plaintext::Plaintext;
 pub use summary::{Compared, Summary};
 
 /// What to run.
@@ -196,7 +198,18 @@ fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
     progress.finish_and_clear();
     let plan = &references.private.plan;
     let planned = report::planned(plan, demo.source)?;
-    Summary::new((&references.private, planned), (&network.name, paths), &setup, &lines, results)
+    let mut summary = Summary::new(
+        (&references.private, planned),
+        (&network.name, paths),
+        &setup,
+        &lines,
+        results,
+    )?;
+    let model = &references.model;
+    let images: Vec<_> = pictures.iter().map(|p| normalise(&model.arch, p)).collect();
+    let private = summary.median_total_s;
+    summary.plaintext = plaintext::run(&(&model.arch).into(), &model.weights, &images, private)?;
+    Ok(summary)
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Error> {

@@ -36,10 +36,10 @@ pub struct Reference {
     /// `demo`, `vit_cifar` or `vit_tiny` (random weights), or a folder with arch.toml and weights.safetensors.
     #[arg(default_value = "demo")]
     model: PathBuf,
-    /// `cpu`, `gpu`, or `list`, which tells what this program and this machine have.
+    /// `cpu`, `gpu`, `cuda`, or `list`, which tells what this program and this machine have.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// What numbers are stored as: f32, or f16 on a GPU that has it. Sums are in f32 always.
+    /// What numbers are stored as: f32; f16 on a GPU that has it; bf16 on `cuda`. Sums are in f32 always.
     #[arg(long, default_value = "f32")]
     precision: Precision,
     /// Inputs at once.

@@ -4,6 +4,7 @@ use serde::Serialize;
 use sotto_models::Private;
 use sotto_protocols::cost::Cost;
 
+use super::plaintext::Plaintext;
 use crate::{
     client::{Classified, Costs},
     emulate::{self, PathLine},
@@ -86,6 +87,8 @@ pub struct Summary {
     pub min_total_s: f64,
     /// The plan's counts, of one evaluation.
     pub planned: Cost,
+    /// The same images in the clear, on each device of this machine.
+    pub plaintext: Vec<Plaintext>,
     /// Image by image.
     pub results: Vec<Compared>,
 }
@@ -152,6 +155,7 @@ impl Summary {
             median_total_s: totals.get(totals.len() / 2).copied().unwrap_or(0.0),
             min_total_s: totals.first().copied().unwrap_or(0.0),
             planned,
+            plaintext: Vec::new(),
             results,
         })
     }
@@ -238,6 +242,7 @@ impl Summary {
             flights(p.offline_flights + p.flights),
             s(self.total_s),
         ]);
-        print::line(t)
+        print::line(t)?;
+        self.plaintext.iter().try_for_each(|plaintext| print::line(plaintext.line()))
     }
 }

@@ -25,13 +25,16 @@ struct Line {
 /// What a model in the clear took, and how far its results are from the float reference's.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    model: String,
+    /// What the model calls itself.
+    pub model: String,
     device: &'static str,
-    name: String,
+    /// The device's name by its maker.
+    pub name: String,
     driver: String,
     /// Whether a processor plays the device.
     software: bool,
-    precision: &'static str,
+    /// What numbers are stored as.
+    pub precision: &'static str,
     /// Floating-point operations for one input.
     operations: u64,
     /// Bytes on the device for a batch.
@@ -40,11 +43,12 @@ pub struct Report {
     pub one_s: f64,
     /// Share of the floor: the fewest seconds that the device allows, by the measured ones.
     one_share: f64,
-    batch: usize,
+    /// Inputs at once.
+    pub batch: usize,
     /// Seconds of a batch.
     batch_s: f64,
     /// Share of the floor.
-    batch_share: f64,
+    pub batch_share: f64,
     /// Inputs in a second, at the batch.
     pub per_second: f64,
     /// What the device reaches at best, measured.

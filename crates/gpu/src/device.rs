@@ -10,6 +10,8 @@ pub enum Precision {
     F32,
     /// IEEE half precision.
     F16,
+    /// The upper half of a single precision number.
+    Bf16,
 }
 
 impl Precision {
@@ -18,19 +20,21 @@ impl Precision {
         match self {
             Precision::F32 => "f32",
             Precision::F16 => "f16",
+            Precision::Bf16 => "bf16",
         }
     }
 
     /// The format of a name.
     fn of(name: &str) -> Option<Self> {
-        [Precision::F32, Precision::F16].into_iter().find(|precision| precision.name() == name)
+        let all = [Precision::F32, Precision::F16, Precision::Bf16];
+        all.into_iter().find(|precision| precision.name() == name)
     }
 
     /// Bytes of a number.
     pub fn width(self) -> usize {
         match self {
             Precision::F32 => 4,
-            Precision::F16 => 2,
+            Precision::F16 | Precision::Bf16 => 2,
         }
     }
 }
@@ -39,7 +43,7 @@ impl std::str::FromStr for Precision {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::of(name).ok_or_else(|| format!("no precision `{name}`: f32 or f16"))
+        Self::of(name).ok_or_else(|| format!("no precision `{name}`: f32, f16 or bf16"))
     }
 }
 
@@ -117,7 +121,7 @@ pub trait Session {
 }
 
 /// What a device may be called.
-pub const NAMES: [&str; 2] = ["cpu", "gpu"];
+pub const NAMES: [&str; 3] = ["cpu", "gpu", "cuda"];
 
 /// The device of a name.
 ///
@@ -130,6 +134,10 @@ pub fn open(name: &str) -> Result<Box<dyn Device>, Error> {
         "gpu" => Ok(Box::new(crate::gpu::Gpu::open()?)),
         #[cfg(not(feature = "wgpu"))]
         "gpu" => Err(Error::NotBuilt { device: "gpu", feature: "gpu" }),
+        #[cfg(feature = "cuda")]
+        "cuda" => Ok(Box::new(crate::cuda::Cuda::open()?)),
+        #[cfg(not(feature = "cuda"))]
+        "cuda" => Err(Error::NotBuilt { device: "cuda", feature: "cuda" }),
         other => Err(Error::Unknown(other.to_owned())),
     }
 }

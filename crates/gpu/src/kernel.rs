@@ -22,17 +22,28 @@ impl Operand {
     }
 }
 
-/// A kernel's code in WGSL for one batch: `body` with `constants`, and functions that depend on the kernel's shape, before it.
+/// What a kernel's code is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// WebGPU's.
+    Wgsl,
+    /// NVIDIA's C++.
+    Cuda,
+}
+
+/// A kernel's code for one batch: `bodies` behind `constants` and the functions that depend on the kernel's shape.
 #[derive(Clone, Debug)]
-pub struct Wgsl {
+pub struct Code {
     /// Named numbers.
     pub constants: Vec<(&'static str, usize)>,
-    /// Functions that the body calls.
+    /// Functions, or macros, that the bodies use.
     pub functions: String,
-    /// Files that follow, in their order; the last has the entry `main`.
+    /// Files that follow, in their order; the last has the entry.
     pub bodies: Vec<&'static str>,
     /// Workgroups.
     pub groups: [usize; 3],
+    /// Invocations of a workgroup.
+    pub threads: usize,
 }
 
 /// One kernel with its shape, which is of one input: a device runs it for a batch of them, which lie one behind the other.
@@ -64,7 +75,7 @@ pub trait Kernel: Debug + Send + Sync {
     fn host(&self, inputs: &[&[f32]], out: &mut [f32]);
 
     /// Its code for a GPU.
-    fn wgsl(&self, batch: usize) -> Wgsl;
+    fn code(&self, language: Language, batch: usize) -> Code;
 }
 
 /// A kernel at its place in a program.

@@ -20,6 +20,8 @@
 //! ```
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 pub mod device;
 mod error;
 #[cfg(feature = "wgpu")]
@@ -29,9 +31,13 @@ pub mod kernel;
 pub mod kernels;
 pub mod measure;
 mod model;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod numbers;
 mod program;
 
 pub use cpu::Cpu;
+#[cfg(feature = "cuda")]
+pub use cuda::Cuda;
 pub use device::{Device, Info, Precision};
 pub use error::Error;
 #[cfg(feature = "wgpu")]

@@ -106,21 +106,8 @@ pub fn times(
             ceilings.floor(launch.bytes(batch, precision.width()), launch.operations(batch))
         })
     };
-    let median = |batch: usize| -> Result<(f64, Option<Vec<f64>>), Error> {
-        let mut session = device.load(program, batch, precision)?;
-        let inputs = input.repeat(batch);
-        session.run(&inputs)?;
-        let (begun, mut seconds) = (Instant::now(), Vec::new());
-        while seconds.len() < effort.runs || begun.elapsed() < effort.time {
-            let start = Instant::now();
-            session.run(&inputs)?;
-            seconds.push(start.elapsed().as_secs_f64());
-        }
-        seconds.sort_by(f64::total_cmp);
-        Ok((seconds[seconds.len() / 2], session.profile()?))
-    };
-    let (one, _) = median(1)?;
-    let (all, profile) = median(batch)?;
+    let (one, _) = median(device, program, (precision, 1), input, effort)?;
+    let (all, profile) = median(device, program, (precision, batch), input, effort)?;
     let launches = profile.map(|profile| {
         let each = program.launches.iter().zip(profile).zip(floors(batch));
         let timed = each.map(|((launch, seconds), floor)| Timed {
@@ -135,4 +122,40 @@ pub fn times(
     });
     let [one_floor, all_floor] = [1, batch].map(|batch| floors(batch).sum());
     Ok(Times { one, one_floor, batch, all, all_floor, ceilings, launches })
+}
+
+/// Median seconds of a batch of one input.
+///
+/// # Errors
+/// As [`results`].
+pub fn seconds(
+    device: &dyn Device,
+    program: &Program,
+    precision: Precision,
+    batch: usize,
+    input: &[f32],
+    effort: Effort,
+) -> Result<f64, Error> {
+    Ok(median(device, program, (precision, batch), input, effort)?.0)
+}
+
+/// Median seconds of a batch, and the seconds of each launch.
+fn median(
+    device: &dyn Device,
+    program: &Program,
+    (precision, batch): (Precision, usize),
+    input: &[f32],
+    effort: Effort,
+) -> Result<(f64, Option<Vec<f64>>), Error> {
+    let mut session = device.load(program, batch, precision)?;
+    let inputs = input.repeat(batch);
+    session.run(&inputs)?;
+    let (begun, mut seconds) = (Instant::now(), Vec::new());
+    while seconds.len() < effort.runs || begun.elapsed() < effort.time {
+        let start = Instant::now();
+        session.run(&inputs)?;
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    seconds.sort_by(f64::total_cmp);
+    Ok((seconds[seconds.len() / 2], session.profile()?))
 }

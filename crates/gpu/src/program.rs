@@ -28,6 +28,21 @@ impl std::fmt::Debug for Program {
 }
 
 impl Program {
+    /// One kernel: its first operand is the input, the others are constants, which follow from their place.
+    #[cfg(any(test, feature = "cuda"))]
+    pub(crate) fn alone(kernel: impl Kernel + 'static) -> Self {
+        let operands = kernel.operands();
+        let (mut writer, input) = Writer::new(operands[0].numbers);
+        let number = |i: usize| ((i * 7919 % 1009) as f32 / 504.5 - 1.0) * 1.7;
+        let constants = (0..).zip(&operands[1..]).map(|(at, operand)| {
+            let values: Vec<f32> = (0..operand.numbers).map(|i| number(i + 31 * at)).collect();
+            writer.constant(&values)
+        });
+        let inputs: Vec<Tensor> = constants.collect();
+        let made = writer.launch(kernel, &[&[input], &inputs[..]].concat());
+        writer.finish(made)
+    }
+
     /// Floating-point operations for a batch.
     pub fn operations(&self, batch: usize) -> u64 {
         self.launches.iter().map(|launch| launch.operations(batch)).sum()

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use half::f16;
 use pollster::block_on;
 use wgpu::{BufferUsages as Usage, ErrorFilter, Features};
 
@@ -11,6 +10,7 @@ use crate::{
     Error, Program,
     device::{Precision, Session},
     kernel::Source,
+    numbers::{decode, encode},
 };
 
 /// Most queries in a set, of wgpu.
@@ -29,29 +29,6 @@ pub(super) struct Loaded<'a> {
     precision: Precision,
     buffers: Vec<wgpu::Buffer>,
     steps: Vec<Step>,
-}
-
-/// Numbers as a device has them, up to a whole word.
-fn encode(values: &[f32], precision: Precision) -> Vec<u8> {
-    match precision {
-        Precision::F32 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        Precision::F16 => {
-            let halves = values.iter().map(|&x| f16::from_f32(x));
-            let odd = (values.len() % 2 == 1).then_some(f16::ZERO);
-            halves.chain(odd).flat_map(f16::to_le_bytes).collect()
-        }
-    }
-}
-
-fn decode(bytes: &[u8], precision: Precision) -> Vec<f32> {
-    match precision {
-        Precision::F32 => {
-            bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-        }
-        Precision::F16 => {
-            bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
-        }
-    }
 }
 
 impl<'a> Loaded<'a> {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::{
     device::Precision,
-    kernel::{Kernel, Wgsl},
+    kernel::{Code, Kernel, Language},
 };
 
 /// The text of a kernel for a batch, and its workgroups.
@@ -13,10 +13,12 @@ pub(super) fn text(
     batch: usize,
     precision: Precision,
 ) -> (String, [usize; 3]) {
-    let Wgsl { constants, functions, bodies, groups } = kernel.wgsl(batch);
+    let code = kernel.code(Language::Wgsl, batch);
+    let Code { constants, functions, bodies, groups, .. } = code;
     let mut text = match precision {
         Precision::F32 => "alias T = f32;\n".to_owned(),
         Precision::F16 => "enable f16;\nalias T = f16;\n".to_owned(),
+        Precision::Bf16 => unreachable!("no adapter says that it has bf16"),
     };
     let operands = kernel.operands();
     let names = operands.iter().map(|operand| (operand.name, "read"));

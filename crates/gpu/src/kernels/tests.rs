@@ -3,16 +3,11 @@
 
 use sotto_models::{
     arch::{Activation, Attention as Kind},
-    layer::Section,
     model::Pixels,
 };
 
 use super::*;
-use crate::{
-    Device, Precision, Program,
-    kernel::Kernel,
-    program::{Tensor, Writer},
-};
+use crate::{Device, Precision, Program, kernel::Kernel, program::Writer};
 
 /// Normal numbers that follow from the seed.
 pub(crate) fn normal(count: usize, seed: u64) -> Vec<f32> {
@@ -41,18 +36,35 @@ pub(crate) fn tolerance(precision: Precision) -> f64 {
     match precision {
         Precision::F32 => 2e-6,
         Precision::F16 => 1.5e-3,
+        Precision::Bf16 => 8e-3,
     }
 }
 
-/// Numbers of `x` as the device stores them.
-fn stored(values: &[f32], precision: Precision) -> Vec<f32> {
-    match precision {
-        Precision::F32 => values.to_vec(),
-        #[cfg(feature = "wgpu")]
-        Precision::F16 => values.iter().map(|&x| half::f16::from_f32(x).to_f32()).collect(),
-        #[cfg(not(feature = "wgpu"))]
-        Precision::F16 => panic!("no device of this build has f16"),
-    }
+/// Numbers as a device stores them.
+pub(crate) fn stored(values: &[f32], precision: Precision) -> Vec<f32> {
+    let of: fn(f32) -> f32 = match precision {
+        Precision::F32 => |x| x,
+        Precision::F16 => |x| half::f16::from_f32(x).to_f32(),
+        Precision::Bf16 => |x| half::bf16::from_f32(x).to_f32(),
+    };
+    values.iter().map(|&x| of(x)).collect()
+}
+
+/// Holds results against a program's definition, normwise.
+pub(crate) fn close(
+    what: &str,
+    program: &Program,
+    precision: Precision,
+    inputs: &[f32],
+    got: &[f32],
+) {
+    let each = inputs.chunks_exact(program.input.1);
+    let want: Vec<f64> = each.flat_map(|input| program.definition(input)).collect();
+    assert_eq!(got.len(), want.len(), "{what}");
+    let square = |x: f64| x * x;
+    let off = got.iter().zip(&want).map(|(&g, &w)| square(f64::from(g) - w)).sum::<f64>();
+    let off = (off / want.iter().copied().map(square).sum::<f64>()).sqrt();
+    assert!(off <= tolerance(precision), "{what} in {}: off by {off:.1e}", precision.name());
 }
 
 /// Holds a program against its definition on every device, in every format, for some batches.
@@ -71,33 +83,12 @@ fn hold(what: &str, program: &mut Program) {
             // What a run leaves must not help the next one: numbers that nobody wrote are NaN.
             session.run(&vec![f32::NAN; batch * size]).expect("the device works");
             let got = session.run(&inputs).expect("the device works");
-            let want: Vec<f64> =
-                inputs.chunks_exact(size).flat_map(|input| program.definition(input)).collect();
-            assert_eq!(got.len(), want.len(), "{what}");
-            let square = |x: f64| x * x;
-            let off = got.iter().zip(&want).map(|(&g, &w)| square(f64::from(g) - w)).sum::<f64>();
-            let off = (off / want.iter().copied().map(square).sum::<f64>()).sqrt();
-            let (name, format) = (device.info().device, precision.name());
-            assert!(
-                off <= tolerance(precision),
-                "{what}, batch {batch}, on {name} in {format}: off by {off:.1e}"
-            );
+            let what = format!("{what}, batch {batch}, on {}", device.info().device);
+            close(&what, program, precision, &inputs, &got);
             let seconds = session.profile().expect("the device works");
             assert!(seconds.is_none_or(|s| s.len() == program.launches.len()), "{what}");
         }
     }
-}
-
-/// The program of one kernel: its first operand is the input, the others are constants.
-fn alone(kernel: impl Kernel + 'static) -> Program {
-    let operands = kernel.operands();
-    let (mut writer, input) = Writer::new(operands[0].numbers);
-    writer.section(Section::Head);
-    let constants = (1u64..).zip(&operands[1..]);
-    let constants: Vec<Tensor> =
-        constants.map(|(seed, o)| writer.constant(&normal(o.numbers, 100 + seed))).collect();
-    let made = writer.launch(kernel, &[&[input], &constants[..]].concat());
-    writer.finish(made)
 }
 
 const ACTIVATIONS: [Activation; 7] = [
@@ -110,22 +101,21 @@ const ACTIVATIONS: [Activation; 7] = [
     Activation::Tanh,
 ];
 
-#[test]
-fn products_of_every_activation_and_odd_shape() {
+fn products() -> Vec<(String, Program)> {
+    let mut all = Vec::new();
     for (rows, inputs, outputs) in [(1, 1, 1), (65, 64, 256), (64, 16, 64), (3, 130, 67)] {
-        for bias in [false, true] {
-            let kernel = Product { bias, ..Product::plain(rows, inputs, outputs) };
-            hold(&format!("product {rows} {inputs} {outputs} {bias}"), &mut alone(kernel));
-        }
+        let kernel = Product { bias: rows != 64, ..Product::plain(rows, inputs, outputs) };
+        all.push((format!("product {rows} {inputs} {outputs}"), Program::alone(kernel)));
     }
     for activation in ACTIVATIONS {
         let kernel = Product { bias: true, activation, ..Product::plain(5, 33, 70) };
-        hold(&format!("product, {}", activation.name()), &mut alone(kernel));
+        all.push((format!("product, {}", activation.name()), Program::alone(kernel)));
     }
+    all
 }
 
-#[test]
-fn a_residual_is_added_after_the_activation() {
+/// A product whose residual is another's result.
+fn residual() -> Program {
     let (rows, inputs, outputs) = (9, 20, 70);
     let (mut writer, input) = Writer::new(rows * inputs);
     let [w, v] = [1, 2].map(|seed| writer.constant(&normal(outputs * inputs, seed)));
@@ -135,52 +125,45 @@ fn a_residual_is_added_after_the_activation() {
     let kernel =
         Product { bias: true, residual: true, activation, ..Product::plain(rows, inputs, outputs) };
     let made = writer.launch(kernel, &[input, v, bias, first]);
-    let mut program = writer.finish(made);
-    assert_eq!(program.buffers.len(), 3, "input, residual, result");
-    hold("residual", &mut program);
+    writer.finish(made)
 }
 
-#[test]
-fn embeddings_with_and_without_leading_rows() {
-    for (image, patch, lead, outputs) in [(8, 4, 1, 48), (12, 4, 0, 65), (6, 2, 5, 16)] {
+fn embeddings() -> Vec<(String, Program)> {
+    let one = |(image, patch, lead, outputs)| {
         let (mean, std) = ([0.0; 3], [1.0; 3]);
         let pixels = Pixels { image, channels: 3, patch, mean, std, lead };
-        let what = format!("embed {image} {patch} {lead}");
-        hold(&what, &mut alone(Embed { pixels, outputs }));
-    }
+        (format!("embed {image} {patch} {lead}"), Program::alone(Embed { pixels, outputs }))
+    };
+    [(8, 4, 1, 48), (12, 4, 0, 65), (6, 2, 5, 16)].map(one).into()
 }
 
-#[test]
-fn norms_of_all_rows_and_of_some() {
-    for (rows, width, take) in [(65, 256, 0..65), (7, 10, 0..1), (9, 100, 1..9), (5, 1000, 2..4)] {
+fn norms() -> Vec<(String, Program)> {
+    let one = |(rows, width, take): (usize, usize, std::ops::Range<usize>)| {
         let what = format!("norm {rows} {width} {take:?}");
-        hold(&what, &mut alone(Norm { rows, width, take, eps: 1e-5 }));
-    }
+        (what, Program::alone(Norm { rows, width, take, eps: 1e-5 }))
+    };
+    [(65, 256, 0..65), (7, 10, 0..1), (9, 100, 1..9), (5, 1000, 2..4)].map(one).into()
 }
 
-#[test]
-fn means_with_and_without_the_first_row() {
-    for (rows, width, over, first) in
-        [(65, 96, 0..65, false), (7, 130, 1..7, true), (9, 5, 4..9, true)]
-    {
-        hold(
-            &format!("mean {rows} {width} {over:?}"),
-            &mut alone(Mean { rows, width, over, first }),
-        );
-    }
+fn means() -> Vec<(String, Program)> {
+    let one = |(rows, width, over, first): (usize, usize, std::ops::Range<usize>, bool)| {
+        let what = format!("mean {rows} {width} {over:?}");
+        (what, Program::alone(Mean { rows, width, over, first }))
+    };
+    [(65, 96, 0..65, false), (7, 130, 1..7, true), (9, 5, 4..9, true)].map(one).into()
 }
 
-#[test]
-fn attention_of_every_kind_and_of_mixed_heads() {
+fn attentions() -> Vec<(String, Program)> {
+    let mut all = Vec::new();
     for (rows, heads, dh) in [(65, 2, 64), (257, 3, 16), (5, 2, 8), (1, 1, 3), (130, 1, 96)] {
         for kind in Kind::ALL {
             let kinds = (0..heads).map(|head| (head, kind)).collect();
             let what = format!("attention {} {rows} {heads} {dh}", kind.name());
-            hold(&what, &mut alone(Attention { rows, heads, dh, kinds }));
+            all.push((what, Program::alone(Attention { rows, heads, dh, kinds })));
         }
         let mine = (0..heads).collect();
         let what = format!("linear attention {rows} {heads} {dh}");
-        hold(&what, &mut alone(LinearAttention { rows, heads, dh, mine }));
+        all.push((what, Program::alone(LinearAttention { rows, heads, dh, mine })));
     }
     // Both kernels write their heads' columns of one tensor.
     let (rows, heads, dh) = (20, 4, 8);
@@ -188,7 +171,54 @@ fn attention_of_every_kind_and_of_mixed_heads() {
     let made = writer.launch(LinearAttention { rows, heads, dh, mine: vec![1, 3] }, &[qkv]);
     let kinds = vec![(0, Kind::Softmax), (2, Kind::Relu)];
     writer.launch_into(made, Attention { rows, heads, dh, kinds }, &[qkv]);
-    hold("mixed heads", &mut writer.finish(made));
+    all.push(("mixed heads".into(), writer.finish(made)));
+    all
+}
+
+/// Every kernel, kind and odd shape.
+#[cfg(feature = "cuda")]
+pub(crate) fn all() -> Vec<(String, Program)> {
+    let residual = vec![("residual".to_owned(), residual())];
+    [products(), residual, embeddings(), norms(), means(), attentions()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn hold_all(all: Vec<(String, Program)>) {
+    all.into_iter().for_each(|(what, mut program)| hold(&what, &mut program));
+}
+
+#[test]
+fn products_of_every_activation_and_odd_shape() {
+    hold_all(products());
+}
+
+#[test]
+fn a_residual_is_added_after_the_activation() {
+    let mut program = residual();
+    assert_eq!(program.buffers.len(), 3, "input, residual, result");
+    hold("residual", &mut program);
+}
+
+#[test]
+fn embeddings_with_and_without_leading_rows() {
+    hold_all(embeddings());
+}
+
+#[test]
+fn norms_of_all_rows_and_of_some() {
+    hold_all(norms());
+}
+
+#[test]
+fn means_with_and_without_the_first_row() {
+    hold_all(means());
+}
+
+#[test]
+fn attention_of_every_kind_and_of_mixed_heads() {
+    hold_all(attentions());
 }
 
 #[test]
@@ -235,7 +265,7 @@ fn counts_by_hand() {
     let kernel = Norm { rows: 4, width: 6, take: 1..3, eps: 1e-5 };
     assert_eq!((kernel.operations(), kernel.operands()[0].read), (7 * 12 + 8, 12));
 
-    let program = alone(Product::plain(2, 3, 5));
+    let program = Program::alone(Product::plain(2, 3, 5));
     let launch = &program.launches[0];
     // Weights move once, rows for each input.
     assert_eq!(launch.bytes(10, 4), 4 * (15 + 10 * (6 + 10)));

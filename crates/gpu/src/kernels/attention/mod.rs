@@ -15,7 +15,7 @@ use sotto_models::{arch::Attention as Kind, float::RELU_EPS};
 
 use crate::{
     host,
-    kernel::{Kernel, Operand, Wgsl},
+    kernel::{Code, Kernel, Language, Operand},
 };
 
 /// Attention of heads of any kinds.
@@ -118,33 +118,55 @@ impl Kernel for Attention {
         }
     }
 
-    fn wgsl(&self, batch: usize) -> Wgsl {
-        let arms = self.kinds.iter().enumerate().map(|(at, (head, kind))| {
-            let kind = match kind {
-                Kind::Softmax => "SOFTMAX",
-                Kind::Relu => "RELU",
-                _ => "LINEAR",
-            };
-            format!("case {at}u: {{ return vec2({head}u, {kind}); }}\n")
-        });
-        let functions = format!(
-            "const SOFTMAX = 0u;\nconst RELU = 1u;\nconst LINEAR = 2u;\nconst RELU_EPS = f32({RELU_EPS});
-             const SCALE = f32({:e});
-             fn head_of(at: u32) -> vec2<u32> {{ switch at {{ {} default: {{ return vec2(0u); }} }} }}",
-            1.0 / (self.dh as f32).sqrt(),
-            arms.collect::<String>()
-        );
+    fn code(&self, language: Language, batch: usize) -> Code {
+        let arms = |of: fn(usize, usize, u32) -> String| -> String {
+            let numbered = self.kinds.iter().enumerate();
+            let arm = numbered.map(|(at, &(head, kind))| {
+                let kind = match kind {
+                    Kind::Softmax => 0,
+                    Kind::Relu => 1,
+                    _ => 2,
+                };
+                of(at, head, kind)
+            });
+            arm.collect()
+        };
+        let scale = 1.0 / (self.dh as f32).sqrt();
+        let (functions, body) = match language {
+            Language::Wgsl => {
+                let arms = arms(|at, head, kind| {
+                    format!("case {at}u: {{ return vec2({head}u, {kind}u); }}\n")
+                });
+                let functions = format!(
+                    "const RELU_EPS = f32({RELU_EPS});\nconst SCALE = f32({scale:e});
+                     fn head_of(at: u32) -> vec2<u32> {{ switch at {{ {arms} default: {{ return vec2(0u); }} }} }}"
+                );
+                (functions, include_str!("kernel.wgsl"))
+            }
+            Language::Cuda => {
+                let [heads, kinds] = [
+                    arms(|at, head, _| format!("at == {at} ? {head}u : ")),
+                    arms(|at, _, kind| format!("at == {at} ? {kind}u : ")),
+                ];
+                let functions = format!(
+                    "constexpr float RELU_EPS = {RELU_EPS:e}f, SCALE = {scale:e}f;
+                     DEVICE u32 head_of(u32 at) {{ return {heads} 0u; }}
+                     DEVICE u32 kind_of(u32 at) {{ return {kinds} 0u; }}"
+                );
+                (functions, include_str!("kernel.cu"))
+            }
+        };
         let constants = vec![
+            ("SOFTMAX", 0),
+            ("RELU", 1),
+            ("LINEAR", 2),
             ("TOKENS", self.rows),
             ("HEADS", self.heads),
             ("DH", self.dh),
-            ("MINE", self.kinds.len()),
             ("LANES", LANES),
             ("TILE", (STAGED / self.dh).clamp(1, 32)),
         ];
-        let bodies = vec![include_str!("kernel.wgsl")];
-        // A dimension of a dispatch has 65,535 groups at most.
         let groups = [self.rows.div_ceil(LANES), self.kinds.len(), batch];
-        Wgsl { constants, functions, bodies, groups }
+        Code { constants, functions, bodies: vec![body], groups, threads: LANES }
     }
 }

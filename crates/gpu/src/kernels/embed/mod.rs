@@ -5,8 +5,8 @@
 
 use crate::{
     host,
-    kernel::{Kernel, Operand, Wgsl},
-    kernels::{TILE, TILE_SIDE},
+    kernel::{Code, Kernel, Language, Operand},
+    kernels::{TILE_SIDE, TILE_THREADS, tile},
 };
 use sotto_models::{images::patches, model::Pixels};
 
@@ -87,32 +87,19 @@ impl Kernel for Embed {
         out.iter_mut().zip(inputs[3]).for_each(|(y, p)| *y += p);
     }
 
-    fn wgsl(&self, batch: usize) -> Wgsl {
+    fn code(&self, language: Language, batch: usize) -> Code {
         let p = &self.pixels;
         let rows = batch * p.tokens();
-        let lead = match p.lead {
-            0 => "sum + f32(bias[column])",
-            _ => {
-                "select(sum + f32(bias[column]), f32(tokens[min(at, LEAD * OUTPUTS - 1u)]), token < LEAD)"
+        let functions = match (language, p.lead) {
+            (Language::Wgsl, 0) => include_str!("rows.wgsl").to_owned(),
+            (Language::Wgsl, _) => {
+                include_str!("rows.wgsl").replace("0.0 /* token */", "f32(tokens[at])")
+            }
+            (Language::Cuda, 0) => include_str!("rows.cu").to_owned(),
+            (Language::Cuda, _) => {
+                include_str!("rows.cu").replace("0.0f /* token */", "load(tokens[at])")
             }
         };
-        let functions = format!(
-            "fn x_at(row: u32, k: u32) -> f32 {{
-                 let token = row % TOKENS;
-                 if token < LEAD {{ return 0.0; }}
-                 let patch_at = token - LEAD;
-                 let i = patch_at / ACROSS * PATCH + k / PATCH % PATCH;
-                 let j = patch_at % ACROSS * PATCH + k % PATCH;
-                 let plane = row / TOKENS * PLANES + k / (PATCH * PATCH);
-                 return f32(picture[(plane * IMAGE + i) * IMAGE + j]);
-             }}
-             fn w_at(column: u32, k: u32) -> f32 {{ return f32(w[column * INPUTS + k]); }}
-             fn finish(row: u32, column: u32, sum: f32) {{
-                 let token = row % TOKENS;
-                 let at = token * OUTPUTS + column;
-                 result[row * OUTPUTS + column] = T({lead} + f32(positions[at]));
-             }}"
-        );
         let constants = vec![
             ("ROWS", rows),
             ("INPUTS", p.patch_dim()),
@@ -125,6 +112,6 @@ impl Kernel for Embed {
             ("IMAGE", p.image),
         ];
         let groups = [self.outputs.div_ceil(TILE_SIDE), rows.div_ceil(TILE_SIDE), 1];
-        Wgsl { constants, functions, bodies: vec![TILE], groups }
+        Code { constants, functions, bodies: vec![tile(language)], groups, threads: TILE_THREADS }
     }
 }

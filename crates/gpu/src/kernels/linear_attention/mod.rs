@@ -5,7 +5,7 @@
 
 use crate::{
     host,
-    kernel::{Kernel, Operand, Wgsl},
+    kernel::{Code, Kernel, Language, Operand},
     kernels::attention::{dot, part},
 };
 
@@ -71,15 +71,28 @@ impl Kernel for LinearAttention {
         }
     }
 
-    fn wgsl(&self, batch: usize) -> Wgsl {
-        let arms = self.mine.iter().enumerate();
-        let arms = arms.map(|(at, head)| format!("case {at}u: {{ return {head}u; }}\n"));
-        let functions = format!(
-            "const BY = f32({:e});
-             fn head_of(at: u32) -> u32 {{ switch at {{ {} default: {{ return 0u; }} }} }}",
-            self.rows as f32 * (self.dh as f32).sqrt(),
-            arms.collect::<String>()
-        );
+    fn code(&self, language: Language, batch: usize) -> Code {
+        let arms = |of: fn(usize, usize) -> String| -> String {
+            self.mine.iter().enumerate().map(|(at, &head)| of(at, head)).collect()
+        };
+        let by = self.rows as f32 * (self.dh as f32).sqrt();
+        let (functions, body) = match language {
+            Language::Wgsl => {
+                let arms = arms(|at, head| format!("case {at}u: {{ return {head}u; }}\n"));
+                let functions = format!(
+                    "const BY = f32({by:e});
+                     fn head_of(at: u32) -> u32 {{ switch at {{ {arms} default: {{ return 0u; }} }} }}"
+                );
+                (functions, include_str!("kernel.wgsl"))
+            }
+            Language::Cuda => {
+                let arms = arms(|at, head| format!("at == {at} ? {head}u : "));
+                let functions = format!(
+                    "constexpr float BY = {by:e}f;\nDEVICE u32 head_of(u32 at) {{ return {arms} 0u; }}"
+                );
+                (functions, include_str!("kernel.cu"))
+            }
+        };
         let constants = vec![
             ("TOKENS", self.rows),
             ("HEADS", self.heads),
@@ -87,8 +100,7 @@ impl Kernel for LinearAttention {
             ("COLUMNS", COLUMNS),
             ("LANES", LANES),
         ];
-        let bodies = vec![include_str!("kernel.wgsl")];
         let groups = [self.dh.div_ceil(COLUMNS), self.mine.len(), batch];
-        Wgsl { constants, functions, bodies, groups }
+        Code { constants, functions, bodies: vec![body], groups, threads: LANES }
     }
 }

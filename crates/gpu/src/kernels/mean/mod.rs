@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crate::kernel::{Kernel, Operand, Wgsl};
+use crate::kernel::{Code, Kernel, Language, Operand};
 
 /// A mean over rows.
 #[derive(Clone, Debug)]
@@ -60,18 +60,20 @@ impl Kernel for Mean {
         mean.iter_mut().for_each(|y| *y /= self.over.len() as f32);
     }
 
-    fn wgsl(&self, batch: usize) -> Wgsl {
-        let first = if self.first { "result[to + c] = x[source + c];" } else { "" };
-        let functions = format!("fn first_row(source: u32, to: u32, c: u32) {{ {first} }}");
+    fn code(&self, language: Language, batch: usize) -> Code {
+        let body = match language {
+            Language::Wgsl => include_str!("kernel.wgsl"),
+            Language::Cuda => include_str!("kernel.cu"),
+        };
         let constants = vec![
             ("WIDTH", self.width),
             ("ROWS", self.rows),
             ("START", self.over.start),
             ("END", self.over.end),
-            ("OUTPUT", self.output()),
+            ("FIRST", usize::from(self.first)),
             ("LANES", LANES),
         ];
-        let bodies = vec![include_str!("kernel.wgsl")];
-        Wgsl { constants, functions, bodies, groups: [self.width.div_ceil(LANES), batch, 1] }
+        let (groups, functions) = ([self.width.div_ceil(LANES), batch, 1], String::new());
+        Code { constants, functions, bodies: vec![body], groups, threads: LANES }
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::{
     host,
-    kernel::{Kernel, Operand, Wgsl},
+    kernel::{Code, Kernel, Language, Operand},
 };
 
 /// A layer norm.
@@ -65,8 +65,15 @@ impl Kernel for Norm {
         host::norm(self.width, self.eps, x, [inputs[1], inputs[2]], out);
     }
 
-    fn wgsl(&self, batch: usize) -> Wgsl {
-        let functions = format!("const EPS = f32({:e});", self.eps);
+    fn code(&self, language: Language, batch: usize) -> Code {
+        let (functions, body) = match language {
+            Language::Wgsl => {
+                (format!("const EPS = f32({:e});", self.eps), include_str!("kernel.wgsl"))
+            }
+            Language::Cuda => {
+                (format!("constexpr float EPS = {:e}f;", self.eps), include_str!("kernel.cu"))
+            }
+        };
         let constants = vec![
             ("WIDTH", self.width),
             ("ROWS", self.rows),
@@ -78,7 +85,7 @@ impl Kernel for Norm {
         // A dimension of a dispatch has 65,535 groups at most.
         let groups = batch * self.take.len();
         let across = groups.min(1 << 15);
-        let bodies = vec![include_str!("kernel.wgsl")];
-        Wgsl { constants, functions, bodies, groups: [across, groups.div_ceil(across), 1] }
+        let groups = [across, groups.div_ceil(across), 1];
+        Code { constants, functions, bodies: vec![body], groups, threads: LANES }
     }
 }

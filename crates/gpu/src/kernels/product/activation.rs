@@ -1,4 +1,4 @@
-//! The activations: definitions in f64, and their names in WGSL.
+//! The activations: definitions in f64, and their names in the kernels' code.
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
@@ -22,8 +22,8 @@ pub(super) fn definition(activation: Activation, x: f64) -> f64 {
     }
 }
 
-/// The name of its function in `activation.wgsl`.
-pub(super) fn wgsl(activation: Activation) -> &'static str {
+/// The name of its function in `activation.wgsl` and `activation.cu`.
+pub(super) fn function(activation: Activation) -> &'static str {
     match activation {
         Activation::Gelu => "gelu",
         Activation::Relu => "relu",

@@ -8,8 +8,8 @@ use sotto_models::arch::Activation;
 
 use crate::{
     host,
-    kernel::{Kernel, Operand, Wgsl},
-    kernels::{TILE, TILE_SIDE},
+    kernel::{Code, Kernel, Language, Operand},
+    kernels::{TILE_SIDE, TILE_THREADS, tile},
 };
 
 /// A product with what follows it.
@@ -90,24 +90,41 @@ impl Kernel for Product {
         host::finish(self.activation, self.outputs, bias, residual, out);
     }
 
-    fn wgsl(&self, batch: usize) -> Wgsl {
+    fn code(&self, language: Language, batch: usize) -> Code {
         let rows = batch * self.rows;
-        let bias = if self.bias { "sum + f32(bias[column])" } else { "sum" };
-        let residual = if self.residual { " + f32(residual[at])" } else { "" };
-        let active = activation::wgsl(self.activation);
-        let functions = format!(
-            "fn x_at(row: u32, k: u32) -> f32 {{ return f32(x[row * INPUTS + k]); }}
-             fn w_at(column: u32, k: u32) -> f32 {{ return f32(w[column * INPUTS + k]); }}
-             fn finish(row: u32, column: u32, sum: f32) {{
-                 let at = row * OUTPUTS + column;
-                 result[at] = T({active}({bias}){residual});
-             }}"
-        );
-        Wgsl {
+        let active = activation::function(self.activation);
+        let (functions, activations) = match language {
+            Language::Wgsl => {
+                let bias = if self.bias { "sum + f32(bias[column])" } else { "sum" };
+                let residual = if self.residual { " + f32(residual[at])" } else { "" };
+                let functions = format!(
+                    "fn x_at(row: u32, k: u32) -> f32 {{ return f32(x[row * INPUTS + k]); }}
+                     fn w_at(column: u32, k: u32) -> f32 {{ return f32(w[column * INPUTS + k]); }}
+                     fn finish(row: u32, column: u32, sum: f32) {{
+                         let at = row * OUTPUTS + column;
+                         result[at] = T({active}({bias}){residual});
+                     }}"
+                );
+                (functions, include_str!("activation.wgsl"))
+            }
+            Language::Cuda => {
+                let bias = if self.bias { "(sum) + load(bias[column])" } else { "sum" };
+                let residual = if self.residual { " + load(residual[at])" } else { "" };
+                let functions = format!(
+                    "#define X_AT(row, k) load(x[(row) * INPUTS + (k)])
+#define W_AT(column, k) load(w[(column) * INPUTS + (k)])
+#define FINISH(row, column, sum) {{ const u64 at = (u64)(row) * OUTPUTS + (column); \\
+    result[at] = store({active}({bias}){residual}); }}"
+                );
+                (functions, include_str!("activation.cu"))
+            }
+        };
+        Code {
             constants: vec![("ROWS", rows), ("INPUTS", self.inputs), ("OUTPUTS", self.outputs)],
             functions,
-            bodies: vec![include_str!("activation.wgsl"), TILE],
+            bodies: vec![activations, tile(language)],
             groups: [self.outputs.div_ceil(TILE_SIDE), rows.div_ceil(TILE_SIDE), 1],
+            threads: TILE_THREADS,
         }
     }
 }
