@@ -123,7 +123,7 @@ impl Client {
             endpoint: Arc::clone(endpoint),
             peer: Peer {
                 name: "dealer".into(),
-                certificate: "dealer.cert".into(),
+                certificate: sotto::config::Certificates::One("dealer.cert".into()),
                 address: Some(dealer.address.to_string()),
             },
             plan: greeted.plan,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use sotto::{
-    check::Check, choices::Choices, config::Source, import::Import, infer::Infer,
+    check::Check, choices::Choices, config::Source, import::Import, infer::Infer, init::Init,
     reference::Reference, samples::Samples, simulate::Simulate,
 };
 use sotto_netsim::PRESETS;
@@ -73,6 +73,21 @@ pub enum Command {
         #[arg(long, default_value = ".")]
         out: PathBuf,
     },
+    /// Prints the fingerprint of a certificate, to be compared with what its owner reads out.
+    Fingerprint {
+        /// Certificates that were received, as `sotto keygen` wrote them.
+        #[arg(required = true)]
+        certificates: Vec<PathBuf>,
+        /// An object of fingerprints by file.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Writes a folder for each party, with keys, certificates and a commented configuration.
+    ///
+    /// For a first start, and for parties that one person sets up. Each folder goes to its host, whole, and nowhere else: it has
+    /// that party's private key. Parties that do not trust each other make their keys themselves (`sotto keygen`).
+    #[command(after_help = INIT)]
+    Init(Init),
     /// Runs the server: owns the weights, serves clients until a signal stops it (exit code 0).
     Serve {
         /// server.toml
@@ -125,7 +140,7 @@ pub enum Command {
         #[arg(long)]
         force: bool,
     },
-    /// Runs a model's private arithmetic here, in the clear, and holds it against the plain model.
+    /// Runs a model's private arithmetic here, in the clear, and holds it against the plain model; or looks at a configuration.
     ///
     /// For the owner, on images or texts that it was not calibrated on: how far private results are from plain ones, and
     /// which tensors leave the room that the calibration gives them. Exit code 1 where one does.
@@ -237,6 +252,15 @@ A network file; what is left out is unlimited, lossless and instant:
 ";
 
 /// An example of `emulate.toml`.
+const INIT: &str = "\
+Example:
+  sotto init try                         # three parties on this machine
+  sotto deal --config try/dealer/dealer.toml &
+  sotto serve --config try/server/server.toml &
+  sotto infer --config try/client/client.toml cat.png --resize
+
+  sotto init hosts --dealer dealer.example.org:7100 --server server.example.org:7101 --client a --client b --model model";
+
 const EMULATE: &str = "\
 Each party keeps its configuration; who connects uses the address on which the emulator listens. Example:
 

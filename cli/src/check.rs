@@ -1,6 +1,10 @@
 //! `sotto check`: a model's private arithmetic in the clear, against the plain model, on its owner's samples.
+//! With `--config` a party's configuration is looked at ([`examine`]).
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use indicatif::ProgressBar;
@@ -18,6 +22,7 @@ use sotto_protocols::simulate::{Coins, simulate};
 use crate::{
     client::top,
     error::Error,
+    examine,
     model::recorded_with,
     print,
     samples::{Loaded, Samples, what},
@@ -27,7 +32,12 @@ use crate::{
 #[derive(Args)]
 pub struct Check {
     /// Folder with arch.toml, weights.safetensors and calibration.toml, and of a model of texts tokenizer.json.
-    model: PathBuf,
+    #[arg(required_unless_present = "config")]
+    model: Option<PathBuf>,
+    /// Looks at a party's configuration instead (server.toml, client.toml or dealer.toml): keys, certificates, model, folders,
+    /// ports, peers, and the running service where `health` says where it answers. Exit code 1 where something is wrong.
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     samples: Samples,
     /// At most so many.
@@ -76,8 +86,13 @@ impl Check {
     /// # Errors
     /// [`Error::Check`] where a tensor leaves its room; whatever is wrong with the model's files or a sample.
     pub fn run(&self) -> Result<(), Error> {
-        let Loaded { model, weights, inputs } = self.samples.load(&self.model, self.limit)?;
-        let calibration = self.calibration(&weights)?;
+        let folder = match (&self.config, &self.model) {
+            (Some(config), _) => return examine::run(config, self.json),
+            (_, Some(folder)) => folder,
+            (None, None) => return Err(Error::Config("a model folder, or --config FILE".into())),
+        };
+        let Loaded { model, weights, inputs } = self.samples.load(folder, self.limit)?;
+        let calibration = recorded(folder, &weights)?;
         let bar = ProgressBar::new(inputs.len() as u64).with_message("checking");
         let mut samples = Vec::new();
         let mut matrices = None;
@@ -114,14 +129,14 @@ impl Check {
             ))),
         }
     }
+}
 
-    fn calibration(&self, weights: &Weights) -> Result<Calibration, Error> {
-        let path = self.model.join("calibration.toml");
-        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-        let calibration = Calibration::from_toml(&text)?;
-        recorded_with(&calibration, weights, path.display())?;
-        Ok(calibration)
-    }
+fn recorded(folder: &Path, weights: &Weights) -> Result<Calibration, Error> {
+    let path = folder.join("calibration.toml");
+    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+    let calibration = Calibration::from_toml(&text)?;
+    recorded_with(&calibration, weights, path.display())?;
+    Ok(calibration)
 }
 
 impl Report {

@@ -1,59 +1,19 @@
 //! Configuration files: one small TOML a party.
 
-use std::{
-    net::{SocketAddr, ToSocketAddrs},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+mod own;
+
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use sotto_models::{
     format::MaxKind,
     private::{Options, Reveal, Tables},
 };
-use sotto_net::{Certificate, Endpoint, Identity, Profile};
 use sotto_protocols::plan::Plan;
 
 use crate::error::Error;
 pub use crate::source::Source;
-
-/// A peer: where it is and which certificate it must show.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Peer {
-    /// Its name, as its certificate and errors have it.
-    pub name: String,
-    /// Its pinned certificate.
-    pub certificate: PathBuf,
-    /// Where it listens, `HOST:port`, looked up at every connection; not needed for those that connect to us.
-    pub address: Option<String>,
-}
-
-/// What all parties have.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Own {
-    /// Our name; `NAME.key` and `NAME.cert` lie in `keys`.
-    pub name: String,
-    /// Folder of our key and certificate.
-    pub keys: PathBuf,
-    /// Where we listen. Those that only connect use a free port.
-    pub listen: Option<SocketAddr>,
-    /// `loopback`, `lan` or `wan`.
-    #[serde(default = "default_network")]
-    pub network: String,
-    /// Seconds before a silent peer is given up.
-    #[serde(default = "default_deadline")]
-    pub deadline: u64,
-}
-
-fn default_network() -> String {
-    "lan".into()
-}
-
-fn default_deadline() -> u64 {
-    30
-}
+pub use own::{Certificates, Own, Peer};
 
 fn default_pool() -> usize {
     2
@@ -82,7 +42,7 @@ impl Source {
 }
 
 /// `server.toml`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerConfig {
     /// Ourselves.
@@ -124,13 +84,13 @@ pub struct ServerConfig {
 }
 
 /// A client of a server, and what it may ask for.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServedClient {
     /// Its name.
     pub name: String,
-    /// Its pinned certificate.
-    pub certificate: PathBuf,
+    /// Its pinned certificate, or two while it changes its key.
+    pub certificate: Certificates,
     /// Images that it may have evaluated, ever; no end without.
     pub quota: Option<u64>,
     /// Images that it may have evaluated in a minute; no limit without.
@@ -244,7 +204,7 @@ fn one() -> usize {
 }
 
 /// `dealer.toml`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DealerConfig {
     /// Ourselves.
@@ -256,6 +216,13 @@ pub struct DealerConfig {
     /// Who receives corrections, `server` or `client`; the other side needs 32 bytes a batch.
     #[serde(default)]
     pub corrections: CorrectionsConfig,
+}
+
+impl DealerConfig {
+    /// Whoever may connect.
+    pub fn peers(&self) -> Vec<&Peer> {
+        self.servers.iter().chain(&self.clients).collect()
+    }
 }
 
 /// Who receives corrections.
@@ -270,7 +237,7 @@ pub enum CorrectionsConfig {
 }
 
 /// `client.toml`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientConfig {
     /// Ourselves.
@@ -325,126 +292,4 @@ pub fn load<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, Error> {
 /// The folder of a configuration, to which paths in it are relative.
 pub fn folder(config: &Path) -> &Path {
     config.parent().unwrap_or(Path::new("."))
-}
-
-impl Own {
-    /// The deadline as a duration.
-    pub fn deadline(&self) -> Duration {
-        Duration::from_secs(self.deadline.max(1))
-    }
-
-    /// Our key and certificate.
-    ///
-    /// # Errors
-    /// [`Error::Net`] when they cannot be used.
-    pub fn identity(&self, base: &Path) -> Result<Identity, Error> {
-        Ok(Identity::load(&base.join(&self.keys), &self.name)?)
-    }
-
-    /// Binds our endpoint, with `base` the folder of the configuration: it dials some and is dialled by others, and
-    /// does not listen where nobody may.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for an unknown network, [`Error::Net`] for keys or addresses that do not work.
-    pub fn bind(&self, base: &Path, dial: &[&Peer], accept: &[&Peer]) -> Result<Endpoint, Error> {
-        let profile = match self.network.as_str() {
-            "loopback" => Profile::loopback(),
-            "lan" => Profile::lan(),
-            "wan" => Profile::wan(),
-            other => {
-                return Err(Error::Config(format!(
-                    "network `{other}`: loopback, lan or wan are accepted"
-                )));
-            }
-        };
-        let identity = self.identity(base)?;
-        let peers: Vec<_> = dial.iter().chain(accept).collect();
-        let twice = (peers.iter().enumerate())
-            .find(|(i, p)| p.name == self.name || peers[..*i].iter().any(|q| q.name == p.name));
-        if let Some((_, peer)) = twice {
-            return Err(Error::Config(format!(
-                "`{}` is the name of two parties; give each its own",
-                peer.name
-            )));
-        }
-        let pinned = |peers: &[&Peer]| {
-            let pin =
-                |p: &&Peer| Ok((p.name.clone(), Certificate::load(&base.join(&p.certificate))?));
-            peers.iter().map(pin).collect::<Result<Vec<_>, Error>>()
-        };
-        let (dialled, accepted) = (pinned(dial)?, pinned(accept)?);
-        peers.iter().try_for_each(|p| p.check())?;
-        // A name that cannot be looked up yet may be known once we connect.
-        let first = peers.iter().filter(|p| p.address.is_some()).find_map(|p| p.address().ok());
-        let any = match first {
-            Some(a) if a.is_ipv6() => SocketAddr::from(([0u16; 8], 0)),
-            _ => SocketAddr::from(([0u8; 4], 0)),
-        };
-        let at = self.listen.filter(|_| !accept.is_empty()).unwrap_or(any);
-        Ok(Endpoint::bind(at, &identity, &dialled, &accepted, profile)?)
-    }
-}
-
-impl Peer {
-    /// Where it listens; of a name's addresses an IPv4 one where there is one.
-    ///
-    /// # Errors
-    /// [`Error::Config`] when the configuration does not say, or the name is unknown.
-    pub fn address(&self) -> Result<SocketAddr, Error> {
-        let address = self.address.as_ref().ok_or_else(|| {
-            Error::Config(format!("peer `{}` needs an `address = \"HOST:port\"`", self.name))
-        })?;
-        self.check()?;
-        let unusable = |why: String| self.unusable(address, &why);
-        let found = address.to_socket_addrs().map_err(|e| unusable(e.to_string()))?;
-        let found: Vec<SocketAddr> = found.collect();
-        let v4 = found.iter().find(|a| a.is_ipv4()).or(found.first());
-        v4.copied().ok_or_else(|| unusable("the name has no address".into()))
-    }
-
-    /// Refuses an address that no look-up can mend.
-    fn check(&self) -> Result<(), Error> {
-        let Some(address) = &self.address else { return Ok(()) };
-        match address.rsplit_once(':') {
-            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(()),
-            _ => Err(self.unusable(address, "it has no host and port")),
-        }
-    }
-
-    fn unusable(&self, address: &str, why: &str) -> Error {
-        Error::Config(format!(
-            "the address `{address}` of peer `{}` cannot be used: {why}; a HOST:port is accepted, such as \
-             dealer.example.org:7100, 192.0.2.10:7100 or [2001:db8::1]:7100",
-            self.name
-        ))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn peer(address: Option<&str>) -> Peer {
-        let address = address.map(str::to_owned);
-        Peer { name: "dealer".into(), certificate: "dealer.cert".into(), address }
-    }
-
-    #[test]
-    fn addresses_are_numbers_or_names() {
-        let numbers = peer(Some("192.0.2.10:7100")).address().unwrap();
-        assert_eq!(numbers, "192.0.2.10:7100".parse().unwrap());
-        assert!(peer(Some("[2001:db8::1]:7100")).address().unwrap().is_ipv6());
-        let name = peer(Some("localhost:7100")).address().unwrap();
-        assert!(name.ip().is_loopback() && name.port() == 7100);
-    }
-
-    #[test]
-    fn other_addresses_are_refused_with_what_is_accepted() {
-        for address in [None, Some("192.0.2.10"), Some("192.0.2.10:port"), Some("")] {
-            let error = peer(address).address().unwrap_err();
-            let text = error.to_string();
-            assert!(text.contains("HOST:port") && text.contains("dealer"), "{text}");
-            assert_eq!(error.exit_code(), 2);
-        }
-    }
 }

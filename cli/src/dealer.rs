@@ -11,7 +11,7 @@ use std::{
     collections::HashMap,
     path::Path,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -20,7 +20,7 @@ use std::{
 use ledger::{Ledger, Names};
 use models::{Models, PlanHash, Registered};
 use sotto_crypto::Seed;
-use sotto_net::{Link, QuicLink};
+use sotto_net::{Endpoint, Link, QuicLink};
 use sotto_protocols::{
     Role,
     deal::{Seeds, deal},
@@ -30,77 +30,132 @@ use sotto_protocols::{
 
 use crate::{
     card::{Card, short},
-    config::{CorrectionsConfig, DealerConfig, Peer},
+    config::{self, CorrectionsConfig, DealerConfig, Peer},
     error::Error,
+    health::{self, Observed},
     listen,
     messages::{
         self, AHEAD, Ask, CHUNK, DealerHello, DealerWelcome, Dealt, Epoch, Secret, Ticket, VERSION,
         step,
     },
+    metrics::Metrics,
     refusal::Refusal,
+    reload,
     stop::Stop,
 };
 
 struct Dealer {
     master: Seed,
     corrected: Role,
-    clients: Vec<String>,
+    /// Its servers and clients may change while it runs.
+    config: Mutex<DealerConfig>,
     models: Mutex<Models>,
     /// Held while a model's masks are expanded.
     setups: Mutex<()>,
-    /// One for each server that may connect.
-    ledgers: HashMap<String, Mutex<Ledger>>,
+    /// One for each server that may connect or might before: a server that comes again finds its numbers used.
+    ledgers: Mutex<HashMap<String, Arc<Mutex<Ledger>>>>,
     deadline: Duration,
+    metrics: Metrics,
     stop: Stop,
 }
 
-/// Runs the dealer until it is asked to stop; `ready` is called with the bound address.
+/// Runs the dealer of a configuration file until it is asked to stop; `ready` is called with the bound address.
 ///
 /// # Errors
 /// [`Error::Config`] and [`Error::Net`] when it cannot start.
 pub fn run(
-    config: &DealerConfig,
-    base: &Path,
+    path: &Path,
     stop: &Stop,
     ready: impl FnOnce(std::net::SocketAddr),
 ) -> Result<(), Error> {
-    let peers: Vec<_> = config.servers.iter().chain(&config.clients).collect();
-    let endpoint = Arc::new(config.own.bind(base, &[], &peers)?);
-    let dealer = Arc::new(Dealer::new(config, stop)?);
+    let (config, base): (DealerConfig, _) = (config::load(path)?, config::folder(path));
+    let endpoint = Arc::new(config.own.bind(base, &[], &config.peers())?);
+    let dealer = Arc::new(Dealer::new(&config, stop)?);
+    let (again, at, base) = (Arc::clone(&dealer), Arc::clone(&endpoint), base.to_owned());
+    reload::on_signal(path, move |config| again.reload(config, &at, &base))?;
+    if let Some(at) = config.own.health {
+        health::serve(at, Arc::clone(&dealer) as _)?;
+    }
     ready(endpoint.local_addr());
     listen::accept(&endpoint, stop, &Arc::new(move |link| dealer.attend(link)))
+}
+
+impl Observed for Dealer {
+    fn ready(&self) -> Result<(), String> {
+        if self.stop.asked() { Err("it is being stopped".into()) } else { Ok(()) }
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.text(&[])
+    }
 }
 
 impl Dealer {
     /// With fresh secrets.
     fn new(config: &DealerConfig, stop: &Stop) -> Result<Self, Error> {
-        let ledger = |p: &Peer| {
-            // From a secret that is not kept: what this process still holds leads to no batch that was used.
-            let chain = seeds::Chain::new(&Seed::random()?, &p.name);
-            Ok((p.name.clone(), Mutex::new(Ledger::new(&p.name, chain))))
-        };
-        Ok(Self {
-            ledgers: config.servers.iter().map(ledger).collect::<Result<_, Error>>()?,
+        let dealer = Self {
+            ledgers: Mutex::default(),
             master: Seed::random()?,
             corrected: match config.corrections {
                 CorrectionsConfig::Server => Role::Server,
                 CorrectionsConfig::Client => Role::Client,
             },
-            clients: config.clients.iter().map(|p| p.name.clone()).collect(),
+            config: Mutex::new(config.clone()),
             models: Mutex::default(),
             setups: Mutex::default(),
             deadline: config.own.deadline(),
+            metrics: Metrics::default(),
             stop: stop.clone(),
-        })
+        };
+        dealer.open_ledgers(config)?;
+        Ok(dealer)
+    }
+
+    /// A ledger for each server that has none yet.
+    fn open_ledgers(&self, config: &DealerConfig) -> Result<(), Error> {
+        let mut ledgers = self.ledgers.lock().unwrap_or_else(|e| e.into_inner());
+        for Peer { name, .. } in &config.servers {
+            if !ledgers.contains_key(name) {
+                // From a secret that is not kept: what this process still holds leads to no batch that was used.
+                let chain = seeds::Chain::new(&Seed::random()?, name);
+                ledgers.insert(name.clone(), Arc::new(Mutex::new(Ledger::new(name, chain))));
+            }
+        }
+        Ok(())
+    }
+
+    fn config(&self) -> MutexGuard<'_, DealerConfig> {
+        self.config.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Takes the servers and clients of a changed configuration.
+    fn reload(&self, now: DealerConfig, at: &Endpoint, base: &Path) -> Result<String, Error> {
+        self.open_ledgers(&now)?;
+        now.own.rebind(at, base, &[], &now.peers())?;
+        let mut held = self.config();
+        let rest = DealerConfig {
+            servers: held.servers.clone(),
+            clients: held.clients.clone(),
+            ..now.clone()
+        } == *held;
+        let (before, after) = (held.peers(), now.peers());
+        let [before, after] = [&before, &after].map(|all| all.iter().map(|p| p.name.as_str()));
+        let said = reload::said(before, after, rest);
+        (held.servers, held.clients) = (now.servers, now.clients);
+        Ok(said)
     }
 
     fn attend(&self, mut link: QuicLink) {
         link.set_deadline(self.deadline);
-        let peer = link.peer().to_owned();
+        let (peer, name) = (link.peer().to_owned(), link.name().to_owned());
+        let _open = self.metrics.link();
         match self.converse(&mut link) {
             Ok(()) => {}
             Err(Error::Net(sotto_net::Error::Link { .. })) => tracing::info!("{peer} has left"),
-            Err(e) => tracing::warn!("{peer}: {e}"),
+            Err(e) => {
+                self.metrics.failed(&name);
+                tracing::warn!("{peer}: {e}");
+            }
         }
     }
 
@@ -122,13 +177,16 @@ impl Dealer {
                 match found {
                     Ok(supply) => {
                         messages::send(link, step::WELCOME, &DealerWelcome::Ready)?;
-                        return supply.serve(link, &self.stop);
+                        return supply.serve(link, self);
                     }
                     Err(why) => Err(why),
                 }
             }
         };
-        let answer = answer.unwrap_or_else(DealerWelcome::Refused);
+        let answer = answer.unwrap_or_else(|why| {
+            self.metrics.refused(&name);
+            DealerWelcome::Refused(why)
+        });
         messages::send(link, step::WELCOME, &answer)?;
         Ok(link.finish()?)
     }
@@ -142,13 +200,13 @@ impl Dealer {
 
     /// The role of who asks for batches, and whose batches they are.
     fn party(&self, name: &str, server: Option<String>) -> Result<(Role, String), Refusal> {
+        let config = self.config();
+        let has = |peers: &[Peer], name: &str| peers.iter().any(|p| p.name == name);
         match server {
-            None if self.ledgers.contains_key(name) => Ok((Role::Server, name.to_owned())),
+            None if has(&config.servers, name) => Ok((Role::Server, name.to_owned())),
             None => Err(Refusal::NotYourRole("server".into())),
-            Some(_) if !self.clients.iter().any(|c| c == name) => {
-                Err(Refusal::NotYourRole("client".into()))
-            }
-            Some(server) if self.ledgers.contains_key(&server) => Ok((Role::Client, server)),
+            Some(_) if !has(&config.clients, name) => Err(Refusal::NotYourRole("client".into())),
+            Some(server) if has(&config.servers, &server) => Ok((Role::Client, server)),
             Some(server) => Err(Refusal::Unknown(format!("the server `{server}`"))),
         }
     }
@@ -159,8 +217,11 @@ impl Dealer {
         server: String,
         plan: PlanHash,
         epoch: Epoch,
-    ) -> Result<Supply<'_>, Refusal> {
-        let ledger = &self.ledgers[&server];
+    ) -> Result<Supply, Refusal> {
+        let ledgers = self.ledgers.lock().unwrap_or_else(|e| e.into_inner());
+        let ledger = ledgers.get(&server).cloned();
+        drop(ledgers);
+        let ledger = ledger.ok_or_else(|| Refusal::Unknown(format!("the server `{server}`")))?;
         let models = self.models.lock().unwrap_or_else(|e| e.into_inner());
         match models.find(&server, plan) {
             Some(model) if model.epoch == epoch => {
@@ -181,7 +242,7 @@ impl Dealer {
         plan: PlanHash,
         commitment: &[u8; 32],
     ) -> Result<Arc<Registered>, Refusal> {
-        if !self.ledgers.contains_key(server) {
+        if !self.config().servers.iter().any(|p| p.name == server) {
             return Err(Refusal::NotYourRole("server".into()));
         }
         let private = card.trace().map_err(|e| Refusal::Card(e.to_string()))?;
@@ -215,16 +276,18 @@ impl Dealer {
 }
 
 /// What one link may ask for.
-struct Supply<'a> {
+struct Supply {
     role: Role,
     model: Arc<Registered>,
     corrected: Role,
-    ledger: &'a Mutex<Ledger>,
+    ledger: Arc<Mutex<Ledger>>,
 }
 
-impl Supply<'_> {
+impl Supply {
     /// Answers until the party leaves or we do.
-    fn serve(&self, link: &mut QuicLink, stop: &Stop) -> Result<(), Error> {
+    fn serve(&self, link: &mut QuicLink, dealer: &Dealer) -> Result<(), Error> {
+        let (stop, metrics) = (&dealer.stop, &dealer.metrics);
+        let name = link.name().to_owned();
         loop {
             let ask = match messages::recv(link, step::REQUEST) {
                 Ok(ask) => ask,
@@ -257,8 +320,15 @@ impl Supply<'_> {
                     if let Some(seeds) = seeds {
                         self.correct(link, &seeds)?;
                     }
+                    if let Dealt::Batch { id, corrections, .. } = header {
+                        tracing::info!("batch {id} dealt to {name}");
+                        metrics.dealt(&name, corrections);
+                    }
                 }
-                Err(why) => messages::send(link, step::REPLY, &Dealt::Refused(why))?,
+                Err(why) => {
+                    metrics.refused(&name);
+                    messages::send(link, step::REPLY, &Dealt::Refused(why))?;
+                }
             }
             if stop.asked() {
                 // All of it must have arrived before the link is closed.
@@ -271,7 +341,7 @@ impl Supply<'_> {
         self.model.over.load(Ordering::Relaxed)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Ledger> {
+    fn lock(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(|e| e.into_inner())
     }
 
@@ -363,7 +433,8 @@ mod tests {
         for _ in 0..50 {
             let guess = guessed.step();
             let [ours, theirs] = [&dealer, &other].map(|dealer| {
-                let mut ledger = dealer.ledgers["server"].lock().unwrap();
+                let ledger = Arc::clone(&dealer.ledgers.lock().unwrap()["server"]);
+                let mut ledger = ledger.lock().unwrap();
                 let names = ledger.open(epoch);
                 (ledger.seeds(names.id, &epoch, Role::Server).unwrap().party, names.ticket)
             });

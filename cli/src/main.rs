@@ -4,42 +4,36 @@
 
 mod arguments;
 
-use std::{path::Path, process::ExitCode};
+use std::{collections::BTreeMap, path::Path, process::ExitCode};
 
 use arguments::{Cli, Command};
 use clap::{CommandFactory, Parser};
 use indicatif::ProgressBar;
 use sotto::{
-    calibrate, config, dealer,
+    calibrate, dealer,
     demo::{self, Demo},
     dumps,
     emulate::{self, Said},
     error::Error,
+    logs,
     model::Model,
-    print, processes, report, server,
+    notify, print, processes, report, server,
     stop::Stop,
     trainer,
 };
 use sotto_models::images::Fit;
-use sotto_net::Identity;
+use sotto_net::{Certificate, Identity};
 use sotto_netsim::Through;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("SOTTO_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .without_time()
-        // They would be printed where nothing can be.
-        .log_internal_errors(false)
-        .init();
     dumps::none();
     processes::end_with_parent();
-    match run(Cli::parse().command) {
+    let command = Cli::parse().command;
+    let service = matches!(command, Command::Serve { .. } | Command::Deal { .. });
+    match logs::start(service).and_then(|()| run(command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             if !matches!(e, Error::Closed) {
@@ -54,9 +48,13 @@ fn fit(resize: bool) -> Fit {
     if resize { Fit::Resize } else { Fit::Exact }
 }
 
-fn announce(address: std::net::SocketAddr) {
-    // A parent process reads this line; if it has gone, there is nobody to tell.
-    drop(print::line(format!("listening on {address}")));
+/// Tells that a service listens, and an orchestrator when it stops.
+fn announce(stop: &Stop) -> impl FnOnce(std::net::SocketAddr) {
+    move |address| {
+        // A parent process reads this line; if it has gone, there is nobody to tell.
+        drop(print::line(format!("listening on {address}")));
+        notify::ready(stop);
+    }
 }
 
 fn run(command: Command) -> Result<(), Error> {
@@ -105,13 +103,27 @@ fn run(command: Command) -> Result<(), Error> {
             print::line(out.join(format!("{name}.cert")).display())?;
             print::line(format!("fingerprint {}", identity.certificate().fingerprint()))
         }
+        Command::Fingerprint { certificates, json: as_json } => {
+            let read = |path: &std::path::PathBuf| -> Result<(String, String), Error> {
+                Ok((path.display().to_string(), Certificate::load(path)?.fingerprint()))
+            };
+            let all: Vec<_> = certificates.iter().map(read).collect::<Result<_, _>>()?;
+            match (as_json, &all[..]) {
+                (true, all) => print::json(&all.iter().cloned().collect::<BTreeMap<_, _>>()),
+                (false, [(_, one)]) => print::line(one),
+                (false, all) => {
+                    all.iter().try_for_each(|(path, one)| print::line(format!("{one}  {path}")))
+                }
+            }
+        }
+        Command::Init(init) => init.run(),
         Command::Serve { config } => {
-            let loaded: config::ServerConfig = config::load(&config)?;
-            server::run(&loaded, config::folder(&config), &Stop::on_signal()?, announce)
+            let stop = Stop::on_signal()?;
+            server::run(&config, &stop, announce(&stop))
         }
         Command::Deal { config } => {
-            let loaded: config::DealerConfig = config::load(&config)?;
-            dealer::run(&loaded, config::folder(&config), &Stop::on_signal()?, announce)
+            let stop = Stop::on_signal()?;
+            dealer::run(&config, &stop, announce(&stop))
         }
         Command::Infer(infer) => infer.run(&Stop::on_signal()?),
         Command::Plan { model, choices, source, json: as_json } => {

@@ -7,6 +7,7 @@
 mod fuzz;
 mod made;
 mod make;
+mod observed;
 mod pool;
 mod session;
 mod store;
@@ -16,7 +17,7 @@ mod usage;
 use std::{
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -24,7 +25,7 @@ use std::{
 };
 
 use sotto_models::calibration::hex;
-use sotto_net::{Link, QuicLink};
+use sotto_net::{Endpoint, Link, QuicLink};
 use sotto_protocols::{
     Role,
     party::Party,
@@ -34,13 +35,15 @@ use sotto_protocols::{
 
 use crate::{
     card::Card,
-    config::{ServedClient, ServerConfig, Source},
+    config::{self, ServedClient, ServerConfig, Source},
     dealer_link::Dealer,
     error::Error,
-    listen,
+    health, listen,
     messages::{self, ClientHello, Epoch, Reply, Request, ServerWelcome, Tag, VERSION, step},
+    metrics::{Evaluated, Metrics},
     model::Model,
     refusal::Refusal,
+    reload,
     stop::Stop,
 };
 use made::Made;
@@ -63,23 +66,26 @@ struct Server {
     plan: Arc<Plan>,
     plan_hash: [u8; 32],
     weights: Arc<Weights>,
-    clients: Vec<String>,
+    /// Its clients may change while it runs.
+    config: Mutex<ServerConfig>,
     usage: Arc<Usage>,
     links: AtomicU64,
     deadline: Duration,
+    metrics: Metrics,
     stop: Stop,
 }
 
-/// Runs the server until it is asked to stop; `ready` is called with the bound address.
+/// Runs the server of a configuration file until it is asked to stop; `ready` is called with the bound address.
 ///
 /// # Errors
 /// [`Error::Config`], [`Error::Model`] and [`Error::Net`] when it cannot start.
 pub fn run(
-    config: &ServerConfig,
-    base: &Path,
+    path: &Path,
     stop: &Stop,
     ready: impl FnOnce(std::net::SocketAddr),
 ) -> Result<(), Error> {
+    let (config, base): (ServerConfig, _) = (config::load(path)?, config::folder(path));
+    let config = &config;
     let named = Model::is_named(&config.model);
     let model = Model::find(&if named { config.model.clone() } else { base.join(&config.model) })?;
     let card = Card::new(&model, config.batch, config.options());
@@ -146,12 +152,19 @@ pub fn run(
         plan: private.plan,
         plan_hash,
         weights,
-        clients: clients.iter().map(|p| p.name.clone()).collect(),
+        config: Mutex::new(config.clone()),
         usage,
         links: AtomicU64::new(0),
         deadline,
+        metrics: Metrics::default(),
         stop: stop.clone(),
     };
+    let server = Arc::new(server);
+    if let Some(at) = config.own.health {
+        health::serve(at, Arc::clone(&server) as _)?;
+    }
+    let (again, at, base) = (Arc::clone(&server), Arc::clone(&endpoint), base.to_owned());
+    reload::on_signal(path, move |config| again.reload(config, &at, &base))?;
     tracing::info!("model {}", hex(&commitment));
     ready(endpoint.local_addr());
     listen::accept(&endpoint, stop, &Arc::new(move |link| server.attend(link)))
@@ -206,12 +219,38 @@ impl Server {
         self.deadline / 2
     }
 
+    fn config(&self) -> MutexGuard<'_, ServerConfig> {
+        self.config.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Takes the clients of a changed configuration, with their limits, and the dealer's certificates.
+    fn reload(&self, now: ServerConfig, at: &Endpoint, base: &Path) -> Result<String, Error> {
+        let clients: Vec<_> = now.clients.iter().map(ServedClient::peer).collect();
+        let dialled: Vec<_> = now.source.dealer(&now.dealer)?.into_iter().collect();
+        self.usage.admits(&now.clients)?;
+        now.own.rebind(at, base, &dialled, &clients.iter().collect::<Vec<_>>())?;
+        self.usage.reload(&now.clients)?;
+        let mut held = self.config();
+        let names = |config: &ServerConfig| -> Vec<String> {
+            config.clients.iter().map(|c| c.name.clone()).collect()
+        };
+        let (before, after) = (names(&held), names(&now));
+        let rest = ServerConfig { clients: held.clients.clone(), ..now.clone() } == *held;
+        held.clients = now.clients;
+        let [before, after] = [&before, &after].map(|all| all.iter().map(String::as_str));
+        Ok(reload::said(before, after, rest))
+    }
+
     fn attend(&self, mut link: QuicLink) {
         link.set_deadline(self.deadline);
-        let peer = link.peer().to_owned();
+        let (peer, name) = (link.peer().to_owned(), link.name().to_owned());
+        let _open = self.metrics.link();
         match self.converse(&mut link) {
             Ok(()) => tracing::info!("{peer} has finished"),
-            Err(e) => tracing::warn!("{peer}: {e}; the batch in use, if any, is burnt"),
+            Err(e) => {
+                self.metrics.failed(&name);
+                tracing::warn!("{peer}: {e}; the batch in use, if any, is burnt");
+            }
         }
     }
 
@@ -232,6 +271,7 @@ impl Server {
             }
             (Ok(batches), ..) => batches,
             (Err(why), ..) => {
+                self.metrics.refused(link.name());
                 messages::send(link, step::WELCOME, &ServerWelcome::Refused(why))?;
                 return Ok(link.finish()?);
             }
@@ -261,7 +301,7 @@ impl Server {
     /// Whether this peer is served: also for its role, which the handshake has checked.
     fn check(&self, name: &str, hello: &ClientHello) -> Result<(), Refusal> {
         match &hello.model {
-            _ if !self.clients.iter().any(|c| c == name) => {
+            _ if !self.config().clients.iter().any(|c| c.name == name) => {
                 Err(Refusal::NotYourRole("client".into()))
             }
             _ if hello.version != VERSION => {
@@ -287,6 +327,7 @@ impl Served<'_> {
                 Ok(Request::Prepare { .. }) if stop.asked() => return Ok(link.finish()?),
                 Ok(Request::Prepare { held, ahead }) => {
                     if let Err(why) = self.prepare(link, held, ahead)? {
+                        self.server.metrics.refused(&self.name);
                         tracing::warn!("{} is refused: {why}", link.peer());
                         messages::send(link, step::REPLY, &Reply::Refused(why))?;
                         if let Batches::Dealt(session) = &self.batches
@@ -407,8 +448,13 @@ impl Served<'_> {
         let used = self.server.usage.charge(&self.name)?;
         let party =
             Party { role: Role::Server, plan: &self.server.plan, weights: &self.server.weights };
+        let start = Instant::now();
         let done = party.evaluate(link, ready.staged, &[]);
         let done = done.map_err(Error::online(&self.server.plan))?;
+        let seconds = start.elapsed().as_secs_f64();
+        let Server { card, plan, metrics, .. } = self.server;
+        let (inputs, bits) = (card.batch as u64, plan.revealed_bits());
+        metrics.evaluated(&self.name, &Evaluated { inputs, bits, seconds });
         let Used { images, bits } = used;
         let bits = match &self.batches {
             Batches::Dealt(_) => format!("at most {bits} bits of the model in {images} images"),

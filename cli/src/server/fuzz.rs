@@ -59,7 +59,7 @@ fn usage_file() {
     let path = dir.path().join("usage.json");
     let clients = [ServedClient {
         name: "client".into(),
-        certificate: "client.cert".into(),
+        certificate: crate::config::Certificates::One("client.cert".into()),
         quota: Some(10),
         rate: Some(6),
     }];

@@ -152,6 +152,13 @@ impl Made {
         Some((entry.ready?, Place(Arc::clone(self), entry.client)))
     }
 
+    /// Batches that wait for their clients, and those that are being made or evaluated with.
+    pub fn batches(&self) -> [usize; 2] {
+        let state = self.lock();
+        let made = state.entries.values().filter(|e| e.ready.is_some()).count();
+        [made, state.entries.len() - made + state.in_use.len()]
+    }
+
     /// Burns what was made over a link that has ended; gives how many batches that are.
     pub fn release(&self, link: u64) -> usize {
         let mut state = self.lock();

@@ -285,6 +285,17 @@ impl Pool {
         self.shared.lock().stale
     }
 
+    /// Why no batch comes at present.
+    pub fn failure(&self) -> Option<String> {
+        self.shared.lock().failure.as_ref().map(ToString::to_string)
+    }
+
+    /// Batches that wait for a client, and those that clients hold or are evaluating with.
+    pub fn batches(&self) -> [usize; 2] {
+        let state = self.shared.lock();
+        [state.free(), state.assigned()]
+    }
+
     /// Waits until the pool is stale or closed, at most for `time`.
     pub fn until_stale(&self, time: Duration) {
         let start = Instant::now();

@@ -144,6 +144,30 @@ impl Sessions {
         }
     }
 
+    /// Whether batches can be had now.
+    ///
+    /// # Errors
+    /// What the dealer or the pool lacks.
+    pub fn ready(&self) -> Result<(), String> {
+        if let Some(why) = self.trust.lost() {
+            return Err(why);
+        }
+        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        match &state.session {
+            Some(session) if !session.pool.is_stale() => session.pool.failure().map_or(Ok(()), Err),
+            _ => Err(state
+                .failure
+                .clone()
+                .unwrap_or_else(|| "the dealer has not answered yet".into())),
+        }
+    }
+
+    /// Batches that wait for a client, and those that clients hold or are evaluating with.
+    pub fn batches(&self) -> [usize; 2] {
+        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        state.session.as_ref().map_or([0, 0], |session| session.pool.batches())
+    }
+
     fn keep(&self) {
         let mut pause = PAUSE;
         while self.trust.lost().is_none() {

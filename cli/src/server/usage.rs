@@ -109,11 +109,39 @@ impl Account {
     }
 }
 
+#[derive(Default)]
+struct Accounts {
+    served: BTreeMap<String, Account>,
+    /// What is known of those who are not served now.
+    others: BTreeMap<String, Used>,
+}
+
+impl Accounts {
+    /// Serves these clients and no others; who is served already keeps its tokens.
+    fn serve(&mut self, clients: &[ServedClient]) {
+        let before = std::mem::take(&mut self.served);
+        self.others.extend(before.iter().map(|(name, a)| (name.clone(), a.used)));
+        let mut before = before;
+        for client in clients {
+            let used = self.others.remove(&client.name).unwrap_or_default();
+            let account = match before.remove(&client.name) {
+                Some(known) if known.rate == client.rate => {
+                    Account { quota: client.quota, ..known }
+                }
+                Some(known) => {
+                    let Account { charged, unused, .. } = known;
+                    Account { charged, unused, ..Account::new(client, used) }
+                }
+                None => Account::new(client, used),
+            };
+            self.served.insert(client.name.clone(), account);
+        }
+    }
+}
+
 /// The accounts of all clients.
 pub struct Usage {
-    accounts: Mutex<BTreeMap<String, Account>>,
-    /// What the file says of those who are not served now.
-    others: BTreeMap<String, Used>,
+    accounts: Mutex<Accounts>,
     tariff: Tariff,
     /// Where it is written down, and the lock that makes it ours.
     file: Option<(PathBuf, File)>,
@@ -129,10 +157,7 @@ impl Usage {
         tariff: Tariff,
         file: Option<PathBuf>,
     ) -> Result<Self, Error> {
-        if let Some(client) = clients.iter().find(|c| c.rate == Some(0)) {
-            let why = format!("rate = 0 for `{}`; `quota = 0` locks a client out", client.name);
-            return Err(Error::Config(why));
-        }
+        no_rate_is_zero(clients)?;
         let mut known = Charged::default();
         let file = match file {
             None => None,
@@ -150,23 +175,47 @@ impl Usage {
                 tariff.server
             )));
         }
-        let used = |name: &str| known.clients.get(name).copied().unwrap_or_default();
-        let accounts = clients.iter().map(|c| (c.name.clone(), Account::new(c, used(&c.name))));
-        let accounts = Mutex::new(accounts.collect());
-        let usage = Self { accounts, others: known.clients, tariff, file };
+        let mut accounts = Accounts { others: known.clients, ..Accounts::default() };
+        accounts.serve(clients);
+        let usage = Self { accounts: Mutex::new(accounts), tariff, file };
         usage.save(&usage.lock())?;
         Ok(usage)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Account>> {
+    /// Whether these clients can be served from now on.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a rate of none, and for a quota where nothing is written down.
+    pub fn admits(&self, clients: &[ServedClient]) -> Result<(), Error> {
+        no_rate_is_zero(clients)?;
+        match clients.iter().find(|c| c.quota.is_some() && self.file.is_none()) {
+            Some(client) => Err(Error::Config(format!(
+                "a quota for `{}`: there was none at the start, so nothing is written down; restart the server",
+                client.name
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Serves these clients from now on; what each has used stays with its name.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written down.
+    pub fn reload(&self, clients: &[ServedClient]) -> Result<(), Error> {
+        let mut accounts = self.lock();
+        accounts.serve(clients);
+        self.save(&accounts)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Accounts> {
         self.accounts.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// Writes the file, whole or not at all.
-    fn save(&self, accounts: &BTreeMap<String, Account>) -> Result<(), Error> {
+    fn save(&self, accounts: &Accounts) -> Result<(), Error> {
         let Some((path, _)) = &self.file else { return Ok(()) };
-        let mut clients = self.others.clone();
-        clients.extend(accounts.iter().map(|(name, a)| {
+        let mut clients = accounts.others.clone();
+        clients.extend(accounts.served.iter().map(|(name, a)| {
             let ahead = a.charged.saturating_sub(a.used.images);
             let bits = ahead.saturating_mul(self.tariff.bits.div_ceil(self.tariff.images.max(1)));
             let bits = a.used.bits.saturating_add(bits);
@@ -184,7 +233,7 @@ impl Usage {
     /// [`Refusal::Quota`]; [`Refusal::Rate`] when too much was left unused.
     pub fn allows(&self, client: &str) -> Result<(), Refusal> {
         let mut accounts = self.lock();
-        let Some(account) = accounts.get_mut(client) else { return Ok(()) };
+        let Some(account) = accounts.served.get_mut(client) else { return Err(stranger()) };
         account.fill();
         account.exceeds(self.tariff.images)?;
         account.is_careful()
@@ -197,7 +246,7 @@ impl Usage {
     pub fn admit(&self, client: &str) -> Result<Duration, Refusal> {
         let images = self.tariff.images;
         let mut accounts = self.lock();
-        let Some(account) = accounts.get_mut(client) else { return Ok(Duration::ZERO) };
+        let Some(account) = accounts.served.get_mut(client) else { return Err(stranger()) };
         account.fill();
         account.exceeds(images)?;
         account.is_careful()?;
@@ -218,8 +267,8 @@ impl Usage {
     pub fn charge(&self, client: &str) -> Result<Used, Error> {
         let Tariff { images, bits, .. } = self.tariff;
         let mut accounts = self.lock();
-        let Some(account) = accounts.get_mut(client) else { return Ok(Used::default()) };
         let refused = |why| Error::Refused { peer: "server".into(), why };
+        let account = accounts.served.get_mut(client).ok_or_else(|| refused(stranger()))?;
         account.exceeds(images).map_err(refused)?;
         let (before, charged) = (account.used, account.charged);
         account.used.images = before.images.saturating_add(images);
@@ -232,7 +281,7 @@ impl Usage {
                 account.charged = account.charged.min(quota.max(used.images));
             }
             let saved = self.save(&accounts);
-            if let (Err(_), Some(account)) = (&saved, accounts.get_mut(client)) {
+            if let (Err(_), Some(account)) = (&saved, accounts.served.get_mut(client)) {
                 (account.used, account.charged) = (before, charged);
             }
             saved?;
@@ -242,10 +291,25 @@ impl Usage {
 
     /// Notes batches that a client had assigned and did not use.
     pub fn unused(&self, client: &str, batches: usize) {
-        if let Some(account) = self.lock().get_mut(client) {
+        if let Some(account) = self.lock().served.get_mut(client) {
             account.fill();
             account.unused -= batches as f64;
         }
+    }
+}
+
+/// Of one who was a client, perhaps.
+fn stranger() -> Refusal {
+    Refusal::NotYourRole("client".into())
+}
+
+fn no_rate_is_zero(clients: &[ServedClient]) -> Result<(), Error> {
+    match clients.iter().find(|c| c.rate == Some(0)) {
+        Some(client) => Err(Error::Config(format!(
+            "rate = 0 for `{}`; `quota = 0` locks a client out",
+            client.name
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -253,7 +317,7 @@ impl Usage {
 impl Drop for Usage {
     fn drop(&mut self) {
         let mut accounts = self.lock();
-        accounts.values_mut().for_each(|a| a.charged = a.used.images);
+        accounts.served.values_mut().for_each(|a| a.charged = a.used.images);
         if let Err(e) = self.save(&accounts) {
             tracing::warn!("what was charged ahead stays charged: {e}");
         }

@@ -23,6 +23,16 @@ fn without_dealer(block: &str) -> String {
     format!("source = \"peer\"\n{}", tables.collect::<Vec<_>>().join("\n\n"))
 }
 
+/// `sotto init` writes what the page prints.
+#[test]
+fn the_page_prints_what_init_writes() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/init");
+    for (name, block) in ["dealer", "server", "client"].iter().zip(blocks(false)) {
+        let template = fs::read_to_string(format!("{folder}/{name}.toml")).unwrap();
+        assert_eq!(template, block, "{name}.toml");
+    }
+}
+
 #[test]
 fn two_hosts_without_a_dealer_as_printed() {
     let parties = Parties::new();
@@ -63,7 +73,9 @@ fn three_hosts_as_printed() {
         };
         let here = |text: &str| {
             let any = LOCAL.to_string();
-            text.replace("0.0.0.0:7100", &any).replace("0.0.0.0:7101", &any)
+            ["0.0.0.0:7100", "0.0.0.0:7101", "127.0.0.1:9100", "127.0.0.1:9101"]
+                .iter()
+                .fold(text.to_owned(), |text, at| text.replace(at, &any))
         };
         let (_dealer, dealer) = start("dealer", "deal", &here(&blocks[0]));
         let at_dealer = |text: &str| text.replace("192.0.2.10:7100", &dealer.to_string());

@@ -117,9 +117,12 @@ impl Outcome {
 }
 
 impl Process {
-    /// Starts `command`, its messages followed.
+    /// Starts `command`, its messages followed; all of them, where the command does not say which.
     pub fn start(name: &'static str, command: &mut Command) -> Self {
-        command.stderr(Stdio::piped()).env("SOTTO_LOG", "info");
+        if command.get_envs().all(|(name, _)| name != "SOTTO_LOG") {
+            command.env("SOTTO_LOG", "info");
+        }
+        command.stderr(Stdio::piped());
         let running = Running::spawn(name, command).unwrap();
         let log = Log::default();
         let follower = Some(log.follow(running.child().stderr.take().unwrap()));

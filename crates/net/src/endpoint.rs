@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::budget::Budget;
+use crate::congestion;
 use crate::failure::{ABANDONED, REASON};
 use crate::handshake::{Dial, Listener, closed};
 use crate::limits::Seats;
@@ -34,6 +35,7 @@ pub struct Endpoint {
     transport: Arc<TransportConfig>,
     key: Arc<SingleCertAndKey>,
     peers: Arc<Peers>,
+    seats: Seats,
     shared: Shared,
     /// None where nobody may connect.
     accepted: Option<Mutex<mpsc::Receiver<QuicLink>>>,
@@ -75,7 +77,7 @@ impl Endpoint {
         let server = if accept.is_empty() {
             None
         } else {
-            let tls = pinning::server(Arc::clone(&key), peers.accepted(), Arc::clone(&refused))?;
+            let tls = pinning::server(Arc::clone(&key), Arc::clone(&peers), Arc::clone(&refused))?;
             Some(server(tls, profile.transport(1, Arc::clone(&closes))?))
         };
         let listens = server.is_some();
@@ -97,9 +99,10 @@ impl Endpoint {
         let handle = runtime.handle().clone();
         let budget = Budget::new(profile.prefetch_all);
         let shared = Shared { profile, budget };
+        let seats = Seats::new(shared.profile.limits);
         let listener = Listener {
             peers: Arc::clone(&peers),
-            seats: Seats::new(shared.profile.limits),
+            seats: seats.clone(),
             shared: shared.clone(),
             links,
             turns_away: Arc::default(),
@@ -127,6 +130,7 @@ impl Endpoint {
             transport,
             key,
             peers,
+            seats,
             shared,
             accepted: listens.then(|| Mutex::new(accepted)),
             refused,
@@ -141,6 +145,29 @@ impl Endpoint {
     /// The address that peers connect to.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Takes other lists of pinned peers from now on. Links of those who are no longer accepted with the certificate that they
+    /// showed are closed; all others stay.
+    ///
+    /// # Errors
+    /// [`Error::Config`] as at [`Endpoint::bind`], and where nobody could connect before; then nothing is changed.
+    pub fn replace_peers(
+        &self,
+        identity: &Identity,
+        dial: &[(String, Certificate)],
+        accept: &[(String, Certificate)],
+    ) -> Result<(), Error> {
+        if self.accepted.is_none() && !accept.is_empty() {
+            return Err(Error::Config(
+                "this endpoint does not listen: nobody can be accepted".into(),
+            ));
+        }
+        self.peers.replace(identity, dial, accept)?;
+        for link in self.seats.unwelcome(|shown| self.peers.named(shown).is_some()) {
+            congestion::close(&link, ABANDONED, b"it may not connect here any more");
+        }
+        Ok(())
     }
 
     /// Turns newcomers away from now on: they try again until their deadline, and find whoever comes after us.
@@ -212,9 +239,10 @@ impl Endpoint {
         name: &str,
         deadline: Duration,
     ) -> Result<QuicLink, Error> {
-        let pinned = self.peers.to_dial(name).ok_or_else(|| {
-            Error::Config(format!("no certificate is pinned for dialling {name}"))
-        })?;
+        let pinned = self.peers.to_dial(name);
+        if pinned.is_empty() {
+            return Err(Error::Config(format!("no certificate is pinned for dialling {name}")));
+        }
         let shown = Arc::new(Refused::default());
         let tls = pinning::client(Arc::clone(&self.key), pinned.clone(), Arc::clone(&shown))?;
         let mut config = quinn::ClientConfig::new(Arc::new(tls));
@@ -240,7 +268,8 @@ impl Endpoint {
         };
         match shown.list().pop() {
             Some(fingerprint) => {
-                let pinned = pinned.fingerprint();
+                let pinned: Vec<_> = pinned.iter().map(Certificate::fingerprint).collect();
+                let pinned = pinned.join(" or ");
                 let why = format!("it showed the certificate {fingerprint} and {pinned} is pinned");
                 Err(Error::Identity { peer, why })
             }

@@ -178,13 +178,16 @@ impl Listener {
             .peer_identity()
             .and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
         let shown = shown.as_ref().and_then(|chain| chain.first());
-        let name = shown.and_then(|shown| self.peers.named(shown));
-        let name =
-            name.ok_or_else(|| Failure::Identity("it showed no pinned certificate".into()))?;
-        let seat = self.seats.take(name).map_err(|why| {
+        let stranger = || Failure::Identity("it showed no pinned certificate".into());
+        let shown = shown.ok_or_else(stranger)?;
+        let name = self.peers.named(shown).ok_or_else(stranger)?;
+        let seat = self.seats.take(&name).map_err(|why| {
             congestion::close(&connection, BUSY, why.as_bytes());
             Failure::gone(why, "it was told so")
         })?;
+        seat.sits(shown, &connection);
+        // Whoever became a stranger from here on is found by its seat, who did before is found here.
+        self.peers.named(shown).ok_or_else(stranger)?;
         let hellos = async {
             let (mut send, mut recv) = connection.accept_bi().await.map_err(connection_failure)?;
             hear_hello(&mut recv).await?;
@@ -192,6 +195,6 @@ impl Listener {
             Ok((send, recv))
         };
         let streams = tokio::time::timeout_at(until, hellos).await.map_err(late)??;
-        Ok(QuicLink::start(connection, streams, name.to_owned(), Some(seat), &self.shared))
+        Ok(QuicLink::start(connection, streams, name, Some(seat), &self.shared))
     }
 }

@@ -104,6 +104,13 @@ pub struct Identity {
     key: Zeroizing<Vec<u8>>,
 }
 
+/// Whether others than its owner may use a file of this owner and mode. A file of root's may be read by a group, as in
+/// PostgreSQL: root gives it to a service so, and Kubernetes its secrets.
+#[cfg(unix)]
+fn others_read(owner: u32, mode: u32) -> bool {
+    mode & if owner == 0 { 0o037 } else { 0o077 } != 0
+}
+
 impl Identity {
     /// A fresh key and a self-signed certificate for it.
     ///
@@ -156,13 +163,12 @@ impl Identity {
         let io = |error: std::io::Error| Error::io(format!("read {}", path.display()), &error);
         #[cfg(unix)]
         {
-            let mode = std::os::unix::fs::PermissionsExt::mode(
-                &fs::metadata(&path).map_err(io)?.permissions(),
-            );
-            if mode & 0o077 != 0 {
+            use std::os::unix::fs::MetadataExt;
+            let found = fs::metadata(&path).map_err(io)?;
+            if others_read(found.uid(), found.mode()) {
                 let path = path.display();
                 return Err(Error::Config(format!(
-                    "{path} may be read by others; chmod 600 it, or make a new one"
+                    "{path} may be read by others; chmod 600 it (or 640, where it is root's), or make a new one"
                 )));
             }
         }
@@ -250,9 +256,19 @@ mod tests {
         Identity::generate("client").unwrap().save(dir.path()).unwrap();
         let path = dir.path().join("client.key");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         let error = Identity::load(dir.path(), "client").unwrap_err().to_string();
         assert!(error.contains("chmod 600"), "{error}");
+        // A group reads what root gives it, and nothing else.
+        for (owner, mode, others) in [
+            (0, 0o440, false),
+            (0, 0o640, false),
+            (0, 0o660, true),
+            (0, 0o444, true),
+            (1000, 0o640, true),
+        ] {
+            assert_eq!(others_read(owner, mode), others, "{owner} {mode:o}");
+        }
     }
 
     #[test]

@@ -1,63 +1,99 @@
 //! Whom an endpoint knows: the parties that it may dial, and those whose connections it takes.
 //!
-//! One party, one name, one key: somebody who held a key under two names would play two parties.
+//! One party, one name: somebody who held a key under two names would play two parties. A name may have two certificates
+//! while its party changes its key.
+
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::identity::check_name;
 use crate::{Certificate, Error, Identity};
 
-/// A party's name and its pinned certificate.
+/// A party's name and a certificate that is pinned for it.
 type Peer = (String, Certificate);
 
+/// Certificates of one name: the one in use, and the one that comes or goes.
+const MOST: usize = 2;
+
 /// The two lists of one endpoint.
-pub(crate) struct Peers {
+#[derive(Debug)]
+struct Lists {
     dial: Vec<Peer>,
     accept: Vec<Peer>,
 }
 
+/// The two lists of one endpoint, which may be changed while it is in use.
+#[derive(Debug)]
+pub(crate) struct Peers(RwLock<Arc<Lists>>);
+
 impl Peers {
-    /// Checks the lists of the party `us`; a peer may be on both.
+    /// The lists of the party `us`; a peer may be on both.
     ///
     /// # Errors
-    /// [`Error::Config`] for a malformed name, one name with two certificates, and one certificate
-    /// or key under two names, ours included.
+    /// [`Error::Config`] for a malformed name, one name with more than two certificates on a list, and one certificate or key
+    /// under two names, ours included.
     pub fn new(us: &Identity, dial: &[Peer], accept: &[Peer]) -> Result<Self, Error> {
-        let mut known = vec![(us.name(), us.certificate(), us.certificate().public_key()?)];
-        for (name, certificate) in dial.iter().chain(accept) {
-            check_name(name)?;
-            let key = certificate.public_key()?;
-            for (i, (other, its, its_key)) in known.iter().enumerate() {
-                let same = match (name == other, certificate == *its, key == *its_key) {
-                    (false, false, false) => continue,
-                    // One of the others may be on both lists.
-                    (true, true, _) if i > 0 => continue,
-                    (_, true, _) => "the same certificate",
-                    (_, _, true) => "the same key in two certificates",
-                    _ => "the same name and two certificates",
-                };
-                return Err(Error::Config(format!(
-                    "`{other}` and `{name}` have {same}; give each party its own name and key"
-                )));
-            }
-            known.push((name, certificate, key));
-        }
-        Ok(Peers { dial: dial.to_vec(), accept: accept.to_vec() })
+        Ok(Peers(RwLock::new(Arc::new(checked(us, dial, accept)?))))
     }
 
-    /// The certificate that `name` must show when we dial it.
-    pub fn to_dial(&self, name: &str) -> Option<&Certificate> {
-        self.dial.iter().find(|(peer, _)| peer == name).map(|(_, certificate)| certificate)
+    /// Takes other lists from now on.
+    ///
+    /// # Errors
+    /// As [`Peers::new`]; then nothing is changed.
+    pub fn replace(&self, us: &Identity, dial: &[Peer], accept: &[Peer]) -> Result<(), Error> {
+        let lists = Arc::new(checked(us, dial, accept)?);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = lists;
+        Ok(())
     }
 
-    /// The certificates whose connections are taken.
-    pub fn accepted(&self) -> Vec<Certificate> {
-        self.accept.iter().map(|(_, certificate)| certificate.clone()).collect()
+    fn lists(&self) -> Arc<Lists> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The certificates of which `name` must show one when we dial it; none of somebody whom we may not dial.
+    pub fn to_dial(&self, name: &str) -> Vec<Certificate> {
+        let lists = self.lists();
+        let pinned = lists.dial.iter().filter(|(peer, _)| peer == name);
+        pinned.map(|(_, certificate)| certificate.clone()).collect()
     }
 
     /// Which accepted party shows `certificate`.
-    pub fn named(&self, certificate: &[u8]) -> Option<&str> {
-        let shown = self.accept.iter().find(|(_, pin)| pin.der().as_ref() == certificate);
-        shown.map(|(name, _)| name.as_str())
+    pub fn named(&self, certificate: &[u8]) -> Option<String> {
+        let lists = self.lists();
+        let shown = lists.accept.iter().find(|(_, pin)| pin.der().as_ref() == certificate);
+        shown.map(|(name, _)| name.clone())
     }
+}
+
+fn checked(us: &Identity, dial: &[Peer], accept: &[Peer]) -> Result<Lists, Error> {
+    let mut known = vec![(us.name(), us.certificate(), us.certificate().public_key()?)];
+    for (name, certificate) in dial.iter().chain(accept) {
+        check_name(name)?;
+        let key = certificate.public_key()?;
+        for (i, (other, its, its_key)) in known.iter().enumerate() {
+            let same = match (name == other, certificate == *its, key == *its_key) {
+                (false, false, false) => continue,
+                // One of the others may be on both lists, and change its key.
+                (true, ..) if i > 0 => continue,
+                (_, true, _) => "the same certificate",
+                (_, _, true) => "the same key in two certificates",
+                _ => "the same name and two certificates",
+            };
+            return Err(Error::Config(format!(
+                "`{other}` and `{name}` have {same}; give each party its own name and key"
+            )));
+        }
+        known.push((name, certificate, key));
+    }
+    for list in [dial, accept] {
+        let of = |name: &str| list.iter().filter(|(other, _)| other == name).count();
+        if let Some((name, _)) = list.iter().find(|(name, _)| of(name) > MOST) {
+            return Err(Error::Config(format!(
+                "`{name}` has {} certificates; {MOST} are accepted, while it changes its key",
+                of(name)
+            )));
+        }
+    }
+    Ok(Lists { dial: dial.to_vec(), accept: accept.to_vec() })
 }
 
 #[cfg(test)]
@@ -81,12 +117,33 @@ mod tests {
         let [us, a, b, c] = ["us", "a", "b", "c"].map(|name| Identity::generate(name).unwrap());
         let [a, b, c] = [&a, &b, &c].map(|one| peer(one.name(), one.certificate()));
         let peers = Peers::new(&us, &[a.clone(), b.clone()], &[b.clone(), c.clone()]).unwrap();
-        assert_eq!(peers.to_dial("a"), Some(&a.1));
-        assert_eq!(peers.to_dial("b"), Some(&b.1));
-        assert_eq!(peers.to_dial("c"), None);
+        assert_eq!(peers.to_dial("a"), std::slice::from_ref(&a.1));
+        assert_eq!(peers.to_dial("b"), std::slice::from_ref(&b.1));
+        assert_eq!(peers.to_dial("c"), []);
         assert_eq!(peers.named(a.1.der()), None);
-        assert_eq!(peers.named(b.1.der()), Some("b"));
-        assert_eq!(peers.accepted(), [b.1, c.1]);
+        assert_eq!(peers.named(b.1.der()).as_deref(), Some("b"));
+        assert_eq!(peers.named(c.1.der()).as_deref(), Some("c"));
+        // Others, and those that nobody takes change nothing.
+        assert!(peers.replace(&us, &[], &[peer("us", &c.1)]).is_err());
+        assert_eq!(peers.named(c.1.der()).as_deref(), Some("c"));
+        peers.replace(&us, &[], std::slice::from_ref(&a)).unwrap();
+        assert_eq!((peers.named(a.1.der()).as_deref(), peers.named(b.1.der())), (Some("a"), None));
+        assert_eq!(peers.to_dial("a"), []);
+    }
+
+    #[test]
+    fn a_party_that_changes_its_key_has_two_certificates() {
+        let [us, old, new, third] =
+            ["us", "a", "a", "a"].map(|name| Identity::generate(name).unwrap());
+        let pins = [&old, &new, &third].map(|one| peer("a", one.certificate()));
+        let peers = Peers::new(&us, &pins[..2], &pins[..2]).unwrap();
+        assert_eq!(peers.to_dial("a").len(), 2);
+        for (_, pin) in &pins[..2] {
+            assert_eq!(peers.named(pin.der()).as_deref(), Some("a"));
+        }
+        assert_eq!(peers.named(pins[2].1.der()), None);
+        assert!(refusal(&us, &pins, &[]).contains("3 certificates"));
+        assert!(refusal(&us, &[], &pins).contains("3 certificates"));
     }
 
     #[test]
@@ -98,8 +155,8 @@ mod tests {
             (vec![peer("a", a), peer("z", a)], vec![], ["`a`", "`z`", "the same certificate"]),
             (vec![peer("a", a)], vec![peer("z", a)], ["`a`", "`z`", "the same certificate"]),
             (vec![peer("a", a)], vec![peer("z", &again)], ["`a`", "`z`", "the same key"]),
-            (vec![peer("a", a)], vec![peer("a", &again)], ["`a`", "`a`", "the same key"]),
-            (vec![peer("a", a)], vec![peer("a", b)], ["`a`", "`a`", "the same name"]),
+            (vec![peer("a", a)], vec![peer("z", &again)], ["`a`", "`z`", "the same key"]),
+            (vec![peer("a", a)], vec![peer("a", b), peer("z", b)], ["`a`", "`z`", "the same cert"]),
             (vec![peer("a", us_cert)], vec![], ["`us`", "`a`", "the same certificate"]),
             (vec![peer("us", us_cert)], vec![], ["`us`", "`us`", "the same certificate"]),
             (vec![], vec![peer("a", &ours)], ["`us`", "`a`", "the same key"]),

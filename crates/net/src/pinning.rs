@@ -18,6 +18,7 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, PeerIncompatible, SignatureScheme,
 };
 
+use crate::peers::Peers;
 use crate::throttle::Throttle;
 use crate::{Certificate, Error, Identity};
 
@@ -51,16 +52,29 @@ impl Refused {
     }
 }
 
+/// Whose certificates are taken.
+#[derive(Debug)]
+enum Allowed {
+    /// Any of these, of the one peer that is dialled.
+    These(Vec<Certificate>),
+    /// Those that are accepted now.
+    Accepted(Arc<Peers>),
+}
+
 #[derive(Debug)]
 struct Pins {
-    allowed: Vec<Certificate>,
+    allowed: Allowed,
     provider: Arc<CryptoProvider>,
     refused: Arc<Refused>,
 }
 
 impl Pins {
     fn check(&self, shown: &CertificateDer<'_>) -> Result<(), rustls::Error> {
-        if self.allowed.iter().any(|pin| pin.der() == shown) {
+        let is_pinned = match &self.allowed {
+            Allowed::These(pins) => pins.iter().any(|pin| pin.der() == shown),
+            Allowed::Accepted(peers) => peers.named(shown).is_some(),
+        };
+        if is_pinned {
             return Ok(());
         }
         self.refused.add(Certificate::from_der(shown).fingerprint());
@@ -178,14 +192,18 @@ fn config(error: impl std::fmt::Display) -> Error {
     Error::Config(format!("TLS cannot use this identity: {error}"))
 }
 
-/// Accepts the pinned peers and nobody else.
+/// Accepts the pinned peers, whoever they are at the time, and nobody else.
 pub(crate) fn server(
     key: Arc<SingleCertAndKey>,
-    peers: Vec<Certificate>,
+    peers: Arc<Peers>,
     refused: Arc<Refused>,
 ) -> Result<quinn::crypto::rustls::QuicServerConfig, Error> {
     let provider = provider();
-    let pins = Arc::new(Pins { allowed: peers, provider: Arc::clone(&provider), refused });
+    let pins = Arc::new(Pins {
+        allowed: Allowed::Accepted(peers),
+        provider: Arc::clone(&provider),
+        refused,
+    });
     let mut tls = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(config)?
@@ -198,14 +216,15 @@ pub(crate) fn server(
     quinn::crypto::rustls::QuicServerConfig::try_from(tls).map_err(config)
 }
 
-/// Connects to the one pinned peer; a certificate that it shows instead lands in `refused`.
+/// Connects to the one peer that shows one of these certificates; what it shows instead lands in `refused`.
 pub(crate) fn client(
     key: Arc<SingleCertAndKey>,
-    peer: Certificate,
+    pins: Vec<Certificate>,
     refused: Arc<Refused>,
 ) -> Result<quinn::crypto::rustls::QuicClientConfig, Error> {
     let provider = provider();
-    let pins = Arc::new(Pins { allowed: vec![peer], provider: Arc::clone(&provider), refused });
+    let pins =
+        Arc::new(Pins { allowed: Allowed::These(pins), provider: Arc::clone(&provider), refused });
     let mut tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(config)?

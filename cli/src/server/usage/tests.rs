@@ -3,7 +3,8 @@
 use super::*;
 
 fn client(quota: Option<u64>, rate: Option<u32>) -> Vec<ServedClient> {
-    let (name, certificate) = ("client".into(), "client.cert".into());
+    let (name, certificate) =
+        ("client".into(), crate::config::Certificates::One("client.cert".into()));
     vec![ServedClient { name, certificate, quota, rate }]
 }
 

@@ -86,3 +86,41 @@ fn one_key_under_two_names_is_refused() {
     assert!(matches!(error, Error::Config(_)), "{text}");
     assert!(text.contains("client") && text.contains("dealer"), "{text}");
 }
+
+/// Who is taken off the list loses its links, others keep theirs; a party that changes its key is one party.
+#[test]
+fn lists_change_while_links_stand() {
+    let [s, a, b, c] = ["server", "a", "b", "c"].map(|name| Identity::generate(name).unwrap());
+    let renewed = Identity::generate("a").unwrap();
+    let server = bind_lists(&s, &[], &[&a, &b]);
+    let at = server.local_addr();
+    let dials = |us: &Identity| bind_lists(us, &[&s], &[]);
+    let (from_a, from_b, from_c) = (dials(&a), dials(&b), dials(&c));
+    let wait = Duration::from_secs(10);
+    let mut by_a = from_a.connect(at, "server", wait).unwrap();
+    let mut with_a = server.accept(wait).unwrap();
+    let mut by_b = from_b.connect(at, "server", wait).unwrap();
+    let mut with_b = server.accept(wait).unwrap();
+    assert!(matches!(from_c.connect(at, "server", wait), Err(Error::Identity { .. })));
+
+    // A has a second certificate, B goes, C comes.
+    let pins = [pins(&[&a, &c]), vec![("a".to_owned(), renewed.certificate().clone())]].concat();
+    server.replace_peers(&s, &[], &pins).unwrap();
+    by_a.send(1, vec![1]).unwrap();
+    assert_eq!(with_a.recv(1, 1).unwrap(), [1]);
+    let gone = by_b.recv(1, 1).unwrap_err().to_string();
+    assert!(gone.contains("may not connect here any more"), "{gone}");
+    assert!(with_b.recv(1, 1).is_err());
+    assert!(matches!(from_b.connect(at, "server", wait), Err(Error::Identity { .. })));
+    let _by_c = from_c.connect(at, "server", wait).unwrap();
+    assert_eq!(server.accept(wait).unwrap().name(), "c");
+    let from_renewed = dials(&renewed);
+    let _by_renewed = from_renewed.connect(at, "server", wait).unwrap();
+    assert_eq!(server.accept(wait).unwrap().name(), "a");
+
+    // What is wrong changes nothing.
+    assert!(server.replace_peers(&s, &[], &[("x".to_owned(), s.certificate().clone())]).is_err());
+    by_a.send(1, vec![2]).unwrap();
+    assert_eq!(with_a.recv(1, 1).unwrap(), [2]);
+    assert!(from_a.replace_peers(&a, &[], &pins[..1]).is_err());
+}

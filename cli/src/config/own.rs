@@ -1,0 +1,229 @@
+//! What every configuration has: ourselves and our peers.
+
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use sotto_net::{Certificate, Endpoint, Identity, Profile};
+
+use crate::error::Error;
+
+/// A peer: where it is and which certificate it must show.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// Its name, as its certificate and errors have it.
+    pub name: String,
+    /// Its pinned certificate, or two while it changes its key.
+    pub certificate: Certificates,
+    /// Where it listens, `HOST:port`, looked up at every connection; not needed for those that connect to us.
+    pub address: Option<String>,
+}
+
+/// Files of a party's certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a certificate's file, or a list of two while its party changes its key"
+)]
+pub enum Certificates {
+    /// The one that it shows.
+    One(PathBuf),
+    /// The one that it shows, and the one that comes or goes.
+    Two([PathBuf; 2]),
+}
+
+impl Certificates {
+    /// The files.
+    pub fn files(&self) -> &[PathBuf] {
+        match self {
+            Certificates::One(file) => std::slice::from_ref(file),
+            Certificates::Two(files) => files,
+        }
+    }
+}
+
+/// What all parties have.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Own {
+    /// Our name; `NAME.key` and `NAME.cert` lie in `keys`.
+    pub name: String,
+    /// Folder of our key and certificate.
+    pub keys: PathBuf,
+    /// Where we listen. Those that only connect use a free port.
+    pub listen: Option<SocketAddr>,
+    /// Where the process answers over HTTP for `/live`, `/ready` and `/metrics`; nowhere without. Whoever reaches it reads peers'
+    /// names and counts, nothing else.
+    pub health: Option<SocketAddr>,
+    /// `loopback`, `lan` or `wan`.
+    #[serde(default = "default_network")]
+    pub network: String,
+    /// Seconds before a silent peer is given up.
+    #[serde(default = "default_deadline")]
+    pub deadline: u64,
+}
+
+/// Names and certificates.
+type Pins = Vec<(String, Certificate)>;
+
+fn default_network() -> String {
+    "lan".into()
+}
+
+fn default_deadline() -> u64 {
+    30
+}
+
+impl Own {
+    /// The deadline as a duration.
+    pub fn deadline(&self) -> Duration {
+        Duration::from_secs(self.deadline.max(1))
+    }
+
+    /// Our key and certificate.
+    ///
+    /// # Errors
+    /// [`Error::Net`] when they cannot be used.
+    pub fn identity(&self, base: &Path) -> Result<Identity, Error> {
+        Ok(Identity::load(&base.join(&self.keys), &self.name)?)
+    }
+
+    /// Has an endpoint of ours dial and accept others from now on.
+    ///
+    /// # Errors
+    /// As [`Own::bind`]; then nothing is changed.
+    pub fn rebind(
+        &self,
+        endpoint: &Endpoint,
+        base: &Path,
+        dial: &[&Peer],
+        accept: &[&Peer],
+    ) -> Result<(), Error> {
+        let [dialled, accepted] = self.pinned(base, dial, accept)?;
+        Ok(endpoint.replace_peers(&self.identity(base)?, &dialled, &accepted)?)
+    }
+
+    /// The certificates of those that we dial, and of those that we accept.
+    fn pinned(&self, base: &Path, dial: &[&Peer], accept: &[&Peer]) -> Result<[Pins; 2], Error> {
+        let peers: Vec<_> = dial.iter().chain(accept).collect();
+        let twice = (peers.iter().enumerate())
+            .find(|(i, p)| p.name == self.name || peers[..*i].iter().any(|q| q.name == p.name));
+        if let Some((_, peer)) = twice {
+            return Err(Error::Config(format!(
+                "`{}` is the name of two parties; give each its own",
+                peer.name
+            )));
+        }
+        peers.iter().try_for_each(|p| p.check())?;
+        let pinned = |peers: &[&Peer]| {
+            let files =
+                peers.iter().flat_map(|p| p.certificate.files().iter().map(|file| (&p.name, file)));
+            let pin = |(name, file): (&String, &PathBuf)| {
+                Ok((name.clone(), Certificate::load(&base.join(file))?))
+            };
+            files.map(pin).collect::<Result<Pins, Error>>()
+        };
+        Ok([pinned(dial)?, pinned(accept)?])
+    }
+
+    /// Binds our endpoint, with `base` the folder of the configuration: it dials some and is dialled by others, and
+    /// does not listen where nobody may.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an unknown network, [`Error::Net`] for keys or addresses that do not work.
+    pub fn bind(&self, base: &Path, dial: &[&Peer], accept: &[&Peer]) -> Result<Endpoint, Error> {
+        let profile = match self.network.as_str() {
+            "loopback" => Profile::loopback(),
+            "lan" => Profile::lan(),
+            "wan" => Profile::wan(),
+            other => {
+                return Err(Error::Config(format!(
+                    "network `{other}`: loopback, lan or wan are accepted"
+                )));
+            }
+        };
+        let identity = self.identity(base)?;
+        let [dialled, accepted] = self.pinned(base, dial, accept)?;
+        // A name that cannot be looked up yet may be known once we connect.
+        let peers = dial.iter().chain(accept);
+        let first = peers.filter(|p| p.address.is_some()).find_map(|p| p.address().ok());
+        let any = match first {
+            Some(a) if a.is_ipv6() => SocketAddr::from(([0u16; 8], 0)),
+            _ => SocketAddr::from(([0u8; 4], 0)),
+        };
+        let at = self.listen.filter(|_| !accept.is_empty()).unwrap_or(any);
+        Ok(Endpoint::bind(at, &identity, &dialled, &accepted, profile)?)
+    }
+}
+
+impl Peer {
+    /// Where it listens; of a name's addresses an IPv4 one where there is one.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the configuration does not say, or the name is unknown.
+    pub fn address(&self) -> Result<SocketAddr, Error> {
+        let address = self.address.as_ref().ok_or_else(|| {
+            Error::Config(format!("peer `{}` needs an `address = \"HOST:port\"`", self.name))
+        })?;
+        self.check()?;
+        let unusable = |why: String| self.unusable(address, &why);
+        let found = address.to_socket_addrs().map_err(|e| unusable(e.to_string()))?;
+        let found: Vec<SocketAddr> = found.collect();
+        let v4 = found.iter().find(|a| a.is_ipv4()).or(found.first());
+        v4.copied().ok_or_else(|| unusable("the name has no address".into()))
+    }
+
+    /// Refuses an address that no look-up can mend.
+    fn check(&self) -> Result<(), Error> {
+        let Some(address) = &self.address else { return Ok(()) };
+        match address.rsplit_once(':') {
+            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(()),
+            _ => Err(self.unusable(address, "it has no host and port")),
+        }
+    }
+
+    fn unusable(&self, address: &str, why: &str) -> Error {
+        Error::Config(format!(
+            "the address `{address}` of peer `{}` cannot be used: {why}; a HOST:port is accepted, such as \
+             dealer.example.org:7100, 192.0.2.10:7100 or [2001:db8::1]:7100",
+            self.name
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(address: Option<&str>) -> Peer {
+        let address = address.map(str::to_owned);
+        Peer {
+            name: "dealer".into(),
+            certificate: Certificates::One("dealer.cert".into()),
+            address,
+        }
+    }
+
+    #[test]
+    fn addresses_are_numbers_or_names() {
+        let numbers = peer(Some("192.0.2.10:7100")).address().unwrap();
+        assert_eq!(numbers, "192.0.2.10:7100".parse().unwrap());
+        assert!(peer(Some("[2001:db8::1]:7100")).address().unwrap().is_ipv6());
+        let name = peer(Some("localhost:7100")).address().unwrap();
+        assert!(name.ip().is_loopback() && name.port() == 7100);
+    }
+
+    #[test]
+    fn other_addresses_are_refused_with_what_is_accepted() {
+        for address in [None, Some("192.0.2.10"), Some("192.0.2.10:port"), Some("")] {
+            let error = peer(address).address().unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains("HOST:port") && text.contains("dealer"), "{text}");
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! `sotto check --config`: whether a party could work with its configuration, and whether its service does.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream, UdpSocket},
+    path::Path,
+    time::Duration,
+};
+
+use serde::Serialize;
+use sotto_net::Certificate;
+
+use crate::{
+    card::{Card, short},
+    config::{self, ClientConfig, DealerConfig, Own, Peer, ServedClient, ServerConfig},
+    error::Error,
+    model::Model,
+    print,
+};
+
+/// How long a peer or the service is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Longest answer of the service that is read.
+const LONGEST: u64 = 4096;
+
+/// One thing that was looked at.
+#[derive(Serialize)]
+struct Looked {
+    what: String,
+    ok: bool,
+    /// What was found, or what is wrong with it.
+    found: String,
+}
+
+/// What a configuration has, whichever party's it is.
+struct Party {
+    kind: &'static str,
+    own: Own,
+    /// Whom it connects to.
+    dialled: Vec<Peer>,
+    /// Who may connect to it.
+    accepted: Vec<Peer>,
+    server: Option<ServerConfig>,
+}
+
+/// Looks at a configuration and all that it names, and prints what was found.
+///
+/// # Errors
+/// [`Error::Check`] where something would not work; [`Error::Config`] and [`Error::Io`] where the file itself cannot be read.
+pub fn run(path: &Path, json: bool) -> Result<(), Error> {
+    let party = read(path)?;
+    let all = look(&party, config::folder(path));
+    match json {
+        true => print::json(&all)?,
+        false => all.iter().try_for_each(|l| {
+            print::line(format!("{} {}: {}", if l.ok { "ok  " } else { "FAIL" }, l.what, l.found))
+        })?,
+    }
+    match all.iter().filter(|l| !l.ok).count() {
+        0 => Ok(()),
+        wrong => Err(Error::Check(format!("{wrong} of {} things are wrong", all.len()))),
+    }
+}
+
+/// The configuration of whichever party: a client names one server, a dealer several.
+fn read(path: &Path) -> Result<Party, Error> {
+    let table: toml::Table = config::load(path)?;
+    let accepted = |clients: &[ServedClient]| clients.iter().map(ServedClient::peer).collect();
+    if table.contains_key("server") {
+        let client: ClientConfig = config::load(path)?;
+        let dialled = client.dialled()?.into_iter().cloned().collect();
+        let (own, accepted, server) = (client.own, Vec::new(), None);
+        return Ok(Party { kind: "client", own, dialled, accepted, server });
+    }
+    if table.contains_key("servers") {
+        let dealer: DealerConfig = config::load(path)?;
+        let accepted = dealer.servers.into_iter().chain(dealer.clients).collect();
+        return Ok(Party {
+            kind: "dealer",
+            own: dealer.own,
+            dialled: Vec::new(),
+            accepted,
+            server: None,
+        });
+    }
+    let server: ServerConfig = config::load(path)?;
+    let dialled = server.source.dealer(&server.dealer)?.into_iter().cloned().collect();
+    let (own, accepted) = (server.own.clone(), accepted(&server.clients));
+    Ok(Party { kind: "server", own, dialled, accepted, server: Some(server) })
+}
+
+fn look(party: &Party, base: &Path) -> Vec<Looked> {
+    let own = &party.own;
+    let mut all = Vec::new();
+    let mut add = |what: String, found: Result<String, Error>| {
+        let ok = found.is_ok();
+        all.push(Looked { what, ok, found: found.unwrap_or_else(|e| e.to_string()) });
+        ok
+    };
+    let key = own.identity(base).map(|identity| identity.certificate().fingerprint());
+    add(format!("key of the {} `{}`", party.kind, own.name), key);
+    for peer in party.dialled.iter().chain(&party.accepted) {
+        for file in peer.certificate.files() {
+            let found = Certificate::load(&base.join(file)).map(|c| c.fingerprint());
+            add(format!("certificate of `{}`", peer.name), found.map_err(Error::from));
+        }
+    }
+    if let Some(server) = &party.server {
+        add("model".into(), model(server, base));
+        let folder = server.pool_folder.as_ref().map(|folder| base.join(folder));
+        let usage = server.usage_file().map(|file| base.join(file));
+        if let Some(folder) = folder {
+            add("pool folder".into(), writable(&folder));
+        }
+        if let Some(folder) = usage.as_deref().map(|file| file.parent().unwrap_or(Path::new("."))) {
+            add("folder of the usage file".into(), writable(folder));
+        }
+    }
+    let running = own.health.map(|at| (at, service(at)));
+    if !party.accepted.is_empty() {
+        let running = matches!(running, Some((_, Ok(_))));
+        add("port".into(), port(own, running));
+    }
+    if let Some((at, found)) = running {
+        add(format!("service at http://{at}/ready"), found);
+    }
+    // From a port of its own: the service may have the configured one.
+    let unbound = Own { listen: None, ..own.clone() };
+    let dialled: Vec<&Peer> = party.dialled.iter().collect();
+    for peer in &dialled {
+        let reach = || {
+            let endpoint = unbound.bind(base, &dialled, &[])?;
+            let at = peer.address()?;
+            let wait = PATIENCE.min(own.deadline());
+            endpoint.connect(at, &peer.name, wait)?;
+            Ok(format!("{at} answers, and each knows the other"))
+        };
+        add(format!("`{}`", peer.name), reach());
+    }
+    all
+}
+
+/// The model as its clients will see it.
+fn model(server: &ServerConfig, base: &Path) -> Result<String, Error> {
+    let named = Model::is_named(&server.model);
+    let model = Model::find(&if named { server.model.clone() } else { base.join(&server.model) })?;
+    let private = Card::new(&model, server.batch, server.options()).trace()?;
+    let places = server.places(&private.plan)?;
+    Ok(format!(
+        "{}, plan {}, room for {places} batches",
+        server.model.display(),
+        short(&private.plan.hash())
+    ))
+}
+
+/// Whether files can be made in a folder, which is made where it is not there.
+fn writable(folder: &Path) -> Result<String, Error> {
+    fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    tempfile::tempfile_in(folder).map_err(Error::io(folder))?;
+    Ok(format!("{} can be written", folder.display()))
+}
+
+/// Whether the port is free, or the service itself has it.
+fn port(own: &Own, running: bool) -> Result<String, Error> {
+    let Some(at) = own.listen else {
+        return Err(Error::Config(
+            "no `listen = \"ADDRESS:PORT\"` in [own]: any free port is taken".into(),
+        ));
+    };
+    match UdpSocket::bind(at) {
+        Ok(_) if running => Err(Error::Config(format!(
+            "nobody listens at {at} (UDP), another service answers for health"
+        ))),
+        Ok(_) => Ok(format!("{at} (UDP) is free")),
+        Err(_) if running => Ok(format!("{at} (UDP) is the running service's")),
+        Err(e) => Err(Error::Config(format!("{at} (UDP) cannot be listened at: {e}"))),
+    }
+}
+
+/// What the running service says of itself.
+fn service(at: SocketAddr) -> Result<String, Error> {
+    let silent =
+        |e: std::io::Error| Error::Config(format!("the service does not answer: {e}; start it"));
+    let mut stream = TcpStream::connect_timeout(&at, PATIENCE).map_err(silent)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(silent)?;
+    let request = format!("GET /ready HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).map_err(silent)?;
+    let mut answer = Vec::new();
+    stream.take(LONGEST).read_to_end(&mut answer).map_err(silent)?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let body = sotto_net::printable(body.trim(), LONGEST as usize);
+    match head.split(' ').nth(1) {
+        Some("200") => Ok(body),
+        Some("503") => Err(Error::Config(format!("not ready: {body}"))),
+        _ => Err(Error::Config("what answers there is no service of sotto".into())),
+    }
+}
