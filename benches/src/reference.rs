@@ -9,7 +9,7 @@ use sotto::{
     report::table,
     samples::Loaded,
 };
-use sotto_gpu::{Precision, device, measure::Effort};
+use sotto_gpu::{Precision, devices, measure::Effort};
 use sotto_models::Arch;
 
 use crate::{error::Error, record::Records};
@@ -43,9 +43,9 @@ pub fn measure(
         let Model { arch, weights, .. } = Model::random(arch);
         let inputs = random_images(&arch, IMAGES, 2);
         let loaded = Loaded { model: (&arch).into(), weights, inputs };
-        let devices = device::list().into_iter().filter(|(_, found)| found.is_ok());
-        for (name, _) in devices {
-            let device = device::open(name).map_err(sotto::Error::from)?;
+        let found = devices::list().into_iter().filter(|(_, found)| found.is_ok());
+        for (name, _) in found {
+            let device = devices::open(name).map_err(sotto::Error::from)?;
             for &precision in &device.info().precisions {
                 bar.set_message(format!("{preset} on {name} in {}", precision.name()));
                 let report = measured(&loaded, &*device, Asked { precision, batch, effort })?;

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 use clap::Args;
 use indicatif::ProgressBar;
 use sotto_gpu::{
-    Device, Precision, device,
+    Device, Precision, devices,
     measure::{self, Effort},
     program, result,
 };
@@ -70,13 +70,13 @@ impl Reference {
     /// the model's files or a sample.
     pub fn run(&self) -> Result<(), Error> {
         if self.device == "list" {
-            let devices = device::list();
+            let all = devices::list();
             return match self.json {
-                true => print::json(&report::devices(&devices)),
-                false => device_lines(&devices).into_iter().try_for_each(print::line),
+                true => print::json(&report::listed(&all)),
+                false => device_lines(&all).into_iter().try_for_each(print::line),
             };
         }
-        let device = device::open(&self.device)?;
+        let device = devices::open(&self.device)?;
         let loaded = self.load()?;
         let effort = if self.quick { Effort::QUICK } else { Effort::FULL };
         let asked = Asked { precision: self.precision, batch: self.batch as usize, effort };

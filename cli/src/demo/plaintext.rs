@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use sotto_gpu::{
-    Precision, device,
+    Device, Precision, devices,
     measure::{self, Effort},
     program, result,
 };
@@ -55,7 +55,7 @@ pub(super) fn run(
     let plain: Vec<f32> =
         images.iter().flat_map(|image| forward(model, weights, image, &mut NoProbe)).collect();
     let effort = Effort { runs: 5, time: std::time::Duration::ZERO };
-    let on = |device: &dyn device::Device| -> Result<Plaintext, sotto_gpu::Error> {
+    let on = |device: &dyn Device| -> Result<Plaintext, sotto_gpu::Error> {
         let found = measure::results(device, &program, Precision::F32, 1, &inputs)?;
         let found = found.into_iter().flat_map(|row| result(model, row));
         let errors = found.zip(&plain).map(|(a, b)| f64::from((a - b).abs()));
@@ -65,8 +65,8 @@ pub(super) fn run(
         Ok(Plaintext { device, name, one_s, private_times: private / one_s, max_logit_error })
     };
     let mut all = Vec::new();
-    for name in device::NAMES {
-        let Ok(device) = device::open(name) else { continue };
+    for name in devices::NAMES {
+        let Ok(device) = devices::open(name) else { continue };
         if device.info().software {
             continue;
         }

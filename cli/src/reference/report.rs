@@ -1,7 +1,7 @@
 //! What `sotto reference` prints.
 
 use serde::Serialize;
-use sotto_gpu::{Info, Precision, Program, device::Named, measure::Times};
+use sotto_gpu::{Info, Precision, Program, devices::Named, measure::Times};
 use sotto_models::{Model, model::Output};
 
 use crate::{
@@ -217,7 +217,7 @@ pub(super) struct Listed<'a> {
     missing: Option<String>,
 }
 
-pub(super) fn devices(all: &[Named]) -> Vec<Listed<'_>> {
+pub(super) fn listed(all: &[Named]) -> Vec<Listed<'_>> {
     let one = all.iter().map(|(device, found)| {
         let info = found.as_ref().ok();
         Listed {

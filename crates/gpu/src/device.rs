@@ -1,6 +1,6 @@
-//! What a device is, and which ones there are.
+//! What a device is.
 
-use crate::{Error, Program, cpu::Cpu};
+use crate::{error::Error, program::Program};
 
 /// What a number is stored as. Sums are in f32 always.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,34 +118,4 @@ pub trait Session {
     /// # Errors
     /// [`Error::Stopped`].
     fn profile(&mut self) -> Result<Option<Vec<f64>>, Error>;
-}
-
-/// What a device may be called.
-pub const NAMES: [&str; 3] = ["cpu", "gpu", "cuda"];
-
-/// The device of a name.
-///
-/// # Errors
-/// [`Error::Unknown`], [`Error::NotBuilt`], [`Error::Missing`].
-pub fn open(name: &str) -> Result<Box<dyn Device>, Error> {
-    match name {
-        "cpu" => Ok(Box::new(Cpu::new())),
-        #[cfg(feature = "wgpu")]
-        "gpu" => Ok(Box::new(crate::gpu::Gpu::open()?)),
-        #[cfg(not(feature = "wgpu"))]
-        "gpu" => Err(Error::NotBuilt { device: "gpu", feature: "gpu" }),
-        #[cfg(feature = "cuda")]
-        "cuda" => Ok(Box::new(crate::cuda::Cuda::open()?)),
-        #[cfg(not(feature = "cuda"))]
-        "cuda" => Err(Error::NotBuilt { device: "cuda", feature: "cuda" }),
-        other => Err(Error::Unknown(other.to_owned())),
-    }
-}
-
-/// A device's name, and what it is or why it is not there.
-pub type Named = (&'static str, Result<Info, Error>);
-
-/// Every device.
-pub fn list() -> Vec<Named> {
-    NAMES.map(|name| (name, open(name).map(|device| device.info().clone()))).into()
 }

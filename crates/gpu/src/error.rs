@@ -5,8 +5,13 @@
 #[non_exhaustive]
 pub enum Error {
     /// A name that no device has.
-    #[error("no device `{0}`: one of {known}", known = crate::device::NAMES.join(", "))]
-    Unknown(String),
+    #[error("no device `{name}`: one of {known}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// Those that devices have.
+        known: String,
+    },
     /// A device that this program was built without.
     #[error(
         "this program was built without the device `{device}`: cargo build --release --features {feature}"

@@ -7,13 +7,13 @@
 //!
 //! # Example
 //! ```
-//! use sotto_gpu::{Precision, device, program};
+//! use sotto_gpu::{Precision, devices, program};
 //! use sotto_models::{Arch, Model, Weights};
 //!
 //! let arch = Arch::vit(2, 4, 32, 48, 16, 4, 5);
 //! let (model, weights) = (Model::from(&arch), Weights::random(&arch, 1));
 //! let program = program(&model, &weights, model.tokens());
-//! let cpu = device::open("cpu")?;
+//! let cpu = devices::open("cpu")?;
 //! let logits = cpu.load(&program, 1, Precision::F32)?.run(&vec![0.5; 3 * 16 * 16])?;
 //! assert_eq!(logits.len(), 5);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -23,6 +23,7 @@ mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 pub mod device;
+pub mod devices;
 mod error;
 #[cfg(feature = "wgpu")]
 mod gpu;
@@ -34,6 +35,8 @@ mod model;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod numbers;
 mod program;
+#[cfg(test)]
+mod testing;
 
 pub use cpu::Cpu;
 #[cfg(feature = "cuda")]

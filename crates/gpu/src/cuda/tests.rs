@@ -9,12 +9,10 @@ use super::{compile, source};
 use crate::{
     Precision, Program,
     kernel::Source,
-    kernels::{
-        Mean,
-        tests::{all, close, normal, stored},
-    },
+    kernels::Mean,
     numbers::{decode, encode},
     program,
+    testing::{all, close, normal, stored},
 };
 
 const FORMATS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Bf16];

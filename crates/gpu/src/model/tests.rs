@@ -7,7 +7,7 @@ use sotto_models::{
 use super::*;
 use crate::{
     Precision,
-    kernels::tests::{devices, normal},
+    testing::{devices, normal},
 };
 
 /// Holds a model on every device against the float reference, for two inputs at once.

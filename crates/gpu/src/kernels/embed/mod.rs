@@ -6,7 +6,7 @@
 use crate::{
     host,
     kernel::{Code, Kernel, Language, Operand},
-    kernels::{TILE_SIDE, TILE_THREADS, tile},
+    kernels::tile,
 };
 use sotto_models::{images::patches, model::Pixels};
 
@@ -111,7 +111,13 @@ impl Kernel for Embed {
             ("PLANES", p.channels),
             ("IMAGE", p.image),
         ];
-        let groups = [self.outputs.div_ceil(TILE_SIDE), rows.div_ceil(TILE_SIDE), 1];
-        Code { constants, functions, bodies: vec![tile(language)], groups, threads: TILE_THREADS }
+        let groups = [self.outputs.div_ceil(tile::SIDE), rows.div_ceil(tile::SIDE), 1];
+        Code {
+            constants,
+            functions,
+            bodies: vec![tile::code(language)],
+            groups,
+            threads: tile::THREADS,
+        }
     }
 }

@@ -9,7 +9,7 @@ use sotto_models::arch::Activation;
 use crate::{
     host,
     kernel::{Code, Kernel, Language, Operand},
-    kernels::{TILE_SIDE, TILE_THREADS, tile},
+    kernels::tile,
 };
 
 /// A product with what follows it.
@@ -122,9 +122,9 @@ impl Kernel for Product {
         Code {
             constants: vec![("ROWS", rows), ("INPUTS", self.inputs), ("OUTPUTS", self.outputs)],
             functions,
-            bodies: vec![activations, tile(language)],
-            groups: [self.outputs.div_ceil(TILE_SIDE), rows.div_ceil(TILE_SIDE), 1],
-            threads: TILE_THREADS,
+            bodies: vec![activations, tile::code(language)],
+            groups: [self.outputs.div_ceil(tile::SIDE), rows.div_ceil(tile::SIDE), 1],
+            threads: tile::THREADS,
         }
     }
 }
