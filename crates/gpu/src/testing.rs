@@ -26,11 +26,18 @@ pub(crate) fn normal(count: usize, seed: u64) -> Vec<f32> {
     (0..count).map(|_| one()).collect()
 }
 
-/// The devices of this build, and for each the number formats of it.
+/// The devices of this build. An NVIDIA card need not be there; what it would have shown is told.
 pub(crate) fn devices() -> Vec<Box<dyn Device>> {
     let names = if cfg!(feature = "wgpu") { &["cpu", "gpu"][..] } else { &["cpu"] };
     let open = |name: &&str| crate::devices::open(name).unwrap_or_else(|e| panic!("{e}"));
-    names.iter().map(open).collect()
+    let mut all: Vec<_> = names.iter().map(open).collect();
+    if cfg!(feature = "cuda") {
+        match crate::devices::open("cuda") {
+            Ok(cuda) => all.push(cuda),
+            Err(e) => println!("not run on a card: {e}"),
+        }
+    }
+    all
 }
 
 /// Largest error of a result beside its definition, normwise: of the difference's length and the definition's.
