@@ -4,10 +4,9 @@ mod functions;
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder};
-use sotto_models::{
-    arch::{Activation, Attention},
-    float::RELU_EPS,
-};
+use sotto_models::{arch::Activation, float::RELU_EPS};
+
+use crate::scores::Scores;
 
 /// A rows x columns matrix whose rows are `stride` apart.
 fn matrix(x: &[f32], rows: usize, columns: usize, stride: usize) -> ArrayView2<'_, f32> {
@@ -91,7 +90,7 @@ fn part(
 
 /// One head of attention, into its columns of `out`.
 pub(crate) fn attend(
-    kind: Attention,
+    kind: Scores,
     shape: (usize, usize, usize),
     head: usize,
     qkv: &[f32],
@@ -103,16 +102,29 @@ pub(crate) fn attend(
     let scale = 1.0 / (dh as f32).sqrt();
     general_mat_mul(scale, &q, &k.t(), 0.0, &mut matrix_mut(&mut scores, n, n, n));
     let by = scores.chunks_exact_mut(n).map(|row| match kind {
-        Attention::Softmax => {
+        Scores::Softmax | Scores::Unified { .. } | Scores::TwoPass => {
             let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             row.iter_mut().for_each(|s| *s = functions::exp(*s - top));
             sum(|j| row[j], n)
         }
-        Attention::Relu => {
+        Scores::Relu => {
             row.iter_mut().for_each(|s| *s = s.max(0.0));
             sum(|j| row[j], n) + RELU_EPS
         }
-        _ => n as f32,
+        Scores::Linear => n as f32,
+        Scores::Sigmoid => {
+            row.iter_mut().for_each(|s| *s = 1.0 / (1.0 + n as f32 * functions::exp(-*s)));
+            1.0
+        }
+        Scores::Softplus => {
+            row.iter_mut().for_each(|s| *s = s.max(0.0) + functions::exp(-s.abs()).ln_1p());
+            sum(|j| row[j], n)
+        }
+        Scores::StableMax => {
+            let weigh = |s: f32| if s < 0.0 { 1.0 / (1.0 - s) } else { s + 1.0 };
+            row.iter_mut().for_each(|s| *s = weigh(*s));
+            sum(|j| row[j], n)
+        }
     });
     let by: Vec<f32> = by.collect();
     let out = &mut out[head * dh..];

@@ -35,6 +35,7 @@ mod model;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod numbers;
 mod program;
+mod scores;
 #[cfg(test)]
 mod testing;
 
@@ -47,3 +48,4 @@ pub use error::Error;
 pub use gpu::Gpu;
 pub use model::{program, result};
 pub use program::Program;
+pub use scores::Scores;

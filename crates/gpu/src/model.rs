@@ -119,6 +119,7 @@ impl Build<'_> {
             kinds.partition(|&(_, kind)| kind == Kind::Linear && dh < rows);
         let mine: Vec<usize> = mine.into_iter().map(|(head, _)| head).collect();
         let by_state = LinearAttention { rows, heads, dh, mine };
+        let kinds = kinds.into_iter().map(|(head, kind)| (head, kind.into())).collect();
         let by_scores = Attention { rows, heads, dh, kinds };
         let context = if by_state.mine.is_empty() {
             self.writer.launch(by_scores, &[qkv])

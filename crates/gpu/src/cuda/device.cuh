@@ -18,6 +18,8 @@ DEVICE void sync_block() { __syncthreads(); }
 DEVICE float exponential(float x) { return expf(x); }
 DEVICE float error_function(float x) { return erff(x); }
 DEVICE float hyperbolic_tangent(float x) { return tanhf(x); }
+DEVICE float logarithm(float x) { return logf(x); }
+DEVICE float nearest(float x) { return rintf(x); }
 DEVICE float square_root(float x) { return sqrtf(x); }
 DEVICE float from_half(u16 x) { float y; asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x)); return y; }
 DEVICE u16 to_half(float x) { u16 y; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y) : "f"(x)); return y; }

@@ -63,6 +63,8 @@ DEVICE void sync_block() {
 DEVICE float exponential(float x) { return std::exp(x); }
 DEVICE float error_function(float x) { return std::erf(x); }
 DEVICE float hyperbolic_tangent(float x) { return std::tanh(x); }
+DEVICE float logarithm(float x) { return std::log(x); }
+DEVICE float nearest(float x) { return std::nearbyint(x); }
 DEVICE float square_root(float x) { return std::sqrt(x); }
 DEVICE float bits(u32 x) { float y; std::memcpy(&y, &x, 4); return y; }
 DEVICE u32 word(float x) { u32 y; std::memcpy(&y, &x, 4); return y; }

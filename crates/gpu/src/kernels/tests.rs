@@ -1,18 +1,19 @@
 //! Every kernel, kind and odd shape on every device of this build, against the definition in f64. With the feature `wgpu` a
 //! Vulkan driver must be there: one that needs no GPU is enough.
 
-use sotto_models::arch::{Activation, Attention as Kind};
+use sotto_models::arch::Activation;
 
 use super::*;
 use crate::{
     Precision, Program,
     kernel::Kernel,
     program::Writer,
+    scores::Scores,
     testing::{attentions, devices, embeddings, hold, means, normal, norms, products, residual},
 };
 
 fn hold_all(all: Vec<(String, Program)>) {
-    all.into_iter().for_each(|(what, mut program)| hold(&what, &mut program));
+    all.into_iter().for_each(|(what, mut program)| hold(&what, &mut program, &[3]));
 }
 
 #[test]
@@ -24,7 +25,7 @@ fn products_of_every_activation_and_odd_shape() {
 fn a_residual_is_added_after_the_activation() {
     let mut program = residual();
     assert_eq!(program.buffers.len(), 3, "input, residual, result");
-    hold("residual", &mut program);
+    hold("residual", &mut program, &[1, 3]);
 }
 
 #[test]
@@ -55,7 +56,7 @@ fn scores_of_any_size_are_no_trouble() {
     let scale: Vec<f32> = (0..144).map(|i| if i / 12 == i % 12 { 20.0 } else { 0.0 }).collect();
     let scale = writer.constant(&scale);
     let large = writer.launch(Product::plain(rows, 12, 12), &[input, scale]);
-    let kinds = vec![(0, Kind::Softmax)];
+    let kinds = vec![(0, Scores::Softmax)];
     let made = writer.launch(Attention { rows, heads, dh, kinds }, &[large]);
     let program = writer.finish(made);
     let input = normal(program.input.1, 5);
@@ -82,7 +83,7 @@ fn counts_by_hand() {
     let read: usize = kernel.operands().iter().map(|o| o.read).sum();
     assert_eq!((read, kernel.written()), (6 + 15 + 5 + 10, 10));
     // S of 4 x 4 and its product with V, each 2 x 4 x 4 x 3; scale and quotient; and softmax's four a score.
-    let kinds = vec![(1, Kind::Softmax)];
+    let kinds = vec![(1, Scores::Softmax)];
     let kernel = Attention { rows: 4, heads: 2, dh: 3, kinds };
     assert_eq!(kernel.operations(), 2 * 96 + 24 + 64);
     assert_eq!((kernel.operands()[0].read, kernel.written(), kernel.output()), (36, 12, 24));
