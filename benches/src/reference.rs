@@ -41,8 +41,9 @@ pub fn measure(
     let mut all = Vec::new();
     for (preset, arch, batch) in models(quick) {
         let Model { arch, weights, .. } = Model::random(arch);
-        let inputs = random_images(&arch, IMAGES, 2);
-        let loaded = Loaded { model: (&arch).into(), weights, inputs };
+        let pixels = arch.pixels().expect("the presets take pictures");
+        let inputs = random_images(pixels, IMAGES, 2);
+        let loaded = Loaded { model: arch, weights, inputs };
         let found = devices::list().into_iter().filter(|(_, found)| found.is_ok());
         for (name, _) in found {
             let device = devices::open(name).map_err(sotto::Error::from)?;

@@ -98,7 +98,7 @@ impl Reference {
         }
         let (model, weights) = if named {
             let found = model::Model::find(path)?;
-            (Model::from(&found.arch), found.weights)
+            (found.arch, found.weights)
         } else {
             let file = path.join("arch.toml");
             let text = std::fs::read_to_string(&file).map_err(Error::io(&file))?;

@@ -1,4 +1,4 @@
-//! The same images in the clear, on each device of this machine: what privacy costs.
+//! The same inputs in the clear, on each device of this machine: what privacy costs.
 
 use serde::Serialize;
 use sotto_gpu::{
@@ -10,16 +10,16 @@ use sotto_models::{Model, Weights, float::NoProbe, float::forward};
 
 use crate::error::Error;
 
-/// One image in the clear on one device.
+/// One input in the clear on one device.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plaintext {
     /// `cpu` or `gpu`.
     pub device: &'static str,
     /// Its maker's name.
     pub name: String,
-    /// Median seconds of one image.
+    /// Median seconds of one input.
     pub one_s: f64,
-    /// The private image's median seconds, offline and online, by these.
+    /// The private one's median seconds, offline and online, by these.
     pub private_times: f64,
     /// Largest difference of a logit to the float reference's.
     pub max_logit_error: f64,
@@ -30,7 +30,7 @@ impl Plaintext {
     pub(super) fn line(&self) -> String {
         let whose = if self.device == "cpu" { String::new() } else { format!(" on {}", self.name) };
         format!(
-            "plaintext{whose}: {:.2} ms an image, private takes {:.0} times as long; largest logit error {:.1e}",
+            "plaintext{whose}: {:.2} ms for one, private takes {:.0} times as long; largest logit error {:.1e}",
             1e3 * self.one_s,
             self.private_times,
             self.max_logit_error
@@ -38,22 +38,26 @@ impl Plaintext {
     }
 }
 
-/// Runs the images on this processor and, where the program and the machine have one, on a GPU; one that a processor plays is
-/// none. `private` are the seconds of a private image.
+/// Runs inputs of one length on this processor and, where the program and the machine have one, on a GPU; one that a processor plays is
+/// none. `private` are the seconds of a private one.
 ///
 /// # Errors
 /// [`Error::Device`] of this processor; a GPU that fails is left out.
 pub(super) fn run(
     model: &Model,
     weights: &Weights,
-    images: &[Vec<f32>],
+    inputs: &[Vec<f32>],
     private: f64,
 ) -> Result<Vec<Plaintext>, Error> {
-    let Some(first) = images.first() else { return Ok(Vec::new()) };
-    let program = program(model, weights, model.tokens());
-    let inputs: Vec<&[f32]> = images.iter().map(|image| &image[..]).collect();
+    let Some(first) = inputs.first() else { return Ok(Vec::new()) };
+    let rows = match model.pixels() {
+        Some(pixels) => pixels.tokens(),
+        None => first.len() / model.stack.width,
+    };
+    let program = program(model, weights, rows);
     let plain: Vec<f32> =
-        images.iter().flat_map(|image| forward(model, weights, image, &mut NoProbe)).collect();
+        inputs.iter().flat_map(|input| forward(model, weights, input, &mut NoProbe)).collect();
+    let inputs: Vec<&[f32]> = inputs.iter().map(|input| &input[..]).collect();
     let effort = Effort { runs: 5, time: std::time::Duration::ZERO };
     let on = |device: &dyn Device| -> Result<Plaintext, sotto_gpu::Error> {
         let found = measure::results(device, &program, Precision::F32, 1, &inputs)?;

@@ -35,7 +35,7 @@ use std::{fs, path::Path};
 
 use half::f16;
 use serde::Serialize;
-use sotto_models::{Model, Weights, model::Input, weights::Precision};
+use sotto_models::{Model, Weights, images::FRAMING, model::Input, weights::Precision};
 
 pub use error::Error;
 pub use family::supported;
@@ -163,7 +163,7 @@ impl Imported {
         }
         if let Some(framing) = &self.framing {
             let text = toml::to_string(framing).expect("numbers and names always serialise");
-            write("picture.toml", text.as_bytes())?;
+            write(FRAMING, text.as_bytes())?;
         }
         if out.exists() {
             fs::remove_dir(out).map_err(Error::io(out))?;

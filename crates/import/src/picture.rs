@@ -1,52 +1,11 @@
 //! What becomes of a picture before the model sees it, from `preprocessor_config.json`.
 
-use serde::{Deserialize, Serialize};
+pub use sotto_models::images::{Filter, Framing, Scale};
 
 use crate::{config::Config, error::Error, folder::Folder};
 
 /// The file's name.
 pub(crate) const FILE: &str = "preprocessor_config.json";
-
-/// How a picture of any size becomes the model's: scaled, then its centred square cut out.
-///
-/// This is what `picture.toml` of an imported folder holds. Mean and deviation are in the description itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Framing {
-    /// What is scaled to `size`.
-    pub scale: Scale,
-    /// Pixels after scaling.
-    pub size: usize,
-    /// Side of the square that is cut out: the model's own.
-    pub crop: usize,
-    /// How pixels are interpolated.
-    pub filter: Filter,
-}
-
-/// What a picture's size is after scaling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scale {
-    /// The shorter side; the picture keeps its shape.
-    Shorter,
-    /// Both sides, whatever the picture's shape was.
-    Both,
-}
-
-/// How pixels are interpolated; all average where a picture shrinks, but the nearest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Filter {
-    /// The nearest pixel.
-    Nearest,
-    /// Linear in both directions.
-    Bilinear,
-    /// Cubic in both directions.
-    Bicubic,
-    /// A windowed sinc of three lobes.
-    Lanczos,
-}
 
 /// A picture's preparation: framing, and the planes' mean and deviation for pixels in 0..=1.
 #[derive(Clone, Copy)]

@@ -153,6 +153,11 @@ impl Tokenizer {
         Ok(Text { words, kinds })
     }
 
+    /// A word as the tokenizer spells it, such as `##ing`; `None` for a number that it does not have.
+    pub fn word(&self, number: u32) -> Option<String> {
+        self.inner.id_to_token(number)
+    }
+
     fn split(
         &self,
         with: &tokenizers::Tokenizer,
