@@ -13,6 +13,7 @@ mod networks;
 mod pictures;
 mod program;
 mod record;
+mod reference;
 mod three;
 
 use std::{env, path::PathBuf, process::ExitCode};
@@ -83,6 +84,8 @@ Examples:
       predicted against measured seconds on six networks, through the emulator; takes about ten minutes
   cargo run --release -p sotto-bench -- --only micro --repeats 11
       gates alone, more often
+  cargo run --release -p sotto-bench --features gpu -- --only reference
+      the models in the clear: what private inference is compared with
   cargo run --release -p sotto-bench -- --only agreement --agreement 1000 --data cifar-10-binary.tar.gz
       private against plaintext top-1 on the first 1,000 CIFAR-10 test images; takes minutes";
 
@@ -95,6 +98,8 @@ enum Part {
     Micro,
     /// Matrix kernels.
     Gemm,
+    /// Models in the clear, on this processor and, with the feature `gpu`, on a GPU.
+    Reference,
     /// Predicted against measured seconds through the network emulator; takes minutes.
     Networks,
     /// Private against plaintext classes; needs --agreement and --data.
@@ -194,6 +199,12 @@ fn run(cli: &Cli) -> Result<(), Error> {
     }
     if cli.has(Part::Gemm) {
         println!("{}", kernels(&gemm::measure(&mut records)));
+    }
+    if cli.has(Part::Reference) {
+        let bar = ProgressBar::new_spinner();
+        let measured = reference::measure(cli.quick, &bar, &mut records)?;
+        bar.finish_and_clear();
+        println!("{}", reference::text(&measured));
     }
     match &cli.json {
         Some(path) => records.write(&machine, path),

@@ -10,6 +10,7 @@ use sotto::{
     infer::{Embed, Infer},
     init::Init,
     plan::Plan,
+    reference::Reference,
     samples::Samples,
     simulate::Simulate,
     texts::TextArgs,
@@ -157,6 +158,12 @@ pub enum Command {
     /// For the owner, on images or texts that it was not calibrated on: how far private results are from plain ones, and
     /// which tensors leave the room that the calibration gives them. Exit code 1 where one does.
     Check(Check),
+    /// Runs a model in the clear, on this processor or a GPU: how fast, how far from what the device allows, how exact.
+    ///
+    /// What a private inference is compared with. A GPU needs a program built with `--features gpu`, and a driver for
+    /// Vulkan.
+    #[command(after_help = REFERENCE)]
+    Reference(Reference),
     /// Predicts setup, offline, online and total time of a model on a network, and where the time goes.
     #[command(after_help = simulate_help())]
     Simulate(Box<Simulate>),
@@ -217,6 +224,13 @@ Examples, with 256 images or 200 texts or more:
   sotto calibrate vit --images photos --resize
   sotto calibrate minilm --text sentences.txt --limit 200
   sotto check minilm --text others.txt";
+
+/// Examples of `sotto reference`.
+const REFERENCE: &str = "\
+Examples:
+  sotto reference --device list
+  sotto reference vit_cifar --batch 64 --profile
+  sotto reference minilm --text sentences.txt --device gpu --precision f16 --json";
 
 /// An example of `sotto train`.
 const TRAIN: &str = "\

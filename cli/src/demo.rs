@@ -1,5 +1,6 @@
 //! `sotto demo`: three processes on loopback evaluate real images or texts; every result and count is checked.
 
+mod plaintext;
 mod references;
 mod summary;
 
@@ -31,6 +32,7 @@ use crate::{
 };
 use references::References;
 
+pub use plaintext::Plaintext;
 pub use summary::{Compared, Length, Summary};
 
 /// What to run.
@@ -192,7 +194,11 @@ fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
         references.plans().map(|(rows, plan)| Ok((rows, report::planned(plan, demo.source)?)));
     let planned = planned.collect::<Result<BTreeMap<Option<u32>, Cost>, Error>>()?;
     let measured = (&network.name[..], paths, demo.source, demo.batch);
-    Summary::new(measured, &planned, &setup, &lines, results)
+    let mut summary = Summary::new(measured, &planned, &setup, &lines, results)?;
+    let longest = summary.lengths.last().map(|length| length.offline_s + length.online_s);
+    let private = longest.unwrap_or(summary.median_total_s);
+    summary.plaintext = references.plaintext(&queries, private)?;
+    Ok(summary)
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Error> {

@@ -31,6 +31,9 @@ pub enum Error {
     /// A model, calibration or picture is wrong.
     #[error(transparent)]
     Model(#[from] sotto_models::Error),
+    /// A device of the plaintext reference that is not there, or not up to it.
+    #[error(transparent)]
+    Device(#[from] sotto_gpu::Error),
     /// A folder that cannot be imported, or a text that its tokenizer cannot number.
     #[error(transparent)]
     Import(#[from] sotto_import::Error),
@@ -122,6 +125,7 @@ impl Error {
         match self {
             Error::Check(_) | Error::Distrust(_) | Error::Crypto(_) => 1,
             Error::Config(_) | Error::Io { .. } | Error::Network(_) | Error::Output(_) => 2,
+            Error::Device(_) => 2,
             Error::Net(sotto_net::Error::Config(_) | sotto_net::Error::Io { .. }) => 2,
             Error::Import(sotto_import::Error::Io { .. }) => 2,
             Error::Model(_) | Error::Import(_) | Error::Text { .. } | Error::Inputs { .. } => 3,

@@ -34,6 +34,7 @@ pub mod notify;
 pub mod plan;
 pub mod print;
 pub mod processes;
+pub mod reference;
 pub mod refusal;
 pub mod reload;
 pub mod report;

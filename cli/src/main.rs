@@ -157,6 +157,7 @@ fn run(command: Command) -> Result<(), Error> {
             done.costs.into_iter().try_for_each(print::line)
         }
         Command::Check(check) => check.run(),
+        Command::Reference(reference) => reference.run(),
         Command::Simulate(simulate) => simulate.run(),
         Command::CalibrateMachine { out, emulated } => {
             let through = if emulated { Through::Emulator } else { Through::Loopback };

@@ -61,27 +61,44 @@ impl Samples {
         let path = folder.join("arch.toml");
         let model = Model::from_toml(&fs::read_to_string(&path).map_err(Error::io(&path))?)?;
         let weights = Weights::load(&folder.join("weights.safetensors"), &model)?;
+        let inputs = self.inputs(folder, &model, &weights, limit)?;
+        Ok(Loaded { model, weights, inputs })
+    }
+
+    /// Whether none are named.
+    pub fn is_empty(&self) -> bool {
+        self.images.is_empty() && self.text.is_none()
+    }
+
+    /// At most `limit` samples, as the model takes them; a tokenizer is in `folder`.
+    ///
+    /// # Errors
+    /// As [`Samples::load`].
+    pub fn inputs(
+        &self,
+        folder: &Path,
+        model: &Model,
+        weights: &Weights,
+        limit: usize,
+    ) -> Result<Vec<Vec<f32>>, Error> {
         let other = |takes: &str, option: &str| {
             let name = &model.name;
             Err(Error::Config(format!("`{name}` takes {takes}: give {option}")))
         };
-        let inputs = match (&model.input, &self.text) {
-            (Input::Words(_), None) => return other("texts", "--text FILE"),
+        match (&model.input, &self.text) {
+            (Input::Words(_), None) => other("texts", "--text FILE"),
             (Input::Words(_), Some(file)) => {
-                let lexicon = Lexicon::of(folder, &model, &weights)?;
+                let lexicon = Lexicon::of(folder, model, weights)?;
                 let long = if self.truncate { Long::Truncate } else { Long::Refuse };
-                Texts::read(file, self.pairs, limit)?.rows(&lexicon, long)?
+                Texts::read(file, self.pairs, limit)?.rows(&lexicon, long)
             }
-            (Input::Pixels(_), _) if self.images.is_empty() => {
-                return other("pictures", "--images FILES");
-            }
+            (Input::Pixels(_), _) if self.images.is_empty() => other("pictures", "--images FILES"),
             (Input::Pixels(pixels), _) => {
                 let fit = fit(Framing::load(folder, pixels)?, self.resize);
-                let pictures = Inputs::find(&self.images, fit, limit)?.load_all(&model)?;
-                pictures.iter().map(|p| normalise(pixels, p)).collect()
+                let pictures = Inputs::find(&self.images, fit, limit)?.load_all(model)?;
+                Ok(pictures.iter().map(|p| normalise(pixels, p)).collect())
             }
-            _ => return other("another input", "a newer `sotto` a try"),
-        };
-        Ok(Loaded { model, weights, inputs })
+            _ => other("another input", "a newer `sotto` a try"),
+        }
     }
 }

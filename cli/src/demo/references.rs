@@ -15,7 +15,10 @@ use sotto_protocols::{
     weights::Matrix,
 };
 
-use super::summary::{CLOSE, Compared};
+use super::{
+    plaintext::{self, Plaintext},
+    summary::{CLOSE, Compared},
+};
 use crate::{
     card::Card,
     client::{Answer, Query, top},
@@ -77,6 +80,19 @@ impl References {
         let simulated = private.decode(&values[private.plan.outputs[0].index()]);
         let each = lines.iter().zip(floats.iter().zip(&simulated));
         Ok(each.map(|(line, (float, simulated))| self.one(line, float, simulated)).collect())
+    }
+
+    /// The pictures, or the longest texts, in the clear on each device of this machine; `private` are the seconds of a
+    /// private one.
+    ///
+    /// # Errors
+    /// [`Error::Device`]; those of [`References::compare`].
+    pub fn plaintext(&self, queries: &[Query], private: f64) -> Result<Vec<Plaintext>, Error> {
+        let Model { arch, weights, lexicon, .. } = &self.model;
+        let Some(longest) = queries.last().map(Query::rows) else { return Ok(Vec::new()) };
+        let same = queries.iter().filter(|query| query.rows() == longest);
+        let inputs = same.map(|query| query.input(arch, lexicon.as_ref()));
+        plaintext::run(arch, weights, &inputs.collect::<Result<Vec<_>, Error>>()?, private)
     }
 
     fn one(&self, line: &Answer, float: &[f32], simulated: &[f64]) -> Compared {

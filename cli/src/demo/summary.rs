@@ -6,6 +6,7 @@ use serde::Serialize;
 use sotto_models::Model;
 use sotto_protocols::cost::Cost;
 
+use super::plaintext::Plaintext;
 use crate::{
     client::{Answer, Costs, label},
     config::Source,
@@ -131,6 +132,8 @@ pub struct Summary {
     pub min_total_s: f64,
     /// The plan's counts, of one evaluation (of the longest texts).
     pub planned: Cost,
+    /// The same inputs in the clear, on each device of this machine.
+    pub plaintext: Vec<Plaintext>,
     /// Length by length, of texts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lengths: Vec<Length>,
@@ -218,6 +221,7 @@ impl Summary {
             median_total_s: totals.get(totals.len() / 2).copied().unwrap_or(0.0),
             min_total_s: totals.first().copied().unwrap_or(0.0),
             planned,
+            plaintext: Vec::new(),
             lengths,
             results,
         })
@@ -335,7 +339,8 @@ impl Summary {
             flights(p.offline_flights + p.flights),
             s(self.total_s),
         ]);
-        print::line(t)
+        print::line(t)?;
+        self.plaintext.iter().try_for_each(|plaintext| print::line(plaintext.line()))
     }
 
     /// What texts cost: their lengths, which the server learns, decide.

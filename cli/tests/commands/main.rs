@@ -1,6 +1,7 @@
 //! The commands that need no peer, as a user runs them.
 
 mod import;
+mod reference;
 mod simulate;
 mod trainer;
 

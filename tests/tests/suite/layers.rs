@@ -13,14 +13,14 @@ const LAYERS: [&[&str]; 9] = [
     &["sotto-ot", "sotto-lattice"],
     &["sotto-protocols"],
     &["sotto-models"],
-    &["sotto-netsim", "sotto-import"],
+    &["sotto-netsim", "sotto-import", "sotto-gpu"],
     &["sotto-nas"],
     &["sotto", "sotto-cli"],
     &["sotto-tests", "sotto-bench", "sotto-attacks", "sotto-fuzz"],
 ];
 
 /// Edges that point down but are not wanted.
-const BARRED: [(&str, &str); 6] = [
+const BARRED: [(&str, &str); 8] = [
     // `net` moves bytes, `crypto` makes them: neither knows tensors.
     ("sotto-net", "sotto-ring"),
     ("sotto-crypto", "sotto-ring"),
@@ -30,6 +30,9 @@ const BARRED: [(&str, &str); 6] = [
     // Importers read files and meet no peer.
     ("sotto-import", "sotto-net"),
     ("sotto-import", "sotto-link"),
+    // The plaintext reference knows models and devices, and no party.
+    ("sotto-gpu", "sotto-protocols"),
+    ("sotto-gpu", "sotto-net"),
 ];
 
 /// What a party is made of: it compiles where there are no sockets.

@@ -196,7 +196,8 @@ fn places(concerns: impl Fn(&str) -> bool, words: &[&str]) -> Vec<String> {
 fn unsafe_stays_in_the_ring_s_kernels() {
     let mut found = Vec::new();
     for source in sources() {
-        let kernels = source.path.starts_with("crates/ring/src/");
+        let mut places = ["crates/ring/src/", "crates/gpu/src/cuda/"].iter();
+        let kernels = places.any(|place| source.path.starts_with(place));
         let code = code(&source.text);
         let is_here = !lines_with(&code, "unsafe").is_empty();
         if !kernels {
@@ -208,7 +209,10 @@ fn unsafe_stays_in_the_ring_s_kernels() {
             found.push(format!("{}: no SAFETY comment", source.path));
         }
     }
-    refuse(found, "`unsafe` stands in the ring's kernels alone, each with its reason");
+    refuse(
+        found,
+        "`unsafe` stands in the ring's kernels and in the calls of CUDA alone, each with its reason",
+    );
 }
 
 #[test]
@@ -233,13 +237,16 @@ fn nobody_unwraps_outside_of_tests() {
 #[test]
 fn sockets_and_clocks_stay_in_net() {
     let outside = |path: &str| {
-        !["crates/net/", "netsim/", "crates/netsim/", "cli/", "nas/", "attacks/"]
+        !["crates/net/", "crates/gpu/", "netsim/", "crates/netsim/", "cli/", "nas/", "attacks/"]
             .iter()
             .any(|d| path.starts_with(d))
     };
     let words =
         ["UdpSocket", "TcpStream", "TcpListener", "SystemTime", "Instant", "tokio", "quinn"];
-    refuse(places(outside, &words), "sockets and clocks are for net, netsim and cli");
+    refuse(
+        places(outside, &words),
+        "sockets and clocks are for net, netsim and cli; gpu times its devices",
+    );
     let low = |path: &str| {
         ["crates/ring/", "crates/crypto/", "protocols/"].iter().any(|d| path.starts_with(d))
     };

@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Models in the clear on every device of this machine, beside PyTorch: one table at the end, unattended, under ten minutes.
+
+    cargo build --release --features gpu,cuda
+    python3 benches/gpu/measure.py --program target/release/sotto --out gpu.jsonl [--tests PATH]
+
+Needs Python alone. What is missing on the machine (a card, NVRTC, Vulkan, PyTorch) is named in the table and left out; each step has
+a limit. `--tests` is the test program of sotto-gpu (`cargo test --release -p sotto-gpu --features wgpu,cuda --no-run` names it): it
+holds every kernel, kind and shape against its definition on this card first. `--quick` sees that all works, in a minute.
+"""
+
+import argparse
+import json
+import pathlib
+import platform
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).parent
+MODELS = {"vit_cifar": [64, 1056], "vit_tiny": [64]}
+FEW = {"vit_cifar": [2]}
+
+
+def run(command, limit):
+    """What a command printed, or why it printed nothing."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
+    except (OSError, subprocess.TimeoutExpired) as e:
+        return None, f"{type(e).__name__} after at most {limit} s"
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    return (done.stdout, None) if done.returncode == 0 else (done.stdout, lines[-1] if lines else f"exit code {done.returncode}")
+
+
+def card():
+    said, _ = run(["nvidia-smi", "--query-gpu=name,driver_version,power.limit", "--format=csv,noheader"], 20)
+    return said.strip() if said else None
+
+
+def reference(options, device, precision, model, batch):
+    command = [options.program, "reference", model, "--device", device, "--precision", precision, "--batch", str(batch), "--json"]
+    said, why = run(command + ["--limit", "4"] + (["--quick"] if options.quick else []), 90)
+    if why:
+        return {"missing": why}
+    found = json.loads(said)
+    return {key: found[key] for key in found if key not in ("results", "launches")}
+
+
+def torch(device, options):
+    """PyTorch's best way by model, precision and batch."""
+    if options.quick:
+        return {}, "left out of the rehearsal"
+    said, why = run([sys.executable, str(HERE / "torch_reference.py"), device, "0.5"], 240)
+    best = {}
+    for line in (said or "").splitlines():
+        found = json.loads(line)
+        key = (found["model"], found["precision"], found["batch"])
+        if "batch_s" in found and found["batch_s"] < best.get(key, (float("inf"),))[0]:
+            best[key] = (found["batch_s"], found["way"])
+    return best, why
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--program", default="target/release/sotto")
+    parser.add_argument("--tests")
+    parser.add_argument("--out", default="gpu.jsonl")
+    parser.add_argument("--device", action="append", help="these alone: cpu, gpu, cuda")
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    begun, out, notes, rows = time.time(), open(options.out, "w"), [], []
+
+    def keep(kind, found):
+        out.write(json.dumps({"kind": kind, **found}) + "\n")
+        out.flush()
+
+    here = {"date": time.strftime("%Y-%m-%d"), "machine": platform.processor() or platform.machine(), "card": card()}
+    keep("machine", here)
+    said, why = run([options.program, "reference", "--device", "list", "--json"], 60)
+    if why:
+        sys.exit(f"{options.program}: {why}")
+    devices = {d["device"]: d for d in json.loads(said) if not options.device or d["device"] in options.device}
+    for name, found in devices.items():
+        keep("device", found)
+        if found["missing"]:
+            notes.append(f"{name} was not measured: {found['missing']}")
+    if options.tests:
+        _, why = run([options.tests, "--test-threads", "2"], 150)
+        keep("tests", {"failed": why})
+        notes.append(f"kernels against their definitions: {why or 'all right'}")
+    there = {name: found for name, found in devices.items() if not found["missing"]}
+    for name, found in there.items():
+        beside = "cuda" if not found["software"] and name != "cpu" else "cpu"
+        best, lack = torch(beside, options)
+        if lack:
+            notes.append(f"PyTorch beside {name}: {lack}")
+        for model, batches in (FEW if options.quick else MODELS).items():
+            for batch in batches if name != "cpu" else [min(batches[0], 64)]:
+                for precision in found["precisions"]:
+                    # Twice: what differs between the runs is the measurement's own.
+                    pair = [reference(options, name, precision, model, batch) for _ in range(1 if options.quick else 2)]
+                    for one in pair:
+                        keep("reference", {"device": name, "precision": precision, "model": model, "batch": batch, **one})
+                    if any("missing" in one for one in pair):
+                        notes.append(f"{model} on {name} in {precision}, batch {batch}: {pair[0].get('missing') or pair[-1].get('missing')}")
+                        continue
+                    times = [one["batch_s"] for one in pair]
+                    peer = best.get((model, precision, batch))
+                    rows.append([
+                        model, name, precision, batch, f"{1e6 * pair[0]['one_s']:.0f}", f"{1e6 * min(times):.0f}",
+                        f"{batch / min(times):.0f}", f"{100 * pair[0]['batch_share']:.0f} %",
+                        f"{100 * (max(times) / min(times) - 1):.0f} %",
+                        f"{min(times) / peer[0]:.2f} ({peer[1]})" if peer else "-", f"{pair[0]['largest_error']:.1e}",
+                    ])
+    header = ["model", "device", "precision", "batch", "us, one", "us, batch", "images/s", "share", "spread", "by PyTorch's best", "error"]
+    print(f"{here['date']}, {here['card'] or 'no card: not measured on one'}; {time.time() - begun:.0f} s\n")
+    print("| " + " | ".join(header) + " |\n|" + "--|" * len(header))
+    for row in rows:
+        print("| " + " | ".join(str(cell) for cell in row) + " |")
+    print()
+    for name, found in there.items():
+        print(f"{name}: {found['name']} ({found['driver']})" + (", played by a processor: no GPU's speed" if found["software"] else ""))
+    for note in notes:
+        print(f"not in the table or of note: {note}")
+    if not rows:
+        sys.exit("nothing was measured")
+
+
+main()

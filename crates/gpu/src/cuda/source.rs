@@ -1,0 +1,50 @@
+//! A kernel's whole text: what a kernel may ask of a GPU, constants, functions, bodies.
+
+use std::fmt::Write;
+
+use crate::{
+    device::Precision,
+    kernel::{Code, Kernel, Language},
+};
+
+/// What every kernel begins with.
+pub(super) const DEVICE: &str = include_str!("device.cuh");
+
+/// Macros that one kernel has and the next defines anew.
+const MACROS: [&str; 4] = ["PARAMETERS", "X_AT", "W_AT", "FINISH"];
+
+/// A kernel's text behind [`DEVICE`], its blocks and threads.
+pub(super) struct Text {
+    pub(super) text: String,
+    pub(super) groups: [usize; 3],
+    pub(super) threads: usize,
+}
+
+/// How a format is named to [`DEVICE`].
+pub(super) fn format(precision: Precision) -> &'static str {
+    match precision {
+        Precision::F32 => "F32",
+        Precision::F16 => "F16",
+        Precision::Bf16 => "BF16",
+    }
+}
+
+pub(super) fn text(kernel: &dyn Kernel, batch: usize) -> Text {
+    let Code { constants, functions, bodies, groups, threads } = kernel.code(Language::Cuda, batch);
+    let mut text = String::new();
+    for name in MACROS {
+        writeln!(text, "#undef {name}").expect("a string takes everything");
+    }
+    let read = kernel.operands().into_iter().map(|o| format!("const T *{}", o.name));
+    let parameters: Vec<String> = read.chain(["T *result".to_owned()]).collect();
+    writeln!(text, "#define PARAMETERS {}", parameters.join(", ")).expect("a string");
+    for (name, value) in constants {
+        writeln!(text, "constexpr u32 {name} = {value}u;").expect("a string takes everything");
+    }
+    text.push_str(&functions);
+    for body in bodies {
+        text.push('\n');
+        text.push_str(body);
+    }
+    Text { text, groups, threads }
+}

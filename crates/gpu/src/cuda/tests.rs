@@ -1,0 +1,174 @@
+//! CUDA kernels without a card: compiled by NVRTC for three architectures, and run on this processor by a twin (`twin.hpp`) that
+//! knows threads, blocks, shared memory and barriers. `libnvrtc` must be found, and a C++ compiler.
+
+use std::{collections::BTreeMap, fmt::Write as _, fs, process::Command};
+
+use sotto_models::{Arch, Model, Weights, arch::Attention as Kind};
+
+use super::{compile, source};
+use crate::{
+    Precision, Program,
+    kernel::Source,
+    kernels::Mean,
+    numbers::{decode, encode},
+    program,
+    testing::{all, close, normal, stored},
+};
+
+const FORMATS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Bf16];
+
+/// Inputs of a batch.
+const BATCH: usize = 2;
+
+/// A C++ program that runs all of these, one after the other, from its input to its output.
+fn twin(programs: &[(String, Program)]) -> String {
+    let (mut kernels, mut main) = (String::new(), String::new());
+    let mut count = 0;
+    for (_, program) in programs {
+        let [constants, buffers] = [
+            program.constants.iter().map(Vec::len).collect::<Vec<_>>(),
+            program.buffers.iter().map(|n| n * BATCH).collect(),
+        ]
+        .map(|sizes| format!("{sizes:?}").replace(['[', ']'], ""));
+        let (input, size) = program.input;
+        writeln!(main, "{{ Tensors c = filled({{{constants}}}), b = poisoned({{{buffers}}});")
+            .unwrap();
+        writeln!(main, "fill(b[{input}], {});", size * BATCH).unwrap();
+        for launch in &program.launches {
+            let source::Text { text, groups: [x, y, z], threads } =
+                source::text(&*launch.kernel, BATCH);
+            writeln!(kernels, "namespace k{count} {{\n{text}\n}}").unwrap();
+            let read = launch.inputs.iter().map(|source| match source {
+                Source::Constant(at) => format!("c[{at}].data(), "),
+                Source::Buffer(at) => format!("b[{at}].data(), "),
+            });
+            let read: String = read.collect();
+            let write = launch.output;
+            let call = format!("k{count}::run({read}b[{write}].data())");
+            writeln!(main, "twin::run({x}, {y}, {z}, {threads}, [&] {{ {call}; }});").unwrap();
+            count += 1;
+        }
+        let (output, numbers) = program.output;
+        writeln!(main, "fwrite(b[{output}].data(), sizeof(T), {}, stdout); }}", numbers * BATCH)
+            .unwrap();
+    }
+    format!(
+        "{}\n{kernels}\ntypedef std::vector<std::vector<T>> Tensors;
+        static void fill(std::vector<T> &x, size_t n) {{ if (fread(x.data(), sizeof(T), n, stdin) != n) exit(2); }}
+        static Tensors poisoned(std::vector<size_t> sizes) {{
+            Tensors all; for (size_t n : sizes) all.emplace_back(n, store(NAN)); return all;
+        }}
+        static Tensors filled(std::vector<size_t> sizes) {{
+            Tensors all = poisoned(sizes); for (auto &x : all) fill(x, x.size()); return all;
+        }}
+        int main() {{\n{main}}}\n",
+        source::DEVICE
+    )
+}
+
+/// Runs the programs in the twin: the results of each for a batch.
+fn run(programs: &[(String, Program)], inputs: &[Vec<f32>], precision: Precision) -> Vec<Vec<f32>> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("all.cpp"), twin(programs)).expect("written");
+    fs::write(path("twin.hpp"), include_str!("twin.hpp")).expect("written");
+    let mut compiler = Command::new("c++");
+    let format = format!("-D{}=1", source::format(precision));
+    compiler.args(["-std=c++17", "-O1", "-w", "-DHOST_TWIN", &format, "-o"]);
+    let built = compiler.arg(path("all")).arg(path("all.cpp")).output();
+    let built = built.expect("a C++ compiler is there: apt-get install g++");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let bytes = |values: &[f32]| {
+        let mut bytes = encode(values, precision);
+        bytes.truncate(values.len() * precision.width());
+        bytes
+    };
+    let given = programs.iter().zip(inputs).flat_map(|((_, program), input)| {
+        program.constants.iter().chain([input]).flat_map(|values| bytes(values))
+    });
+    fs::write(path("in"), given.collect::<Vec<u8>>()).expect("written");
+    let input = fs::File::open(path("in")).expect("just written");
+    let done = Command::new(path("all")).stdin(input).output().expect("it runs");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let mut rest = &done.stdout[..];
+    let results = programs.iter().map(|(_, program)| {
+        let (mine, others) = rest.split_at(BATCH * program.output.1 * precision.width());
+        rest = others;
+        decode(mine, precision)
+    });
+    let results = results.collect();
+    assert!(rest.is_empty(), "more than the results");
+    results
+}
+
+#[test]
+fn the_twin_computes_what_the_definitions_say() {
+    for precision in FORMATS {
+        let mut programs = all();
+        for (_, program) in &mut programs {
+            program.constants.iter_mut().for_each(|values| *values = stored(values, precision));
+        }
+        let inputs: Vec<Vec<f32>> = (1..)
+            .zip(&programs)
+            .map(|(seed, (_, program))| stored(&normal(BATCH * program.input.1, seed), precision))
+            .collect();
+        let results = run(&programs, &inputs, precision);
+        for (((what, program), inputs), got) in programs.iter().zip(&inputs).zip(&results) {
+            close(&format!("{what} in the twin"), program, precision, inputs, got);
+        }
+    }
+}
+
+#[test]
+fn a_whole_model_in_the_twin() {
+    let mut arch = Arch::vit(2, 2, 16, 24, 8, 4, 5);
+    arch.attention = vec![vec![Kind::Softmax, Kind::Relu], vec![Kind::Linear, Kind::Softmax]];
+    let program = program(&Model::from(&arch), &Weights::random(&arch, 1), arch.tokens());
+    let inputs = vec![normal(BATCH * program.input.1, 3)];
+    let programs = [("model".to_owned(), program)];
+    let got = run(&programs, &inputs, Precision::F32);
+    close("a model in the twin", &programs[0].1, Precision::F32, &inputs[0], &got[0]);
+}
+
+/// The kernels of the benchmark's models, each once.
+fn kernels() -> BTreeMap<String, &'static str> {
+    let mut all = BTreeMap::new();
+    for kind in Kind::ALL {
+        let arch = Arch::vit_cifar().with_attention(kind);
+        let program = program(&Model::from(&arch), &Weights::random(&arch, 1), arch.tokens());
+        let mean = Program::alone(Mean { rows: 65, width: 256, over: 1..65, first: true });
+        for launch in program.launches.iter().chain(&mean.launches) {
+            all.insert(source::text(&*launch.kernel, 64).text, launch.kernel.name());
+        }
+    }
+    all
+}
+
+#[test]
+fn every_kernel_compiles_for_three_architectures() {
+    compile::present().unwrap_or_else(|e| panic!("{e}"));
+    let kernels = kernels();
+    // Embedding, two norms, five products, three attentions, a mean.
+    assert_eq!(kernels.len(), 12);
+    for (text, name) in &kernels {
+        for architecture in ["sm_80", "sm_90a", "sm_120"] {
+            let cubin = compile::cubin(text, Precision::Bf16, architecture);
+            let cubin = cubin.unwrap_or_else(|e| panic!("{name} for {architecture}: {e}"));
+            assert_eq!(&cubin[..4], b"\x7fELF", "{name} for {architecture}");
+        }
+        for precision in [Precision::F32, Precision::F16] {
+            compile::cubin(text, precision, "sm_90a").unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+    }
+    let wrong = compile::cubin("KERNEL run() { nothing; }", Precision::F32, "sm_90a");
+    assert!(wrong.is_err_and(|e| e.contains("nothing")));
+}
+
+#[test]
+fn a_machine_without_a_driver_says_so() {
+    // This machine has no card, or the first one answers.
+    match super::Cuda::open() {
+        Err(e) => assert!(e.to_string().contains("NVIDIA's driver"), "{e}"),
+        Ok(cuda) => println!("not run: {:?} is here", crate::Device::info(&cuda)),
+    }
+}

@@ -1,0 +1,121 @@
+//! What a device is.
+
+use crate::{error::Error, program::Program};
+
+/// What a number is stored as. Sums are in f32 always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// IEEE single precision.
+    #[default]
+    F32,
+    /// IEEE half precision.
+    F16,
+    /// The upper half of a single precision number.
+    Bf16,
+}
+
+impl Precision {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::F16 => "f16",
+            Precision::Bf16 => "bf16",
+        }
+    }
+
+    /// The format of a name.
+    fn of(name: &str) -> Option<Self> {
+        let all = [Precision::F32, Precision::F16, Precision::Bf16];
+        all.into_iter().find(|precision| precision.name() == name)
+    }
+
+    /// Bytes of a number.
+    pub fn width(self) -> usize {
+        match self {
+            Precision::F32 => 4,
+            Precision::F16 | Precision::Bf16 => 2,
+        }
+    }
+}
+
+impl std::str::FromStr for Precision {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::of(name).ok_or_else(|| format!("no precision `{name}`: f32, f16 or bf16"))
+    }
+}
+
+/// What a device says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// What `--device` calls it.
+    pub device: &'static str,
+    /// Its maker's name for it.
+    pub name: String,
+    /// What stands between: the driver and its version, or the library.
+    pub driver: String,
+    /// The number formats that it computes in.
+    pub precisions: Vec<Precision>,
+    /// Whether a processor plays the device: its times say nothing of a GPU.
+    pub software: bool,
+}
+
+/// What a device reaches at best, measured on it: the floor of a launch is what it takes at these rates.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ceilings {
+    /// Bytes that are read and written in a second, by a copy of 64 MiB.
+    pub bytes: f64,
+    /// Floating-point operations in a second, by chains of multiply-adds on a GPU, by a large product on a processor.
+    pub operations: f64,
+}
+
+impl Ceilings {
+    /// The least seconds of so many bytes and operations.
+    pub fn floor(&self, bytes: u64, operations: u64) -> f64 {
+        (bytes as f64 / self.bytes).max(operations as f64 / self.operations)
+    }
+}
+
+/// Something that runs programs.
+pub trait Device {
+    /// What it is.
+    fn info(&self) -> &Info;
+
+    /// What it reaches, measured now.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    fn ceilings(&self) -> Result<Ceilings, Error>;
+
+    /// A program on the device, for batches of `batch` inputs, with its weights there.
+    ///
+    /// # Errors
+    /// [`Error::Precision`], [`Error::Memory`], [`Error::Compile`], [`Error::Stopped`].
+    fn load<'a>(
+        &'a self,
+        program: &'a Program,
+        batch: usize,
+        precision: Precision,
+    ) -> Result<Box<dyn Session + 'a>, Error>;
+}
+
+/// A program on a device.
+pub trait Session {
+    /// The results of a batch: `inputs` and what is returned lie one behind the other.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    ///
+    /// # Panics
+    /// Where `inputs` is not a batch.
+    fn run(&mut self, inputs: &[f32]) -> Result<Vec<f32>, Error>;
+
+    /// Seconds of each launch, on the batch that ran last; `None` where the device has no clock. On a processor, what the
+    /// threads took in all by their number.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    fn profile(&mut self) -> Result<Option<Vec<f64>>, Error>;
+}

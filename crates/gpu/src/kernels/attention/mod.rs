@@ -1,0 +1,167 @@
+//! Attention of some heads, fused: scores never leave the workgroup.
+//!
+//! [`Scores`] has the kinds and their formulas. Linear heads are cheaper by [`LinearAttention`](super::LinearAttention) where dh < N.
+//!
+//! Tolerance: normwise 2e-6 in f32, 1.5e-3 in f16, 8e-3 in bf16, for all kinds; asserted in the tests.
+//!
+//! Shapes: the operand is rows x (queries, keys, values), each heads x dh wide; the result rows x (heads x dh), of which
+//! this kernel writes its own heads' columns.
+
+use sotto_models::float::RELU_EPS;
+
+use crate::{
+    host,
+    kernel::{Code, Kernel, Language, Operand},
+    scores::Scores,
+};
+
+/// Attention of heads of any kinds.
+#[derive(Clone, Debug)]
+pub struct Attention {
+    /// Rows.
+    pub rows: usize,
+    /// Heads in all.
+    pub heads: usize,
+    /// Width of a head.
+    pub dh: usize,
+    /// The heads that this kernel computes, and their kinds.
+    pub kinds: Vec<(usize, Scores)>,
+}
+
+/// Query rows of a workgroup, an invocation each.
+const LANES: usize = 64;
+
+/// Numbers of the keys, and of the values, that a workgroup keeps: 8 KiB each, half of what every device has.
+const STAGED: usize = 2048;
+
+/// The part of a row that belongs to queries (0), keys (1) or values (2) of a head.
+pub(super) fn part<T>(
+    qkv: &[T],
+    heads: usize,
+    dh: usize,
+    row: usize,
+    which: usize,
+    head: usize,
+) -> &[T] {
+    &qkv[((row * 3 + which) * heads + head) * dh..][..dh]
+}
+
+pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+impl Kernel for Attention {
+    fn name(&self) -> &'static str {
+        "attention"
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let numbers = self.rows * 3 * self.heads * self.dh;
+        vec![Operand { name: "qkv", numbers, read: 3 * self.written() }]
+    }
+
+    fn output(&self) -> usize {
+        self.rows * self.heads * self.dh
+    }
+
+    fn written(&self) -> usize {
+        self.rows * self.kinds.len() * self.dh
+    }
+
+    fn operations(&self) -> u64 {
+        let scores = self.rows.pow(2);
+        let products = 4 * scores * self.dh + 2 * self.rows * self.dh;
+        self.kinds.iter().map(|&(_, kind)| (products + scores * kind.operations()) as u64).sum()
+    }
+
+    fn definition(&self, inputs: &[&[f64]], out: &mut [f64]) {
+        let (n, dh) = (self.rows, self.dh);
+        for &(head, kind) in &self.kinds {
+            let of = |row, which| part(inputs[0], self.heads, dh, row, which, head);
+            for i in 0..n {
+                let scores = (0..n).map(|j| dot(of(i, 0), of(j, 1)) / (dh as f64).sqrt());
+                let scores: Vec<f64> = scores.collect();
+                let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let weigh = |&s: &f64| match kind {
+                    Scores::Softmax | Scores::Unified { .. } | Scores::TwoPass => (s - top).exp(),
+                    Scores::Relu => s.max(0.0),
+                    Scores::Linear => s,
+                    Scores::Sigmoid => 1.0 / (1.0 + n as f64 * (-s).exp()),
+                    Scores::Softplus => s.max(0.0) + (-s.abs()).exp().ln_1p(),
+                    Scores::StableMax if s < 0.0 => 1.0 / (1.0 - s),
+                    Scores::StableMax => s + 1.0,
+                };
+                let p: Vec<f64> = scores.iter().map(weigh).collect();
+                let by = match kind {
+                    Scores::Relu => p.iter().sum::<f64>() + f64::from(RELU_EPS),
+                    Scores::Linear => n as f64,
+                    Scores::Sigmoid => 1.0,
+                    _ => p.iter().sum(),
+                };
+                for c in 0..dh {
+                    let sum: f64 = (0..n).map(|j| p[j] * of(j, 2)[c]).sum();
+                    out[(i * self.heads + head) * dh + c] = sum / by;
+                }
+            }
+        }
+    }
+
+    fn host(&self, inputs: &[&[f32]], out: &mut [f32]) {
+        for &(head, kind) in &self.kinds {
+            host::attend(kind, (self.rows, self.heads, self.dh), head, inputs[0], out);
+        }
+    }
+
+    fn code(&self, language: Language, batch: usize) -> Code {
+        let arms = |of: &dyn Fn(usize, (usize, Scores)) -> String| -> String {
+            self.kinds.iter().enumerate().map(|(at, &head)| of(at, head)).collect()
+        };
+        let scale = 1.0 / (self.dh as f32).sqrt();
+        let (functions, body) = match language {
+            Language::Wgsl => {
+                let heads = arms(&|at, (head, kind)| {
+                    format!("case {at}u: {{ return vec2({head}u, {}u); }}\n", kind.number())
+                });
+                let phis = arms(&|at, (_, kind)| {
+                    format!("case {at}u: {{ return f32({:e}); }}\n", kind.phi())
+                });
+                let functions = format!(
+                    "const RELU_EPS = f32({RELU_EPS});\nconst SCALE = f32({scale:e});
+                     fn head_of(at: u32) -> vec2<u32> {{ switch at {{ {heads} default: {{ return vec2(0u); }} }} }}
+                     fn phi_of(at: u32) -> f32 {{ switch at {{ {phis} default: {{ return 0.0; }} }} }}"
+                );
+                (functions, include_str!("kernel.wgsl"))
+            }
+            Language::Cuda => {
+                let heads = arms(&|at, (head, _)| format!("at == {at} ? {head}u : "));
+                let kinds = arms(&|at, (_, kind)| format!("at == {at} ? {}u : ", kind.number()));
+                let phis = arms(&|at, (_, kind)| format!("at == {at} ? {:e}f : ", kind.phi()));
+                let functions = format!(
+                    "constexpr float RELU_EPS = {RELU_EPS:e}f, SCALE = {scale:e}f;
+                     DEVICE u32 head_of(u32 at) {{ return {heads} 0u; }}
+                     DEVICE u32 kind_of(u32 at) {{ return {kinds} 0u; }}
+                     DEVICE float phi_of(u32 at) {{ return {phis} 0.0f; }}"
+                );
+                (functions, include_str!("kernel.cu"))
+            }
+        };
+        let number = |kind: Scores| kind.number() as usize;
+        let constants = vec![
+            ("SOFTMAX", number(Scores::Softmax)),
+            ("RELU", number(Scores::Relu)),
+            ("LINEAR", number(Scores::Linear)),
+            ("UNIFIED", number(Scores::Unified { phi: 0.0 })),
+            ("TWO_PASS", number(Scores::TwoPass)),
+            ("SIGMOID", number(Scores::Sigmoid)),
+            ("SOFTPLUS", number(Scores::Softplus)),
+            ("STABLEMAX", number(Scores::StableMax)),
+            ("TOKENS", self.rows),
+            ("HEADS", self.heads),
+            ("DH", self.dh),
+            ("LANES", LANES),
+            ("TILE", (STAGED / self.dh).clamp(1, 32)),
+        ];
+        let groups = [self.rows.div_ceil(LANES), self.kinds.len(), batch];
+        Code { constants, functions, bodies: vec![body], groups, threads: LANES }
+    }
+}
