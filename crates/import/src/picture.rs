@@ -6,6 +6,8 @@ use crate::{config::Config, error::Error, folder::Folder};
 
 /// The file's name.
 pub(crate) const FILE: &str = "preprocessor_config.json";
+/// Most pixels of a side after scaling. A model takes 1,024 at most.
+const MAX_SIZE: usize = 4096;
 
 /// How a picture of any size becomes the model's: scaled, then its centred square cut out.
 ///
@@ -68,6 +70,9 @@ pub(crate) fn read(folder: &Folder) -> Result<Preparation, Error> {
     };
     config.must_be("do_resize", true)?;
     let (scale, size) = size(&config)?;
+    if size > MAX_SIZE {
+        return Err(config.refuse("size", format!("= {size}; accepted: at most {MAX_SIZE}")));
+    }
     let crop = match (config.flag_or("do_center_crop", false)?, scale) {
         (true, _) => crop(&config)?,
         (false, Scale::Both) => size,
