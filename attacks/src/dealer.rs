@@ -108,10 +108,10 @@ fn attend(link: &mut QuicLink, state: &Mutex<State>) -> Result<(), Error> {
         DealerHello::Server { card, .. } => {
             let epoch = {
                 let mut state = lock();
-                state.plan = Some(Card::trace(&card)?.plan);
+                state.plan = Some(Card::trace(&card, None)?.plan);
                 state.ways.epoch
             };
-            let setup = DealerWelcome::Setup { epoch, seed: Secret(setup()) };
+            let setup = DealerWelcome::Setup { epoch, masks: epoch, seed: Secret(setup()) };
             messages::send(link, step::WELCOME, &setup)?;
             return Ok(link.finish()?);
         }

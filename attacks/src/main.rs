@@ -22,15 +22,17 @@ mod report;
 mod roles;
 mod scene;
 mod servers;
+mod soak;
 mod strangers;
 
 use std::{process::ExitCode, time::Instant};
 
 use cheats::Cheat;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use error::Error;
 use report::{Found, Line, Verdict};
 use scene::Scene;
+use soak::Soak;
 
 /// Attacks the stock `sotto` processes on this machine and says what holds.
 #[derive(Parser)]
@@ -45,6 +47,16 @@ struct Options {
     /// Only attacks whose number or name contains this.
     #[arg(long)]
     only: Option<String>,
+    #[command(subcommand)]
+    instead: Option<Instead>,
+}
+
+/// What is done instead of the attacks.
+#[derive(Subcommand)]
+enum Instead {
+    /// Classifies pictures by several clients while parties are killed, stopped and cut off at random: every answer must be
+    /// right, every batch used once, and memory must not grow.
+    Soak(Soak),
 }
 
 /// An attack: the audit's number, its name, and how it is done (in the quick form or not).
@@ -89,6 +101,16 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some(Instead::Soak(soak)) = &options.instead {
+        return match soak.run(&program) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(e) => {
+                eprintln!("error: {e}");
+                ExitCode::from(2)
+            }
+        };
+    }
     let wanted = |(number, name, _): &&Attack| {
         let only = options.only.as_ref();
         only.is_none_or(|only| number.contains(&**only) || name.contains(&**only))

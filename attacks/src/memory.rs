@@ -122,11 +122,12 @@ pub fn dealer(scene: &Scene, count: usize) -> Result<Found, Error> {
     let tried = format!("the dealer's memory after {count} batches that both sides have");
     let dealer = scene.dealer()?;
     let card = Card::new(&scene.model, 1, Options::default());
-    let plan = card.trace()?.plan.hash();
+    let plan = card.trace(None)?.plan.hash();
     let server = scene.endpoint("server", &["dealer"], &[])?;
     let client = scene.endpoint("client", &["dealer"], &[])?;
     let mut link = peer::connect(&server, "dealer", &dealer)?;
-    let hello = DealerHello::Server { version: VERSION, card, plan, commitment: [1; 32] };
+    let hello =
+        DealerHello::Server { version: VERSION, card, rows: None, plan, commitment: [1; 32] };
     messages::send(&mut link, step::HELLO, &hello)?;
     let epoch = match messages::recv(&mut link, step::WELCOME)? {
         DealerWelcome::Setup { epoch, .. } => epoch,

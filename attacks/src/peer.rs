@@ -51,7 +51,7 @@ pub fn greet(link: &mut QuicLink) -> Result<Greeted, Error> {
         ServerWelcome::Refused(why) => return Err(Error::scene(why)),
         ServerWelcome::Making(_) => return Err(Error::scene("there is a dealer")),
     };
-    let private = card.trace()?;
+    let private = card.trace(None)?;
     let message = messages::recv_bytes(link, step::SETUP, setup as usize, &|_, _| ())?;
     let weights = Arc::new(read_setup(&private.plan, &message, link.peer())?);
     Ok(Greeted { private, weights, plan, epoch })

@@ -39,7 +39,8 @@ fn announce(
 ) -> Result<Result<Epoch, Refusal>, Error> {
     let mut link = peer::connect(attacker, "dealer", dealer)?;
     let commitment = [1; 32];
-    let hello = DealerHello::Server { version: VERSION, card: card.clone(), plan, commitment };
+    let hello =
+        DealerHello::Server { version: VERSION, card: card.clone(), rows: None, plan, commitment };
     messages::send(&mut link, step::HELLO, &hello)?;
     match messages::recv(&mut link, step::WELCOME)? {
         DealerWelcome::Setup { epoch, .. } => Ok(Ok(epoch)),
@@ -81,7 +82,7 @@ pub fn one_prefix(scene: &Scene) -> Result<Found, Error> {
     let mut links = Vec::new();
     for batch in [1, 2] {
         let card = Card::new(&scene.model, batch, Options::default());
-        let plan = card.trace()?.plan.hash();
+        let plan = card.trace(None)?.plan.hash();
         let epoch = announce(&attacker, &dealer, &card, plan)?.map_err(Error::scene)?;
         links.push(batches(&attacker, &dealer, plan, epoch)?);
     }
@@ -124,7 +125,9 @@ fn hostile_cards(scene: &Scene) -> Vec<(&'static str, Card)> {
         }
         calibration.to_toml()
     };
-    let classes = Arch { classes: 200, labels: Vec::new(), ..model.arch.clone() };
+    let demo =
+        Arch::from_toml(include_str!("../../models/demo/arch.toml")).expect("the demo model's");
+    let classes = Arch { classes: 200, labels: Vec::new(), ..demo };
     let largest = Arch::vit(64, 256, 768, 1024, 1024, 32, 65_536);
     let card = || honest.clone();
     let class = Options { reveal: Reveal::Class, ..Options::default() };
@@ -137,7 +140,11 @@ fn hostile_cards(scene: &Scene) -> Vec<(&'static str, Card)> {
         ),
         (
             "logits of 2^18, the class alone",
-            Card { calibration: ranged(3e5, Some(model.arch.layers)), options: class, ..card() },
+            Card {
+                calibration: ranged(3e5, Some(model.arch.stack.layers)),
+                options: class,
+                ..card()
+            },
         ),
         (
             "wide ranges in row tables",
@@ -180,7 +187,7 @@ pub fn hostile_cards_end_nobody(scene: &Scene) -> Result<Found, Error> {
     let mut broken = Vec::new();
     let (mut refused, mut taken) = (0, 0);
     for (name, card) in &cards {
-        let traced = catch_unwind(|| card.trace().map(|private| private.plan.hash()));
+        let traced = catch_unwind(|| card.trace(None).map(|private| private.plan.hash()));
         let plan = traced.ok().and_then(Result::ok).unwrap_or_default();
         match announce(&attacker, &dealer, card, plan) {
             Ok(Ok(_)) => taken += 1,
@@ -188,14 +195,17 @@ pub fn hostile_cards_end_nobody(scene: &Scene) -> Result<Found, Error> {
             Err(e) => broken.push(format!("the dealer's link ends with {name}: {e}")),
         }
         let (card, model) = (card.clone(), [0; 32]);
-        let welcome = ServerWelcome::Card { card, plan, model, epoch: [0; 16], setup: 1 };
+        let welcome = {
+            let (epoch, masks) = ([0; 16], [0; 16]);
+            ServerWelcome::Card { card, plan, model, epoch, masks, setup: 1 }
+        };
         let done = client_of(scene, &dealer, welcome)?;
         if !matches!(done.code, 1..=5) || done.err.contains("panicked") {
             broken.push(format!("the client ends with {name}: {}", done.error()));
         }
     }
     let honest = Card::new(&scene.model, 1, Options::default());
-    let plan = honest.trace()?.plan.hash();
+    let plan = honest.trace(None)?.plan.hash();
     if announce(&attacker, &dealer, &honest, plan)?.is_err() || dealer.text().contains("panicked") {
         broken.push("a thread of the dealer ended".into());
     }

@@ -108,6 +108,11 @@ impl Process {
         self.running.child().id()
     }
 
+    /// Whether it has ended.
+    pub fn ended(&mut self) -> bool {
+        matches!(self.running.child().try_wait(), Ok(Some(_)))
+    }
+
     /// Ends it at once, as a crash would.
     pub fn kill(&mut self) {
         self.running.kill();

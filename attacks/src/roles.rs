@@ -24,10 +24,13 @@ pub fn rogue_dealer(scene: &Scene) -> Result<Found, Error> {
     let DealerHello::Server { card, .. } = messages::recv(&mut link, step::HELLO)? else {
         return Err(Error::scene("the server asks for batches before it announces its model"));
     };
-    let plan = card.trace()?.plan;
+    let plan = card.trace(None)?.plan;
     let seed = [7; 32];
-    let setup =
-        DealerWelcome::Setup { epoch: [1; 16], seed: Secret(sotto_crypto::Seed::from_bytes(seed)) };
+    let setup = DealerWelcome::Setup {
+        epoch: [1; 16],
+        masks: [1; 16],
+        seed: Secret(sotto_crypto::Seed::from_bytes(seed)),
+    };
     messages::send(&mut link, step::WELCOME, &setup)?;
     server.says("set up with the dealer", 1)?;
     let refused = match rogue.connect(server.address, "server", Duration::from_secs(5)) {

@@ -234,7 +234,7 @@ fn peer(table: &str, name: &str, at: Option<SocketAddr>) -> String {
 }
 
 /// One layer of width 16, random weights, in a folder as a server reads it.
-fn tiny_model(base: &Path) -> Result<Model, Error> {
+pub fn tiny_model(base: &Path) -> Result<Model, Error> {
     let arch = Arch { mean: [0.5; 3], std: [1.0; 3], ..Arch::vit(1, 2, 16, 32, 32, 8, 10) };
     let weights = Weights::random(&arch, 1);
     let pictures = read_cifar(DEMO_IMAGES, "images.bin", &arch, Fit::Resize, 8)?;
@@ -249,5 +249,5 @@ fn tiny_model(base: &Path) -> Result<Model, Error> {
     write("arch.toml", arch.to_toml())?;
     write("calibration.toml", calibration.to_toml())?;
     weights.save(&folder.join("weights.safetensors"), Precision::F32)?;
-    Ok(Model { arch, weights, calibration })
+    Ok(Model { arch: (&arch).into(), weights, calibration, framing: None, lexicon: None })
 }

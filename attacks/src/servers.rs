@@ -29,7 +29,8 @@ const FLOOD: usize = 12;
 fn announce(from: &Endpoint, dealer: &Process, card: &Card, plan: &Plan) -> Result<Epoch, Error> {
     let mut link = peer::connect(from, "dealer", dealer)?;
     let (card, plan) = (card.clone(), plan.hash());
-    let hello = DealerHello::Server { version: VERSION, card, plan, commitment: [1; 32] };
+    let hello =
+        DealerHello::Server { version: VERSION, card, rows: None, plan, commitment: [1; 32] };
     messages::send(&mut link, step::HELLO, &hello)?;
     match messages::recv(&mut link, step::WELCOME)? {
         DealerWelcome::Setup { epoch, .. } => {
@@ -51,6 +52,7 @@ fn greet(rogue: &Endpoint, card: &Card, plan: &Plan, epoch: Epoch) -> Result<Qui
         plan: plan.hash(),
         model: [0; 32],
         epoch,
+        masks: epoch,
         setup: setup.len() as u64,
     };
     messages::send(&mut link, step::WELCOME, &welcome)?;
@@ -80,14 +82,14 @@ pub fn changed_card(scene: &Scene) -> Result<Found, Error> {
     let dealer = scene.dealer()?;
     let rogue = scene.endpoint("server", &["dealer"], &["client"])?;
     let first = Card::new(&scene.model, 1, Options::default());
-    let plan = first.trace()?.plan;
+    let plan = first.trace(None)?.plan;
     let epoch = announce(&rogue, &dealer, &first, &plan)?;
     let second = Card::new(&scene.model, 2, Options::default());
     let (done, asked) = with_client(scene, &rogue, &dealer, || {
         let mut link = greet(&rogue, &first, &plan, epoch)?;
         let _: Request = messages::recv(&mut link, step::REQUEST)?;
         drop(link);
-        let other = second.trace()?.plan;
+        let other = second.trace(None)?.plan;
         // It hangs up while the masked weights are coming, or asks for nothing.
         let Ok(mut link) = greet(&rogue, &second, &other, epoch) else { return Ok(false) };
         Ok(messages::recv::<Request>(&mut link, step::REQUEST).is_ok())
@@ -102,7 +104,7 @@ pub fn assigns(scene: &Scene) -> Result<Found, Error> {
     let dealer = scene.dealer()?;
     let rogue = scene.endpoint("server", &["dealer"], &["client"])?;
     let card = Card::new(&scene.model, 1, Options::default());
-    let plan = card.trace()?.plan;
+    let plan = card.trace(None)?.plan;
     let epoch = announce(&rogue, &dealer, &card, &plan)?;
     let mut supply = peer::connect(&rogue, "dealer", &dealer)?;
     let hello = DealerHello::Batches { version: VERSION, server: None, plan: plan.hash(), epoch };

@@ -27,11 +27,12 @@ pub fn measure(
     bar: &ProgressBar,
     records: &mut Records,
 ) -> Result<(), Error> {
-    let Model { arch, weights, calibration } = model;
+    let Model { arch, weights, calibration, .. } = model;
+    let pixels = arch.pixels().expect("a model of pictures");
     let private = Private::new(arch, calibration, 1, Options::default())?;
     let local = Local::new(&private.plan, private.matrices(weights))?;
     let mut errors: Vec<f64> = Vec::new();
-    for (number, image) in (0..).zip(random_images(arch, count, IMAGES)) {
+    for (number, image) in (0..).zip(random_images(pixels, count, IMAGES)) {
         let truth = forward(arch, weights, &image, &mut NoProbe);
         let input = private.encode(&[image]);
         let zeros = input.iter().map(|words| vec![0; words.len()]).collect();

@@ -10,9 +10,10 @@ use sotto::{
     demo::{self, Demo, Summary},
     model::Model,
     stop::Stop,
+    texts::TextArgs,
 };
 use sotto_models::{
-    Arch,
+    Model as Description,
     images::{Fit, Picture, load},
 };
 use sotto_netsim::Network;
@@ -51,7 +52,8 @@ impl Agreement {
             source: Source::Dealer,
             model: self.model.clone(),
             images: vec![file],
-            fit: Fit::Exact,
+            resize: false,
+            texts: TextArgs::default(),
             limit: pictures.len(),
             batch: self.batch,
             network: Network::preset("loopback").map_err(sotto::Error::from)?,
@@ -64,9 +66,9 @@ impl Agreement {
 }
 
 /// Random pictures of class 0.
-fn random(arch: &Arch, count: usize, folder: &Path) -> Result<Vec<Picture>, Error> {
+fn random(arch: &Description, count: usize, folder: &Path) -> Result<Vec<Picture>, Error> {
     let mut all = Vec::new();
-    for file in pictures::write(arch, count, folder)? {
+    for file in pictures::write(arch.pixels().expect("a model of pictures"), count, folder)? {
         all.extend(load(&file, arch, Fit::Exact, 1)?);
     }
     all.iter_mut().for_each(|picture| picture.label = Some(0));
@@ -91,7 +93,7 @@ fn to_records(pictures: &[Picture]) -> Result<Vec<u8>, Error> {
 }
 
 fn plaintext_correct(summary: &Summary) -> usize {
-    let right = |r: &&demo::Compared| r.label.is_some_and(|l| usize::from(l) == r.plaintext);
+    let right = |r: &&demo::Compared| r.label.is_some_and(|l| Some(usize::from(l)) == r.plaintext);
     summary.results.iter().filter(right).count()
 }
 
@@ -128,7 +130,8 @@ fn text(summary: &Summary, batch: usize, label: &dyn Fn(usize) -> String) -> Str
         summary.online_s,
     );
     for r in summary.results.iter().filter(|r| r.private != r.plaintext) {
-        let (private, plaintext) = (label(r.private), label(r.plaintext));
+        let named = |class: Option<usize>| class.map_or_else(|| "-".to_owned(), label);
+        let (private, plaintext) = (named(r.private), named(r.plaintext));
         out += &format!(
             "differs: {}: private {private}, plaintext {plaintext}, logit error {:.1e}\n",
             r.name, r.max_logit_error
@@ -147,10 +150,14 @@ mod tests {
         Compared {
             name: format!("image {label}"),
             label: Some(label),
-            private,
-            plaintext,
-            simulator: private,
-            simulator_gap: 0.0,
+            tokens: None,
+            private: Some(private),
+            plaintext: Some(plaintext),
+            simulator: Some(private),
+            like_plaintext: private == plaintext,
+            like_simulator: true,
+            simulator_gap: Some(0.0),
+            cosine: 1.0,
             max_logit_error: 1e-3,
             mean_logit_error: 1e-4,
         }
@@ -166,6 +173,7 @@ mod tests {
             correct: 1,
             agree_plaintext: 1,
             agree_simulator: 2,
+            min_cosine: 1.0,
             max_logit_error: 1e-3,
             mean_logit_error: 1e-4,
             setup_bytes: 1,
@@ -187,6 +195,7 @@ mod tests {
                 online_bytes: 3,
                 flights: 4,
             },
+            lengths: Vec::new(),
             results: vec![compared(3, 3, 3), compared(5, 4, 5)],
         }
     }

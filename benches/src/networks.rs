@@ -13,8 +13,9 @@ use sotto::{
     model::Model,
     report::table,
     stop::Stop,
+    texts::TextArgs,
 };
-use sotto_models::{Private, images::Fit, private::Options};
+use sotto_models::{Private, private::Options};
 use sotto_netsim::{Machines, Priced, Through, predict};
 use sotto_protocols::{Role, plan::Plan};
 
@@ -147,7 +148,8 @@ fn one(
         source: Source::Dealer,
         model: model.into(),
         images: Vec::new(),
-        fit: Fit::Exact,
+        resize: false,
+        texts: TextArgs::default(),
         limit: more.clamp(least, most) + 1,
         batch: 1,
         network: between,

@@ -9,7 +9,7 @@ use std::{fs, path::Path};
 use indicatif::ProgressBar;
 use serde::de::DeserializeOwned;
 use sotto::{
-    client::{Classified, Costs},
+    client::{Answer, Costs},
     config::Source,
     infer::SetupLine,
     model::Model,
@@ -73,9 +73,10 @@ impl Timing<'_> {
         records: &mut Records,
     ) -> Result<(), Error> {
         let arch = &self.model.arch;
+        let pixels = arch.pixels().expect("a model of pictures");
         let private = Private::new(arch, &self.model.calibration, 1, Options::default())?;
         let deployment = Deployment::new(program.to_owned())?;
-        let files = pictures::write(arch, self.images + 1, deployment.folder.path())?;
+        let files = pictures::write(pixels, self.images + 1, deployment.folder.path())?;
         let settings = Settings {
             source: Source::Dealer,
             model: self.preset.to_owned(),
@@ -84,6 +85,7 @@ impl Timing<'_> {
             pool: 0,
             deadline: 60,
             server_lines: String::new(),
+            client_lines: String::new(),
         };
         let (_dealer, dealer) = deployment.dealer(settings.deadline, None)?;
         let (_server, server) = deployment.server(&settings, dealer, None)?;
@@ -103,7 +105,7 @@ impl Timing<'_> {
         let mut client = Running::start(program, "client", &args)?;
 
         let setup: SetupLine = parse(&client.line()?)?;
-        let mut lines: Vec<Classified> = Vec::new();
+        let mut lines: Vec<Answer> = Vec::new();
         for _ in &files {
             lines.push(parse(&client.line()?)?);
             bar.inc(1);
@@ -113,7 +115,7 @@ impl Timing<'_> {
         }
         let mut worst = 0f64;
         for (file, line) in files.iter().zip(&lines) {
-            worst = worst.max(self.error(file, &line.logits)?);
+            worst = worst.max(self.error(file, &line.found.numbers())?);
         }
         if worst > SANE {
             return Err(Error::Check(format!("{}: a logit is off by {worst}", self.preset)));
@@ -127,8 +129,9 @@ impl Timing<'_> {
 
     fn error(&self, file: &Path, logits: &[f64]) -> Result<f64, Error> {
         let Model { arch, weights, .. } = self.model;
+        let pixels = arch.pixels().expect("a model of pictures");
         let pictures = load(file, arch, Fit::Exact, 1)?;
-        let float = forward(arch, weights, &normalise(arch, &pictures[0]), &mut NoProbe);
+        let float = forward(arch, weights, &normalise(pixels, &pictures[0]), &mut NoProbe);
         if float.len() != logits.len() {
             return Err(Error::Check(format!("{} logits of {}", logits.len(), float.len())));
         }
@@ -191,6 +194,7 @@ mod tests {
 
     fn costs(offline_s: f64, online_s: f64) -> Costs {
         Costs {
+            setup_bytes: 9,
             offline_bytes: 70,
             offline_flights: 0,
             offline_s,
@@ -229,8 +233,8 @@ mod tests {
         let line = r#"{"name":"a","label":null,"class":1,"class_name":"1","logits":[0.5,1.5],"costs":
             {"offline_bytes":1,"offline_flights":0,"offline_s":0.5,"from_server":2,"from_client":3,"flights":4,"online_s":0.25},
             "batch":1}"#;
-        let line: Classified = parse(line).expect("a line");
-        assert_eq!((line.logits.len(), line.costs.flights), (2, 4));
-        assert!(parse::<Classified>("").is_err());
+        let line: Answer = parse(line).expect("a line");
+        assert_eq!((line.found.numbers().len(), line.costs.flights), (2, 4));
+        assert!(parse::<Answer>("").is_err());
     }
 }

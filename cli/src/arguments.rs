@@ -4,12 +4,19 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use sotto::{
-    check::Check, choices::Choices, config::Source, import::Import, infer::Infer, init::Init,
-    samples::Samples, simulate::Simulate,
+    check::Check,
+    config::Source,
+    import::Import,
+    infer::{Embed, Infer},
+    init::Init,
+    plan::Plan,
+    samples::Samples,
+    simulate::Simulate,
+    texts::TextArgs,
 };
 use sotto_netsim::PRESETS;
 
-/// Private transformer inference: a client classifies its image with a server's model; neither learns the other's
+/// Private transformer inference: a client classifies its image or text with a server's model; neither learns the other's
 /// data. A dealer supplies correlated randomness beforehand and sees neither.
 ///
 /// Start with `sotto demo`. On three hosts: `sotto keygen NAME` on each, exchange the .cert files, then `sotto
@@ -32,15 +39,17 @@ pub enum Command {
         model: PathBuf,
         /// PNG or JPEG, folders of these, CIFAR .bin or .tar.gz, or the folder of CIFAR or Tiny-ImageNet, instead of the
         /// embedded images.
-        #[arg(long, num_args = 1..)]
+        #[arg(long, num_args = 1.., conflicts_with_all = ["text", "file"])]
         images: Vec<PathBuf>,
-        /// Centre-crop and resize pictures of another size.
+        /// Centre-crop and resize pictures of another size, where the model does not say what becomes of them.
         #[arg(long)]
         resize: bool,
-        /// Classify at most so many images.
+        #[command(flatten)]
+        texts: TextArgs,
+        /// Evaluate at most so many images or texts.
         #[arg(long, default_value_t = 16)]
         limit: usize,
-        /// Images in one evaluation: no more flights than one image.
+        /// Images, or texts of one length, in one evaluation: no more flights than one.
         #[arg(long, default_value_t = 1)]
         batch: usize,
         /// What lies between the parties, emulated: loopback, lan, lan-cheetah, wan-cheetah, wan, mobile,
@@ -100,25 +109,17 @@ pub enum Command {
         #[arg(long)]
         config: PathBuf,
     },
-    /// Classifies images with the server's model.
+    /// Classifies images or texts with the server's model.
     ///
-    /// Results are printed as they come; a picture that cannot be read is named, and the others are classified. Exit
-    /// codes: 0 all done, 1 a failed check, 2 configuration, 3 pictures that were not classified, 4 network or peer, 5 no
-    /// correlations, 130 stopped by a signal, 141 nobody reads the output.
+    /// Results are printed as they come, of texts the shortest first; what cannot be read is named, and the others are
+    /// evaluated. The server learns the number of words of each text, nothing else of it. Exit codes: 0 all done, 1 a failed
+    /// check, 2 configuration, 3 pictures or texts that were not evaluated, 4 network or peer, 5 no correlations, 130 stopped by a signal, 141 nobody reads the output.
     Infer(Infer),
+    /// Embeds texts or pictures with the server's model, an embedding a line.
+    #[command(after_help = EMBED)]
+    Embed(Embed),
     /// Prints a model's plan: gates, widths, flights, bytes and multiply-adds.
-    Plan {
-        /// `demo`, `vit_cifar` or `vit_tiny`, or a model folder.
-        model: PathBuf,
-        #[command(flatten)]
-        choices: Choices,
-        /// Where correlations come from: a dealer, or server and client by themselves.
-        #[arg(long, value_enum, default_value_t)]
-        source: Source,
-        /// Every gate and the totals as JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Plan(Plan),
     /// Makes a model folder of a folder of Hugging Face.
     ///
     /// Families: BERT (MiniLM, BGE, E5), RoBERTa, DistilBERT, ALBERT, ViT, DeiT, DINOv2, timm's ViTs, and the encoders of
@@ -126,6 +127,17 @@ pub enum Command {
     /// (pytorch_model.bin) are refused: reading them runs code.
     #[command(after_help = IMPORT)]
     Import(Import),
+    /// Writes what a client of a model of texts needs: arch.toml, tokenizer.json and the public tables.
+    ///
+    /// The client's configuration names the folder (`lexicon = "FOLDER"`). The server's card has a hash of it: with another
+    /// one a client is refused before it sends anything.
+    Lexicon {
+        /// The model's folder.
+        model: PathBuf,
+        /// Folder to write.
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// Records the range of every tensor on images or texts and writes calibration.toml beside the weights.
     #[command(after_help = CALIBRATE)]
     Calibrate {
@@ -192,6 +204,12 @@ Examples:
   sotto import all-MiniLM-L6-v2 --out minilm
   sotto import vit-base-patch16-224 --out vit --json
   sotto import bert-base-uncased --out bert --embedding first";
+
+/// An example of `sotto embed`.
+const EMBED: &str = "\
+Example:
+  sotto embed --config client.toml --text \"a first text\" --text \"a second\"
+  sotto embed --config client.toml --file texts.txt --json";
 
 /// Examples of `sotto calibrate`.
 const CALIBRATE: &str = "\

@@ -1,27 +1,34 @@
-//! The card: everything public about a served model, from which each process traces the same plan.
+//! The card: everything public about a served model, from which each process traces the same plans.
 
 use serde::{Deserialize, Serialize};
-use sotto_models::{Arch, Calibration, Private, calibration::hex, private::Options};
+use sotto_models::{
+    Calibration, Model as Description, Private, calibration::hex, images::Framing, model::Input,
+    private::Options,
+};
 
 use crate::{error::Error, model::Model};
 
-/// Largest batch of images that a card may ask for.
+/// Largest batch of images or texts that a card may ask for.
 pub const MAX_BATCH: usize = 64;
 
 /// Most bytes of corrections that one evaluation may need.
 pub const MAX_CORRECTIONS: u64 = 16 << 30;
 
 /// Public description of a served model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Card {
     /// The architecture file's text.
     pub arch: String,
     /// The calibration file's text.
     pub calibration: String,
-    /// Images in one evaluation.
+    /// Images or texts in one evaluation.
     pub batch: usize,
     /// What the server chose.
     pub options: Options,
+    /// How pictures of any size become the model's, where the model says so.
+    pub framing: Option<Framing>,
+    /// Of a model of texts: hash of the tokenizer and the public tables.
+    pub lexicon: Option<[u8; 32]>,
 }
 
 impl Card {
@@ -29,32 +36,59 @@ impl Card {
     pub fn new(model: &Model, batch: usize, options: Options) -> Self {
         let calibration = Calibration { weights: String::new(), ..model.calibration.rounded() };
         let (arch, calibration) = (model.arch.to_toml(), calibration.to_toml());
-        Self { arch, calibration, batch, options }
+        let lexicon = model.lexicon.as_ref().map(|l| l.hash());
+        Self { arch, calibration, batch, options, framing: model.framing, lexicon }
     }
 
-    /// Traces the plan.
+    /// Traces the plan for pictures, or for texts of so many rows.
     ///
     /// # Errors
-    /// [`Error::Model`] when a file is malformed or does not fit the other; [`Error::Config`] when the batch is
-    /// not in 1 to [`MAX_BATCH`].
-    pub fn trace(&self) -> Result<Private, Error> {
-        check_batch(self.batch)?;
-        let arch = Arch::from_toml(&self.arch)?;
+    /// [`Error::Model`] when a file is malformed, does not fit the other, or has no such texts; [`Error::Config`] when the batch
+    /// is not in 1 to [`MAX_BATCH`], or texts and pictures are mistaken.
+    pub fn trace(&self, rows: Option<usize>) -> Result<Private, Error> {
+        let model = Description::from_toml(&self.arch)?;
         let calibration = Calibration::from_toml(&self.calibration)?;
-        let private = Private::new(&arch, &calibration, self.batch, self.options)?;
+        if let (Some(framing), Some(pixels)) = (&self.framing, model.pixels()) {
+            framing.validate(pixels)?;
+        }
+        let private = trace(&model, &calibration, self.batch, rows, self.options)?;
         // A card comes from a peer: its plan must not ask for the impossible.
         let offline = private.plan.correction_bytes() as u64;
         if offline > MAX_CORRECTIONS {
             return Err(Error::Config(format!(
                 "an evaluation would need {offline} bytes of corrections, {MAX_CORRECTIONS} are possible: \
-                 a smaller batch or model is needed"
+                 a smaller batch or model, or a shorter text, is needed"
             )));
         }
         Ok(private)
     }
 }
 
-/// Whether so many images can be evaluated at once.
+/// The plan of a batch of pictures, or of texts of so many rows each.
+///
+/// # Errors
+/// As [`Card::trace`].
+pub fn trace(
+    model: &Description,
+    calibration: &Calibration,
+    batch: usize,
+    rows: Option<usize>,
+    options: Options,
+) -> Result<Private, Error> {
+    check_batch(batch)?;
+    let rows = match (&model.input, rows) {
+        (Input::Pixels(pixels), None) => pixels.tokens(),
+        (Input::Words(_), Some(rows)) => rows,
+        (Input::Words(_), None) => {
+            let why = format!("`{}` takes texts, whose length in tokens is needed", model.name);
+            return Err(Error::Config(why));
+        }
+        (_, _) => return Err(Error::Config(format!("`{}` takes pictures, no texts", model.name))),
+    };
+    Ok(Private::of_lengths(model, calibration, &vec![rows; batch], options)?)
+}
+
+/// Whether so many images or texts can be evaluated at once.
 ///
 /// # Errors
 /// [`Error::Config`] when it is not in 1 to [`MAX_BATCH`].
@@ -62,7 +96,7 @@ pub fn check_batch(batch: usize) -> Result<(), Error> {
     match (1..=MAX_BATCH).contains(&batch) {
         true => Ok(()),
         false => {
-            let why = format!("a batch of {batch} images; 1 to {MAX_BATCH} are possible");
+            let why = format!("a batch of {batch} images or texts; 1 to {MAX_BATCH} are possible");
             Err(Error::Config(why))
         }
     }

@@ -7,14 +7,24 @@ use sotto_models::{
     private::{Options, Reveal, Tables},
 };
 
-use crate::{card::check_batch, error::Error, model::Model};
+use crate::{
+    card::{self, check_batch},
+    error::Error,
+    model::Model,
+};
 
 /// Choices as a command line has them.
 #[derive(Args)]
 pub struct Choices {
-    /// Images in one evaluation.
+    /// Images, or texts of one length, in one evaluation.
     #[arg(long, default_value_t = 1)]
     pub batch: usize,
+    /// Of a model of texts: words of each text, special ones included.
+    #[arg(long, value_name = "N", conflicts_with = "lengths")]
+    tokens: Option<usize>,
+    /// Of a model of texts: several numbers of words, each by itself.
+    #[arg(long, value_name = "N,..", value_delimiter = ',')]
+    lengths: Vec<usize>,
     /// What the client learns: all logits, logits rounded to 8 bits, or the class alone.
     #[arg(long, value_enum, default_value_t = What::Logits)]
     reveal: What,
@@ -41,13 +51,31 @@ enum What {
 }
 
 impl Choices {
-    /// The model's private form with these choices.
+    /// The model's private forms with these choices: one for pictures, of texts one for each length.
     ///
     /// # Errors
-    /// [`Error::Model`] when the calibration does not fit, [`Error::Config`] for a batch that no server would run.
-    pub fn private(&self, model: &Model) -> Result<Private, Error> {
+    /// [`Error::Model`] when the calibration does not fit or the model has no such texts, [`Error::Config`] for a batch that no
+    /// server would run, and for lengths where the model takes pictures or none where it takes texts.
+    pub fn private(&self, model: &Model) -> Result<Vec<(Option<usize>, Private)>, Error> {
         check_batch(self.batch)?;
-        Ok(Private::new(&model.arch, &model.calibration, self.batch, self.options())?)
+        let lengths: Vec<usize> = self.tokens.iter().chain(&self.lengths).copied().collect();
+        let rows: Vec<Option<usize>> = match (model.arch.pixels(), lengths.is_empty()) {
+            (None, true) => {
+                let why = format!(
+                    "`{}` takes texts: give their length as --tokens N, or several as --lengths 32,128",
+                    model.arch.name
+                );
+                return Err(Error::Config(why));
+            }
+            (_, true) => vec![None],
+            (_, false) => lengths.into_iter().map(Some).collect(),
+        };
+        let trace = |rows| {
+            let options = self.options();
+            let traced = card::trace(&model.arch, &model.calibration, self.batch, rows, options);
+            Ok((rows, traced?))
+        };
+        rows.into_iter().map(trace).collect()
     }
 
     fn options(&self) -> Options {

@@ -1,8 +1,9 @@
 //! `sotto infer`: the client process.
 //!
-//! Its images leave it only as masked shares. It checks that the plan that it traces from the server's card is the
+//! Its images and texts leave it only as masked shares; a text's length is public. It checks that the plan that it traces from the server's card is the
 //! server's, and that what it measures is what the plan says.
 
+mod answer;
 mod claims;
 mod connect;
 mod making;
@@ -16,16 +17,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use answer::{Answer, Found, Labelled, Query, label, top};
 use claims::{Claims, Deal};
 use making::Making;
 use numbers::Numbers;
 use serde::{Deserialize, Serialize};
-use sotto_models::{
-    Calibration, Model, Private,
-    calibration::hex,
-    images::{Picture, normalise},
-};
-use sotto_net::{Endpoint, Link, QuicLink, printable};
+use sotto_models::{Calibration, Private, calibration::hex};
+use sotto_net::{Endpoint, Link, QuicLink};
 use sotto_protocols::{
     Role,
     party::Party,
@@ -39,27 +37,19 @@ use crate::{
     config::ClientConfig,
     dealer_link::Dealer,
     error::Error,
-    messages::{self, ClientHello, Epoch, Request, ServerWelcome, step},
+    lexicon::Lexicon,
+    messages::{self, ClientHello, Epoch, Masks, Request, ServerWelcome, step},
     refusal::Refusal,
     waiting::Waiting,
 };
 
-/// Longest name of a class (characters).
-const LABEL: usize = 64;
-
-/// The name of a class, as it may be printed: a server may have written it.
-pub fn label(model: &Model, class: usize) -> String {
-    printable(&model.label(class), LABEL)
-}
-
-/// The first place of a row's largest number.
-pub fn top(row: &[f64]) -> usize {
-    (0..row.len()).rev().max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0)
-}
-
 /// Measured costs of one evaluation (of a batch of images).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
+    /// Bytes of masked weights, or of encrypted ones and keys, that came over the connection before; 0 where the client held
+    /// them.
+    #[serde(default)]
+    pub setup_bytes: u64,
     /// Bytes that server and client received from the dealer; without one, that crossed between them.
     pub offline_bytes: u64,
     /// Sequential message times between the two for it: none with a dealer.
@@ -76,23 +66,13 @@ pub struct Costs {
     pub online_s: f64,
 }
 
-/// One image's result, a line of the client process with `--json`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Classified {
-    /// File and position.
-    pub name: String,
-    /// The true class where the file says it.
-    pub label: Option<u8>,
-    /// The private top-1 class.
-    pub class: usize,
-    /// Its name.
-    pub class_name: String,
-    /// The private logits, or a one-hot where the class alone is revealed.
-    pub logits: Vec<f64>,
-    /// Costs of the evaluation that this image was part of.
-    pub costs: Costs,
-    /// Images in that evaluation.
-    pub batch: usize,
+/// What a client asks for.
+#[derive(Clone, Default)]
+pub struct Wanted {
+    /// Words of each text; `None` for pictures. A connection has one plan.
+    pub rows: Option<u32>,
+    /// The client's own tokenizer and tables, for texts.
+    pub lexicon: Option<Arc<Lexicon>>,
 }
 
 /// What a client holds of a server's model, whatever connection it came over.
@@ -100,19 +80,38 @@ pub struct Classified {
 struct Known {
     /// What the server said of it: a stream of results is of one card.
     card: Card,
-    private: Arc<Private>,
     weights: Arc<Weights>,
-    /// Hash of the server's plan.
-    plan: [u8; 32],
+    /// The plans' hash of the matrices, which plans of all lengths share.
+    matrices: [u8; 32],
+    /// The name of the weights' masks.
+    masks: Masks,
     /// Salted hash of the server's matrices.
     model: [u8; 32],
     /// Images that it was calibrated on.
     images: usize,
-    epoch: Epoch,
     /// Which batches of it this process has had.
     numbers: Arc<Mutex<Numbers>>,
+    lane: Lane,
+}
+
+/// The plan of a connection, and what belongs to it.
+#[derive(Clone)]
+struct Lane {
+    rows: Option<u32>,
+    private: Arc<Private>,
+    /// Hash of the server's plan.
+    plan: [u8; 32],
+    epoch: Epoch,
     /// Without a dealer: the link over which batches are made, which outlives the one over which they are used.
     making: Option<Arc<Making>>,
+}
+
+impl Known {
+    /// The same, for a connection of another length.
+    fn without_making(&self) -> Self {
+        let lane = Lane { making: None, ..self.lane.clone() };
+        Self { lane, ..self.clone() }
+    }
 }
 
 /// Where a client's batches come from.
@@ -126,6 +125,7 @@ pub struct Client {
     endpoint: Arc<Endpoint>,
     link: QuicLink,
     known: Known,
+    lexicon: Option<Arc<Lexicon>>,
     supply: Supply,
     deadline: Duration,
     /// Batches to have assigned ahead of the evaluation.
@@ -150,13 +150,14 @@ impl Client {
         progress: &dyn Fn(u64, u64),
     ) -> Result<Self, Error> {
         let endpoint = Arc::new(config.own.bind(base, &config.dialled()?, &[])?);
-        Self::connect_by(config, endpoint, (None, None), progress)
+        Self::connect_by(config, endpoint, Wanted::default(), (None, None), progress)
     }
 
     /// Connects over an endpoint; a model that is `known` is not sent again, an epoch that is `stale` is said to be.
     fn connect_by(
         config: &ClientConfig,
         endpoint: Arc<Endpoint>,
+        Wanted { rows, lexicon }: Wanted,
         (known, stale): (Option<Known>, Option<Epoch>),
         progress: &dyn Fn(u64, u64),
     ) -> Result<Self, Error> {
@@ -169,21 +170,22 @@ impl Client {
         // A stream of results is one model's.
         let model = known.as_ref().map(|known| hex(&known.model)).or(config.model.clone());
         let wanted = model.clone();
-        let held = known.as_ref().map(|known| known.epoch);
+        let held = known.as_ref().map(|known| known.masks);
         messages::send(
             &mut link,
             step::HELLO,
-            &ClientHello { model, held, stale, ..ClientHello::new(config.source) },
+            &ClientHello { model, rows, held, stale, ..ClientHello::new(config.source) },
         )?;
-        let (card, plan, model, epoch, setup) = match messages::recv(&mut link, step::WELCOME)? {
-            ServerWelcome::Card { card, plan, model, epoch, setup } => {
-                (card, plan, model, epoch, setup)
-            }
-            ServerWelcome::Making(_) => return Err(connect::garbage(&link, step::WELCOME)),
-            ServerWelcome::Refused(why) => {
-                return Err(Error::Refused { peer: link.peer().to_owned(), why });
-            }
-        };
+        let (card, plan, model, [epoch, masks], setup) =
+            match messages::recv(&mut link, step::WELCOME)? {
+                ServerWelcome::Card { card, plan, model, epoch, masks, setup } => {
+                    (card, plan, model, [epoch, masks], setup)
+                }
+                ServerWelcome::Making(_) => return Err(connect::garbage(&link, step::WELCOME)),
+                ServerWelcome::Refused(why) => {
+                    return Err(Error::Refused { peer: link.peer().to_owned(), why });
+                }
+            };
         drop(waiting);
         // The server compares `model`, too, but it is the client who insists.
         if let Some(asked) = wanted.filter(|asked| *asked != hex(&model)) {
@@ -196,27 +198,35 @@ impl Client {
                 link.peer()
             )));
         }
+        connect::same_lexicon(&card, lexicon.as_deref(), link.peer())?;
         let dealer = config.source.dealer(&config.dealer)?;
-        let (mut known, mut setup_bytes) = match known {
-            Some(known) if setup == 0 && (known.epoch, known.plan) == (epoch, plan) => (known, 0),
-            _ => {
-                let private = Arc::new(connect::trace(&card, plan, link.peer())?);
+        let before = known.as_ref().map(|known| known.lane.clone());
+        let mut lane = match before.filter(|l| (l.rows, l.epoch, l.plan) == (rows, epoch, plan)) {
+            Some(lane) => lane,
+            None => {
+                let private = Arc::new(connect::trace(&card, rows, plan, link.peer())?);
                 config.places(&private.plan)?;
+                Lane { rows, private, plan, epoch, making: None }
+            }
+        };
+        let matrices = lane.private.plan.weights_hash();
+        let same = |known: &Known| setup == 0 && (known.masks, known.matrices) == (masks, matrices);
+        let (known, mut setup_bytes) = match known {
+            Some(known) if same(&known) => (known, 0),
+            _ => {
                 let images = Calibration::from_toml(&card.calibration)?.images;
+                let plan = &lane.private.plan;
                 let (weights, bytes) = match dealer {
                     Some(_) => {
-                        let message =
-                            connect::receive_setup(&mut link, &private.plan, setup, progress)?;
-                        let weights = read_setup(&private.plan, &message, link.peer())?;
-                        (weights, message.len() as u64)
+                        let message = connect::receive_setup(&mut link, plan, setup, progress)?;
+                        (read_setup(plan, &message, link.peer())?, message.len() as u64)
                     }
                     None => (Weights::Encrypted, 0),
                 };
                 let weights = Arc::new(weights);
                 let numbers = known.map(|known| known.numbers).unwrap_or_default();
-                let making = None;
-                let known =
-                    Known { card, private, weights, plan, model, images, epoch, numbers, making };
+                let lane = lane.clone();
+                let known = Known { card, weights, matrices, masks, model, images, numbers, lane };
                 (known, bytes)
             }
         };
@@ -231,7 +241,7 @@ impl Client {
                 };
                 let server = config.server.name.clone();
                 let deal = Deal {
-                    plan: Arc::clone(&known.private.plan),
+                    plan: Arc::clone(&lane.private.plan),
                     weights: Arc::clone(&known.weights),
                     server: server.clone(),
                     epoch,
@@ -241,24 +251,26 @@ impl Client {
                 Supply::Dealer(Claims::start(deal, connect))
             }
             None => {
-                let making = match known.making.take().filter(|making| !making.failed()) {
+                let making = match lane.making.take().filter(|making| !making.failed()) {
                     Some(making) => making,
                     None => {
-                        let made = connect::making(config, &endpoint, &known, progress)?;
+                        let ours = (&lane, &known.weights, &known.model);
+                        let made = connect::making(config, &endpoint, ours, progress)?;
                         setup_bytes += made.cost.setup_bytes;
                         Arc::new(made)
                     }
                 };
-                known.making = Some(Arc::clone(&making));
+                lane.making = Some(Arc::clone(&making));
                 Supply::Peer(making)
             }
         };
         // One of the places is for the batch in use.
-        let pool = config.pool.min(config.places(&known.private.plan)? - 1);
+        let pool = config.pool.min(config.places(&lane.private.plan)? - 1);
         Ok(Self {
             endpoint,
             link,
-            known,
+            known: Known { lane, ..known },
+            lexicon,
             supply,
             deadline,
             pool,
@@ -270,7 +282,7 @@ impl Client {
 
     /// The traced model.
     pub fn private(&self) -> &Private {
-        &self.known.private
+        &self.known.lane.private
     }
 
     /// The salted hash of the server's matrices: one model, one hash, for all clients.
@@ -288,43 +300,40 @@ impl Client {
         self.left = evaluations;
     }
 
-    /// Classifies up to a batch of pictures in one evaluation.
+    /// Evaluates up to a batch of pictures, or of texts of the connection's length, at once.
     ///
     /// # Errors
     /// [`Error::Net`] and [`Error::Protocol`] when a peer fails, [`Error::Exhausted`] without correlations,
     /// [`Error::Check`] when a measured count is not the plan's.
-    pub fn classify(&mut self, pictures: &[Picture]) -> Result<Vec<Classified>, Error> {
-        let private = Arc::clone(&self.known.private);
-        let (model, batch) = (&private.model, private.batch);
-        let pixels =
-            model.pixels().ok_or_else(|| Error::Config(format!("`{}` takes words", model.name)))?;
-        assert!(pictures.len() <= batch, "{} pictures in a batch of {batch}", pictures.len());
-        let mut images: Vec<Vec<f32>> = pictures.iter().map(|p| normalise(pixels, p)).collect();
-        for image in &images {
-            private.check_input(image)?;
+    pub fn answer(&mut self, queries: &[Query]) -> Result<Vec<Answer>, Error> {
+        let Lane { private, rows, .. } = &self.known.lane;
+        let (private, rows, batch) = (Arc::clone(private), *rows, private.batch);
+        let lexicon = self.lexicon.clone();
+        let model = &private.model;
+        assert!(queries.len() <= batch, "{} inputs in a batch of {batch}", queries.len());
+        assert!(queries.iter().all(|query| query.rows() == rows), "inputs of one length");
+        let inputs = queries.iter().map(|query| query.input(model, lexicon.as_deref()));
+        let mut inputs = inputs.collect::<Result<Vec<_>, Error>>()?;
+        for input in &inputs {
+            private.check_input(input)?;
         }
-        let size = images.first().map_or(0, Vec::len);
-        images.resize(batch, vec![0.0; size]);
-        let inputs = private.encode(&images);
-        let mut costs = Costs::default();
+        let size = inputs.first().map_or(0, Vec::len);
+        inputs.resize(batch, vec![0.0; size]);
+        let inputs = private.encode(&inputs);
+        let mut costs = Costs { setup_bytes: self.setup_bytes, ..Costs::default() };
         let output = self.evaluate(&inputs, &mut costs)?;
-        let logits = private.decode(&output);
-        Ok(pictures
-            .iter()
-            .zip(logits)
-            .map(|(picture, logits)| {
-                let class = top(&logits);
-                Classified {
-                    name: picture.name.clone(),
-                    label: picture.label,
-                    class,
-                    class_name: label(model, class),
-                    logits,
-                    costs: costs.clone(),
-                    batch,
-                }
-            })
-            .collect())
+        let answer = |(query, result): (&Query, Vec<f64>)| Answer {
+            name: query.name().to_owned(),
+            label: match query {
+                Query::Picture(picture) => picture.label,
+                Query::Text { .. } => None,
+            },
+            tokens: rows,
+            found: Found::new(model, query, lexicon.as_deref(), result),
+            costs: costs.clone(),
+            batch,
+        };
+        Ok(queries.iter().zip(private.decode(&output)).map(answer).collect())
     }
 
     fn evaluate(&mut self, inputs: &[Vec<i64>], costs: &mut Costs) -> Result<Vec<i64>, Error> {
@@ -333,7 +342,7 @@ impl Client {
         let id = ready.id;
         (costs.offline_bytes, costs.offline_flights) = (offline_bytes, ready.flights);
         costs.offline_s = start.elapsed().as_secs_f64();
-        let plan = &self.known.private.plan;
+        let plan = &self.known.lane.private.plan;
         let planned = match &self.supply {
             Supply::Dealer(_) => plan.cost(),
             Supply::Peer(making) => making.cost,

@@ -9,7 +9,10 @@ use sotto_models::{
     format::MaxKind,
     private::{Options, Reveal, Tables},
 };
-use sotto_protocols::plan::Plan;
+use sotto_protocols::{
+    make::{weights_len, whole_recipe},
+    plan::Plan,
+};
 
 use crate::error::Error;
 pub use crate::source::Source;
@@ -155,21 +158,24 @@ impl ServerConfig {
         self.usage_file.clone().or(quota.then(|| "usage.json".into()))
     }
 
-    /// Batches of `plan` that there is memory for.
+    /// Batches of `plan` that there is memory for, beside encrypted weights.
     ///
     /// # Errors
-    /// [`Error::Config`] where the pool does not fit.
+    /// [`Error::Config`] where the pool does not fit; [`Error::Protocol`] where two parties cannot make the plan's batches.
     pub fn places(&self, plan: &Plan) -> Result<usize, Error> {
         if self.pool > MAX_POOL {
             return Err(Error::Config(format!("a pool of {}; at most {MAX_POOL}", self.pool)));
         }
-        let places = places(self.memory, 0, plan)?;
-        let kept = if self.pool_folder.is_some() { 0 } else { self.pool };
+        let weights = encrypted(self.source, plan)?;
+        let places = places(self.memory, weights, plan, least(self.source))?;
+        // Without a dealer none wait for whoever comes.
+        let waits = self.pool_folder.is_none() && self.source == Source::Dealer;
+        let kept = if waits { self.pool } else { 0 };
         if kept >= places && kept > 0 {
             return Err(Error::Config(format!(
                 "a pool of {kept} batches of {} MiB each does not fit into `memory = {}`; raise it, lower `pool`, \
                  or set `pool_folder`",
-                batch(plan).div_ceil(1 << 20),
+                batch_memory(plan).div_ceil(1 << 20),
                 self.memory
             )));
         }
@@ -177,21 +183,45 @@ impl ServerConfig {
     }
 }
 
-/// Memory of a batch.
-fn batch(plan: &Plan) -> u64 {
+/// What two parties make takes so many times the memory of what is made: measured, rounded up.
+pub const MAKING: usize = 6;
+
+/// Memory of a batch, in bytes.
+pub fn batch_memory(plan: &Plan) -> u64 {
     STAGED * (plan.correction_bytes() as u64).max(1 << 16)
 }
 
-/// Batches that `memory` MiB have room for, beside `taken` bytes: two at least, one in use and one that comes.
-fn places(memory: u64, taken: u64, plan: &Plan) -> Result<usize, Error> {
-    let (bytes, batch) = (memory.saturating_mul(1 << 20), batch(plan));
-    match bytes.saturating_sub(taken) / batch {
-        0 | 1 => Err(Error::Config(format!(
-            "`memory = {memory}` (MiB) has no room for two batches of this model, of {} MiB each; raise it to {} or more",
+/// Memory of encrypted weights, in bytes; with a dealer there are none.
+///
+/// # Errors
+/// [`Error::Protocol`] where two parties cannot make the plan's batches.
+pub fn encrypted(source: Source, plan: &Plan) -> Result<u64, Error> {
+    match source {
+        Source::Dealer => Ok(0),
+        Source::Peer => Ok(weights_len(&whole_recipe(plan)?) as u64),
+    }
+}
+
+/// Fewest batches that there must be memory for: one in use and one that comes, which takes more while it is made.
+pub fn least(source: Source) -> usize {
+    match source {
+        Source::Dealer => 2,
+        Source::Peer => 2 + MAKING,
+    }
+}
+
+/// Batches that `memory` MiB have room for, beside `taken` bytes.
+fn places(memory: u64, taken: u64, plan: &Plan, least: usize) -> Result<usize, Error> {
+    let (bytes, batch) = (memory.saturating_mul(1 << 20), batch_memory(plan));
+    let (places, least) = (bytes.saturating_sub(taken) / batch, least as u64);
+    let few = if least == 2 { "two".to_owned() } else { least.to_string() };
+    match places < least {
+        true => Err(Error::Config(format!(
+            "`memory = {memory}` (MiB) has no room for {few} batches of this model, of {} MiB each; raise it to {} or more",
             batch.div_ceil(1 << 20),
-            (taken + 2 * batch).div_ceil(1 << 20)
+            (taken + least * batch).div_ceil(1 << 20)
         ))),
-        places => Ok(places.min(4096) as usize),
+        false => Ok(usize::try_from(places).unwrap_or(usize::MAX)),
     }
 }
 
@@ -251,6 +281,8 @@ pub struct ClientConfig {
     pub dealer: Option<Peer>,
     /// The model that the client insists on, as the server's log and refusals name it.
     pub model: Option<String>,
+    /// For texts: folder with arch.toml, tokenizer.json and tables.safetensors, as `sotto lexicon` writes it.
+    pub lexicon: Option<PathBuf>,
     /// Batches assigned ahead of the evaluation; 0 asks for each when it is needed.
     #[serde(default = "default_pool")]
     pub pool: usize,
@@ -260,13 +292,15 @@ pub struct ClientConfig {
 }
 
 impl ClientConfig {
-    /// Batches of `plan` that there is memory for, beside its masked weights.
+    /// Batches of `plan` that there is memory for, beside the server's masked or encrypted weights.
     ///
     /// # Errors
-    /// [`Error::Config`] when they are fewer than two.
+    /// [`Error::Config`] when there is none for the fewest; [`Error::Protocol`] where two parties cannot make the plan's batches.
     pub fn places(&self, plan: &Plan) -> Result<usize, Error> {
         let words: u64 = plan.weights.iter().map(|w| (w.outputs * w.inputs) as u64).sum();
-        places(self.memory, 8 * words, plan)
+        let masked = if self.source == Source::Dealer { 8 * words } else { 0 };
+        let weights = masked + encrypted(self.source, plan)?;
+        places(self.memory, weights, plan, least(self.source))
     }
 }
 

@@ -162,11 +162,12 @@ impl Dealer {
     fn converse(&self, link: &mut QuicLink) -> Result<(), Error> {
         let name = link.name().to_owned();
         let answer = match messages::recv(link, step::HELLO)? {
-            DealerHello::Server { version, card, plan, commitment } => self
+            DealerHello::Server { version, card, rows, plan, commitment } => self
                 .check(version)
-                .and_then(|()| self.register(&name, &card, plan, &commitment))
+                .and_then(|()| self.register(&name, (&card, rows), plan, &commitment))
                 .map(|known| DealerWelcome::Setup {
                     epoch: known.epoch,
+                    masks: known.masks,
                     seed: Secret(known.seed.clone()),
                 }),
             DealerHello::Batches { version, server, plan, epoch } => {
@@ -238,21 +239,25 @@ impl Dealer {
     fn register(
         &self,
         server: &str,
-        card: &Card,
+        (card, rows): (&Card, Option<u32>),
         plan: PlanHash,
         commitment: &[u8; 32],
     ) -> Result<Arc<Registered>, Refusal> {
         if !self.config().servers.iter().any(|p| p.name == server) {
             return Err(Refusal::NotYourRole("server".into()));
         }
-        let private = card.trace().map_err(|e| Refusal::Card(e.to_string()))?;
+        let private =
+            card.trace(rows.map(|n| n as usize)).map_err(|e| Refusal::Card(e.to_string()))?;
         let own = private.plan.hash();
         if own != plan {
             return Err(Refusal::OtherPlan { ours: short(&own), yours: short(&plan) });
         }
         // Bound to the matrices: others must never meet the same masks, nor their batches.
         let epoch = seeds::epoch(&self.master, server, commitment, &plan);
-        let seed = seeds::setup_seed(&self.master, server, commitment, &plan);
+        // One for plans of all lengths: they have the same matrices.
+        let weights = private.plan.weights_hash();
+        let masks = seeds::epoch(&self.master, server, commitment, &weights);
+        let seed = seeds::setup_seed(&self.master, server, commitment, &weights);
         let lock = || self.models.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(known) = lock().find(server, plan).filter(|known| known.epoch == epoch) {
             return Ok(Arc::clone(known));
@@ -263,14 +268,15 @@ impl Dealer {
         if let Some(known) = models.find(server, plan).filter(|known| known.epoch == epoch) {
             return Ok(Arc::clone(known));
         }
-        if !models.has_room(server, plan, &private.plan) {
+        if !models.has_room(server, (plan, masks), &private.plan) {
             return Err(Refusal::TooManyPlans);
         }
+        let setup = models.setup(server, &masks);
         drop(models);
-        let setup = SetupMasks::expand(&private.plan, &seed);
+        let setup = setup.unwrap_or_else(|| Arc::new(SetupMasks::expand(&private.plan, &seed)));
         tracing::info!("{server} announced plan {}", short(&plan));
         let over = AtomicBool::new(false);
-        let model = Registered { plan: private.plan, setup, epoch, seed, over };
+        let model = Registered { plan: private.plan, setup, epoch, masks, seed, over };
         Ok(lock().insert(server, plan, model))
     }
 }

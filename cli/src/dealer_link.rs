@@ -14,7 +14,7 @@ use crate::{
     config::Peer,
     error::Error,
     messages::{
-        self, Ask, Assigned, DealerHello, DealerWelcome, Dealt, Epoch, Secret, Tag, Ticket,
+        self, Ask, Assigned, DealerHello, DealerWelcome, Dealt, Epoch, Masks, Secret, Tag, Ticket,
         VERSION, step,
     },
     refusal::Refusal,
@@ -89,21 +89,28 @@ impl Dealer {
         }
     }
 
-    /// The server announces its model; gives the dealer's epoch and the seed of the weights' masks.
+    /// The server announces its model, for texts of so many rows; gives the dealer's epoch, and the name and the seed of the
+    /// weights' masks.
     ///
     /// # Errors
     /// [`Error::Refused`] when the dealer does not take it, [`Error::Net`] when it cannot be reached.
-    pub fn announce(&self, card: &Card, commitment: [u8; 32]) -> Result<(Epoch, Seed), Error> {
+    pub fn announce(
+        &self,
+        card: &Card,
+        rows: Option<u32>,
+        commitment: [u8; 32],
+    ) -> Result<(Epoch, Masks, Seed), Error> {
         let hello = DealerHello::Server {
             version: VERSION,
             card: card.clone(),
+            rows,
             plan: self.plan,
             commitment,
         };
         match self.greet(&hello)? {
-            (mut link, DealerWelcome::Setup { epoch, seed }) => {
+            (mut link, DealerWelcome::Setup { epoch, masks, seed }) => {
                 drop(link.finish());
-                Ok((epoch, seed.0))
+                Ok((epoch, masks, seed.0))
             }
             (link, _) => Err(garbage(&link, step::WELCOME, "it answered another question")),
         }

@@ -1,8 +1,10 @@
-//! `sotto demo`: three processes on loopback classify real images; every result and count is checked.
+//! `sotto demo`: three processes on loopback evaluate real images or texts; every result and count is checked.
 
+mod references;
 mod summary;
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -10,22 +12,12 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
-use sotto_crypto::Seed;
-use sotto_models::{
-    Private,
-    float::{NoProbe, forward},
-    images::{Fit, Picture, normalise},
-    private::Options,
-};
+use sotto_models::images::Fit;
 use sotto_netsim::Network;
-use sotto_protocols::{
-    simulate::{Coins, simulate},
-    weights::Matrix,
-};
+use sotto_protocols::cost::Cost;
 
 use crate::{
-    card::Card,
-    client::{Classified, top},
+    client::{Answer, Query},
     config::Source,
     emulate::{self, Between, Paths},
     error::Error,
@@ -35,9 +27,11 @@ use crate::{
     processes::{Deployment, LOCAL, Settings},
     report,
     stop::Stop,
+    texts::TextArgs,
 };
+use references::References;
 
-pub use summary::{Compared, Summary};
+pub use summary::{Compared, Length, Summary};
 
 /// What to run.
 pub struct Demo {
@@ -45,59 +39,18 @@ pub struct Demo {
     pub model: PathBuf,
     /// Pictures instead of the embedded ones, which it takes where there are none.
     pub images: Vec<PathBuf>,
-    /// What to do with those of another size.
-    pub fit: Fit,
+    /// Whether to cut and scale those of another size, where the model does not say what becomes of them.
+    pub resize: bool,
+    /// Texts, for a model of texts.
+    pub texts: TextArgs,
     /// At most so many.
     pub limit: usize,
-    /// Images in one evaluation.
+    /// Images, or texts of one length, in one evaluation.
     pub batch: usize,
     /// What lies between the parties.
     pub network: Network,
     /// Where correlations come from.
     pub source: Source,
-}
-
-/// References of the demo: float model, simulator and the fixed-point weights.
-struct References {
-    model: Model,
-    private: Private,
-    matrices: Vec<Matrix>,
-}
-
-impl References {
-    /// Up to a batch of pictures beside what the client said of them.
-    fn compare(&self, pictures: &[Picture], lines: &[Classified]) -> Vec<Compared> {
-        let arch = &self.model.arch;
-        let mut images: Vec<Vec<f32>> = pictures.iter().map(|p| normalise(arch, p)).collect();
-        let floats: Vec<Vec<f32>> = (images.iter())
-            .map(|image| forward(arch, &self.model.weights, image, &mut NoProbe))
-            .collect();
-        let size = arch.channels * arch.image * arch.image;
-        images.resize(self.private.batch, vec![0.0; size]);
-        let input = self.private.encode(&images);
-        let mut coins = Coins::Fair(Box::new(Seed::from_bytes([5; 32]).stream(0)));
-        let values = simulate(&self.private.plan, &self.matrices, &input, &mut coins);
-        let output = self.private.plan.outputs[0].index();
-        let simulated = self.private.decode(&values[output]);
-        let each = pictures.iter().zip(lines).zip(floats.iter().zip(&simulated));
-        each.map(|((picture, line), (float, simulated))| {
-            let errors = float.iter().zip(&line.logits).map(|(a, b)| (f64::from(*a) - b).abs());
-            let errors: Vec<f64> = errors.collect();
-            let simulator = top(simulated);
-            let private = simulated.get(line.class).copied().unwrap_or(f64::NEG_INFINITY);
-            Compared {
-                name: picture.name.clone(),
-                label: picture.label,
-                private: line.class,
-                plaintext: top(&float.iter().map(|&x| f64::from(x)).collect::<Vec<_>>()),
-                simulator,
-                simulator_gap: simulated[simulator] - private,
-                max_logit_error: errors.iter().copied().fold(0.0, f64::max),
-                mean_logit_error: errors.iter().sum::<f64>() / errors.len().max(1) as f64,
-            }
-        })
-        .collect()
-    }
 }
 
 fn bar(length: usize, what: &'static str) -> ProgressBar {
@@ -117,27 +70,63 @@ pub fn run(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
     if stop.asked() { Err(Error::Stopped) } else { summary }
 }
 
+/// The client's arguments, and what it will ask in its order.
+fn asked(demo: &Demo, model: &Model, folder: &Path) -> Result<(Vec<String>, Vec<Query>), Error> {
+    let mut arguments = vec!["--limit".to_owned(), demo.limit.to_string()];
+    if let Some(lexicon) = &model.lexicon {
+        if !demo.texts.are_given() {
+            let why = format!("`{}` takes texts: give --text or --file", model.arch.name);
+            return Err(Error::Config(why));
+        }
+        lexicon.save(&demo.model, &folder.join("lexicon"))?;
+        let asked = demo.texts.read(demo.limit)?.queries(lexicon, demo.texts.long());
+        let of = asked.len();
+        let (mut queries, mut failed) = (Vec::new(), Vec::new());
+        for one in asked {
+            match one {
+                Ok(query) => queries.push(query),
+                Err(unread) => failed.push(unread.error),
+            }
+        }
+        if !failed.is_empty() {
+            return Err(Error::Inputs { what: "texts", failed, of });
+        }
+        // All of one length, the shortest first, as the client asks them.
+        queries.sort_by_key(Query::rows);
+        arguments.extend(demo.texts.arguments()?);
+        return Ok((arguments, queries));
+    }
+    if demo.texts.are_given() {
+        return Err(Error::Config(format!("`{}` takes pictures, no texts", model.arch.name)));
+    }
+    let (files, resize) = match demo.images.is_empty() {
+        false => {
+            let files = demo.images.iter().map(|path| absolute(path));
+            (files.collect::<Result<Vec<_>, _>>()?, demo.resize)
+        }
+        true => {
+            let path = folder.join("images.bin");
+            fs::write(&path, DEMO_IMAGES).map_err(Error::io(&path))?;
+            (vec![path], true)
+        }
+    };
+    let fit: Fit = model.fit(resize);
+    let pictures = Inputs::find(&files, fit, demo.limit)?.load_all(&model.arch)?;
+    arguments.extend(resize.then(|| "--resize".to_owned()));
+    arguments.extend(files.iter().map(|file| file.display().to_string()));
+    Ok((arguments, pictures.into_iter().map(Query::Picture).collect()))
+}
+
 fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
     let model = Model::find(&demo.model)?;
-    let private = Card::new(&model, demo.batch, Options::default()).trace()?;
-    let matrices = private.matrices(&model.weights);
     let network = &demo.network;
     let deployment = Deployment::new(program.to_owned())?
         .with_profile(emulate::profile(network))
         .stopped_by(stop);
-    let (files, fit) = match demo.images.is_empty() {
-        false => {
-            let files = demo.images.iter().map(|path| absolute(path));
-            (files.collect::<Result<Vec<_>, _>>()?, demo.fit)
-        }
-        true => {
-            let path = deployment.folder.path().join("images.bin");
-            fs::write(&path, DEMO_IMAGES).map_err(Error::io(&path))?;
-            (vec![path], Fit::Resize)
-        }
-    };
-    let pictures = Inputs::find(&files, fit, demo.limit)?.load_all(&model.arch)?;
-    let references = References { model, private, matrices };
+    let (arguments, queries) = asked(demo, &model, deployment.folder.path())?;
+    let is_text = model.lexicon.is_some();
+    let lengths = queries.iter().map(Query::rows);
+    let references = References::new(model, demo.batch, lengths)?;
 
     let named = !demo.model.is_dir();
     let folder = if named { demo.model.clone() } else { absolute(&demo.model)? };
@@ -148,6 +137,7 @@ fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
         source: demo.source,
         deadline: emulate::deadline(network, 30),
         server_lines: String::new(),
+        client_lines: if is_text { "lexicon = \"lexicon\"\n".into() } else { String::new() },
     };
     let mut paths = Paths::new(network.clone(), 1);
     let mut between = |pair: &str, target: SocketAddr| match emulate::is_free(network) {
@@ -166,13 +156,12 @@ fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
     let (servers_dealer, dealer_at) = (dealers("server_dealer")?, dealers("client_dealer")?);
     let (_server, server_at) = deployment.server(&settings, servers_dealer, None)?;
     let server_at = between("client_server", server_at)?;
-    let limited = (demo.limit, fit);
-    let mut client = deployment.client(&settings, [server_at, dealer_at], &files, limited)?;
+    let mut client = deployment.client(&settings, [server_at, dealer_at], &arguments)?;
     let setup: SetupLine = parse(&client.line()?)?;
-    let progress = bar(pictures.len(), "private inference");
-    let mut lines = Vec::with_capacity(pictures.len());
-    while lines.len() < pictures.len() {
-        lines.push(parse::<Classified>(&client.line()?)?);
+    let progress = bar(queries.len(), "private inference");
+    let mut lines = Vec::with_capacity(queries.len());
+    while lines.len() < queries.len() {
+        lines.push(parse::<Answer>(&client.line()?)?);
         progress.inc(1);
     }
     progress.finish_and_clear();
@@ -184,19 +173,26 @@ fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
         tracing::warn!(overrun, "this machine is too busy for the network: packets were dropped");
     }
     let paths = paths.lines();
-    let progress = bar(pictures.len(), "float and integer references");
+    let progress = bar(queries.len(), "float and integer references");
     let mut results = Vec::new();
-    for (pictures, lines) in pictures.chunks(demo.batch).zip(lines.chunks(demo.batch)) {
-        if stop.asked() {
-            return Err(Error::Stopped);
+    let mut rest = &lines[..];
+    for same in queries.chunk_by(|a, b| a.rows() == b.rows()) {
+        for queries in same.chunks(demo.batch) {
+            if stop.asked() {
+                return Err(Error::Stopped);
+            }
+            let (now, later) = rest.split_at(queries.len());
+            rest = later;
+            results.extend(references.compare(queries, now)?);
+            progress.inc(queries.len() as u64);
         }
-        results.extend(references.compare(pictures, lines));
-        progress.inc(pictures.len() as u64);
     }
     progress.finish_and_clear();
-    let plan = &references.private.plan;
-    let planned = report::planned(plan, demo.source)?;
-    Summary::new((&references.private, planned), (&network.name, paths), &setup, &lines, results)
+    let planned =
+        references.plans().map(|(rows, plan)| Ok((rows, report::planned(plan, demo.source)?)));
+    let planned = planned.collect::<Result<BTreeMap<Option<u32>, Cost>, Error>>()?;
+    let measured = (&network.name[..], paths, demo.source, demo.batch);
+    Summary::new(measured, &planned, &setup, &lines, results)
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Error> {

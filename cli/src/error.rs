@@ -34,8 +34,8 @@ pub enum Error {
     /// A folder that cannot be imported, or a text that its tokenizer cannot number.
     #[error(transparent)]
     Import(#[from] sotto_import::Error),
-    /// A text of a file that the model does not take.
-    #[error("text {number} of the file: {why}")]
+    /// A text that the model does not take.
+    #[error("text {number}: {why}")]
     Text {
         /// Which, from 1 on.
         number: usize,
@@ -91,12 +91,14 @@ pub enum Error {
     /// The dealer does what an honest one does not.
     #[error("the dealer cannot be trusted: {0}")]
     Distrust(String),
-    /// Pictures that could not be classified; the others were.
-    #[error("{}", pictures(failed, *of))]
-    Pictures {
+    /// Pictures or texts that could not be evaluated; the others were.
+    #[error("{}", inputs(what, failed, *of))]
+    Inputs {
+        /// `images` or `texts`.
+        what: &'static str,
         /// Why not, of each.
         failed: Vec<String>,
-        /// How many were to be classified.
+        /// How many were to be evaluated.
         of: usize,
     },
     /// A signal ended it before it was done.
@@ -122,7 +124,7 @@ impl Error {
             Error::Config(_) | Error::Io { .. } | Error::Network(_) | Error::Output(_) => 2,
             Error::Net(sotto_net::Error::Config(_) | sotto_net::Error::Io { .. }) => 2,
             Error::Import(sotto_import::Error::Io { .. }) => 2,
-            Error::Model(_) | Error::Import(_) | Error::Text { .. } | Error::Pictures { .. } => 3,
+            Error::Model(_) | Error::Import(_) | Error::Text { .. } | Error::Inputs { .. } => 3,
             Error::Exhausted { .. } | Error::Refused { why: Refusal::Exhausted(_), .. } => 5,
             Error::Net(_) | Error::Protocol(_) | Error::Online { .. } => 4,
             Error::Refused { .. } | Error::Card { .. } => 4,
@@ -139,6 +141,11 @@ impl Error {
             Error::Refused { why, .. } => why.is_final(),
             _ => true,
         }
+    }
+
+    /// What is wrong with a text of this number.
+    pub(crate) fn text(number: usize, e: &Self) -> Self {
+        Error::Text { number, why: e.to_string() }
     }
 
     /// The closure for `map_err` at an evaluation of a plan.
@@ -161,10 +168,10 @@ fn evaluation(e: &sotto_protocols::Error, levels: Option<usize>) -> String {
     }
 }
 
-fn pictures(failed: &[String], of: usize) -> String {
+fn inputs(what: &str, failed: &[String], of: usize) -> String {
     match failed {
         [only] if of == 1 => only.clone(),
-        [first, ..] => format!("{} of {of} pictures were not classified: {first}", failed.len()),
-        [] => "no picture was classified".into(),
+        [first, ..] => format!("{} of {of} {what} were not evaluated: {first}", failed.len()),
+        [] => format!("none of the {what} was evaluated"),
     }
 }

@@ -9,11 +9,14 @@ use std::{
 };
 
 use serde::Serialize;
+use sotto_models::model::Input;
 use sotto_net::Certificate;
 
 use crate::{
     card::{Card, short},
-    config::{self, ClientConfig, DealerConfig, Own, Peer, ServedClient, ServerConfig},
+    config::{
+        self, ClientConfig, DealerConfig, Own, Peer, ServedClient, ServerConfig, batch_memory,
+    },
     error::Error,
     model::Model,
     print,
@@ -146,13 +149,29 @@ fn look(party: &Party, base: &Path) -> Vec<Looked> {
 fn model(server: &ServerConfig, base: &Path) -> Result<String, Error> {
     let named = Model::is_named(&server.model);
     let model = Model::find(&if named { server.model.clone() } else { base.join(&server.model) })?;
-    let private = Card::new(&model, server.batch, server.options()).trace()?;
-    let places = server.places(&private.plan)?;
-    Ok(format!(
-        "{}, plan {}, room for {places} batches",
-        server.model.display(),
-        short(&private.plan.hash())
-    ))
+    let card = Card::new(&model, server.batch, server.options());
+    let name = server.model.display();
+    let Input::Words(words) = &model.arch.input else {
+        let plan = card.trace(None)?.plan;
+        let places = server.places(&plan)?;
+        return Ok(format!("{name}, plan {}, room for {places} batches", short(&plan.hash())));
+    };
+    // Each length has a plan; the longer the text, the more memory.
+    let memory = server.memory.saturating_mul(1 << 20);
+    let mut longest = 0;
+    for step in (0..usize::BITS - words.positions.leading_zeros()).rev() {
+        let rows = longest + (1 << step);
+        if rows <= words.positions && 2 * batch_memory(&card.trace(Some(rows))?.plan) <= memory {
+            longest = rows;
+        }
+    }
+    match longest {
+        0 => Err(Error::Config(format!(
+            "`memory = {}` has no room for the shortest text",
+            server.memory
+        ))),
+        longest => Ok(format!("{name}, room for texts of 1 to {longest} tokens")),
+    }
 }
 
 /// Whether files can be made in a folder, which is made where it is not there.

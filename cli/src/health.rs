@@ -4,9 +4,12 @@
 //! `GET /metrics` is the text that Prometheus reads.
 //!
 //! Security: plain HTTP without authentication. An answer has peers' names, counts and reasons, nothing secret; listen where
-//! those who may know them can reach it. Requests have no body that is read, eight are answered at once, and each has five seconds.
+//! those who may know them can reach it. Requests have no body that is read; each has two seconds, and where more than 64 are
+//! open the oldest gives way: who connects and is silent keeps nobody out.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{
+    collections::VecDeque, convert::Infallible, net::SocketAddr, sync::Arc, thread, time::Duration,
+};
 
 use http_body_util::Full;
 use hyper::{
@@ -17,15 +20,15 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, runtime, sync::Semaphore, time::timeout};
+use tokio::{net::TcpListener, runtime, task::JoinHandle, time::timeout};
 
 use crate::error::Error;
 
-/// Requests that are answered at once.
-const AT_ONCE: usize = 8;
+/// Requests that are open at once.
+const AT_ONCE: usize = 64;
 
 /// How long a request and its answer may take.
-const LONGEST: Duration = Duration::from_secs(5);
+const LONGEST: Duration = Duration::from_secs(2);
 
 /// A service that can be asked.
 pub trait Observed: Send + Sync + 'static {
@@ -58,8 +61,8 @@ pub fn serve(address: SocketAddr, service: Arc<dyn Observed>) -> Result<(), Erro
 }
 
 async fn accept(listener: TcpListener, service: Arc<dyn Observed>) {
-    let places = Arc::new(Semaphore::new(AT_ONCE));
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+    let mut open: VecDeque<JoinHandle<()>> = VecDeque::new();
+    loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             // Of one connection, or no file is left: the next may do.
@@ -70,7 +73,7 @@ async fn accept(listener: TcpListener, service: Arc<dyn Observed>) {
             }
         };
         let service = Arc::clone(&service);
-        tokio::spawn(async move {
+        let answering = tokio::spawn(async move {
             let answers = service_fn(|request| {
                 let answer = answer(&request, &*service);
                 async move { Ok::<_, Infallible>(answer) }
@@ -79,8 +82,12 @@ async fn accept(listener: TcpListener, service: Arc<dyn Observed>) {
             http.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(LONGEST);
             // Whoever asked may have gone.
             drop(timeout(LONGEST, http.serve_connection(TokioIo::new(stream), answers)).await);
-            drop(place);
         });
+        open.retain(|one| !one.is_finished());
+        open.push_back(answering);
+        if open.len() > AT_ONCE {
+            open.pop_front().inspect(JoinHandle::abort);
+        }
     }
 }
 

@@ -1,25 +1,28 @@
-//! `sotto infer`: what it is told, and what it prints.
+//! `sotto infer` and `sotto embed`: what they are told, and in which order they ask it.
 
-use std::path::PathBuf;
+mod results;
+
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
-use sotto_models::{
-    images::{Fit, Picture, normalise},
-    private::Reveal,
-};
+use sotto_models::{Private, images::Fit, model::Output, private::Reveal};
 
 use crate::{
     calibrate,
-    client::{Classified, Stream, label},
+    client::{Query, Stream, Wanted, label},
     config::{self, ClientConfig},
     error::Error,
     inputs::{Inputs, Unread},
+    lexicon::Lexicon,
+    model::fit,
     print,
-    report::{self, Columns},
+    report::Columns,
     stop::Stop,
+    texts::TextArgs,
 };
+use results::{Document, Form, Line, Results};
 
 /// What `sotto infer` is told.
 #[derive(Args)]
@@ -28,12 +31,14 @@ pub struct Infer {
     #[arg(long)]
     config: PathBuf,
     /// PNG or JPEG, folders of these, CIFAR .bin or .tar.gz, or the folder of CIFAR or Tiny-ImageNet.
-    #[arg(required = true)]
+    #[arg(required_unless_present_any = ["text", "file"], conflicts_with_all = ["text", "file"])]
     images: Vec<PathBuf>,
-    /// Centre-crop and resize pictures of another size.
+    /// Centre-crop and resize pictures of another size, where the model does not say what becomes of them.
     #[arg(long)]
     resize: bool,
-    /// At most so many pictures.
+    #[command(flatten)]
+    texts: TextArgs,
+    /// At most so many pictures or texts.
     #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]
     limit: usize,
     /// One JSON object at the end instead of a table.
@@ -44,7 +49,41 @@ pub struct Infer {
     json_lines: bool,
 }
 
-/// The first line with `--json-lines`; a line for each picture follows.
+/// What `sotto embed` is told.
+#[derive(Args)]
+pub struct Embed {
+    /// client.toml
+    #[arg(long)]
+    config: PathBuf,
+    /// PNG or JPEG, folders of these, CIFAR .bin or .tar.gz, for a model of pictures.
+    #[arg(required_unless_present_any = ["text", "file"], conflicts_with_all = ["text", "file"])]
+    images: Vec<PathBuf>,
+    /// Centre-crop and resize pictures of another size, where the model does not say what becomes of them.
+    #[arg(long)]
+    resize: bool,
+    #[command(flatten)]
+    texts: TextArgs,
+    /// One JSON object with all results and costs instead of lines of numbers.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Embed {
+    /// Prints an embedding on each line, in the order of the inputs: its numbers with spaces between them, and an empty line for
+    /// what was not evaluated.
+    ///
+    /// # Errors
+    /// As [`Infer::run`]; [`Error::Config`] for a model whose result is no embedding.
+    pub fn run(self, stop: &Stop) -> Result<(), Error> {
+        let Self { config, images, resize, texts, json } = self;
+        let form = if json { Form::Document } else { Form::Rows };
+        let infer =
+            Infer { config, images, resize, texts, limit: usize::MAX, json, json_lines: false };
+        infer.all(form, true, stop)
+    }
+}
+
+/// The first line with `--json-lines`; a line for each picture or text follows.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SetupLine {
     /// Masked weights received.
@@ -57,148 +96,87 @@ pub struct SetupLine {
     pub calibrated_on: usize,
 }
 
-/// What became of a picture.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Line {
-    Done(Classified),
-    Unread(Unread),
-}
+/// What can be asked, or why it cannot, in the order in which it was given.
+type Asked = Result<Query, Unread>;
 
-/// The JSON object; with an error and the exit code where not all was done.
-#[derive(Default, Serialize)]
-struct Document {
-    setup: SetupLine,
-    results: Vec<Line>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    exit_code: Option<u8>,
-}
-
-enum Form {
-    Table(Columns),
-    Document,
-    Lines,
-}
-
-/// Prints results as they come.
-struct Results {
-    form: Form,
-    document: Document,
-    unread: Vec<String>,
-    /// There are no logits to show.
-    class_only: bool,
-    bar: ProgressBar,
-}
-
-impl Results {
-    fn setup(&mut self, setup: SetupLine) -> Result<(), Error> {
-        self.document.setup = setup;
-        match &self.form {
-            Form::Lines => print::json_line(&self.document.setup),
-            _ => Ok(()),
-        }
-    }
-
-    fn add(&mut self, line: Line) -> Result<(), Error> {
-        if let Line::Unread(unread) = &line {
-            self.unread.push(unread.error.clone());
-        }
-        match &mut self.form {
-            Form::Lines => print::json_line(&line)?,
-            Form::Table(columns) => {
-                let text = match &line {
-                    Line::Done(r) => columns.line(&cells(r, self.class_only)),
-                    Line::Unread(r) => format!("{}: {}", r.name, r.error),
-                };
-                self.bar.suspend(|| print::line(text))?;
-            }
-            Form::Document => {}
-        }
-        self.bar.inc(1);
-        self.document.results.push(line);
-        Ok(())
-    }
-
-    /// Prints what is due at the end.
-    fn end(mut self, result: Result<(), Error>) -> Result<(), Error> {
-        self.bar.finish_and_clear();
-        let of = self.document.results.len();
-        let result = match result {
-            Ok(()) if !self.unread.is_empty() => Err(Error::Pictures { failed: self.unread, of }),
-            result => result,
-        };
-        if let Err(e) = &result {
-            self.document.error = Some(e.to_string());
-            self.document.exit_code = Some(e.exit_code());
-        }
-        let batch = self.document.results.iter().find_map(|line| match line {
-            Line::Done(r) => Some(r.batch),
-            Line::Unread(_) => None,
-        });
-        match (self.form, batch) {
-            (Form::Document, _) => print::json(&self.document)?,
-            (Form::Table(_), Some(batch)) => print::line(format!(
-                "setup {} in {:.2} s, once; offline and online are per evaluation of {batch} image(s)",
-                report::bytes(self.document.setup.setup_bytes),
-                self.document.setup.setup_s,
-            ))?,
-            _ => {}
-        }
-        result
-    }
-}
-
-fn cells(r: &Classified, class_only: bool) -> [String; 7] {
-    let logit = r.logits.get(r.class).filter(|_| !class_only);
-    [
-        r.name.clone(),
-        r.class_name.clone(),
-        logit.map_or("-".into(), |logit| format!("{logit:.3}")),
-        format!("{:.3}", r.costs.offline_s),
-        format!("{:.3}", r.costs.online_s),
-        report::bytes(r.costs.from_server + r.costs.from_client),
-        r.costs.flights.to_string(),
-    ]
+/// What was given, before anybody is asked.
+enum Given {
+    Pictures(Inputs),
+    Texts(Arc<Lexicon>, Vec<Asked>),
 }
 
 impl Infer {
-    /// Classifies and prints.
+    /// Evaluates and prints.
     ///
     /// # Errors
-    /// [`Error::Pictures`] for pictures that could not be classified while others were; [`Error::Stopped`] after a
+    /// [`Error::Inputs`] for pictures or texts that could not be evaluated while others were; [`Error::Stopped`] after a
     /// signal; those of [`Stream`]. What was found before is printed.
     pub fn run(&self, stop: &Stop) -> Result<(), Error> {
-        let config: ClientConfig = config::load(&self.config)?;
-        let fit = if self.resize { Fit::Resize } else { Fit::Exact };
-        let inputs = Inputs::find(&self.images, fit, self.limit)?;
         let form = match (self.json, self.json_lines) {
             (true, _) => Form::Document,
             (_, true) => Form::Lines,
-            _ => Form::Table(Columns::new(
-                &["image", "class", "logit", "offline s", "online s", "online", "flights"],
-                2,
-            )),
+            _ => {
+                let input = if self.texts.are_given() { "text" } else { "image" };
+                Form::Table(Columns::new(
+                    &[input, "class", "logit", "offline s", "online s", "online", "flights"],
+                    2,
+                ))
+            }
         };
+        self.all(form, false, stop)
+    }
+
+    fn all(&self, form: Form, embed: bool, stop: &Stop) -> Result<(), Error> {
+        let config: ClientConfig = config::load(&self.config)?;
+        let given = self.given(&config)?;
         let style = ProgressStyle::with_template("{msg:<16} {bar:30} {pos}/{len} {eta}");
         let bar = ProgressBar::no_length().with_style(style.expect("a fixed template"));
-        let (document, unread) = (Document::default(), Vec::new());
-        let mut results = Results { form, document, unread, class_only: false, bar };
-        let done = self.classify(&config, &inputs, stop, &mut results);
+        let (document, places, unread) = (Document::default(), Vec::new(), Vec::new());
+        let what = if self.texts.are_given() { "texts" } else { "images" };
+        let class_only = false;
+        let mut results = Results { form, document, places, unread, what, class_only, bar };
+        let done = self.evaluate(&config, given, embed, stop, &mut results);
         results.end(done)
     }
 
-    fn classify(
+    fn given(&self, config: &ClientConfig) -> Result<Given, Error> {
+        if !self.texts.are_given() {
+            return Ok(Given::Pictures(Inputs::find(&self.images, Fit::Exact, self.limit)?));
+        }
+        let folder = config.lexicon.as_ref().ok_or_else(|| {
+            let why = "texts need `lexicon = FOLDER`, the folder that `sotto lexicon` writes where the model is";
+            Error::Config(format!("{}: {why}", self.config.display()))
+        })?;
+        let lexicon = Lexicon::load(&config::folder(&self.config).join(folder))?;
+        let texts = self.texts.read(self.limit)?;
+        let asked = texts.queries(&lexicon, self.texts.long());
+        Ok(Given::Texts(Arc::new(lexicon), asked))
+    }
+
+    fn evaluate(
         &self,
         config: &ClientConfig,
-        inputs: &Inputs,
+        given: Given,
+        embed: bool,
         stop: &Stop,
         results: &mut Results,
     ) -> Result<(), Error> {
-        if let Some(all) = inputs.all_wrong() {
-            return all.into_iter().try_for_each(|unread| results.add(Line::Unread(unread)));
+        let (lexicon, none) = match &given {
+            Given::Pictures(inputs) => (None, inputs.all_wrong()),
+            Given::Texts(lexicon, asked) => {
+                let all = asked.iter().map(|one| one.as_ref().err().cloned());
+                (Some(Arc::clone(lexicon)), all.collect())
+            }
+        };
+        let what = results.what;
+        if let Some(all) = none {
+            let mut all = all.into_iter().enumerate();
+            return all.try_for_each(|(i, unread)| results.add(i, Line::Unread(unread)));
         }
+        let rows = match &given {
+            Given::Pictures(_) => None,
+            Given::Texts(_, asked) => asked.iter().flatten().filter_map(Query::rows).min(),
+        };
         let bar = results.bar.clone();
         bar.set_message("masked weights");
         let progress = |got: u64, all: u64| {
@@ -206,7 +184,8 @@ impl Infer {
             bar.set_position(got);
         };
         let base = config::folder(&self.config);
-        let mut stream = Stream::open(config, base, stop, &progress)?;
+        let wanted = Wanted { rows, lexicon: lexicon.clone() };
+        let mut stream = Stream::open(config, base, wanted, stop, &progress)?;
         let setup = stream.client().map(|client| SetupLine {
             setup_bytes: client.setup_bytes,
             setup_s: client.setup_s,
@@ -214,43 +193,72 @@ impl Infer {
             calibrated_on: client.calibrated_on(),
         });
         let setup = setup.unwrap_or_default();
-        let warning = calibrate::thin("the server's model", setup.calibrated_on, "images");
+        let warning = calibrate::thin("the server's model", setup.calibrated_on, what);
         if let Some(warning) = warning {
             print::say(warning);
         }
         results.setup(setup)?;
         let private = stream.private();
         results.class_only = private.reveal == Reveal::Class;
-        let model = &private.model;
-        let pixels =
-            model.pixels().ok_or_else(|| Error::Config(format!("`{}` takes words", model.name)))?;
-        let (mut pictures, mut unread) = inputs.load(model);
-        pictures.retain(|picture: &Picture| {
-            let checked = private.check_input(&normalise(pixels, picture));
-            let name = picture.name.clone();
-            let bad = checked.err().map(|e| Unread { error: format!("{name}: {e}"), name });
-            let is_fine = bad.is_none();
-            unread.extend(bad);
-            is_fine
-        });
-        bar.set_message("images");
+        if embed && !matches!(private.model.output, Output::Embedding { .. }) {
+            let why = "the server's model gives classes, no embedding: use `sotto infer`";
+            return Err(Error::Config(why.into()));
+        }
+        let asked = match given {
+            Given::Texts(_, asked) => asked,
+            Given::Pictures(inputs) => {
+                let inputs = inputs.fitted(fit(stream.card().framing, self.resize));
+                let (pictures, unread) = inputs.load(&private.model);
+                let pictures = pictures.into_iter().map(|picture| Ok(Query::Picture(picture)));
+                pictures.chain(unread.into_iter().map(Err)).collect()
+            }
+        };
+        let checked = asked.into_iter().map(|one| checked(&private, lexicon.as_deref(), one));
+        let asked: Vec<Asked> = checked.collect::<Result<_, Error>>()?;
+        bar.set_message(what);
         bar.set_position(0);
-        bar.set_length((pictures.len() + unread.len()) as u64);
+        bar.set_length(asked.len() as u64);
         if let Form::Table(columns) = &mut results.form {
-            let labels = (0..model.output.classes()).map(|class| label(model, class));
-            columns.fit(0, pictures.iter().map(|p| p.name.as_str()));
+            let labels = (0..private.model.output.classes()).map(|c| label(&private.model, c));
+            columns.fit(0, asked.iter().flatten().map(Query::name));
             columns.fit(1, labels.collect::<Vec<_>>().iter().map(String::as_str));
             let header = columns.header();
             bar.suspend(|| print::line(header))?;
         }
-        unread.into_iter().try_for_each(|unread| results.add(Line::Unread(unread)))?;
-        let chunks = pictures.chunks(private.batch);
-        let all = chunks.len();
-        for (i, chunk) in chunks.enumerate() {
-            let classified = stream.classify(chunk, all - i)?;
-            classified.into_iter().try_for_each(|r| results.add(Line::Done(r)))?;
+        let mut queries = Vec::new();
+        for (place, one) in asked.into_iter().enumerate() {
+            match one {
+                Ok(query) => queries.push((place, query)),
+                Err(unread) => results.add(place, Line::Unread(unread))?,
+            }
+        }
+        // All of one length, the shortest first.
+        queries.sort_by_key(|(_, query)| query.rows());
+        for same in queries.chunk_by(|(_, a), (_, b)| a.rows() == b.rows()) {
+            let chunks = same.chunks(private.batch);
+            let all = chunks.len();
+            for (i, chunk) in chunks.enumerate() {
+                let asked: Vec<Query> = chunk.iter().map(|(_, query)| query.clone()).collect();
+                let answers = stream.answer(&asked, all - i)?;
+                for ((place, _), answer) in chunk.iter().zip(answers) {
+                    results.add(*place, Line::Done(answer))?;
+                }
+            }
         }
         stream.leave();
         Ok(())
     }
+}
+
+/// Whether the model takes it.
+fn checked(private: &Private, lexicon: Option<&Lexicon>, one: Asked) -> Result<Asked, Error> {
+    let Ok(query) = one else { return Ok(one) };
+    let input = query.input(&private.model, lexicon)?;
+    Ok(match private.check_input(&input) {
+        Ok(()) => Ok(query),
+        Err(e) => {
+            let name = query.name().to_owned();
+            Err(Unread { error: format!("{name}: {e}"), name })
+        }
+    })
 }

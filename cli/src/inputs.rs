@@ -17,10 +17,10 @@ use crate::error::Error;
 /// Files in a folder of pictures that are taken.
 const SUFFIXES: [&str; 3] = ["png", "jpg", "jpeg"];
 
-/// A picture that cannot be classified.
+/// A picture or text that cannot be evaluated.
 #[derive(Clone, Debug, Serialize)]
 pub struct Unread {
-    /// The file.
+    /// The file, or the text's number and beginning.
     pub name: String,
     /// Why not.
     pub error: String,
@@ -65,6 +65,11 @@ impl Inputs {
         self.files.iter().map(|(path, wrong)| Some(unread(path, wrong.clone()?))).collect()
     }
 
+    /// With another way to bring pictures to a model's size.
+    pub fn fitted(self, fit: Fit) -> Self {
+        Self { fit, ..self }
+    }
+
     /// Reads the pictures for a model.
     pub fn load(&self, model: &Model) -> (Vec<Picture>, Vec<Unread>) {
         let (mut pictures, mut bad) = (Vec::new(), Vec::new());
@@ -87,14 +92,18 @@ impl Inputs {
     /// Reads the pictures for a model.
     ///
     /// # Errors
-    /// [`Error::Pictures`] when something is wrong with one of them.
+    /// [`Error::Inputs`] when something is wrong with one of them.
     pub fn load_all(&self, model: impl Into<Model>) -> Result<Vec<Picture>, Error> {
         let (pictures, bad) = self.load(&model.into());
         if bad.is_empty() {
             return Ok(pictures);
         }
         let of = pictures.len() + bad.len();
-        Err(Error::Pictures { failed: bad.into_iter().map(|b| b.error).collect(), of })
+        Err(Error::Inputs {
+            what: "images",
+            failed: bad.into_iter().map(|b| b.error).collect(),
+            of,
+        })
     }
 }
 

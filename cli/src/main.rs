@@ -17,11 +17,11 @@ use sotto::{
     error::Error,
     logs,
     model::Model,
-    notify, print, processes, report, server,
+    notify, print, processes, server,
     stop::Stop,
     trainer,
 };
-use sotto_models::images::Fit;
+use sotto_models::calibration::hex;
 use sotto_net::{Certificate, Identity};
 use sotto_netsim::Through;
 
@@ -44,10 +44,6 @@ fn main() -> ExitCode {
     }
 }
 
-fn fit(resize: bool) -> Fit {
-    if resize { Fit::Resize } else { Fit::Exact }
-}
-
 /// Tells that a service listens, and an orchestrator when it stops.
 fn announce(stop: &Stop) -> impl FnOnce(std::net::SocketAddr) {
     move |address| {
@@ -59,16 +55,16 @@ fn announce(stop: &Stop) -> impl FnOnce(std::net::SocketAddr) {
 
 fn run(command: Command) -> Result<(), Error> {
     match command {
-        Command::Demo { model, images, resize, limit, batch, net, source, json: as_json } => {
+        Command::Demo { model, images, resize, texts, limit, batch, net, source, json } => {
             let program = std::env::current_exe().map_err(Error::io(Path::new("sotto")))?;
             let network = emulate::network(&net, Path::new(""))?;
-            let demo = Demo { model, images, fit: fit(resize), limit, batch, network, source };
+            let demo = Demo { model, images, resize, texts, limit, batch, network, source };
             let summary = demo::run(&demo, &program, &Stop::on_signal()?)?;
-            if as_json {
+            if json {
                 print::json(&summary)?;
             } else {
                 let arch = Model::find(&demo.model)?.arch;
-                summary.print(&|class| arch.label(class))?;
+                summary.print(&arch)?;
             }
             summary.check()
         }
@@ -126,21 +122,18 @@ fn run(command: Command) -> Result<(), Error> {
             dealer::run(&config, &stop, announce(&stop))
         }
         Command::Infer(infer) => infer.run(&Stop::on_signal()?),
-        Command::Plan { model, choices, source, json: as_json } => {
-            let model = Model::find(&model)?;
-            let private = choices.private(&model)?;
-            if as_json {
-                return print::json(&serde_json::json!({
-                    "model": model.arch.name,
-                    "batch": choices.batch,
-                    "plan": sotto_models::calibration::hex(&private.plan.hash()),
-                    "planned": report::planned(&private.plan, source)?,
-                    "revealed_bits": private.plan.revealed_bits(),
-                    "gates": report::plan_lines(&private.plan),
-                }));
-            }
-            print::line(report::plan_table(&private.plan))?;
-            print::line(report::plan_summary(&private.plan, source)?)
+        Command::Embed(embed) => embed.run(&Stop::on_signal()?),
+        Command::Plan(plan) => plan.run(),
+        Command::Lexicon { model, out } => {
+            let found = Model::find(&model)?;
+            let lexicon = found.lexicon.ok_or_else(|| {
+                Error::Config(format!(
+                    "`{}` takes pictures: a client needs no files",
+                    found.arch.name
+                ))
+            })?;
+            lexicon.save(&model, &out)?;
+            print::line(format!("{}: {}", out.display(), hex(&lexicon.hash())))
         }
         Command::Import(import) => import.run(),
         Command::Calibrate { model, samples, count, force } => {

@@ -9,8 +9,9 @@ use crate::{card::Card, error::Error, refusal::Refusal, source::Source};
 pub use crate::{secret::Secret, step};
 
 /// Version of these messages. 2: numbers come from the server and are claimed with its ticket, tags of deals, typed
-/// refusals. 3: seeds come under a pad; correlations that two parties make.
-pub const VERSION: u32 = 3;
+/// refusals. 3: seeds come under a pad; correlations that two parties make. 4: texts, a plan for each length; other streams
+/// of transfers.
+pub const VERSION: u32 = 4;
 
 /// Largest piece in which setup and corrections are sent.
 pub const CHUNK: usize = 1 << 20;
@@ -18,8 +19,11 @@ pub const CHUNK: usize = 1 << 20;
 /// Batches of a server that the dealer keeps for one of their sides; older ones are burnt.
 pub const OPEN: usize = 4096;
 
-/// One dealer's lifetime and one set of weights: what is dealt in one means nothing in another.
+/// One dealer's lifetime, one set of weights and one plan: what is dealt in one means nothing in another.
 pub type Epoch = [u8; 16];
+
+/// One dealer's lifetime and one set of weights: its masks are the same in all plans of the model.
+pub type Masks = [u8; 16];
 
 /// What the client shows the dealer to get its part of a batch: 16 bytes that the dealer gave the server with the
 /// batch, and the server to the one client that it assigned the batch to.
@@ -40,6 +44,8 @@ pub enum DealerHello {
         version: u32,
         /// The model.
         card: Card,
+        /// Rows of each text; `None` for pictures.
+        rows: Option<u32>,
         /// Hash of the plan that it traced.
         plan: [u8; 32],
         /// Salted hash of the matrices: other matrices never meet the same masks.
@@ -65,6 +71,8 @@ pub enum DealerWelcome {
     Setup {
         /// The dealer's epoch.
         epoch: Epoch,
+        /// The name of the weights' masks.
+        masks: Masks,
         /// Secret between dealer and server.
         seed: Secret,
     },
@@ -138,8 +146,10 @@ pub struct ClientHello {
     pub version: u32,
     /// Model that the client insists on.
     pub model: Option<String>,
-    /// The epoch whose masked weights the client holds: they are not sent again.
-    pub held: Option<Epoch>,
+    /// Rows of each text, which are public; `None` for pictures. A connection has one plan.
+    pub rows: Option<u32>,
+    /// The masks under which the client holds the weights: they are not sent again.
+    pub held: Option<Masks>,
     /// An epoch that the dealer no longer knows.
     pub stale: Option<Epoch>,
     /// Where the client takes correlations from.
@@ -149,10 +159,10 @@ pub struct ClientHello {
 }
 
 impl ClientHello {
-    /// Of somebody who takes any model and holds nothing, for evaluations.
+    /// Of somebody who takes any model of pictures and holds nothing, for evaluations.
     pub fn new(source: Source) -> Self {
-        let (model, held, stale, making) = (None, None, None, None);
-        Self { version: VERSION, model, held, stale, source, making }
+        let (model, rows, held, stale, making) = (None, None, None, None, None);
+        Self { version: VERSION, model, rows, held, stale, source, making }
     }
 }
 
@@ -167,8 +177,10 @@ pub enum ServerWelcome {
         plan: [u8; 32],
         /// Salted hash of the matrices.
         model: [u8; 32],
-        /// The dealer's epoch in which the weights are masked.
+        /// The dealer's epoch of this plan.
         epoch: Epoch,
+        /// The masks of the weights.
+        masks: Masks,
         /// Bytes of masked weights that follow.
         setup: u64,
     },

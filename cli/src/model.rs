@@ -3,13 +3,14 @@
 use std::{fmt::Display, fs, path::Path};
 
 use sotto_models::{
-    Arch, Calibration, Weights,
+    Arch, Calibration, Model as Description, Weights,
     arch::Attention,
     calibration::hex,
-    images::{Fit, normalise, read_cifar},
+    images::{Fit, Framing, normalise, read_cifar},
+    model::{Input, Pixels},
 };
 
-use crate::error::Error;
+use crate::{error::Error, lexicon::Lexicon};
 
 /// The embedded demo model: architecture, weights, calibration.
 const DEMO_ARCH: &str = include_str!("../../models/demo/arch.toml");
@@ -36,11 +37,15 @@ fn preset(name: &Path) -> Option<Arch> {
 /// A model with its weights. No `Debug`: the weights are the server's secret.
 pub struct Model {
     /// The architecture.
-    pub arch: Arch,
+    pub arch: Description,
     /// The parameters.
     pub weights: Weights,
     /// The ranges.
     pub calibration: Calibration,
+    /// How pictures of any size become the model's, where the model says so.
+    pub framing: Option<Framing>,
+    /// Of a model of texts: tokenizer and public tables.
+    pub lexicon: Option<Lexicon>,
 }
 
 impl Model {
@@ -49,10 +54,10 @@ impl Model {
     /// # Errors
     /// [`Error::Model`] when the embedded files do not fit each other: a broken build.
     pub fn demo() -> Result<Self, Error> {
-        let arch = Arch::from_toml(DEMO_ARCH)?;
+        let arch = Description::from_toml(DEMO_ARCH)?;
         let weights = Weights::from_bytes(&arch, DEMO_WEIGHTS)?;
         let calibration = Calibration::from_toml(DEMO_CALIBRATION)?;
-        Self { arch, weights, calibration }.checked()
+        Self { arch, weights, calibration, framing: None, lexicon: None }.checked()
     }
 
     /// A model by name: `demo`, a preset with random weights, or a folder.
@@ -84,19 +89,24 @@ impl Model {
                 folder.display()
             )));
         }
-        let arch = Arch::from_toml(&fs::read_to_string(&path).map_err(Error::io(&path))?)?;
+        let arch = Description::from_toml(&fs::read_to_string(&path).map_err(Error::io(&path))?)?;
         let weights = Weights::load(&folder.join("weights.safetensors"), &arch)?;
         let path = folder.join("calibration.toml");
         if !path.exists() {
             return Err(Error::Config(format!(
-                "{} is missing: run `sotto calibrate {} --images FILE` first",
+                "{} is missing: run `sotto calibrate {} {}` first",
                 path.display(),
-                folder.display()
+                folder.display(),
+                if arch.pixels().is_some() { "--images FILES" } else { "--text FILE" },
             )));
         }
         let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
         let calibration = Calibration::from_toml(&text)?;
-        Self { arch, weights, calibration }.checked()
+        let (framing, lexicon) = match &arch.input {
+            Input::Pixels(pixels) => (Framing::load(folder, pixels)?, None),
+            _ => (None, Some(Lexicon::of(folder, &arch, &weights)?)),
+        };
+        Self { arch, weights, calibration, framing, lexicon }.checked()
     }
 
     /// Random weights of the peers' benchmark scale, calibrated on random images and on the embedded ones: each goes
@@ -105,10 +115,15 @@ impl Model {
         let weights = Weights::random(&arch, 7);
         let embedded = read_cifar(DEMO_IMAGES, "images.bin", &arch, Fit::Resize, usize::MAX);
         let embedded = embedded.expect("the embedded images are CIFAR-10 records");
-        let mut images = random_images(&arch, 8, 1);
+        let mut images = random_images(&arch.pixels(), 8, 1);
         images.extend(embedded.iter().map(|picture| normalise(&arch, picture)));
         let calibration = Calibration::record(&arch, &weights, &images, |_| ());
-        Self { arch, weights, calibration }
+        Self { arch: (&arch).into(), weights, calibration, framing: None, lexicon: None }
+    }
+
+    /// What to do with a picture of another size: as the model's preprocessor says, otherwise as `resize` does.
+    pub fn fit(&self, resize: bool) -> Fit {
+        fit(self.framing, resize)
     }
 
     fn checked(self) -> Result<Self, Error> {
@@ -117,10 +132,19 @@ impl Model {
     }
 }
 
+/// What to do with a picture of another size.
+pub fn fit(framing: Option<Framing>, resize: bool) -> Fit {
+    match (framing, resize) {
+        (Some(framing), _) => Fit::Framed(framing),
+        (None, true) => Fit::Resize,
+        (None, false) => Fit::Exact,
+    }
+}
+
 /// Normalised images with standard normal pixels, as the peers' benchmark uses.
-pub fn random_images(arch: &Arch, count: usize, seed: u64) -> Vec<Vec<f32>> {
+pub fn random_images(pixels: &Pixels, count: usize, seed: u64) -> Vec<Vec<f32>> {
     let mut stream = sotto_crypto::Seed::from_bytes([1; 32]).stream(seed);
-    let size = arch.channels * arch.image * arch.image;
+    let size = pixels.numbers();
     let mut normal = || {
         let (u, v) = (1.0 - stream.unit(), stream.unit());
         ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32

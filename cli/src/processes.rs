@@ -9,7 +9,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use sotto_models::images::Fit;
 use sotto_net::Identity;
 
 use crate::{config::Source, error::Error, stop::Stop};
@@ -158,6 +157,8 @@ pub struct Settings {
     pub deadline: u64,
     /// More lines for `server.toml`.
     pub server_lines: String,
+    /// More lines for `client.toml`.
+    pub client_lines: String,
 }
 
 impl Settings {
@@ -264,8 +265,7 @@ impl Deployment {
         Ok((process, address))
     }
 
-    /// Starts the client on the first `limit` pictures of `files`, brought to the model's size as `fit` says; its output
-    /// is one JSON object a line.
+    /// Starts the client with more arguments of `sotto infer`; its output is one JSON object a line.
     ///
     /// # Errors
     /// [`Error::Config`] when it does not start.
@@ -273,24 +273,19 @@ impl Deployment {
         &self,
         settings: &Settings,
         [server, dealer]: [SocketAddr; 2],
-        files: &[PathBuf],
-        (limit, fit): (usize, Fit),
+        arguments: &[String],
     ) -> Result<Running, Error> {
         let text = format!(
-            "pool = {}\n{}{}\
+            "pool = {}\n{}{}{}\
              [server]\nname = \"server\"\ncertificate = \"server.cert\"\naddress = \"{server}\"\n",
             settings.pool,
+            settings.client_lines,
             settings.source_lines(dealer),
             self.own("client", "", settings.deadline)
         );
         let config = self.write("client.toml", &text)?;
-        let limit = limit.to_string();
-        let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-        let mut args = vec!["infer", "--config", &config, "--json-lines", "--limit", &limit];
-        args.extend(files.iter().map(String::as_str));
-        if fit == Fit::Resize {
-            args.push("--resize");
-        }
+        let mut args = vec!["infer", "--config", &config, "--json-lines"];
+        args.extend(arguments.iter().map(String::as_str));
         self.start("client", &args)
     }
 }

@@ -75,6 +75,32 @@ pub enum Refusal {
     /// The server got no correlations in time.
     #[error("it has no correlated randomness: {0}; start the dealer, or raise `deadline`")]
     Exhausted(String),
+    /// The model takes something else.
+    #[error("it takes {0}")]
+    OtherInput(String),
+    /// A text's length is none of the model's.
+    #[error("a text of {rows} tokens; its model takes 1 to {most}")]
+    Length {
+        /// The length.
+        rows: u32,
+        /// The longest.
+        most: u32,
+    },
+    /// A text is too long for the server's memory.
+    #[error(
+        "a text of {rows} tokens needs `memory = {needed}` (MiB) there; shorten it, or raise that"
+    )]
+    Memory {
+        /// The length.
+        rows: u32,
+        /// What it needs.
+        needed: u64,
+    },
+    /// As many lengths of texts are in use as there is room for.
+    #[error(
+        "texts of {0} other lengths are in use, and there is no room for more; try again, or raise `memory` there"
+    )]
+    Lengths(usize),
     /// All places for batches are taken.
     #[error(
         "all {0} batches that it has memory for are in use; try again, or raise `memory` there"
@@ -99,6 +125,13 @@ pub enum Refusal {
 impl Refusal {
     /// Whether the same request cannot succeed before somebody changes something.
     pub fn is_final(&self) -> bool {
-        !matches!(self, Self::Stale | Self::NotAnnounced { .. } | Self::Busy(_) | Self::Burnt(_))
+        !matches!(
+            self,
+            Self::Stale
+                | Self::NotAnnounced { .. }
+                | Self::Busy(_)
+                | Self::Lengths(_)
+                | Self::Burnt(_)
+        )
     }
 }

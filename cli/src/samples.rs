@@ -6,17 +6,14 @@ use std::{
 };
 
 use clap::Args;
-use sotto_import::{
-    Tokenizer,
-    tokenizer::{FILE, Long},
-};
+use sotto_import::tokenizer::Long;
 use sotto_models::{
     Model, Weights,
-    images::{Fit, normalise},
+    images::{Framing, normalise},
     model::Input,
 };
 
-use crate::{error::Error, inputs::Inputs, texts::Texts};
+use crate::{error::Error, inputs::Inputs, lexicon::Lexicon, model::fit, texts::Texts};
 
 /// Where pictures or texts come from.
 #[derive(Args)]
@@ -25,7 +22,7 @@ pub struct Samples {
     /// .tar.gz, or the folder of CIFAR or Tiny-ImageNet.
     #[arg(long, num_args = 1.., conflicts_with = "text")]
     images: Vec<PathBuf>,
-    /// Centre-crop and resize pictures of another size.
+    /// Centre-crop and resize pictures of another size, where the model does not say what becomes of them.
     #[arg(long)]
     resize: bool,
     /// Of a model of texts, a file with a text like those that it will read on each line.
@@ -71,15 +68,15 @@ impl Samples {
         let inputs = match (&model.input, &self.text) {
             (Input::Words(_), None) => return other("texts", "--text FILE"),
             (Input::Words(_), Some(file)) => {
-                let tokenizer = Tokenizer::load(&folder.join(FILE), &model)?;
+                let lexicon = Lexicon::of(folder, &model, &weights)?;
                 let long = if self.truncate { Long::Truncate } else { Long::Refuse };
-                Texts::read(file, self.pairs, limit)?.rows(&model, &weights, &tokenizer, long)?
+                Texts::read(file, self.pairs, limit)?.rows(&lexicon, long)?
             }
             (Input::Pixels(_), _) if self.images.is_empty() => {
                 return other("pictures", "--images FILES");
             }
             (Input::Pixels(pixels), _) => {
-                let fit = if self.resize { Fit::Resize } else { Fit::Exact };
+                let fit = fit(Framing::load(folder, pixels)?, self.resize);
                 let pictures = Inputs::find(&self.images, fit, limit)?.load_all(&model)?;
                 pictures.iter().map(|p| normalise(pixels, p)).collect()
             }

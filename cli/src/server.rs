@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod fuzz;
+mod lanes;
 mod made;
 mod make;
 mod observed;
@@ -24,12 +25,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sotto_models::calibration::hex;
+use sotto_models::{calibration::hex, model::Input};
 use sotto_net::{Endpoint, Link, QuicLink};
 use sotto_protocols::{
     Role,
     party::Party,
-    plan::Plan,
     weights::{Matrix, Weights},
 };
 
@@ -39,32 +39,27 @@ use crate::{
     dealer_link::Dealer,
     error::Error,
     health, listen,
-    messages::{self, ClientHello, Epoch, Reply, Request, ServerWelcome, Tag, VERSION, step},
+    messages::{
+        self, ClientHello, Epoch, Masks, Reply, Request, ServerWelcome, Tag, VERSION, step,
+    },
     metrics::{Evaluated, Metrics},
     model::Model,
     refusal::Refusal,
     reload,
     stop::Stop,
 };
+use lanes::{Common, Lane, Lanes, Supply};
 use made::Made;
-use make::Workplace;
 use pool::{Holder, Waiting};
-use session::{Basis, Session, Sessions};
+use session::Session;
 use usage::{Tariff, Usage, Used};
 
-/// Where correlations come from.
-enum Supply {
-    Dealer(Arc<Sessions>),
-    Peer(Workplace),
-}
-
 struct Server {
-    supply: Supply,
     source: Source,
     card: Card,
+    input: Input,
     commitment: [u8; 32],
-    plan: Arc<Plan>,
-    plan_hash: [u8; 32],
+    lanes: Lanes,
     weights: Arc<Weights>,
     /// Its clients may change while it runs.
     config: Mutex<ServerConfig>,
@@ -89,68 +84,58 @@ pub fn run(
     let named = Model::is_named(&config.model);
     let model = Model::find(&if named { config.model.clone() } else { base.join(&config.model) })?;
     let card = Card::new(&model, config.batch, config.options());
-    let private = card.trace()?;
+    let input = model.arch.input.clone();
+    let texts = matches!(input, Input::Words(_));
+    // Plans of all lengths have the same matrices, in the same order.
+    let private = card.trace(texts.then_some(1))?;
     let matrices = private.matrices(&model.weights);
     let clients: Vec<_> = config.clients.iter().map(ServedClient::peer).collect();
     let accepted: Vec<_> = clients.iter().collect();
     let dealer = config.source.dealer(&config.dealer)?;
     let dialled: Vec<_> = dealer.iter().copied().collect();
     let endpoint = Arc::new(config.own.bind(base, &dialled, &accepted)?);
-    let tariff = Tariff {
-        server: config.own.name.clone(),
-        images: config.batch as u64,
-        bits: private.plan.revealed_bits(),
-    };
+    let tariff = Tariff { server: config.own.name.clone(), images: config.batch as u64 };
     let usage = Usage::open(&config.clients, tariff, config.usage_file().map(|f| base.join(f)))?;
     let usage = Arc::new(usage);
     let identity = config.own.identity(base)?;
     let commitment = commit(&identity.secret("model commitment"), &matrices);
-    let plan_hash = private.plan.hash();
     let deadline = config.own.deadline();
     let weights = Arc::new(Weights::Plain(matrices));
-    let places = config.places(&private.plan)?;
-    // Half of them for one client, what it evaluates with included, but where there is no other.
-    let share = (places / config.clients.len().clamp(1, 2)).max(1);
-    let supply = match dealer {
-        Some(dealer) => {
-            let folder = config.pool_folder.as_ref().map(|f| base.join(f));
-            Supply::Dealer(Sessions::start(Basis {
-                dealer: Dealer {
-                    endpoint: Arc::clone(&endpoint),
-                    peer: dealer.clone(),
-                    plan: plan_hash,
-                    // It must hear of a failure within its own deadline.
-                    deadline: deadline / 2,
-                },
-                card: card.clone(),
-                commitment,
-                plan: Arc::clone(&private.plan),
-                weights: Arc::clone(&weights),
-                pool: config.pool,
-                places,
-                share,
-                folder: session::folder(folder, &config.own.name)?,
-                server: config.own.name.clone(),
-                audit: config.audit()?,
-            }))
-        }
-        None => {
-            config.without_dealer()?;
-            Supply::Peer(Workplace::new(
-                (&private.plan, commitment),
-                &weights,
-                Made::new(places, share),
-                Arc::clone(&usage),
-            )?)
-        }
-    };
+    if dealer.is_none() {
+        config.without_dealer()?;
+    }
+    let folder = config.pool_folder.as_ref().map(|f| base.join(f));
+    if texts && folder.is_some() {
+        let why = "`pool_folder` is for models of pictures; texts have batches for each length, in memory: leave it out";
+        return Err(Error::Config(why.into()));
+    }
+    let dealer = dealer.map(|dealer| Dealer {
+        endpoint: Arc::clone(&endpoint),
+        peer: dealer.clone(),
+        plan: [0; 32],
+        // It must hear of a failure within its own deadline.
+        deadline: deadline / 2,
+    });
+    let lanes = Lanes::new(Common {
+        card: card.clone(),
+        commitment,
+        weights: Arc::clone(&weights),
+        usage: Arc::clone(&usage),
+        dealer,
+        folder: session::folder(folder, &config.own.name)?,
+        config: config.clone(),
+        trust: Arc::default(),
+        masked: Arc::default(),
+    });
+    if !texts {
+        lanes.pictures()?;
+    }
     let server = Server {
-        supply,
         source: config.source,
         card,
+        input,
         commitment,
-        plan: private.plan,
-        plan_hash,
+        lanes,
         weights,
         config: Mutex::new(config.clone()),
         usage,
@@ -206,11 +191,14 @@ enum Place {
 /// A connection to a client, and what it holds.
 struct Served<'a> {
     server: &'a Server,
+    lane: Arc<Lane>,
     batches: Batches,
     holder: Holder,
     name: String,
     /// The batch that was got ready last.
     prepared: Option<u64>,
+    /// Whether something was evaluated.
+    used: bool,
 }
 
 impl Server {
@@ -257,44 +245,55 @@ impl Server {
     fn converse(&self, link: &mut QuicLink) -> Result<(), Error> {
         let hello: ClientHello = messages::recv(link, step::HELLO)?;
         let number = self.links.fetch_add(1, Ordering::Relaxed);
-        let batches = self.check(link.name(), &hello).and_then(|()| match &self.supply {
-            Supply::Dealer(sessions) => {
-                let session = sessions.current(hello.stale, self.patience());
-                let session = session.inspect_err(|why| tracing::warn!("{}: {why}", link.peer()));
-                Ok(Batches::Dealt(session?))
+        let supply = self.check(link.name(), &hello).and_then(|()| {
+            // A new length costs a plan: it is not for a client that may not ask.
+            if hello.rows.is_some() {
+                self.usage.allows(link.name(), 0)?;
             }
-            Supply::Peer(workplace) => Ok(Batches::Made(Arc::clone(&workplace.made))),
+            let lane = self.lanes.get(&self.input, hello.rows)?;
+            let batches = match &lane.supply {
+                Supply::Dealer(sessions) => {
+                    let session = sessions.current(hello.stale, self.patience());
+                    Batches::Dealt(
+                        session.inspect_err(|why| tracing::warn!("{}: {why}", link.peer()))?,
+                    )
+                }
+                Supply::Peer(workplace) => Batches::Made(Arc::clone(&workplace.made)),
+            };
+            Ok((lane, batches))
         });
-        let batches = match (batches, &self.supply, hello.making) {
-            (Ok(_), Supply::Peer(workplace), Some(theirs)) => {
-                return workplace.make_all(link, number, theirs, (self.deadline, &self.stop));
-            }
-            (Ok(batches), ..) => batches,
-            (Err(why), ..) => {
+        let (lane, batches) = match supply {
+            Ok(supply) => supply,
+            Err(why) => {
                 self.metrics.refused(link.name());
                 messages::send(link, step::WELCOME, &ServerWelcome::Refused(why))?;
                 return Ok(link.finish()?);
             }
         };
-        let (epoch, setup) = match &batches {
-            Batches::Dealt(session) if hello.held == Some(session.epoch) => {
-                (session.epoch, &[][..])
+        if let (Supply::Peer(workplace), Some(theirs)) = (&lane.supply, hello.making) {
+            return workplace.make_all(link, number, theirs, (self.deadline, &self.stop));
+        }
+        let (epoch, masks, setup) = match &batches {
+            Batches::Dealt(session) if hello.held == Some(session.masks) => {
+                (session.epoch, session.masks, &[][..])
             }
-            Batches::Dealt(session) => (session.epoch, &session.setup[..]),
-            Batches::Made(_) => (Epoch::default(), &[][..]),
+            Batches::Dealt(session) => (session.epoch, session.masks, &session.setup[..]),
+            Batches::Made(_) => (Epoch::default(), Masks::default(), &[][..]),
         };
         let welcome = ServerWelcome::Card {
             card: self.card.clone(),
-            plan: self.plan_hash,
+            plan: lane.hash,
             model: self.commitment,
             epoch,
+            masks,
             setup: setup.len() as u64,
         };
         messages::send(link, step::WELCOME, &welcome)?;
         messages::send_bytes(link, step::SETUP, setup)?;
         let name = link.name().to_owned();
         let holder = Holder { link: number, name: name.as_str().into() };
-        let mut served = Served { server: self, batches, holder, name, prepared: None };
+        let (prepared, used) = (None, false);
+        let mut served = Served { server: self, lane, batches, holder, name, prepared, used };
         served.serve(link)
     }
 
@@ -340,6 +339,7 @@ impl Served<'_> {
                 Ok(Request::Infer { id, tag }) => {
                     let Some(_working) = stop.begin() else { return Ok(link.finish()?) };
                     let done = self.infer(link, id, tag);
+                    self.used = true;
                     if done.is_err() {
                         self.server.usage.unused(&self.name, 1);
                     }
@@ -445,21 +445,26 @@ impl Served<'_> {
                 link.peer()
             )));
         }
-        let used = self.server.usage.charge(&self.name)?;
-        let party =
-            Party { role: Role::Server, plan: &self.server.plan, weights: &self.server.weights };
+        let bits = self.lane.bits;
+        let used = self.server.usage.charge(&self.name, bits)?;
+        let plan = &self.lane.plan;
+        let party = Party { role: Role::Server, plan, weights: &self.server.weights };
         let start = Instant::now();
         let done = party.evaluate(link, ready.staged, &[]);
-        let done = done.map_err(Error::online(&self.server.plan))?;
+        let done = done.map_err(Error::online(plan))?;
         let seconds = start.elapsed().as_secs_f64();
-        let Server { card, plan, metrics, .. } = self.server;
-        let (inputs, bits) = (card.batch as u64, plan.revealed_bits());
+        let Server { card, metrics, .. } = self.server;
+        let inputs = card.batch as u64;
         metrics.evaluated(&self.name, &Evaluated { inputs, bits, seconds });
         let Used { images, bits } = used;
+        let what = match self.lane.rows {
+            None => format!("{images} images"),
+            Some(rows) => format!("{images} texts, the last of {rows} tokens"),
+        };
         let bits = match &self.batches {
-            Batches::Dealt(_) => format!("at most {bits} bits of the model in {images} images"),
+            Batches::Dealt(_) => format!("at most {bits} bits of the model in {what}"),
             // The bound is proven with an honest dealer.
-            Batches::Made(_) => format!("{images} images"),
+            Batches::Made(_) => what,
         };
         tracing::info!("{}: batch {id}, {bits}, {} flights", link.peer(), done.traffic.flights);
         Ok(())
@@ -467,6 +472,9 @@ impl Served<'_> {
 
     /// Charges whoever left batches until they were too old, this client or another.
     fn settle(&self) {
+        if let Supply::Peer(workplace) = &self.lane.supply {
+            workplace.settle();
+        }
         let Batches::Dealt(session) = &self.batches else { return };
         for (name, batches) in session.pool.left() {
             self.server.usage.unused(&name, batches);
@@ -478,6 +486,10 @@ impl Served<'_> {
         if let Batches::Dealt(session) = &self.batches {
             let unused = session.pool.release(&self.holder);
             self.server.usage.unused(&self.name, unused);
+        }
+        // A length costs a plan and its announcement: who asks for one uses it.
+        if self.lane.rows.is_some() && !self.used {
+            self.server.usage.unused(&self.name, 1);
         }
     }
 }

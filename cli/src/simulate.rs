@@ -7,6 +7,7 @@ use std::{
 
 use clap::Args;
 use serde::Serialize;
+use sotto_models::Private;
 use sotto_netsim::{
     Machine, Machines, Network, Part, PathFile, Prediction, Priced, predict, timeline,
 };
@@ -79,6 +80,8 @@ pub struct Simulate {
 struct Report<'a> {
     model: &'a str,
     batch: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<usize>,
     machines: Processors<'a>,
     prediction: &'a Prediction,
 }
@@ -137,41 +140,95 @@ impl Simulate {
     pub fn run(&self) -> Result<(), Error> {
         let (network, machines) = (self.network()?, self.machines()?);
         let model = Model::find(&self.model)?;
-        let private = self.choices.private(&model)?;
-        let priced = Priced::new(&private.plan, &machines)?;
+        let all = self.choices.private(&model)?;
         let corrected = match self.corrections {
             CorrectionsConfig::Server => Role::Server,
             CorrectionsConfig::Client => Role::Client,
         };
-        let prediction = predict(&priced, &machines, &network, corrected, self.pool);
+        let predicted = |private: &Private| {
+            let priced = Priced::new(&private.plan, &machines)?;
+            let prediction = predict(&priced, &machines, &network, corrected, self.pool);
+            Ok::<_, Error>((priced, prediction))
+        };
         let name = &model.arch.name;
+        let [(tokens, private)] = &all[..] else {
+            if self.svg.is_some() {
+                let why = "--svg draws one timeline: give one length, as --tokens N";
+                return Err(Error::Config(why.into()));
+            }
+            let each = all.iter().map(|(tokens, p)| Ok((*tokens, predicted(p)?.1)));
+            let each = each.collect::<Result<Vec<_>, Error>>()?;
+            return self.lengths(name, &network, &machines, &each);
+        };
+        let (priced, prediction) = predicted(private)?;
         if let Some(path) = &self.svg {
             let title = format!("{name} on {}", network.name);
             fs::write(path, timeline(&priced, &prediction, &title)).map_err(Error::io(path))?;
         }
         if self.json {
-            let machines = Processors {
-                server: &machines.server.processor,
-                client: &machines.client.processor,
-                dealer: &machines.dealer.processor,
-                shared: machines.shared,
-            };
-            let prediction = &prediction;
-            let report = Report { model: name, batch: self.choices.batch, machines, prediction };
-            return print::json(&report);
+            return print::json(&self.report(name, &machines, *tokens, &prediction));
         }
-        let place =
-            if machines.shared { "one machine for all" } else { "a machine for each party" };
-        print::line(format!(
-            "{name} on {}; {place}: {}\n",
-            network.name, machines.server.processor
-        ))?;
+        print::line(heading(name, &network, &machines))?;
         tables(&prediction, self.choices.batch, self.pool)?;
         match &self.svg {
             Some(path) => print::line(format!("timeline: {}", path.display())),
             None => Ok(()),
         }
     }
+
+    fn report<'a>(
+        &self,
+        model: &'a str,
+        machines: &'a Machines,
+        tokens: Option<usize>,
+        prediction: &'a Prediction,
+    ) -> Report<'a> {
+        let machines = Processors {
+            server: &machines.server.processor,
+            client: &machines.client.processor,
+            dealer: &machines.dealer.processor,
+            shared: machines.shared,
+        };
+        Report { model, batch: self.choices.batch, tokens, machines, prediction }
+    }
+
+    /// What texts of several lengths cost.
+    fn lengths(
+        &self,
+        name: &str,
+        network: &Network,
+        machines: &Machines,
+        all: &[(Option<usize>, Prediction)],
+    ) -> Result<(), Error> {
+        if self.json {
+            let each = all.iter().map(|(tokens, p)| self.report(name, machines, *tokens, p));
+            let lengths: Vec<Report<'_>> = each.collect();
+            return print::json(&serde_json::json!({ "model": name, "lengths": lengths }));
+        }
+        print::line(heading(name, network, machines))?;
+        let header =
+            ["tokens", "offline", "online", "total", "offline bytes", "online bytes", "flights"];
+        let mut t = table(&header, 0);
+        for (tokens, p) in all {
+            t.add_row(vec![
+                tokens.unwrap_or_default().to_string(),
+                seconds(p.offline_s),
+                seconds(p.online_s),
+                seconds(p.total_s),
+                bytes(p.offline_bytes),
+                bytes(p.online_bytes),
+                p.flights.to_string(),
+            ]);
+        }
+        print::line(t)?;
+        let batch = self.choices.batch;
+        print::line(format!("for an evaluation of {batch} text(s) of so many tokens each"))
+    }
+}
+
+fn heading(name: &str, network: &Network, machines: &Machines) -> String {
+    let place = if machines.shared { "one machine for all" } else { "a machine for each party" };
+    format!("{name} on {}; {place}: {}\n", network.name, machines.server.processor)
 }
 
 fn seconds(t: f64) -> String {
@@ -189,7 +246,7 @@ fn tables(p: &Prediction, batch: usize, pool: usize) -> Result<(), Error> {
     t.add_row(vec!["total".into(), seconds(p.total_s), all, flights]);
     print::line(t)?;
     print::line(format!(
-        "for one evaluation of {batch} image(s); offline as if nothing had been made ahead of time\n"
+        "for one evaluation of {batch} image(s) or text(s); offline as if nothing had been made ahead of time\n"
     ))?;
     print::line(format!(
         "online time on the critical path, by layer\n{}\n",

@@ -1,14 +1,86 @@
-//! The texts that a command is given: a file with one on each line.
+//! The texts that a command is given: by themselves, or a file with one on each line.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use sotto_import::{Tokenizer, tokenizer::Long};
-use sotto_models::{Model, Weights, text::rows};
+use clap::Args;
+use sotto_import::tokenizer::Long;
+use sotto_net::printable;
 
-use crate::error::Error;
+use crate::{client::Query, error::Error, inputs::Unread, lexicon::Lexicon};
 
 /// Longest file of texts that is read, in bytes.
 const MAX_FILE: u64 = 64 << 20;
+
+/// Characters of a text by which it is called.
+const NAME: usize = 32;
+
+/// Texts as a command line has them.
+#[derive(Args, Clone, Default)]
+pub struct TextArgs {
+    /// A text; as often as you like.
+    #[arg(long, value_name = "TEXT")]
+    text: Vec<String>,
+    /// What makes a pair of the text before; as often as --text.
+    #[arg(long, value_name = "TEXT", requires = "text")]
+    pair: Vec<String>,
+    /// A file with a text on each line.
+    #[arg(long, value_name = "FILE", conflicts_with = "text")]
+    file: Option<PathBuf>,
+    /// Each line of --file has two texts with a tab between them.
+    #[arg(long, requires = "file")]
+    pairs: bool,
+    /// Leave out the end of a text that is longer than the model takes.
+    #[arg(long)]
+    truncate: bool,
+}
+
+impl TextArgs {
+    /// Whether there are texts.
+    pub fn are_given(&self) -> bool {
+        !self.text.is_empty() || self.file.is_some()
+    }
+
+    /// What becomes of a text that is too long.
+    pub fn long(&self) -> Long {
+        if self.truncate { Long::Truncate } else { Long::Refuse }
+    }
+
+    /// The texts, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Texts::read`]; [`Error::Config`] for a text without its pair.
+    pub fn read(&self, limit: usize) -> Result<Texts, Error> {
+        if let Some(file) = &self.file {
+            return Texts::read(file, self.pairs, limit);
+        }
+        let (texts, pairs) = (self.text.len(), self.pair.len());
+        if pairs != 0 && pairs != texts {
+            let why = format!("{texts} of --text and {pairs} of --pair; give as many of both");
+            return Err(Error::Config(why));
+        }
+        let pair = |i: usize| self.pair.get(i).cloned();
+        let all = self.text.iter().enumerate().map(|(i, text)| (text.clone(), pair(i)));
+        Ok(Texts(all.take(limit).collect()))
+    }
+
+    /// The arguments again, for another process.
+    pub fn arguments(&self) -> Result<Vec<String>, Error> {
+        let mut all = Vec::new();
+        for (option, texts) in [("--text", &self.text), ("--pair", &self.pair)] {
+            all.extend(texts.iter().map(|text| format!("{option}={text}")));
+        }
+        if let Some(file) = &self.file {
+            let file = file.canonicalize().map_err(Error::io(file))?;
+            all.extend(["--file".into(), file.display().to_string()]);
+        }
+        let flags = [("--pairs", self.pairs), ("--truncate", self.truncate)];
+        all.extend(flags.iter().filter(|(_, given)| *given).map(|(flag, _)| flag.to_string()));
+        Ok(all)
+    }
+}
 
 /// Texts, or pairs of texts.
 pub struct Texts(Vec<(String, Option<String>)>);
@@ -50,23 +122,27 @@ impl Texts {
         self.0.len()
     }
 
+    /// Each text as the model's tokenizer numbers it, or why the model does not take it.
+    pub fn queries(&self, lexicon: &Lexicon, long: Long) -> Vec<Result<Query, Unread>> {
+        let each = |(number, (text, pair)): (usize, &(String, Option<String>))| {
+            let name = format!("{number}: {}", printable(text, NAME));
+            match lexicon.encode(text, pair.as_deref(), long) {
+                Ok(text) => Ok(Query::Text { name, text }),
+                Err(e) => Err(Unread { error: Error::text(number, &e).to_string(), name }),
+            }
+        };
+        (1..).zip(&self.0).map(each).collect()
+    }
+
     /// What enters the model for each: its words' rows.
     ///
     /// # Errors
     /// [`Error::Text`] names the text, by its number among all, that the model does not take.
-    pub fn rows(
-        &self,
-        model: &Model,
-        weights: &Weights,
-        tokenizer: &Tokenizer,
-        long: Long,
-    ) -> Result<Vec<Vec<f32>>, Error> {
-        let each = |(i, (text, pair)): (usize, &(String, Option<String>))| {
-            let wrong = |why: String| Error::Text { number: i + 1, why };
-            let text = tokenizer.encode(text, pair.as_deref(), long);
-            let text = text.map_err(|e| wrong(e.to_string()))?;
-            rows(model, weights, &text).map_err(|e| wrong(e.to_string()))
+    pub fn rows(&self, lexicon: &Lexicon, long: Long) -> Result<Vec<Vec<f32>>, Error> {
+        let each = |(number, (text, pair)): (usize, &(String, Option<String>))| {
+            let text = lexicon.encode(text, pair.as_deref(), long);
+            text.and_then(|text| lexicon.rows(&text)).map_err(|e| Error::text(number, &e))
         };
-        self.0.iter().enumerate().map(each).collect()
+        (1..).zip(&self.0).map(each).collect()
     }
 }

@@ -5,13 +5,17 @@
 //! [`sotto_protocols::make`] says; both must follow the protocol. A link that fails burns its transfers, its keys at the
 //! client and what is being made: the next link sets up anew.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sotto_crypto::Seed;
 use sotto_net::Link;
 use sotto_protocols::{
     Role,
     batch::Batch,
+    cost::Cost,
     make::{
         Keys, MakeTurn, Maker, Matrices, Recipe, Setup, Transfers, encrypt_weights, weights_len,
     },
@@ -69,6 +73,15 @@ pub fn patience(recipe: &Recipe, deadline: Duration) -> Duration {
     deadline + Duration::from_secs(heaviest / SLOWEST)
 }
 
+/// Fewest bytes in a second that a link for making carries.
+const THINNEST: u64 = 250_000;
+
+/// How long a batch may be in the making, whatever its flights do: one of slow answers holds up others.
+pub fn longest(recipe: &Recipe, cost: &Cost, deadline: Duration) -> Duration {
+    let cots = (recipe.cots(Role::Server) + recipe.cots(Role::Client)) as u64;
+    4 * deadline + Duration::from_secs(cots / SLOWEST + cost.offline_bytes / THINNEST)
+}
+
 /// The name of a setup: of both nonces, of client and server, and of what both agree on.
 pub fn session(nonces: [Nonce; 2], plan: &[u8; 32], model: &[u8; 32]) -> Nonce {
     let mut hasher = blake3::Hasher::new_derive_key("sotto making session");
@@ -122,7 +135,8 @@ impl Workshop {
         Ok(Self { role, recipe, transfers, matrices, session })
     }
 
-    /// Makes a batch of this number; `moved` is told after each flight. After an error this workshop is of no more use.
+    /// Makes a batch of this number, within `longest`; `moved` is told after each flight. After an error this workshop is of no
+    /// more use.
     ///
     /// # Errors
     /// The link's, and the protocol's for a message that is none.
@@ -130,8 +144,10 @@ impl Workshop {
         &mut self,
         link: &mut dyn Link,
         id: u64,
+        longest: Duration,
         moved: &dyn Fn(),
     ) -> Result<(Batch, Traffic), Error> {
+        let start = Instant::now();
         let seed = random()?;
         let maker = Maker::new(&self.recipe, self.role, &seed, &mut self.transfers);
         let mut maker = maker.with_matrices(&self.matrices);
@@ -142,6 +158,15 @@ impl Workshop {
                         maker.receive(&message)?;
                     }
                     moved();
+                    let waited = start.elapsed();
+                    if waited > longest {
+                        let peer = link.peer().to_owned();
+                        return Err(Error::Net(sotto_net::Error::Deadline {
+                            peer,
+                            step: level,
+                            waited,
+                        }));
+                    }
                 }
                 MakeTurn::Done(made) => break made,
             }

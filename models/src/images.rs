@@ -4,9 +4,11 @@
 pub mod cifar;
 mod decode;
 mod folder;
+mod framing;
 
 pub use decode::decode;
 pub use folder::TinyImageNet;
+pub use framing::{FILE as FRAMING, Filter, Framing, Scale};
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
@@ -43,6 +45,8 @@ pub enum Fit {
     /// Cut out the largest centred square and scale it with a triangle filter, which averages when
     /// it shrinks.
     Resize,
+    /// Scale and cut every picture as the model's preprocessor does.
+    Framed(Framing),
 }
 
 /// Which members of CIFAR's archives to read.
@@ -131,7 +135,7 @@ fn read_records(
     let (mut pictures, side) = (Vec::new(), side(model, file)?);
     set.records(from, file, limit, |label, record| {
         let name = format!("{file}#{}", pictures.len());
-        let pixels = if side == cifar::SIDE {
+        let pixels = if side == cifar::SIDE && !matches!(fit, Fit::Framed(_)) {
             record.to_vec()
         } else {
             planes(fitted(interleaved(record), &name, model, fit)?)

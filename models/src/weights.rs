@@ -131,10 +131,25 @@ impl Weights {
     pub fn from_bytes(model: impl Into<Model>, bytes: &[u8]) -> Result<Self, Error> {
         let model = model.into();
         model.validate()?;
+        let shapes = model.tensors();
+        Self::read(&model, shapes, bytes)
+    }
+
+    /// Reads a safetensors file of the tensors of [`Weights::public`] alone.
+    ///
+    /// # Errors
+    /// As [`Weights::from_bytes`].
+    pub fn public_from_bytes(model: &Model, bytes: &[u8]) -> Result<Self, Error> {
+        model.validate()?;
+        let shapes = model.tensors().into_iter().filter(|(name, _)| model.is_public(name));
+        Self::read(model, shapes.collect(), bytes)
+    }
+
+    /// The tensors of these names and shapes, and no others.
+    fn read(model: &Model, shapes: Vec<(String, Vec<usize>)>, bytes: &[u8]) -> Result<Self, Error> {
         let file = SafeTensors::deserialize(bytes)
             .map_err(|e| Error::WeightsFile(format!("not a safetensors file: {e}")))?;
-        let shapes = model.tensors();
-        same_names(&model, &shapes, &file.names().into_iter().collect())?;
+        same_names(model, &shapes, &file.names().into_iter().collect())?;
         let mut tensors = BTreeMap::new();
         for (name, shape) in shapes {
             let view = file.tensor(&name).expect("the names were just compared");
@@ -176,14 +191,17 @@ impl Weights {
     pub fn load(path: &Path, model: impl Into<Model>) -> Result<Self, Error> {
         let model = model.into();
         model.validate()?;
-        let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
-        // Room for float64 and for a few tensors too many, which the checks then name.
-        let most = 16 * model.parameters() as u64 + (1 << 20);
-        if size > most {
-            let why = format!("{} has {size} bytes; `{}` needs fewer", path.display(), model.name);
-            return Err(Error::WeightsFile(why));
-        }
-        Weights::from_bytes(model, &std::fs::read(path).map_err(Error::io(path))?)
+        let bytes = bounded(path, &model)?;
+        Weights::from_bytes(model, &bytes)
+    }
+
+    /// Reads a file of the public tensors alone; see [`Weights::public_from_bytes`].
+    ///
+    /// # Errors
+    /// As [`Weights::load`].
+    pub fn load_public(path: &Path, model: &Model) -> Result<Self, Error> {
+        model.validate()?;
+        Weights::public_from_bytes(model, &bounded(path, model)?)
     }
 
     /// Writes a weights file; see [`Weights::to_bytes`].
@@ -276,6 +294,18 @@ fn normal(rng: &mut ChaCha20Rng) -> f64 {
     let unit = |x: u64| ((x >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
     let (u, v) = (unit(rng.next_u64()), unit(rng.next_u64()));
     libm::sqrt(-2.0 * libm::log(u)) * libm::cos(TAU * v)
+}
+
+/// A file that is not far larger than the model.
+fn bounded(path: &Path, model: &Model) -> Result<Vec<u8>, Error> {
+    let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
+    // Room for float64 and for a few tensors too many, which the checks then name.
+    let most = 16 * model.parameters() as u64 + (1 << 20);
+    if size > most {
+        let why = format!("{} has {size} bytes; `{}` needs fewer", path.display(), model.name);
+        return Err(Error::WeightsFile(why));
+    }
+    std::fs::read(path).map_err(Error::io(path))
 }
 
 /// Whether a file has the model's tensors and no other.

@@ -45,6 +45,8 @@ pub struct MadePair<'a> {
     pub parts: [&'a [u8]; 2],
     /// What they rounded: the node, and the values.
     pub rounded: &'a [(usize, Vec<u64>)],
+    /// Units of the last place that draws are off at most: node, draw, units. Others are exact.
+    pub tolerances: &'a [(usize, usize, f64)],
 }
 
 /// Holds what two parties made from `seeds` against what dealing would give.
@@ -81,12 +83,12 @@ fn walk<E>(
     for (index, node) in plan.nodes.iter().enumerate() {
         let inputs = node.inputs.iter().map(|w| &known[w.index()]).collect();
         let mut dealing = Dealing::new(seeds, setup, (index, &plan.draws[index]), inputs);
-        if let Some(MadePair { parts, rounded }) = made {
+        if let Some(MadePair { parts, rounded, tolerances }) = made {
             let end = at + plan.node_correction_bytes(index);
             let parts = parts.map(|part| &part[at..end]);
             let rounded = rounded.iter().find(|(node, _)| *node == index);
             let rounded = rounded.map_or(&[][..], |(_, values)| values);
-            dealing = dealing.checking(Check { parts, rounded });
+            dealing = dealing.checking(Check { parts, rounded, tolerances });
             at = end;
         }
         node.gate.deal(&mut dealing);

@@ -71,6 +71,8 @@ pub(crate) struct Check<'a> {
     pub parts: [&'a [u8]; 2],
     /// What they rounded.
     pub rounded: &'a [u64],
+    /// Units of the last place that draws are off at most, of all nodes: node, draw, units. Others are exact.
+    pub tolerances: &'a [(usize, usize, f64)],
 }
 
 /// The dealer's view of one gate.
@@ -202,27 +204,6 @@ impl<'a> Dealing<'a> {
         self.give_with(draw, |at, out| out.copy_from_slice(&values[at..at + out.len()]));
     }
 
-    /// [`Dealing::give`] of values that two parties make by encryption: in check mode the sum of their shares may be
-    /// `tolerance` units of the last place off.
-    pub fn give_rounded(&mut self, draw: usize, values: &[u64], tolerance: impl Fn() -> f64) {
-        let (Some(parts), Draw::Value { count, width }) = (self.parts(draw), self.draws[draw])
-        else {
-            return self.give(draw, values);
-        };
-        self.begin(draw);
-        let tolerance = tolerance();
-        let parts = parts.map(|bytes| Packed::new(bytes, count, width).to_words());
-        for (i, value) in values.iter().enumerate() {
-            let made = parts[0][i].wrapping_add(parts[1][i]);
-            let off = signed(made.wrapping_sub(*value), width).unsigned_abs();
-            assert!(
-                off as f64 <= tolerance,
-                "node {}, draw {draw}, element {i}: {off} units off, {tolerance} may be",
-                self.node
-            );
-        }
-    }
-
     /// [`Dealing::give`] of values that `fill` writes part by part, each from the element that it is given.
     pub fn give_with(&mut self, draw: usize, mut fill: impl FnMut(usize, &mut [u64])) {
         let Draw::Value { count, width } = self.draws[draw] else {
@@ -230,17 +211,19 @@ impl<'a> Dealing<'a> {
         };
         self.begin(draw);
         let (mut values, mut theirs) = ([0; CHUNK], [0; CHUNK]);
-        if let Some(parts) = self.parts(draw) {
+        if let (Some(parts), Some(check)) = (self.parts(draw), self.check) {
+            let here = |(node, d, _): &&(usize, usize, f64)| (*node, *d) == (self.node, draw);
+            let tolerance = check.tolerances.iter().find(here).map_or(0.0, |(_, _, units)| *units);
             let parts = parts.map(|bytes| Packed::new(bytes, count, width).to_words());
             for at in (0..count).step_by(CHUNK) {
                 let values = &mut values[..CHUNK.min(count - at)];
                 fill(at, values);
                 for (i, value) in values.iter().enumerate() {
                     let made = parts[0][at + i].wrapping_add(parts[1][at + i]);
-                    let same = made.wrapping_sub(*value) & mask(width) == 0;
+                    let off = signed(made.wrapping_sub(*value), width).unsigned_abs();
                     assert!(
-                        same,
-                        "node {}, draw {draw}, element {}: another value is made",
+                        off as f64 <= tolerance,
+                        "node {}, draw {draw}, element {}: {off} units off, {tolerance} may be",
                         self.node,
                         at + i
                     );

@@ -15,6 +15,7 @@ pub mod recipe;
 
 pub use cut::Cut;
 pub(crate) use cut::top_one_hot;
+pub(crate) use matrices::Encrypted;
 use recipe::{Op, Supplied};
 pub(crate) use recipe::{Part, Parts};
 pub use recipe::{Recipe, Slot};

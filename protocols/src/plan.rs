@@ -175,6 +175,14 @@ impl Plan {
         weights.encode(&mut out);
         blake3::derive_key("sottovoce plan 2", &out)
     }
+
+    /// A hash of the server's matrices as the plan knows them: plans of one model for inputs of other lengths share it, and
+    /// with it the matrices' masks.
+    pub fn weights_hash(&self) -> [u8; 32] {
+        let mut out = Vec::new();
+        self.weights.encode(&mut out);
+        blake3::derive_key("sottovoce plan weights 1", &out)
+    }
 }
 
 /// Builds a plan; every gate's file adds its own method here.

@@ -4,21 +4,27 @@ use std::sync::Arc;
 
 use sotto_models::{Private, calibration::hex};
 use sotto_net::{Endpoint, Link, QuicLink};
-use sotto_protocols::{Role, make::whole_recipe, plan::Plan};
+use sotto_protocols::{Role, make::whole_recipe, plan::Plan, weights::Weights};
 
-use super::{Known, making::Making};
+use super::{Lane, making::Making};
 use crate::{
     card::{Card, short},
     config::ClientConfig,
     error::Error,
+    lexicon::Lexicon,
     messages::{self, ClientHello, ServerWelcome, step},
-    workshop::{COTS, Workshop, nonce, patience, session},
+    workshop::{COTS, Workshop, longest, nonce, patience, session},
 };
 
 /// Traces the card's plan, which must be the one that the server says.
-pub(super) fn trace(card: &Card, theirs: [u8; 32], peer: &str) -> Result<Private, Error> {
+pub(super) fn trace(
+    card: &Card,
+    rows: Option<u32>,
+    theirs: [u8; 32],
+    peer: &str,
+) -> Result<Private, Error> {
     let unusable = |e: Error| Error::Card { peer: peer.into(), why: e.to_string() };
-    let private = card.trace().map_err(unusable)?;
+    let private = card.trace(rows.map(|n| n as usize)).map_err(unusable)?;
     let ours = private.plan.hash();
     if ours != theirs {
         return Err(Error::Check(format!(
@@ -28,6 +34,20 @@ pub(super) fn trace(card: &Card, theirs: [u8; 32], peer: &str) -> Result<Private
         )));
     }
     Ok(private)
+}
+
+/// Refuses a tokenizer or tables that are not those of the server's model: results would be of other words.
+pub(super) fn same_lexicon(
+    card: &Card,
+    lexicon: Option<&Lexicon>,
+    peer: &str,
+) -> Result<(), Error> {
+    match lexicon {
+        Some(ours) if card.lexicon != Some(ours.hash()) => Err(Error::Config(format!(
+            "`lexicon` is not that of the model of {peer}: get the folder that `sotto lexicon` writes of it there"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Receives the masked weights, of the size that the plan says.
@@ -57,10 +77,10 @@ pub(super) fn garbage(link: &QuicLink, step: u32) -> Error {
 pub(super) fn making(
     config: &ClientConfig,
     endpoint: &Endpoint,
-    known: &Known,
+    (lane, weights, model): (&Lane, &Arc<Weights>, &[u8; 32]),
     progress: &dyn Fn(u64, u64),
 ) -> Result<Making, Error> {
-    let plan = &known.private.plan;
+    let plan = &lane.private.plan;
     // Before it is asked for: a description may ask for more than two parties can make.
     let recipe = Arc::new(whole_recipe(plan)?);
     let cost = recipe.cost(plan, COTS);
@@ -69,7 +89,8 @@ pub(super) fn making(
     link.set_deadline(deadline);
     let ours = nonce()?;
     let hello = ClientHello {
-        model: Some(hex(&known.model)),
+        model: Some(hex(model)),
+        rows: lane.rows,
         making: Some(ours),
         ..ClientHello::new(config.source)
     };
@@ -81,10 +102,11 @@ pub(super) fn making(
         }
         ServerWelcome::Card { .. } => return Err(garbage(&link, step::WELCOME)),
     };
+    let longest = longest(&recipe, &cost, deadline);
     let deadline = patience(&recipe, deadline);
     link.set_deadline(deadline);
-    let session = session([ours, theirs], &plan.hash(), &known.model);
+    let session = session([ours, theirs], &plan.hash(), model);
     let workshop = Workshop::open(Role::Client, recipe, &mut link, session, None, progress)?;
-    let ours = (Arc::clone(plan), Arc::clone(&known.weights));
-    Ok(Making::start(link, workshop, ours, (cost, deadline)))
+    let ours = (Arc::clone(plan), Arc::clone(weights));
+    Ok(Making::start(link, workshop, ours, (cost, deadline, longest)))
 }

@@ -66,12 +66,12 @@ impl Making {
         mut link: QuicLink,
         mut workshop: Workshop,
         (plan, weights): (Arc<Plan>, Arc<Weights>),
-        (cost, deadline): (Cost, Duration),
+        (cost, deadline, longest): (Cost, Duration, Duration),
     ) -> Self {
         let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
         let making = Arc::clone(&shared);
         let thread = thread::spawn(move || {
-            let done = make_all(&making, &mut link, &mut workshop, &plan, &weights);
+            let done = make_all(&making, &mut link, &mut workshop, (&plan, &weights, longest));
             making.lock().failed = done.err();
             making.changed.notify_all();
         });
@@ -155,9 +155,9 @@ fn make_all(
     shared: &Shared,
     link: &mut QuicLink,
     workshop: &mut Workshop,
-    plan: &Arc<Plan>,
-    weights: &Weights,
+    (plan, weights, longest): (&Arc<Plan>, &Weights, Duration),
 ) -> Result<(), Error> {
+    let mut last = None;
     loop {
         {
             let mut state = shared.lock();
@@ -177,7 +177,8 @@ fn make_all(
         };
         messages::send(link, step::REQUEST, &Request::Make)?;
         let id = match messages::recv(link, step::REPLY)? {
-            Reply::Making { id } => id,
+            // Each with a number of its own.
+            Reply::Making { id } if last < Some(id) => id,
             // It does not count as a sign of life: who waits for a place waits no longer than for a silent server.
             Reply::Refused(why) if !why.is_final() => {
                 thread::sleep(PAUSE);
@@ -191,7 +192,8 @@ fn make_all(
                 return Err(Error::Net(sotto_net::Error::Garbage { peer, step: step::REPLY, why }));
             }
         };
-        let (batch, traffic) = workshop.make(link, id, &moved)?;
+        last = Some(id);
+        let (batch, traffic) = workshop.make(link, id, longest, &moved)?;
         let staged = batch.stage(plan, Role::Client, weights)?;
         let ready = Ready::made(id, staged, workshop.tag(id), &traffic);
         shared.lock().ready.push_back(ready);

@@ -32,6 +32,7 @@ impl Client {
         self.left = self.left.saturating_sub(1);
         let ahead = self.pool.min(self.left);
         let (link, deadline) = (&mut self.link, self.deadline);
+        let mut burnt = 0;
         let claims = match &self.supply {
             Supply::Dealer(claims) => claims,
             Supply::Peer(making) => loop {
@@ -41,7 +42,16 @@ impl Client {
                 let theirs = match until_ready(link, deadline, 0, &mut |_| false) {
                     Ok((theirs, _)) => theirs,
                     // It was kept for too long, and gave way: the next one.
-                    Err(Error::Refused { why: Refusal::Burnt(_), .. }) => continue,
+                    Err(Error::Refused { why: Refusal::Burnt(_), .. }) if burnt < MOST => {
+                        burnt += 1;
+                        continue;
+                    }
+                    Err(Error::Refused { why: why @ Refusal::Burnt(_), .. }) => {
+                        let waited = deadline.as_secs();
+                        let why = format!("the server keeps none of what is made with it: {why}");
+                        let remedy = "see the server's log and its `memory`".into();
+                        return Err(Error::Exhausted { waited, why, remedy });
+                    }
                     Err(e) => return Err(e),
                 };
                 if (theirs.id, theirs.tag, theirs.bytes) != (id, ready.tag, bytes) {

@@ -7,11 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sotto_models::{Private, images::Picture};
+use sotto_models::Private;
 use sotto_net::Endpoint;
 
-use super::{Classified, Client, Known};
-use crate::{config::ClientConfig, error::Error, messages::Epoch, refusal::Refusal, stop::Stop};
+use super::{Answer, Client, Known, Query, Wanted};
+use crate::{
+    card::Card, config::ClientConfig, error::Error, messages::Epoch, refusal::Refusal, stop::Stop,
+};
 
 /// How often an evaluation is tried in all, each time with a fresh batch.
 const TRIES: usize = 3;
@@ -25,19 +27,21 @@ pub struct Stream<'a> {
     endpoint: Arc<Endpoint>,
     stop: Stop,
     progress: &'a dyn Fn(u64, u64),
+    wanted: Wanted,
     client: Option<Client>,
     known: Option<Known>,
     stale: Option<Epoch>,
 }
 
 impl<'a> Stream<'a> {
-    /// Connects and takes the masked weights; `progress` is told of each piece.
+    /// Connects for inputs like the first and takes the masked weights; `progress` is told of each piece.
     ///
     /// # Errors
     /// Those of [`Client::connect`]; [`Error::Stopped`] after a signal.
     pub fn open(
         config: &'a ClientConfig,
         base: &Path,
+        wanted: Wanted,
         stop: &Stop,
         progress: &'a dyn Fn(u64, u64),
     ) -> Result<Self, Error> {
@@ -45,17 +49,29 @@ impl<'a> Stream<'a> {
         stop.closes(&endpoint);
         let stop = stop.clone();
         let (client, known, stale) = (None, None, None);
-        let mut stream = Self { config, endpoint, stop, progress, client, known, stale };
+        let mut stream = Self { config, endpoint, stop, progress, wanted, client, known, stale };
         stream.persist(|_| Ok(()))?;
         Ok(stream)
     }
 
-    /// The model.
+    /// The model, for inputs of the present length.
     ///
     /// # Panics
     /// Never: an open stream has one.
     pub fn private(&self) -> Arc<Private> {
-        Arc::clone(&self.known.as_ref().expect("it was open").private)
+        Arc::clone(&self.known().lane.private)
+    }
+
+    /// What the server says of its model.
+    ///
+    /// # Panics
+    /// Never, as [`Stream::private`].
+    pub fn card(&self) -> &Card {
+        &self.known().card
+    }
+
+    fn known(&self) -> &Known {
+        self.known.as_ref().expect("it was open")
     }
 
     /// The present connection, if there is one.
@@ -63,22 +79,28 @@ impl<'a> Stream<'a> {
         self.client.as_ref()
     }
 
-    /// Classifies up to a batch of pictures; `left` evaluations are to come, this one included. Where a peer was
-    /// restarted it connects and tries again.
+    /// Evaluates up to a batch of pictures or of texts of one length; `left` evaluations of that length are to come, this one
+    /// included. Texts of another length than those before have another connection, over which the weights are not sent
+    /// again. Where a peer was restarted it connects and tries again.
     ///
     /// # Errors
     /// The last failure when an evaluation fails three times in a row, or when a peer is not found again within a
     /// deadline; errors that no retry can mend at once; [`Error::Stopped`] after a signal.
-    pub fn classify(
-        &mut self,
-        pictures: &[Picture],
-        left: usize,
-    ) -> Result<Vec<Classified>, Error> {
+    pub fn answer(&mut self, queries: &[Query], left: usize) -> Result<Vec<Answer>, Error> {
+        let rows = queries.first().and_then(Query::rows);
+        if rows != self.wanted.rows {
+            self.wanted.rows = rows;
+            if let Some(client) = self.client.take() {
+                // Else its making would outlive it.
+                self.known = Some(client.known.without_making());
+                client.leave();
+            }
+        }
         let stop = self.stop.clone();
         self.persist(|client| {
             let _working = stop.begin().ok_or(Error::Stopped)?;
             client.expect(left);
-            client.classify(pictures)
+            client.answer(queries)
         })
     }
 
@@ -88,7 +110,13 @@ impl<'a> Stream<'a> {
             None => {
                 let endpoint = Arc::clone(&self.endpoint);
                 let before = (self.known.clone(), self.stale.take());
-                Client::connect_by(self.config, endpoint, before, self.progress)?
+                Client::connect_by(
+                    self.config,
+                    endpoint,
+                    self.wanted.clone(),
+                    before,
+                    self.progress,
+                )?
             }
         };
         self.known = Some(client.known.clone());
@@ -128,7 +156,7 @@ impl<'a> Stream<'a> {
                 e,
                 Error::Refused { why: Refusal::Stale | Refusal::NotAnnounced { .. }, .. }
             );
-            self.stale = self.known.as_ref().map(|known| known.epoch).filter(|_| over);
+            self.stale = self.known.as_ref().map(|known| known.lane.epoch).filter(|_| over);
         }
     }
 

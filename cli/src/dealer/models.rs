@@ -1,7 +1,7 @@
 //! The plans that servers announced, with the masks of their weights.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
@@ -11,7 +11,7 @@ use std::{
 use sotto_crypto::Seed;
 use sotto_protocols::{plan::Plan, weights::SetupMasks};
 
-use crate::messages::Epoch;
+use crate::messages::{Epoch, Masks};
 
 /// Plans of one server that are kept.
 const MAX_PLANS: usize = 16;
@@ -26,20 +26,16 @@ pub type PlanHash = [u8; 32];
 pub struct Registered {
     /// The plan.
     pub plan: Arc<Plan>,
-    /// The masks of its weights.
-    pub setup: SetupMasks,
+    /// The masks of its weights, which plans of other lengths share.
+    pub setup: Arc<SetupMasks>,
     /// Differs from that of other weights, whose plan may be the same.
     pub epoch: Epoch,
+    /// The name of the masks.
+    pub masks: Masks,
     /// What the masks come from.
     pub seed: Seed,
     /// Another model has taken its place: links for it end.
     pub over: AtomicBool,
-}
-
-impl Registered {
-    fn entries(&self) -> usize {
-        entries(&self.plan)
-    }
 }
 
 fn entries(plan: &Plan) -> usize {
@@ -60,8 +56,35 @@ impl Models {
         self.present.get(&(server.to_owned(), plan))
     }
 
-    /// Whether there is room for one more of this server, beside what it has and what its links still use.
-    pub fn has_room(&mut self, server: &str, hash: PlanHash, plan: &Plan) -> bool {
+    /// The masks of this name, where a plan of the server has them.
+    pub fn setup(&self, server: &str, masks: &Masks) -> Option<Arc<SetupMasks>> {
+        let mut present = self.present.iter();
+        let found = present.find(|((name, _), model)| name == server && model.masks == *masks);
+        found.map(|(_, model)| Arc::clone(&model.setup))
+    }
+
+    /// Whether there is room for one more of this server, beside what it has and what its links still use. Plans of the
+    /// same matrices, for texts of other lengths, that no link uses make room.
+    pub fn has_room(
+        &mut self,
+        server: &str,
+        (hash, masks): (PlanHash, Masks),
+        plan: &Plan,
+    ) -> bool {
+        if self.room(server, (hash, masks), plan) {
+            return true;
+        }
+        let idle = |((name, other), model): (&(String, PlanHash), &mut Arc<Registered>)| {
+            name == server
+                && *other != hash
+                && model.masks == masks
+                && Arc::strong_count(model) == 1
+        };
+        self.present.retain(|key, model| !idle((key, model)));
+        self.room(server, (hash, masks), plan)
+    }
+
+    fn room(&mut self, server: &str, (hash, masks): (PlanHash, Masks), plan: &Plan) -> bool {
         self.past.retain(|(_, model)| model.strong_count() > 0);
         let of_server = self.present.iter().filter(|((name, _), _)| name == server);
         // What it replaces counts where a link keeps it.
@@ -71,8 +94,10 @@ impl Models {
         let present = of_server.filter(stays).map(|(_, model)| Arc::clone(model));
         let past = self.past.iter().filter(|(name, _)| name == server);
         let all: Vec<_> = present.chain(past.filter_map(|(_, model)| model.upgrade())).collect();
-        let kept: usize = all.iter().map(|model| model.entries()).sum();
-        all.len() < MAX_PLANS && kept + entries(plan) <= MAX_ENTRIES
+        // Masks that several plans share are there once.
+        let mut kept = BTreeMap::from([(masks, entries(plan))]);
+        kept.extend(all.iter().map(|model| (model.masks, entries(&model.plan))));
+        all.len() < MAX_PLANS && kept.values().sum::<usize>() <= MAX_ENTRIES
     }
 
     /// Takes one in; the links of what it replaces end.
@@ -106,8 +131,9 @@ mod tests {
         let seed = Seed::from_bytes([epoch; 32]);
         Registered {
             plan: Arc::clone(plan),
-            setup: SetupMasks::expand(plan, &seed),
+            setup: Arc::new(SetupMasks::expand(plan, &seed)),
             epoch: [epoch; 16],
+            masks: [epoch; 16],
             seed,
             over: AtomicBool::new(false),
         }
@@ -118,19 +144,48 @@ mod tests {
         let (plan, mut models) = (plan(), Models::default());
         let mut links = Vec::new();
         for epoch in 0..MAX_PLANS as u8 {
-            assert!(models.has_room("server", [7; 32], &plan), "model {epoch}");
+            assert!(models.has_room("server", ([7; 32], [99; 16]), &plan), "model {epoch}");
             links.push(models.insert("server", [7; 32], registered(&plan, epoch)));
         }
-        assert!(!models.has_room("server", [7; 32], &plan), "of one plan");
-        assert!(!models.has_room("server", [8; 32], &plan), "of another");
-        assert!(models.has_room("other", [7; 32], &plan), "another server's are its own");
+        assert!(!models.has_room("server", ([7; 32], [99; 16]), &plan), "of one plan");
+        assert!(!models.has_room("server", ([8; 32], [99; 16]), &plan), "of another");
+        assert!(
+            models.has_room("other", ([7; 32], [99; 16]), &plan),
+            "another server's are its own"
+        );
         assert!(links.iter().rev().skip(1).all(|link| link.over.load(Ordering::Relaxed)));
         // A link that ends frees one.
         links.remove(0);
-        assert!(models.has_room("server", [7; 32], &plan));
+        assert!(models.has_room("server", ([7; 32], [99; 16]), &plan));
         links.clear();
         assert!(models.past.iter().all(|(_, model)| model.upgrade().is_none()));
-        assert!(models.has_room("server", [8; 32], &plan) && models.past.is_empty());
+        assert!(models.has_room("server", ([8; 32], [99; 16]), &plan) && models.past.is_empty());
         assert_eq!(models.find("server", [7; 32]).map(|model| model.epoch), Some([15; 16]));
+    }
+
+    #[test]
+    fn plans_of_other_lengths_share_masks_and_give_way_when_nobody_uses_them() {
+        let (plan, mut models) = (plan(), Models::default());
+        let masks = [1; 16];
+        assert!(models.setup("server", &masks).is_none());
+        let mut used = Vec::new();
+        for length in 0..MAX_PLANS as u8 {
+            let hash = [length; 32];
+            assert!(models.has_room("server", (hash, masks), &plan), "length {length}");
+            let mut model = registered(&plan, 1);
+            if let Some(setup) = models.setup("server", &masks) {
+                model.setup = setup;
+            }
+            let model = models.insert("server", hash, model);
+            if length < 3 {
+                used.push(model);
+            }
+        }
+        let setup = models.setup("server", &masks).unwrap();
+        assert!(models.present.values().all(|model| Arc::ptr_eq(&model.setup, &setup)));
+        assert!(models.setup("other", &masks).is_none());
+        assert!(!models.has_room("server", ([90; 32], [2; 16]), &plan), "of other weights");
+        assert!(models.has_room("server", ([90; 32], masks), &plan));
+        assert_eq!(models.present.len(), used.len(), "what links use stays");
     }
 }

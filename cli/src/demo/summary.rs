@@ -1,11 +1,14 @@
-//! What the demo found: every image beside its references, and the costs.
+//! What the demo found: every image or text beside its references, and the costs.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sotto_models::Private;
+use sotto_models::Model;
 use sotto_protocols::cost::Cost;
 
 use crate::{
-    client::{Classified, Costs},
+    client::{Answer, Costs, label},
+    config::Source,
     emulate::{self, PathLine},
     error::Error,
     infer::SetupLine,
@@ -13,40 +16,80 @@ use crate::{
     report::{bytes, table},
 };
 
+/// Embeddings whose angle has this cosine at least are alike.
+pub(super) const CLOSE: f64 = 0.9999;
+
 /// Logits that are this close may change places between two evaluations: truncations round at random.
 const TIE: f64 = 0.05;
 
-/// One image beside its references.
+/// One image or text beside its references.
 #[derive(Clone, Debug, Serialize)]
 pub struct Compared {
-    /// File and position.
+    /// File and position, or the text's number and beginning.
     pub name: String,
     /// True class.
     pub label: Option<u8>,
-    /// Private top-1.
-    pub private: usize,
+    /// Words of a text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u32>,
+    /// Private top-1, of a picture or a text as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private: Option<usize>,
     /// Float reference's top-1.
-    pub plaintext: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plaintext: Option<usize>,
     /// Integer simulator's top-1.
-    pub simulator: usize,
-    /// By how much the simulated logit of its own top-1 exceeds that of the private one.
-    pub simulator_gap: f64,
-    /// Largest difference of a private and a float logit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub simulator: Option<usize>,
+    /// Whether the private class, of all words, is the float reference's; of embeddings, whether the cosine is 0.9999 at least.
+    pub like_plaintext: bool,
+    /// The same of the simulator's.
+    pub like_simulator: bool,
+    /// By how much the simulated logit of its own top-1 exceeds that of the private one; embeddings have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub simulator_gap: Option<f64>,
+    /// Cosine of the angle between the private numbers and the float ones.
+    pub cosine: f64,
+    /// Largest difference of a private and a float logit, or of two numbers of an embedding.
     pub max_logit_error: f64,
     /// Mean difference.
     pub mean_logit_error: f64,
 }
 
-/// What the demo found. Bytes, flights and seconds are per image.
+/// What texts of one length cost. Bytes and seconds are per text.
+#[derive(Clone, Debug, Serialize)]
+pub struct Length {
+    /// Words of each.
+    pub tokens: u32,
+    /// How many.
+    pub texts: usize,
+    /// Bytes of masked or encrypted weights that came before them.
+    pub setup_bytes: u64,
+    /// Offline bytes.
+    pub offline_bytes: u64,
+    /// Online bytes, both directions together.
+    pub online_bytes: u64,
+    /// Flights.
+    pub flights: u64,
+    /// Median offline seconds.
+    pub offline_s: f64,
+    /// Median online seconds.
+    pub online_s: f64,
+    /// The plan's counts, of one evaluation.
+    pub planned: Cost,
+}
+
+/// What the demo found. Bytes and seconds are per image or text, of texts of several lengths the mean; flights are those of the
+/// longest.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     /// Name of the network between the parties.
     pub network: String,
     /// What went over its paths where it was emulated.
     pub paths: Vec<PathLine>,
-    /// Images classified.
+    /// Images or texts evaluated.
     pub images: usize,
-    /// Images in one evaluation.
+    /// Images, or texts of one length, in one evaluation.
     pub batch: u64,
     /// How many have the true class.
     pub correct: usize,
@@ -54,6 +97,8 @@ pub struct Summary {
     pub agree_plaintext: usize,
     /// How many agree with the integer simulator.
     pub agree_simulator: usize,
+    /// Least cosine against float.
+    pub min_cosine: f64,
     /// Largest logit error against float.
     pub max_logit_error: f64,
     /// Mean logit error against float.
@@ -84,39 +129,56 @@ pub struct Summary {
     pub median_total_s: f64,
     /// Smallest.
     pub min_total_s: f64,
-    /// The plan's counts, of one evaluation.
+    /// The plan's counts, of one evaluation (of the longest texts).
     pub planned: Cost,
-    /// Image by image.
+    /// Length by length, of texts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lengths: Vec<Length>,
+    /// Image by image, or text by text.
     pub results: Vec<Compared>,
 }
 
 impl Summary {
-    /// Sums up what the client said, beside the references.
+    /// Sums up what the client said, beside the references; `planned` has the counts of each length.
     ///
     /// # Errors
     /// [`Error::Check`] when a count is not the plan's.
     pub(super) fn new(
-        (private, planned): (&Private, Cost),
-        (network, paths): (&str, Vec<PathLine>),
+        (network, paths, source, batch): (&str, Vec<PathLine>, Source, usize),
+        planned: &BTreeMap<Option<u32>, Cost>,
         setup: &SetupLine,
-        lines: &[Classified],
+        lines: &[Answer],
         results: Vec<Compared>,
     ) -> Result<Self, Error> {
-        let measured = |line: &Classified| Cost {
-            setup_bytes: setup.setup_bytes,
-            offline_bytes: line.costs.offline_bytes,
-            offline_flights: line.costs.offline_flights,
-            online_bytes: line.costs.from_server + line.costs.from_client,
-            flights: line.costs.flights,
-        };
-        if let Some(measured) = lines.iter().map(measured).find(|m| *m != planned) {
-            return Err(Error::Check(format!("measured {measured:?}, planned {planned:?}")));
+        let first = lines.first().and_then(|line| line.tokens);
+        for line in lines {
+            let c = &line.costs;
+            let measured = Cost {
+                setup_bytes: c.setup_bytes,
+                offline_bytes: c.offline_bytes,
+                offline_flights: c.offline_flights,
+                online_bytes: c.from_server + c.from_client,
+                flights: c.flights,
+            };
+            let mut due = planned[&line.tokens];
+            // A dealer's masks are the same for texts of all lengths.
+            if source == Source::Dealer && line.tokens != first {
+                due.setup_bytes = 0;
+            }
+            if measured != due {
+                return Err(Error::Check(format!("measured {measured:?}, planned {due:?}")));
+            }
         }
-        let counted = lines.first().map_or(planned, measured);
+        let lengths = lengths(batch, planned, lines);
+        let planned = planned.values().last().copied().unwrap_or_default();
+        let batch = batch as u64;
         let n = results.len().max(1) as f64;
-        let batch = private.batch as u64;
         let mean = |f: &dyn Fn(&Costs) -> f64| -> f64 {
             lines.iter().map(|l| f(&l.costs)).sum::<f64>() / n / batch as f64
+        };
+        let each = |f: &dyn Fn(&Costs) -> u64| -> u64 {
+            let all: u64 = lines.iter().map(|l| f(&l.costs)).sum();
+            all / (lines.len().max(1) as u64 * batch)
         };
         let median = |f: &dyn Fn(&Costs) -> f64| -> f64 {
             let later = if lines.len() > 1 { &lines[1..] } else { lines };
@@ -133,16 +195,20 @@ impl Summary {
             paths,
             images: results.len(),
             batch,
-            correct: count(&|r| r.label.is_some_and(|l| usize::from(l) == r.private)),
-            agree_plaintext: count(&|r| r.private == r.plaintext),
-            agree_simulator: count(&|r| r.private == r.simulator),
+            correct: count(&|r| r.label.is_some_and(|l| Some(usize::from(l)) == r.private)),
+            agree_plaintext: count(&|r| r.like_plaintext),
+            agree_simulator: count(&|r| r.like_simulator),
+            min_cosine: results.iter().map(|r| r.cosine).fold(1.0, f64::min),
             max_logit_error: results.iter().map(|r| r.max_logit_error).fold(0.0, f64::max),
             mean_logit_error: results.iter().map(|r| r.mean_logit_error).sum::<f64>() / n,
-            setup_bytes: setup.setup_bytes,
-            offline_bytes: counted.offline_bytes / batch,
-            offline_flights: counted.offline_flights,
-            online_bytes: counted.online_bytes / batch,
-            flights: counted.flights,
+            setup_bytes: match lengths.is_empty() {
+                true => setup.setup_bytes,
+                false => lengths.iter().map(|length| length.setup_bytes).sum(),
+            },
+            offline_bytes: each(&|c| c.offline_bytes),
+            offline_flights: planned.offline_flights,
+            online_bytes: each(&|c| c.from_server + c.from_client),
+            flights: planned.flights,
             setup_s: setup.setup_s,
             offline_s: mean(&|c| c.offline_s),
             online_s: mean(&|c| c.online_s),
@@ -152,6 +218,7 @@ impl Summary {
             median_total_s: totals.get(totals.len() / 2).copied().unwrap_or(0.0),
             min_total_s: totals.first().copied().unwrap_or(0.0),
             planned,
+            lengths,
             results,
         })
     }
@@ -161,12 +228,16 @@ impl Summary {
     /// # Errors
     /// [`Error::Check`].
     pub fn check(&self) -> Result<(), Error> {
-        let wrong = self.results.iter().filter(|r| r.simulator_gap > TIE).count();
+        let wrong = |r: &&Compared| match r.simulator_gap {
+            Some(gap) => gap > TIE,
+            None => !r.like_simulator,
+        };
+        let wrong = self.results.iter().filter(wrong).count();
         if wrong == 0 {
             return Ok(());
         }
         Err(Error::Check(format!(
-            "{wrong} of {} private classes differ from the simulator's",
+            "{wrong} of {} private results differ from the simulator's",
             self.images
         )))
     }
@@ -175,32 +246,58 @@ impl Summary {
     ///
     /// # Errors
     /// Those of [`print::line`].
-    pub fn print(&self, label: &dyn Fn(usize) -> String) -> Result<(), Error> {
-        let header =
-            ["image", "true class", "private", "plaintext", "simulator", "max logit error"];
-        let mut t = table(&header, 5);
-        for r in &self.results {
-            t.add_row(vec![
-                r.name.clone(),
-                r.label.map_or("?".into(), |l| label(usize::from(l))),
-                label(r.private),
-                label(r.plaintext),
-                label(r.simulator),
-                format!("{:.1e}", r.max_logit_error),
-            ]);
+    pub fn print(&self, model: &Model) -> Result<(), Error> {
+        let named = |class: Option<usize>| class.map_or("?".into(), |class| label(model, class));
+        match self.lengths.is_empty() {
+            true => {
+                let header =
+                    ["image", "true class", "private", "plaintext", "simulator", "max logit error"];
+                let mut t = table(&header, 5);
+                for r in &self.results {
+                    t.add_row(vec![
+                        r.name.clone(),
+                        named(r.label.map(usize::from)),
+                        told(r, named(r.private)),
+                        told(r, named(r.plaintext)),
+                        told(r, named(r.simulator)),
+                        format!("{:.1e}", r.max_logit_error),
+                    ]);
+                }
+                print::line(t)?;
+            }
+            false => {
+                let header = ["text", "tokens", "private", "plaintext", "cosine", "largest error"];
+                let mut t = table(&header, 4);
+                for r in &self.results {
+                    t.add_row(vec![
+                        r.name.clone(),
+                        r.tokens.unwrap_or_default().to_string(),
+                        told(r, named(r.private)),
+                        told(r, named(r.plaintext)),
+                        format!("{:.6}", r.cosine),
+                        format!("{:.1e}", r.max_logit_error),
+                    ]);
+                }
+                print::line(t)?;
+            }
         }
-        print::line(t)?;
-        print::line(format!(
-            "{} images, {} correct; private = plaintext on {}, = simulator on {}; largest logit error {:.1e}\n",
-            self.images,
-            self.correct,
-            self.agree_plaintext,
-            self.agree_simulator,
-            self.max_logit_error
-        ))?;
+        let (n, like) = (self.images, [self.agree_plaintext, self.agree_simulator]);
+        print::line(match self.lengths.is_empty() {
+            true => format!(
+                "{n} images, {} correct; private = plaintext on {}, = simulator on {}; largest logit error {:.1e}\n",
+                self.correct, like[0], like[1], self.max_logit_error
+            ),
+            false => format!(
+                "{n} texts; private = plaintext on {}, = simulator on {}; cosine at least {:.6}, largest error {:.1e}\n",
+                like[0], like[1], self.min_cosine, self.max_logit_error
+            ),
+        })?;
         print::line(format!("network: {}", self.network))?;
         if !self.paths.is_empty() {
             print::line(emulate::summary(&self.paths).replace(" | ", "\n"))?;
+        }
+        if !self.lengths.is_empty() {
+            return self.print_lengths();
         }
         let p = &self.planned;
         let mut t = table(&["cost", "measured", "planned", "flights", "planned ", "seconds"], 1);
@@ -240,4 +337,68 @@ impl Summary {
         ]);
         print::line(t)
     }
+
+    /// What texts cost: their lengths, which the server learns, decide.
+    fn print_lengths(&self) -> Result<(), Error> {
+        let header = [
+            "tokens",
+            "texts",
+            "setup",
+            "offline",
+            "online",
+            "flights",
+            "offline s",
+            "online s",
+            "total s",
+        ];
+        let mut t = table(&header, 0);
+        for l in &self.lengths {
+            t.add_row(vec![
+                l.tokens.to_string(),
+                l.texts.to_string(),
+                bytes(l.setup_bytes),
+                bytes(l.offline_bytes),
+                bytes(l.online_bytes),
+                l.flights.to_string(),
+                format!("{:.3}", l.offline_s),
+                format!("{:.3}", l.online_s),
+                format!("{:.3}", l.offline_s + l.online_s),
+            ]);
+        }
+        print::line(t)?;
+        print::line(
+            "measured = planned in every evaluation; bytes and seconds are per text, setup once before those of a length",
+        )
+    }
+}
+
+/// A result's class; what has no one class is told apart.
+fn told(r: &Compared, class: String) -> String {
+    if r.private.is_some() { class } else { "-".into() }
+}
+
+fn lengths(batch: usize, planned: &BTreeMap<Option<u32>, Cost>, lines: &[Answer]) -> Vec<Length> {
+    let length = |(tokens, planned): (&Option<u32>, &Cost)| {
+        let tokens = (*tokens)?;
+        let of: Vec<&Costs> =
+            lines.iter().filter(|l| l.tokens == Some(tokens)).map(|l| &l.costs).collect();
+        let first = of.first()?;
+        let median = |f: &dyn Fn(&Costs) -> f64| {
+            let mut all: Vec<f64> = of.iter().map(|c| f(c) / batch as f64).collect();
+            all.sort_by(f64::total_cmp);
+            all[all.len() / 2]
+        };
+        Some(Length {
+            tokens,
+            texts: of.len(),
+            setup_bytes: first.setup_bytes,
+            offline_bytes: first.offline_bytes / batch as u64,
+            online_bytes: (first.from_server + first.from_client) / batch as u64,
+            flights: first.flights,
+            offline_s: median(&|c| c.offline_s),
+            online_s: median(&|c| c.online_s),
+            planned: *planned,
+        })
+    };
+    planned.iter().filter_map(length).collect()
 }

@@ -1,7 +1,8 @@
-//! Batches that the server made with its clients, until they are used.
+//! Batches that the server makes with its clients, until they are used; and the memory that all of it takes.
 //!
-//! A batch belongs to the client with whom it was made and to the link over which it was: with the link goes what it made.
-//! Single use: a batch leaves with its one evaluation.
+//! A batch belongs to the client with whom it is made and to the link over which it is: with the link goes what it made.
+//! Single use: a batch leaves with its one evaluation. Whatever becomes of it otherwise, its client is charged for it
+//! ([`Made::left`]).
 
 use std::{
     collections::BTreeMap,
@@ -10,20 +11,41 @@ use std::{
 };
 
 use super::pool::Ready;
-use crate::{messages::Tag, refusal::Refusal};
+use crate::{config::MAKING, messages::Tag, refusal::Refusal};
+
+enum Stage {
+    /// It is being made; nobody waits for it any more where it was given up.
+    Making { given_up: bool },
+    /// It is staged.
+    Ready(Ready),
+}
 
 struct Entry {
     client: Arc<str>,
     link: u64,
-    ready: Option<Ready>,
+    stage: Stage,
     since: Instant,
 }
 
-/// What is being made takes so many times the memory of what is made: measured, rounded up.
-const MAKING: usize = 6;
+impl Entry {
+    fn is_making(&self) -> bool {
+        matches!(self.stage, Stage::Making { .. })
+    }
 
-/// A batch that was not used for so long gives way to somebody else's.
+    /// Its memory, in batches.
+    fn weight(&self) -> usize {
+        if self.is_making() { MAKING } else { 1 }
+    }
+}
+
+/// Memory of a link's transfers and keys, in bytes: measured, rounded up.
+const LINK: u64 = 32 << 20;
+
+/// A batch that was not used for so long gives way to another.
 const FRESH: Duration = Duration::from_secs(90);
+
+/// Who was refused for want of a slot, and asks again within this time, goes before whoever had the last one.
+const TURN: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 struct State {
@@ -31,12 +53,71 @@ struct State {
     next: u64,
     /// Whose batches are being evaluated with.
     in_use: Vec<Arc<str>>,
+    /// Whose links are set up.
+    links: Vec<Arc<str>>,
+    /// Batches that were made, or begun, and not used, and that nobody was charged for yet.
+    left: BTreeMap<Arc<str>, usize>,
+    /// Who began a batch last, and who was refused since.
+    last: Option<Arc<str>>,
+    waits: Option<(Arc<str>, Instant)>,
 }
 
 impl State {
+    /// Batches of a client, whatever became of them so far.
     fn of(&self, client: &str) -> usize {
-        let waiting = self.entries.values().filter(|e| &*e.client == client).count();
-        waiting + self.in_use.iter().filter(|c| &***c == client).count()
+        let entries = self.entries.values().filter(|e| &*e.client == client).count();
+        entries + self.in_use.iter().filter(|c| &***c == client).count()
+    }
+
+    /// Memory of all batches, in batches.
+    fn weight(&self) -> usize {
+        self.entries.values().map(Entry::weight).sum::<usize>() + self.in_use.len()
+    }
+
+    /// Batches that are being made with a client, or with all of them.
+    fn makes(&self, client: Option<&str>) -> usize {
+        let making = self.entries.values().filter(|e| e.is_making());
+        making.filter(|e| client.is_none_or(|client| &*e.client == client)).count()
+    }
+
+    /// Burns a batch and notes who is charged.
+    fn burn(&mut self, id: u64) {
+        if let Some(entry) = self.entries.remove(&id) {
+            *self.left.entry(entry.client).or_default() += 1;
+        }
+    }
+
+    /// Burns the oldest batch that has waited for too long, of this client before others; of this client `alone` where so.
+    fn evict(&mut self, client: &str, alone: bool) -> bool {
+        let stale = |e: &&Entry| !e.is_making() && e.since.elapsed() >= FRESH;
+        let all = self.entries.iter().filter(|(_, e)| stale(e));
+        let theirs = all.filter(|(_, e)| !alone || &*e.client == client);
+        let oldest = theirs.min_by_key(|(_, e)| (&*e.client != client, e.since));
+        let Some(id) = oldest.map(|(id, _)| *id) else { return false };
+        self.burn(id);
+        true
+    }
+}
+
+/// What there is room for.
+#[derive(Clone, Copy)]
+pub struct Room {
+    /// Memory for all of it, in bytes.
+    pub memory: u64,
+    /// Memory of a batch.
+    pub batch: u64,
+    /// Batches that one client may have.
+    pub share: usize,
+}
+
+impl Room {
+    fn places(&self) -> usize {
+        usize::try_from(self.memory / self.batch.max(1)).unwrap_or(usize::MAX)
+    }
+
+    /// Batches that are made at once: beside them one waits and one is in use.
+    fn at_once(&self) -> usize {
+        (self.places().saturating_sub(2) / MAKING).max(1)
     }
 }
 
@@ -44,10 +125,7 @@ impl State {
 pub struct Made {
     state: Mutex<State>,
     changed: Condvar,
-    /// Batches that there is memory for.
-    places: usize,
-    /// Of these, how many are for one client.
-    share: usize,
+    room: Room,
 }
 
 /// The place of a batch that is in use, until the evaluation is over.
@@ -55,58 +133,105 @@ pub struct Place(Arc<Made>, Arc<str>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        if let Some(at) = state.in_use.iter().position(|c| *c == self.1) {
-            state.in_use.swap_remove(at);
-        }
+        leave(&mut self.0.lock().in_use, &self.1);
+    }
+}
+
+/// A link for making, until it ends.
+pub struct Joined(Arc<Made>, Arc<str>);
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        leave(&mut self.0.lock().links, &self.1);
+    }
+}
+
+fn leave(all: &mut Vec<Arc<str>>, one: &Arc<str>) {
+    if let Some(at) = all.iter().position(|c| c == one) {
+        all.swap_remove(at);
     }
 }
 
 impl Made {
     /// None yet.
-    pub fn new(places: usize, share: usize) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), places, share })
+    pub fn new(room: Room) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), room })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// A number, and a place, for a batch that is about to be made over this link.
+    fn busy(&self) -> Refusal {
+        Refusal::Busy(self.room.places())
+    }
+
+    /// A link of a client is set up: half of the memory is for links, half of that for one client's.
     ///
     /// # Errors
-    /// [`Refusal::Busy`] where there is no place for it.
+    /// [`Refusal::Busy`] where there is no memory for one more.
+    pub fn join(self: &Arc<Self>, client: &str) -> Result<Joined, Refusal> {
+        let mut state = self.lock();
+        let most = (self.room.memory / 2 / LINK).max(2) as usize;
+        let of = state.links.iter().filter(|c| &***c == client).count();
+        if state.links.len() >= most || of >= most.div_ceil(2) {
+            return Err(self.busy());
+        }
+        let client: Arc<str> = client.into();
+        state.links.push(Arc::clone(&client));
+        Ok(Joined(Arc::clone(self), client))
+    }
+
+    /// A number, and memory, for a batch that is about to be made over this link.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`] where there is no memory for it, or others are to have their turn.
     pub fn begin(&self, client: &str, link: u64) -> Result<u64, Refusal> {
         let mut state = self.lock();
-        let full = |state: &State| {
-            let (all, of) = (state.entries.len() + state.in_use.len(), state.of(client));
-            // The last place is for a client that has none.
-            let kept = usize::from(of > 0 && self.share < self.places);
-            all + kept >= self.places || of >= self.share
-        };
-        if full(&state) {
-            state.entries.retain(|_, e| e.ready.is_none() || e.since.elapsed() < FRESH);
+        let Room { share, .. } = self.room;
+        let (places, at_once) = (self.room.places(), self.room.at_once());
+        while state.of(client) >= share {
+            if !state.evict(client, true) {
+                return Err(self.busy());
+            }
         }
-        let makes = |of: &str| {
-            let making = state.entries.values().filter(|e| e.ready.is_none());
-            making.filter(|e| of.is_empty() || &*e.client == of).count()
-        };
-        let at_once = (self.places / MAKING).max(2);
-        if full(&state) || makes("") >= at_once || makes(client) >= at_once.div_ceil(2) {
-            return Err(Refusal::Busy(self.places));
+        let waits = state.waits.as_ref();
+        let waits = waits.is_some_and(|(other, at)| &**other != client && at.elapsed() < TURN);
+        let theirs = state.makes(Some(client));
+        // The last place is for a client that has none.
+        let kept = |state: &State| usize::from(state.of(client) > 0 && share < places);
+        let mut room = true;
+        while room && state.weight() + MAKING + kept(&state) > places {
+            room = state.evict(client, false);
         }
-        let id = state.next;
+        // The last slot is for a client that makes none, and goes round.
+        let all = state.makes(None);
+        let is_last = all + 1 == at_once;
+        let turn = theirs == 0 && !(waits && state.last.as_deref() == Some(client));
+        if !room || all >= at_once || theirs >= (at_once / 2).max(1) || is_last && !turn {
+            if theirs == 0 && !waits {
+                state.waits = Some((client.into(), Instant::now()));
+            }
+            return Err(self.busy());
+        }
+        if !waits {
+            state.waits = None;
+        }
+        let (id, client): (_, Arc<str>) = (state.next, client.into());
         state.next += 1;
-        state
-            .entries
-            .insert(id, Entry { client: client.into(), link, ready: None, since: Instant::now() });
+        state.last = Some(Arc::clone(&client));
+        let stage = Stage::Making { given_up: false };
+        state.entries.insert(id, Entry { client, link, stage, since: Instant::now() });
         Ok(id)
     }
 
-    /// It is made and staged.
+    /// It is made and staged; burnt where nobody waits for it any more.
     pub fn finish(&self, id: u64, ready: Ready) {
-        if let Some(entry) = self.lock().entries.get_mut(&id) {
-            (entry.ready, entry.since) = (Some(ready), Instant::now());
+        let mut state = self.lock();
+        match state.entries.get_mut(&id) {
+            Some(Entry { stage: Stage::Making { given_up: true }, .. }) => state.burn(id),
+            Some(entry) => (entry.stage, entry.since) = (Stage::Ready(ready), Instant::now()),
+            None => {}
         }
         self.changed.notify_all();
     }
@@ -114,83 +239,80 @@ impl Made {
     /// Waits until a client's batch is staged: the client may be done before us.
     ///
     /// # Errors
-    /// [`Refusal::Burnt`] where it is not this client's, or not made in time.
+    /// [`Refusal::Burnt`] where it is not this client's, or not made in time. What is still being made keeps its memory until
+    /// it is.
     pub fn ready(&self, client: &str, id: u64, patience: Duration) -> Result<(Tag, u64), Refusal> {
         let start = Instant::now();
         let mut state = self.lock();
         loop {
-            match state.entries.get(&id).filter(|e| &*e.client == client) {
-                Some(Entry { ready: Some(ready), link, .. }) => {
-                    let (found, link) = ((ready.tag, ready.bytes), *link);
+            let entry = state.entries.get_mut(&id).filter(|e| &*e.client == client);
+            let entry = entry.ok_or(Refusal::Burnt(id))?;
+            match &mut entry.stage {
+                Stage::Ready(ready) => {
+                    let (found, link) = ((ready.tag, ready.bytes), entry.link);
                     // A client uses what a link made in order: what it passed over it has given up.
-                    state.entries.retain(|other, e| e.link != link || *other >= id);
+                    let before: Vec<u64> = (state.entries.range(..id))
+                        .filter(|(_, e)| e.link == link)
+                        .map(|(id, _)| *id)
+                        .collect();
+                    before.into_iter().for_each(|id| state.burn(id));
                     return Ok(found);
                 }
-                Some(_) => {}
-                None => return Err(Refusal::Burnt(id)),
+                Stage::Making { given_up: true } => return Err(Refusal::Burnt(id)),
+                Stage::Making { given_up } => {
+                    let Some(left) = patience.checked_sub(start.elapsed()) else {
+                        *given_up = true;
+                        return Err(Refusal::Burnt(id));
+                    };
+                    state = match self.changed.wait_timeout(state, left) {
+                        Ok((state, _)) => state,
+                        Err(e) => e.into_inner().0,
+                    };
+                }
             }
-            let Some(left) = patience.checked_sub(start.elapsed()) else {
-                state.entries.remove(&id);
-                return Err(Refusal::Burnt(id));
-            };
-            state = match self.changed.wait_timeout(state, left) {
-                Ok((state, _)) => state,
-                Err(e) => e.into_inner().0,
-            };
         }
     }
 
     /// Takes a client's batch for its one use, and its place.
     pub fn take(self: &Arc<Self>, client: &str, id: u64) -> Option<(Ready, Place)> {
         let mut state = self.lock();
-        let is_theirs = |e: &Entry| &*e.client == client && e.ready.is_some();
+        let is_theirs = |e: &Entry| &*e.client == client && !e.is_making();
         if !state.entries.get(&id).is_some_and(is_theirs) {
             return None;
         }
-        let entry = state.entries.remove(&id)?;
-        state.in_use.push(Arc::clone(&entry.client));
-        Some((entry.ready?, Place(Arc::clone(self), entry.client)))
+        let Entry { client, stage: Stage::Ready(ready), .. } = state.entries.remove(&id)? else {
+            return None;
+        };
+        state.in_use.push(Arc::clone(&client));
+        Some((ready, Place(Arc::clone(self), client)))
+    }
+
+    /// Batches of a client that are being made, wait, or are in use.
+    pub fn of(&self, client: &str) -> usize {
+        self.lock().of(client)
     }
 
     /// Batches that wait for their clients, and those that are being made or evaluated with.
     pub fn batches(&self) -> [usize; 2] {
         let state = self.lock();
-        let made = state.entries.values().filter(|e| e.ready.is_some()).count();
-        [made, state.entries.len() - made + state.in_use.len()]
+        let making = state.makes(None);
+        [state.entries.len() - making, making + state.in_use.len()]
     }
 
-    /// Burns what was made over a link that has ended; gives how many batches that are.
-    pub fn release(&self, link: u64) -> usize {
+    /// Burns what was made over a link that has ended.
+    pub fn release(&self, link: u64) {
         let mut state = self.lock();
-        let before = state.entries.len();
-        state.entries.retain(|_, e| e.link != link);
+        let theirs = state.entries.iter().filter(|(_, e)| e.link == link);
+        let theirs: Vec<u64> = theirs.map(|(id, _)| *id).collect();
+        theirs.into_iter().for_each(|id| state.burn(id));
         self.changed.notify_all();
-        before - state.entries.len()
+    }
+
+    /// Who left how many batches unused since this was asked last.
+    pub fn left(&self) -> BTreeMap<Arc<str>, usize> {
+        std::mem::take(&mut self.lock().left)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_are_shared_and_batches_are_their_clients() {
-        let busy =
-            |made: &Made, client, link| matches!(made.begin(client, link), Err(Refusal::Busy(_)));
-        // Two are made at once, one for each client.
-        let made = Made::new(4, 2);
-        let a = made.begin("a", 1).unwrap();
-        assert!(busy(&made, "a", 2), "one at a time");
-        made.begin("b", 3).unwrap();
-        assert!(busy(&made, "c", 4), "there is no memory to make a third");
-        // It is not made yet; and it is nobody else's.
-        assert!(made.take("a", a).is_none() && made.take("b", a).is_none());
-        assert_eq!(made.ready("b", a, Duration::ZERO), Err(Refusal::Burnt(a)));
-        assert_eq!(made.release(1), 1);
-        assert_eq!(made.ready("a", a, Duration::from_secs(9)), Err(Refusal::Burnt(a)));
-        assert_eq!(made.begin("a", 4), Ok(2), "numbers do not come again");
-        // What does not come in time is given up.
-        assert_eq!(made.ready("a", 2, Duration::ZERO), Err(Refusal::Burnt(2)));
-        assert_eq!(made.release(4), 0);
-    }
-}
+mod tests;

@@ -1,10 +1,15 @@
 //! The server's side of making correlations with its clients.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sotto_net::{Link, QuicLink};
 use sotto_protocols::{
     Role,
+    cost::Cost,
     make::{Recipe, whole_recipe},
     plan::Plan,
     weights::Weights,
@@ -14,8 +19,9 @@ use super::{made::Made, pool::Ready, usage::Usage};
 use crate::{
     error::Error,
     messages::{self, Nonce, Reply, Request, ServerWelcome, step},
+    refusal::Refusal,
     stop::Stop,
-    workshop::{Encrypted, Workshop, nonce, patience, session},
+    workshop::{COTS, Encrypted, Workshop, longest, nonce, patience, session},
 };
 
 /// What all links for making have in common.
@@ -23,6 +29,7 @@ pub struct Workplace {
     plan: Arc<Plan>,
     weights: Arc<Weights>,
     recipe: Arc<Recipe>,
+    cost: Cost,
     encrypted: Encrypted,
     commitment: [u8; 32],
     usage: Arc<Usage>,
@@ -35,12 +42,23 @@ struct Making<'a> {
     workplace: &'a Workplace,
     name: &'a str,
     number: u64,
+    /// Batches that were begun.
+    begun: Cell<usize>,
 }
+
+/// A batch that two parties make costs far more than one that is dealt: who leaves it unused is charged so many.
+const DEAR: usize = 4;
+
+/// A link that asks for nothing for so long is ended: its transfers and keys take memory.
+const IDLE: Duration = Duration::from_secs(300);
 
 impl Drop for Making<'_> {
     fn drop(&mut self) {
-        let unused = self.workplace.made.release(self.number);
-        self.workplace.usage.unused(self.name, unused);
+        self.workplace.made.release(self.number);
+        self.workplace.settle();
+        // A link that makes nothing has cost its setup.
+        let idle = usize::from(self.begun.get() == 0);
+        self.workplace.usage.unused(self.name, idle * DEAR);
     }
 }
 
@@ -57,8 +75,9 @@ impl Workplace {
     ) -> Result<Self, Error> {
         let recipe = Arc::new(whole_recipe(plan)?);
         let encrypted = Encrypted::new(&recipe, weights.all_plain())?;
+        let cost = recipe.cost(plan, COTS);
         let (plan, weights) = (Arc::clone(plan), Arc::clone(weights));
-        Ok(Self { plan, weights, recipe, encrypted, commitment, usage, made })
+        Ok(Self { plan, weights, recipe, cost, encrypted, commitment, usage, made })
     }
 
     /// Makes batches with a client over a link of its own, as many as it asks for and there are places.
@@ -74,10 +93,15 @@ impl Workplace {
     ) -> Result<(), Error> {
         let name = link.name().to_owned();
         // Not even the encrypted weights are for a client that may not ask.
-        if let Err(why) = self.usage.allows(&name) {
-            messages::send(link, step::WELCOME, &ServerWelcome::Refused(why))?;
-            return Ok(link.finish()?);
-        }
+        let joined = self.allows(&name).and_then(|()| self.made.join(&name));
+        let _joined = match joined {
+            Ok(joined) => joined,
+            Err(why) => {
+                messages::send(link, step::WELCOME, &ServerWelcome::Refused(why))?;
+                return Ok(link.finish()?);
+            }
+        };
+        let making = Making { workplace: self, name: &name, number, begun: Cell::new(0) };
         let ours = nonce()?;
         messages::send(link, step::WELCOME, &ServerWelcome::Making(ours))?;
         link.set_deadline(patience(&self.recipe, deadline));
@@ -86,31 +110,50 @@ impl Workplace {
         let encrypted = Some(&self.encrypted);
         let mut workshop =
             Workshop::open(Role::Server, recipe, link, session, encrypted, &|_, _| ())?;
-        let _making = Making { workplace: self, name: &name, number };
-        self.make_asked(link, (&name, number), &mut workshop, stop)
+        let longest = longest(&self.recipe, &self.cost, deadline);
+        self.make_asked(link, &making, &mut workshop, (longest, stop))
+    }
+
+    /// Whether a client may have one more batch made, beside those that it has.
+    fn allows(&self, name: &str) -> Result<(), Refusal> {
+        self.usage.allows(name, self.made.of(name))
+    }
+
+    /// Charges whoever left batches, this client or another.
+    pub fn settle(&self) {
+        for (name, batches) in self.made.left() {
+            self.usage.unused(&name, batches * DEAR);
+        }
     }
 
     fn make_asked(
         &self,
         link: &mut QuicLink,
-        (name, number): (&str, u64),
+        making: &Making<'_>,
         workshop: &mut Workshop,
-        stop: &Stop,
+        (longest, stop): (Duration, &Stop),
     ) -> Result<(), Error> {
+        let mut asked = Instant::now();
         loop {
             match messages::recv(link, step::REQUEST) {
                 Ok(Request::Make) if stop.asked() => return Ok(link.finish()?),
-                Ok(Request::Make) => {}
+                Ok(Request::Make) => asked = Instant::now(),
                 Ok(_) => {
                     // It may have gone before it could say that it has everything.
                     drop(link.finish());
                     return Ok(());
                 }
-                // Nobody needs a batch now.
-                Err(Error::Net(sotto_net::Error::Deadline { .. })) => continue,
+                // Nobody needs a batch now, or soon.
+                Err(Error::Net(sotto_net::Error::Deadline { .. })) if asked.elapsed() < IDLE => {
+                    self.settle();
+                    continue;
+                }
+                Err(Error::Net(sotto_net::Error::Deadline { .. })) => return Ok(link.finish()?),
                 Err(e) => return Err(e),
             }
-            let begun = self.usage.allows(name).and_then(|()| self.made.begin(name, number));
+            let Making { name, number, begun: count, .. } = making;
+            self.settle();
+            let begun = self.allows(name).and_then(|()| self.made.begin(name, *number));
             let id = match begun {
                 Ok(id) => id,
                 Err(why) => {
@@ -118,8 +161,9 @@ impl Workplace {
                     continue;
                 }
             };
+            count.set(count.get() + 1);
             messages::send(link, step::REPLY, &Reply::Making { id })?;
-            let (batch, traffic) = workshop.make(link, id, &|| ())?;
+            let (batch, traffic) = workshop.make(link, id, longest, &|| ())?;
             let bytes = traffic.from_server + traffic.from_client;
             tracing::info!("{}: batch {id} made, {bytes} bytes", link.peer());
             let staged = batch.stage(&self.plan, Role::Server, &self.weights)?;

@@ -69,7 +69,7 @@ pub struct Terms {
     /// The highest number that the dealer gave in this epoch to a pool before.
     pub last: Option<u64>,
     /// The masks, and the share of batches whose dealing is looked at instead of used.
-    pub audit: Option<(SetupMasks, f64)>,
+    pub audit: Option<(Arc<SetupMasks>, f64)>,
     /// What the dealer did before, in whatever session.
     pub trust: Arc<Trust>,
 }

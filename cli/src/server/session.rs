@@ -3,13 +3,14 @@
 //! A session begins when the server starts, not with the first client, and anew when the dealer was restarted.
 
 use std::{
-    collections::HashMap,
     path::PathBuf,
     sync::{Arc, Condvar, Mutex},
     thread,
     time::{Duration, Instant},
 };
 
+use sotto_crypto::Seed;
+use sotto_models::calibration::hex;
 use sotto_protocols::{
     plan::Plan,
     weights::{SetupMasks, Weights, setup_message},
@@ -24,7 +25,7 @@ use crate::{
     card::{Card, short},
     dealer_link::Dealer,
     error::Error,
-    messages::Epoch,
+    messages::{Epoch, Masks},
     refusal::Refusal,
 };
 
@@ -41,10 +42,19 @@ const DOUBT: Duration = Duration::from_secs(1);
 pub struct Session {
     /// The dealer's name of it.
     pub epoch: Epoch,
+    /// The name of the weights' masks.
+    pub masks: Masks,
     /// The masked weights, as each client gets them once.
-    pub setup: Vec<u8>,
+    pub setup: Arc<Vec<u8>>,
     /// Its batches.
     pub pool: Pool,
+}
+
+/// The weights under the dealer's masks, once for all sessions of a model.
+pub struct Masked {
+    name: Masks,
+    setup: Arc<Vec<u8>>,
+    masks: Arc<SetupMasks>,
 }
 
 /// What sessions are made from.
@@ -53,6 +63,8 @@ pub struct Basis {
     pub dealer: Dealer,
     /// What is announced to it.
     pub card: Card,
+    /// For texts of so many rows; `None` for pictures.
+    pub rows: Option<u32>,
     /// Salted hash of the matrices.
     pub commitment: [u8; 32],
     /// The plan.
@@ -71,6 +83,10 @@ pub struct Basis {
     pub server: String,
     /// Share of the dealer's batches that are looked at.
     pub audit: f64,
+    /// What the dealer did before, in whatever session.
+    pub trust: Arc<Trust>,
+    /// What was masked last, in whatever session.
+    pub masked: Arc<Mutex<Option<Masked>>>,
 }
 
 #[derive(Default)]
@@ -83,8 +99,8 @@ struct State {
     doubted: bool,
     /// Announcements so far.
     asked: u64,
-    /// The highest number of each epoch that is over.
-    lasts: HashMap<Epoch, u64>,
+    /// Nobody needs it any more.
+    closed: bool,
 }
 
 /// The present session, kept by a thread of its own.
@@ -92,14 +108,13 @@ pub struct Sessions {
     basis: Basis,
     state: Mutex<State>,
     changed: Condvar,
-    trust: Arc<Trust>,
 }
 
 impl Sessions {
     /// Starts to announce the model, again and again until the dealer takes it.
     pub fn start(basis: Basis) -> Arc<Self> {
-        let (state, changed, trust) = (Mutex::default(), Condvar::new(), Arc::default());
-        let all = Arc::new(Self { basis, state, changed, trust });
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        let all = Arc::new(Self { basis, state, changed });
         let keeper = Arc::clone(&all);
         thread::spawn(move || keeper.keep());
         all
@@ -121,7 +136,7 @@ impl Sessions {
         let before = if doubts { Some(state.asked) } else { None };
         state.doubted |= doubts;
         loop {
-            if let Some(why) = self.trust.lost() {
+            if let Some(why) = self.basis.trust.lost() {
                 return Err(Refusal::NoDealer(why));
             }
             let settled = (state.session.as_ref())
@@ -144,12 +159,30 @@ impl Sessions {
         }
     }
 
+    /// Ends it: nothing more is announced or fetched.
+    pub fn close(&self) {
+        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        state.closed = true;
+        if let Some(session) = state.session.take() {
+            self.over(&session);
+        }
+        self.changed.notify_all();
+    }
+
+    /// Ends a session; its numbers are not forgotten.
+    fn over(&self, session: &Session) {
+        if let Some(last) = session.pool.last() {
+            self.basis.trust.note(session.epoch, last);
+        }
+        session.pool.close();
+    }
+
     /// Whether batches can be had now.
     ///
     /// # Errors
     /// What the dealer or the pool lacks.
     pub fn ready(&self) -> Result<(), String> {
-        if let Some(why) = self.trust.lost() {
+        if let Some(why) = self.basis.trust.lost() {
             return Err(why);
         }
         let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
@@ -170,16 +203,19 @@ impl Sessions {
 
     fn keep(&self) {
         let mut pause = PAUSE;
-        while self.trust.lost().is_none() {
+        while self.basis.trust.lost().is_none() {
             let asked = Instant::now();
             let made = self.announce();
             let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+            if state.closed {
+                return;
+            }
             state.doubted = false;
             state.asked += 1;
             match made {
                 Ok(Some(session)) => {
                     if let Some(old) = state.session.replace(Arc::new(session)) {
-                        old.pool.close();
+                        self.over(&old);
                     }
                     (state.failure, state.hopeless) = (None, false);
                 }
@@ -208,11 +244,17 @@ impl Sessions {
     /// Waits until a session is over, or a client doubts it.
     fn until_over(&self, session: &Session, asked: Instant) {
         loop {
-            let doubted = self.state.lock().unwrap_or_else(|e| e.into_inner()).doubted;
+            let (doubted, closed) = {
+                let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+                (state.doubted, state.closed)
+            };
+            if closed {
+                return;
+            }
             if (doubted || session.pool.is_stale()) && asked.elapsed() >= DOUBT {
                 return;
             }
-            if self.trust.lost().is_some() {
+            if self.basis.trust.lost().is_some() {
                 return;
             }
             session.pool.until_stale(PAUSE);
@@ -225,25 +267,21 @@ impl Sessions {
     /// A new session; `None` where the present one is still the dealer's.
     fn announce(&self) -> Result<Option<Session>, Error> {
         let basis = &self.basis;
-        let (epoch, seed) = basis.dealer.announce(&basis.card, basis.commitment)?;
-        let last = {
-            let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
-            let State { session, lasts, .. } = &mut *state;
-            if session.as_ref().is_some_and(|s| s.epoch == epoch && !s.pool.is_stale()) {
+        let (epoch, name, seed) =
+            basis.dealer.announce(&basis.card, basis.rows, basis.commitment)?;
+        {
+            let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+            let present = state.session.as_ref();
+            if present.is_some_and(|s| s.epoch == epoch && !s.pool.is_stale()) {
                 return Ok(None);
             }
-            // An epoch that comes again, and with it numbers, is a dealer whose memory was restored.
-            if let Some((epoch, last)) =
-                session.as_ref().and_then(|s| Some((s.epoch, s.pool.last()?)))
-            {
-                lasts.insert(epoch, last);
+            if let Some((epoch, last)) = present.and_then(|s| Some((s.epoch, s.pool.last()?))) {
+                basis.trust.note(epoch, last);
             }
-            lasts.get(&epoch).copied()
-        };
-        let masks = SetupMasks::expand(&basis.plan, &seed);
-        let setup = setup_message(&basis.plan, basis.weights.all_plain(), &masks);
+        }
+        let (setup, masks) = basis.masked(name, &seed);
         let plan = basis.dealer.plan;
-        tracing::info!("plan {} set up with the dealer", short(&plan));
+        tracing::info!("plan {} set up with the dealer, epoch {}", short(&plan), hex(&epoch));
         let terms = Terms {
             plan: Arc::clone(&basis.plan),
             weights: Arc::clone(&basis.weights),
@@ -252,14 +290,32 @@ impl Sessions {
             share: basis.share,
             server: basis.server.clone(),
             epoch,
-            last,
-            trust: Arc::clone(&self.trust),
+            last: basis.trust.last(&epoch),
+            trust: Arc::clone(&basis.trust),
             audit: (basis.audit > 0.0).then_some((masks, basis.audit)),
             store: basis.folder.as_ref().map(|f| Store::new(Arc::clone(f), &epoch, &plan)),
         };
         let dealer = basis.dealer.clone();
         let pool = Pool::start(terms, Box::new(move || dealer.batches(None, epoch)))?;
-        Ok(Some(Session { epoch, setup, pool }))
+        Ok(Some(Session { epoch, masks: name, setup, pool }))
+    }
+}
+
+impl Basis {
+    /// The weights under the masks of this name and seed.
+    fn masked(&self, name: Masks, seed: &Seed) -> (Arc<Vec<u8>>, Arc<SetupMasks>) {
+        let mut known = self.masked.lock().unwrap_or_else(|e| e.into_inner());
+        // Of the same matrices in any plan: the dealer's name of the masks is theirs, too.
+        let masked = match known.take().filter(|masked| masked.name == name) {
+            Some(masked) => masked,
+            None => {
+                let masks = Arc::new(SetupMasks::expand(&self.plan, seed));
+                let setup = setup_message(&self.plan, self.weights.all_plain(), &masks);
+                Masked { name, setup: Arc::new(setup), masks }
+            }
+        };
+        let Masked { setup, masks, .. } = known.insert(masked);
+        (Arc::clone(setup), Arc::clone(masks))
     }
 }
 

@@ -51,8 +51,6 @@ pub struct Tariff {
     pub server: String,
     /// Images of an evaluation.
     pub images: u64,
-    /// Bits that an evaluation reveals.
-    pub bits: u64,
 }
 
 struct Account {
@@ -61,6 +59,8 @@ struct Account {
     used: Used,
     /// Images that the file says.
     charged: u64,
+    /// Most bits that an image of its has revealed.
+    most: u64,
     /// Images that may be asked for now.
     tokens: f64,
     /// Batches that may be left unused now.
@@ -75,6 +75,7 @@ impl Account {
             rate: client.rate,
             used,
             charged: used.images,
+            most: 0,
             tokens: client.rate.unwrap_or(0).into(),
             unused: UNUSED,
             filled: Instant::now(),
@@ -217,7 +218,7 @@ impl Usage {
         let mut clients = accounts.others.clone();
         clients.extend(accounts.served.iter().map(|(name, a)| {
             let ahead = a.charged.saturating_sub(a.used.images);
-            let bits = ahead.saturating_mul(self.tariff.bits.div_ceil(self.tariff.images.max(1)));
+            let bits = ahead.saturating_mul(a.most);
             let bits = a.used.bits.saturating_add(bits);
             (name.clone(), Used { images: a.charged.max(a.used.images), bits })
         }));
@@ -227,15 +228,15 @@ impl Usage {
         files::replace(path, |part| fs::write(part, text).map_err(Error::io(path)))
     }
 
-    /// Whether a client may have a batch made for it: nothing is taken for that.
+    /// Whether a client may have a batch made for it, beside so many that wait for it: nothing is taken for that.
     ///
     /// # Errors
     /// [`Refusal::Quota`]; [`Refusal::Rate`] when too much was left unused.
-    pub fn allows(&self, client: &str) -> Result<(), Refusal> {
+    pub fn allows(&self, client: &str, waiting: usize) -> Result<(), Refusal> {
         let mut accounts = self.lock();
         let Some(account) = accounts.served.get_mut(client) else { return Err(stranger()) };
         account.fill();
-        account.exceeds(self.tariff.images)?;
+        account.exceeds(self.tariff.images.saturating_mul(1 + waiting as u64))?;
         account.is_careful()
     }
 
@@ -260,12 +261,12 @@ impl Usage {
         Ok(wait)
     }
 
-    /// Charges an evaluation, before it begins; gives all that the client has been charged.
+    /// Charges an evaluation that reveals so many bits, before it begins; gives all that the client has been charged.
     ///
     /// # Errors
     /// [`Refusal::Quota`]; [`Error::Io`] when it cannot be written down, and then nothing is charged.
-    pub fn charge(&self, client: &str) -> Result<Used, Error> {
-        let Tariff { images, bits, .. } = self.tariff;
+    pub fn charge(&self, client: &str, bits: u64) -> Result<Used, Error> {
+        let images = self.tariff.images;
         let mut accounts = self.lock();
         let refused = |why| Error::Refused { peer: "server".into(), why };
         let account = accounts.served.get_mut(client).ok_or_else(|| refused(stranger()))?;
@@ -273,8 +274,11 @@ impl Usage {
         let (before, charged) = (account.used, account.charged);
         account.used.images = before.images.saturating_add(images);
         account.used.bits = before.bits.saturating_add(bits);
+        let each = bits.div_ceil(images.max(1));
+        let dearer = each > account.most;
+        account.most = account.most.max(each);
         let used = account.used;
-        if used.images > charged {
+        if used.images > charged || (dearer && charged > used.images) {
             let block = account.quota.map_or(BLOCK, |quota| (quota / 16).clamp(1, BLOCK));
             account.charged = used.images.div_ceil(block).saturating_mul(block);
             if let Some(quota) = account.quota {

@@ -75,7 +75,7 @@ fn few_texts_long_texts_and_others_are_refused() {
     assert!(thin.code == 0 && thin.errors.contains("calibrated on 15 texts; with fewer than 100"));
     write(dir.path(), "long.txt", &format!("a\n{}\n", "the ".repeat(20)));
     let long = ["check", "model", "--text", "long.txt"];
-    refused(&long, 3, &["text 2 of the file: ", "of 22 tokens: the model takes 16", "--truncate"]);
+    refused(&long, 3, &["text 2: ", "of 22 tokens: the model takes 16", "--truncate"]);
     assert_ne!(sotto(dir.path(), &[&long[..], &["--truncate"]].concat()).code, 3);
     refused(&["check", "model", "--text", "few.txt", "--pairs"], 2, &["line 1 has no tab"]);
     refused(

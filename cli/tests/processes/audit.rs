@@ -58,9 +58,13 @@ fn serve(
     let setup = Seed::from_bytes([1; 32]);
     match messages::recv(link, step::HELLO)? {
         DealerHello::Server { version: VERSION, card, .. } => {
-            *plan = Some(card.trace()?.plan);
+            *plan = Some(card.trace(None)?.plan);
             let seed = Secret(setup.clone());
-            messages::send(link, step::WELCOME, &DealerWelcome::Setup { epoch: EPOCH, seed })?;
+            messages::send(
+                link,
+                step::WELCOME,
+                &DealerWelcome::Setup { epoch: EPOCH, masks: EPOCH, seed },
+            )?;
             return Ok(link.finish()?);
         }
         _ => messages::send(link, step::WELCOME, &DealerWelcome::Ready)?,

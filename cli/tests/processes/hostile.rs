@@ -156,11 +156,14 @@ fn the_dealer_gives_nothing_to_those_whom_it_does_not_concern() {
         calibration: std::fs::read_to_string(parties.path("model/calibration.toml")).unwrap(),
         batch,
         options: Options::default(),
+        framing: None,
+        lexicon: None,
     };
     let arch = std::fs::read_to_string(parties.path("model/arch.toml")).unwrap();
     let announce = |card: Card, version: u32, plan: [u8; 32]| DealerHello::Server {
         version,
         card,
+        rows: None,
         plan,
         commitment: [1; 32],
     };
@@ -189,7 +192,7 @@ fn the_dealer_gives_nothing_to_those_whom_it_does_not_concern() {
     assert!(matches!(why, Refusal::NotYourRole(_)), "a server is no client: {why}");
     let why = ask(&client, &batches(Some("server"), [1; 32], VERSION + 1, none));
     assert!(matches!(why, Refusal::Version { .. }), "{why}");
-    let plan = card(&arch, 1).trace().unwrap().plan.hash();
+    let plan = card(&arch, 1).trace(None).unwrap().plan.hash();
     let why = ask(&client, &batches(Some("server"), plan, VERSION, [9; 16]));
     assert_eq!(why, Refusal::Stale, "an epoch that is over");
 

@@ -23,3 +23,4 @@ mod restarts;
 mod roles;
 mod spawned;
 mod stopped;
+mod texts;

@@ -153,6 +153,10 @@ fn three_folders_are_all_that_a_first_start_needs() {
     assert!(number(&metrics, "sotto_batches_total{peer=\"b\"}") >= 2);
     assert!(number(&metrics, "sotto_corrections_bytes_total{peer=\"server\"}") > 1000);
     assert_eq!(get(at_server, "/else").0, 404);
+    // Whoever connects and says nothing keeps nobody out.
+    let silent: Vec<_> = (0..200).map(|_| TcpStream::connect(at_server).unwrap()).collect();
+    assert_eq!(get(at_server, "/live").0, 200);
+    drop(silent);
 
     // A peer with another key is named, with the rest.
     let other = sotto_net::Identity::generate("server").unwrap();

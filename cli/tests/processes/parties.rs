@@ -9,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sotto::{config, model::DEMO_IMAGES};
-use sotto_models::{Arch, Weights, weights::Precision};
+use sotto::{client::Query, config, model::DEMO_IMAGES};
+use sotto_models::{Arch, Weights, images::Picture, weights::Precision};
 use sotto_net::Identity;
 use tempfile::TempDir;
 
@@ -179,6 +179,11 @@ impl Parties {
         let loaded: config::ClientConfig = config::load(Path::new(config)).unwrap();
         sotto::client::Client::connect(&loaded, self.folder.path(), &|_, _| ()).unwrap()
     }
+}
+
+/// Pictures as a client asks them.
+pub fn queries(pictures: Vec<Picture>) -> Vec<Query> {
+    pictures.into_iter().map(Query::Picture).collect()
 }
 
 /// The program under test.

@@ -1,6 +1,6 @@
 //! Server and client without a dealer: they make their correlations by themselves.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use sotto::{
@@ -157,7 +157,7 @@ fn garbage_over_a_link_for_making_ends_that_link_alone() {
     let ServerWelcome::Card { card, model, .. } = greet(&mut first, None) else {
         panic!("the server must take an honest greeting")
     };
-    let plan = card.trace().unwrap().plan;
+    let plan = card.trace(None).unwrap().plan;
     let recipe = Arc::new(whole_recipe(&plan).unwrap());
     let open = || {
         let mut link = connect(&hostile, "server", server);
@@ -186,7 +186,7 @@ fn garbage_over_a_link_for_making_ends_that_link_alone() {
     // What one client has made is nobody else's.
     let (mut link, mut workshop) = open();
     let id = number(&mut link);
-    workshop.make(&mut link, id, &|| ()).unwrap();
+    workshop.make(&mut link, id, Duration::from_secs(60), &|| ()).unwrap();
     let second = endpoint(&parties, "second");
     let mut theirs = connect(&second, "server", server);
     greet(&mut theirs, None);

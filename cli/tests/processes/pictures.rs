@@ -64,7 +64,7 @@ fn one_bad_picture_is_named_and_the_others_are_classified() {
     ];
     let files = files.each_ref().map(|f| &f[..]);
     let done = parties.infer(&config, &files);
-    done.failed(3, &["2 of 20 pictures", "none.png"]);
+    done.failed(3, &["2 of 20 images", "none.png"]);
     let all = document(&done);
     let results = all["results"].as_array().unwrap();
     let errors: Vec<_> = results.iter().filter_map(|r| r["error"].as_str()).collect();

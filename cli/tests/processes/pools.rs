@@ -2,11 +2,11 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, time::Instant};
 
-use sotto::error::Error;
-use sotto_models::images::{Fit, Picture, load};
+use sotto::{client::Query, error::Error};
+use sotto_models::images::{Fit, load};
 
 use crate::{
-    parties::{DEADLINE, Parties, wait_until},
+    parties::{DEADLINE, Parties, queries, wait_until},
     spawned::Process,
 };
 
@@ -21,8 +21,8 @@ fn waiting(parties: &Parties, folder: &str) -> Vec<String> {
     names
 }
 
-fn pictures(parties: &Parties, client: &sotto::client::Client) -> Vec<Picture> {
-    load(&parties.path("images.bin"), &client.private().model, Fit::Exact, 8).unwrap()
+fn pictures(parties: &Parties, client: &sotto::client::Client) -> Vec<Query> {
+    queries(load(&parties.path("images.bin"), &client.private().model, Fit::Exact, 8).unwrap())
 }
 
 #[test]
@@ -35,18 +35,18 @@ fn a_pool_in_memory_outlives_the_dealer() {
     let config = parties.client_config("client", "pool = 3\n", [server, dealer]);
     let mut client = parties.connect(&config);
     let pictures = pictures(&parties, &client);
-    client.classify(&pictures[..1]).unwrap();
+    client.answer(&pictures[..1]).unwrap();
     // Two or three, as the server had fetched another one or not.
     wait_until("claims ahead", || client.ready() >= 2);
     dealer_process.kill();
     let ready = client.ready();
     for picture in &pictures[1..=ready] {
         let start = Instant::now();
-        client.classify(std::slice::from_ref(picture)).unwrap();
+        client.answer(std::slice::from_ref(picture)).unwrap();
         assert!(start.elapsed().as_secs() < DEADLINE / 2, "it waited for the dealer");
     }
     let start = Instant::now();
-    let exhausted = client.classify(&pictures[4..5]).unwrap_err();
+    let exhausted = client.answer(&pictures[4..5]).unwrap_err();
     assert!(matches!(exhausted, Error::Exhausted { .. } | Error::Refused { .. }), "{exhausted}");
     assert_eq!(exhausted.exit_code(), 5);
     let text = exhausted.to_string();

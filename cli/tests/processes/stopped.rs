@@ -2,12 +2,16 @@
 
 use std::{fs, path::Path, process::Command, time::Instant};
 
-use sotto::{client::Stream, config, stop::Stop};
+use sotto::{
+    client::{Stream, Wanted},
+    config,
+    stop::Stop,
+};
 use sotto_models::images::{Fit, load};
 
 use crate::{
     emulated::{Deployed, NEVER, distant},
-    parties::{Parties, program, wait_until},
+    parties::{Parties, program, queries, wait_until},
     spawned::{Outcome, Process},
 };
 
@@ -48,7 +52,7 @@ fn every_signal_ends_a_party_with_a_reason() {
         let stopped = server_process.finish();
         assert_eq!(stopped.code, 0, "{}", stopped.err);
         let images = load(&parties.path("images.bin"), &client.private().model, Fit::Exact, 1);
-        let told = client.classify(&images.unwrap()).unwrap_err().to_string();
+        let told = client.answer(&queries(images.unwrap())).unwrap_err().to_string();
         assert!(told.contains("it is being stopped"), "{told}");
     }
 }
@@ -103,14 +107,14 @@ fn an_idle_client_finds_a_server_that_was_killed_meanwhile() {
     let config = parties.client_config("client", "", [server, dealer]);
     let loaded: config::ClientConfig = config::load(Path::new(&config)).unwrap();
     let (folder, stop) = (parties.path(""), Stop::default());
-    let mut stream = Stream::open(&loaded, &folder, &stop, &|_, _| ()).unwrap();
+    let mut stream = Stream::open(&loaded, &folder, Wanted::default(), &stop, &|_, _| ()).unwrap();
     let model = &stream.private().model;
-    let pictures = load(&parties.path("images.bin"), model, Fit::Exact, 2).unwrap();
-    stream.classify(&pictures[..1], 2).unwrap();
+    let pictures = queries(load(&parties.path("images.bin"), model, Fit::Exact, 2).unwrap());
+    stream.answer(&pictures[..1], 2).unwrap();
     first.kill();
     let (_second, _) = parties.server("", dealer, Some(server));
     let since = Instant::now();
-    stream.classify(&pictures[1..], 1).unwrap();
+    stream.answer(&pictures[1..], 1).unwrap();
     assert!(since.elapsed().as_secs() < DEADLINE / 2, "it waited for a dead server");
     stream.leave();
 }

@@ -17,7 +17,7 @@ use std::fmt;
 
 use chacha20::ChaCha12;
 use cipher::{KeyIvInit, StreamCipher};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// What can fail here: only the operating system's entropy source.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +118,8 @@ impl Seed {
         // half of its block counter.
         let mut nonce = [0; 12];
         nonce[4..].copy_from_slice(&id.to_le_bytes());
-        Stream(ChaCha12::new((&*self.0).into(), &nonce.into()))
+        let cipher = ChaCha12::new((&*self.0).into(), &nonce.into());
+        Stream { cipher, ahead: Zeroizing::new([0; AHEAD]), left: 0 }
     }
 }
 
@@ -154,8 +155,16 @@ impl fmt::Debug for Seed {
     }
 }
 
+/// Bytes that are made at least: four blocks, which the cipher's kernels make side by side. Fewer take it longer.
+const AHEAD: usize = 256;
+
 /// A pseudorandom byte stream; its state is wiped on drop.
-pub struct Stream(ChaCha12);
+pub struct Stream {
+    cipher: ChaCha12,
+    /// What was made last, of which the last `left` bytes are not read yet.
+    ahead: Zeroizing<[u8; AHEAD]>,
+    left: usize,
+}
 
 impl Stream {
     /// Fills `out` with the next bytes of the stream.
@@ -163,7 +172,16 @@ impl Stream {
     /// # Panics
     /// After 2^38 bytes.
     pub fn fill(&mut self, out: &mut [u8]) {
-        self.0.write_keystream(out);
+        let (head, rest) = out.split_at_mut(self.left.min(out.len()));
+        head.copy_from_slice(&self.ahead[AHEAD - self.left..][..head.len()]);
+        self.left -= head.len();
+        let (whole, tail) = rest.split_at_mut(rest.len() / AHEAD * AHEAD);
+        self.cipher.write_keystream(whole);
+        if !tail.is_empty() {
+            self.cipher.write_keystream(&mut *self.ahead);
+            tail.copy_from_slice(&self.ahead[..tail.len()]);
+            self.left = AHEAD - tail.len();
+        }
     }
 
     /// The next `count` bytes.

@@ -35,7 +35,7 @@ use std::{fs, fs::Permissions, os::unix::fs::PermissionsExt, path::Path};
 
 use half::f16;
 use serde::Serialize;
-use sotto_models::{Model, Weights, model::Input, weights::Precision};
+use sotto_models::{Model, Weights, images::FRAMING, model::Input, weights::Precision};
 use tempfile::Builder;
 
 pub use error::Error;
@@ -170,7 +170,7 @@ impl Imported {
         }
         if let Some(framing) = &self.framing {
             let text = toml::to_string(framing).expect("numbers and names always serialise");
-            write("picture.toml", text.as_bytes())?;
+            write(FRAMING, text.as_bytes())?;
         }
         // Takes the place of an empty folder, and of nothing else.
         fs::rename(part, out).map_err(Error::io(out))?;

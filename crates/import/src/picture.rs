@@ -1,54 +1,11 @@
 //! What becomes of a picture before the model sees it, from `preprocessor_config.json`.
 
-use serde::{Deserialize, Serialize};
+pub use sotto_models::images::{Filter, Framing, Scale};
 
 use crate::{config::Config, error::Error, folder::Folder};
 
 /// The file's name.
 pub(crate) const FILE: &str = "preprocessor_config.json";
-/// Most pixels of a side after scaling. A model takes 1,024 at most.
-const MAX_SIZE: usize = 4096;
-
-/// How a picture of any size becomes the model's: scaled, then its centred square cut out.
-///
-/// This is what `picture.toml` of an imported folder holds. Mean and deviation are in the description itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Framing {
-    /// What is scaled to `size`.
-    pub scale: Scale,
-    /// Pixels after scaling.
-    pub size: usize,
-    /// Side of the square that is cut out: the model's own.
-    pub crop: usize,
-    /// How pixels are interpolated.
-    pub filter: Filter,
-}
-
-/// What a picture's size is after scaling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scale {
-    /// The shorter side; the picture keeps its shape.
-    Shorter,
-    /// Both sides, whatever the picture's shape was.
-    Both,
-}
-
-/// How pixels are interpolated; all average where a picture shrinks, but the nearest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Filter {
-    /// The nearest pixel.
-    Nearest,
-    /// Linear in both directions.
-    Bilinear,
-    /// Cubic in both directions.
-    Bicubic,
-    /// A windowed sinc of three lobes.
-    Lanczos,
-}
 
 /// A picture's preparation: framing, and the planes' mean and deviation for pixels in 0..=1.
 #[derive(Clone, Copy)]
@@ -70,9 +27,6 @@ pub(crate) fn read(folder: &Folder) -> Result<Preparation, Error> {
     };
     config.must_be("do_resize", true)?;
     let (scale, size) = size(&config)?;
-    if size > MAX_SIZE {
-        return Err(config.refuse("size", format!("= {size}; accepted: at most {MAX_SIZE}")));
-    }
     let crop = match (config.flag_or("do_center_crop", false)?, scale) {
         (true, _) => crop(&config)?,
         (false, Scale::Both) => size,

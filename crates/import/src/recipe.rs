@@ -168,7 +168,7 @@ impl Recipe {
     /// which a folder may say as it likes.
     ///
     /// # Errors
-    /// [`Error::Model`] for a description that is out of bounds.
+    /// [`Error::Model`] for a description, or a framing of pictures, that is out of bounds.
     pub fn new(
         model: Model,
         skip: Vec<String>,
@@ -176,6 +176,9 @@ impl Recipe {
         notes: Vec<String>,
     ) -> Result<Self, Error> {
         model.validate()?;
+        if let (Some(framing), Some(pixels)) = (&framing, model.pixels()) {
+            framing.validate(pixels)?;
+        }
         Ok(Recipe { model, sources: BTreeMap::new(), skip, framing, notes })
     }
 

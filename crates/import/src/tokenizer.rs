@@ -2,16 +2,14 @@
 
 mod bounds;
 mod few;
+mod growth;
 
 use std::{fmt, path::Path};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sotto_models::{Model, calibration::hex, model::Input, text::Text};
-use tokenizers::{
-    EncodeInput, Normalizer, NormalizerWrapper, OffsetReferential, OffsetType, PreTokenizedString,
-    PreTokenizer, PreTokenizerWrapper, TruncationParams, TruncationStrategy,
-};
+use tokenizers::{EncodeInput, TruncationParams, TruncationStrategy};
 
 use bounds::Bounds;
 
@@ -28,8 +26,6 @@ pub const MAX_FILE: usize = 24 << 20;
 pub const MAX_TEXT: usize = 256 << 10;
 /// Most bytes that the file's own rules may make of a text.
 const MAX_GROWN: usize = 1 << 20;
-/// Bytes of the pieces in which it is measured how long a text becomes.
-const PIECE: usize = MAX_GROWN / bounds::MAX_GROWTH;
 
 /// What becomes of a text that is longer than the model takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -170,43 +166,25 @@ impl Tokenizer {
         Ok(Text { words, kinds })
     }
 
+    /// A word as the tokenizer spells it, such as `##ing`; `None` for a number that it does not have.
+    pub fn word(&self, number: u32) -> Option<String> {
+        self.inner.id_to_token(number)
+    }
+
     /// Refuses a text that the file's rules make too long, by what they make of each of its pieces.
     fn grows(&self, text: &str, pair: Option<&str>) -> Result<(), Error> {
         let texts = || [text, pair.unwrap_or_default()].into_iter();
         if texts().map(str::len).sum::<usize>() * self.growth <= MAX_GROWN {
             return Ok(());
         }
-        let mut grown = 0;
-        for piece in texts().flat_map(pieces) {
-            grown += guarded(|| self.length(piece)).flatten().ok_or_else(unsplit)?;
-            if grown > MAX_GROWN {
-                let why = format!(
-                    "becomes more than {MAX_GROWN} bytes by the rules of the model's tokenizer; shorten it"
-                );
-                return Err(Error::Text(why));
-            }
+        let grown = guarded(|| growth::longest(&self.inner, texts()));
+        if grown.flatten().ok_or_else(unsplit)? > MAX_GROWN {
+            let why = format!(
+                "becomes more than {MAX_GROWN} bytes by the rules of the model's tokenizer; shorten it"
+            );
+            return Err(Error::Text(why));
         }
         Ok(())
-    }
-
-    /// How long the rules make a piece of a text, at the longest: one rule may lengthen what the next one shortens.
-    fn length(&self, piece: &str) -> Option<usize> {
-        let all = |split: &PreTokenizedString| -> usize {
-            let parts = split.get_splits(OffsetReferential::Normalized, OffsetType::Byte);
-            parts.iter().map(|(text, ..)| text.len()).sum()
-        };
-        let added = self.inner.get_added_vocabulary();
-        let mut split = added.extract_and_normalize(None::<&NormalizerWrapper>, piece);
-        let mut longest = all(&split);
-        for rule in self.inner.get_normalizer().map(normalizers).unwrap_or_default() {
-            split.normalize(|text| rule.normalize(text)).ok()?;
-            longest = longest.max(all(&split));
-        }
-        for rule in self.inner.get_pre_tokenizer().map(pre_tokenizers).unwrap_or_default() {
-            rule.pre_tokenize(&mut split).ok()?;
-            longest = longest.max(all(&split));
-        }
-        Some(longest)
     }
 
     fn split(
@@ -237,33 +215,6 @@ struct Kept {
     pre_tokenizer: Value,
     post_processor: Value,
     model: Value,
-}
-
-/// A text in pieces of about [`PIECE`] bytes.
-fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
-    std::iter::from_fn(move || {
-        let (piece, rest) = text.split_at(text.floor_char_boundary(PIECE));
-        text = rest;
-        (!piece.is_empty()).then_some(piece)
-    })
-}
-
-/// The rules of a sequence, one by one.
-fn normalizers(rule: &NormalizerWrapper) -> Vec<&NormalizerWrapper> {
-    match rule {
-        NormalizerWrapper::Sequence(all) => all.as_ref().iter().flat_map(normalizers).collect(),
-        one => vec![one],
-    }
-}
-
-/// The same of rules that cut a text up.
-fn pre_tokenizers(rule: &PreTokenizerWrapper) -> Vec<&PreTokenizerWrapper> {
-    match rule {
-        PreTokenizerWrapper::Sequence(all) => {
-            all.as_ref().iter().flat_map(pre_tokenizers).collect()
-        }
-        one => vec![one],
-    }
 }
 
 fn unsplit() -> Error {

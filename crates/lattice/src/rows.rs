@@ -38,15 +38,18 @@ pub struct Rows {
 }
 
 impl Rows {
+    /// Whether there can be rows of `length` elements below `2^bits`, for products mod `2^width`: rows are not empty nor longer
+    /// than 4096, elements have at most 39 bits and no more than the ring.
+    pub fn fit(length: usize, bits: u32, width: u32) -> bool {
+        (1..=N).contains(&length) && (1..=64).contains(&width) && bits <= width.min(39)
+    }
+
     /// `rows` rows of `length` elements below `2^bits`, for products mod `2^width`.
     ///
     /// # Panics
-    /// When there is no row, a row is empty or longer than 4096, the width is not in 1..=64, or the elements have more than
-    /// 39 bits or than the ring.
+    /// When there is no row, or they do not [`Rows::fit`].
     pub fn new(rows: usize, length: usize, bits: u32, width: u32) -> Self {
-        assert!(rows > 0 && (1..=N).contains(&length), "{rows} rows of {length}");
-        assert!((1..=64).contains(&width), "a width of {width}");
-        assert!(bits <= width.min(39), "elements of {bits} bits in a ring of {width}");
+        assert!(rows > 0 && Self::fit(length, bits, width), "{rows} of {length}, {bits}, {width}");
         Self { rows, length, bits, width }
     }
 

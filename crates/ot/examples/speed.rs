@@ -6,7 +6,7 @@ use sotto_crypto::Seed;
 use sotto_ot::softspoken::{BITS, Beginning, Receiver};
 
 /// Few enough that some run is not interrupted on a busy machine.
-const COUNT: usize = 1 << 15;
+const COUNT: usize = 1 << 18;
 
 fn main() {
     for (k, bits, _) in BITS {
@@ -19,17 +19,17 @@ fn main() {
         let setup = start.elapsed().as_secs_f64();
         let choices = vec![1; COUNT];
         let mut times = [[f64::MAX; 2]; 2];
-        for _ in 0..200 {
+        for _ in 0..30 {
             let mut message = Vec::new();
             let start = Instant::now();
-            let mut received = receiver.extend(choices.clone(), &mut message);
+            let mut received = receiver.extend(vec![choices.clone()], &mut message).remove(0);
             let made = start.elapsed().as_secs_f64();
             let mut sum = 0;
             received.pads(|_, pads| sum = pads.iter().fold(sum, |s, p| s ^ p));
             let used = start.elapsed().as_secs_f64();
             times[0] = [times[0][0].min(made), times[0][1].min(used)];
             let start = Instant::now();
-            let mut sent = sender.extend(COUNT, &message).expect("the next message");
+            let mut sent = sender.extend(&[COUNT], &message).expect("the next message").remove(0);
             let made = start.elapsed().as_secs_f64();
             sent.pads(|_, zeros, ones| {
                 sum = zeros.iter().zip(ones).fold(sum, |s, (z, o)| s ^ z ^ o);

@@ -41,12 +41,6 @@ impl Run {
         self.uses - 1
     }
 
-    /// Holds lengths into which `count` unused ones are cut against them.
-    fn check(&self, count: usize, lengths: &[usize]) {
-        let sum: usize = lengths.iter().sum();
-        assert!(self.uses == 0 && sum == count, "{count} COTs, {} uses, cut into {sum}", self.uses);
-    }
-
     /// Calls `f` with the first place and the length of each part whose indices share a key.
     fn parts(&self, count: usize, mut f: impl FnMut(usize, usize)) {
         let mut at = 0;
@@ -59,6 +53,43 @@ impl Run {
     }
 }
 
+/// Blocks of runs of given lengths, one run after the other. No `Debug`: they are secret.
+pub(crate) struct Runs<'a> {
+    lengths: &'a [usize],
+    runs: Vec<Vec<Block>>,
+    at: usize,
+}
+
+impl<'a> Runs<'a> {
+    pub fn new(lengths: &'a [usize]) -> Self {
+        let runs = lengths.iter().map(|&length| Vec::with_capacity(length)).collect();
+        Self { lengths, runs, at: 0 }
+    }
+
+    /// Appends the next blocks; those behind the last run are dropped.
+    pub fn push(&mut self, mut blocks: &[Block]) {
+        while let Some(run) = self.runs.get_mut(self.at) {
+            let left = self.lengths[self.at] - run.len();
+            let (head, tail) = blocks.split_at(left.min(blocks.len()));
+            run.extend_from_slice(head);
+            if head.len() < left {
+                return;
+            }
+            blocks = tail;
+            self.at += 1;
+        }
+    }
+
+    /// The runs, each with its place in an instance whose next number was `start`.
+    pub fn finish(self, hash: Hash, start: u64) -> impl Iterator<Item = (Run, Vec<Block>)> {
+        self.runs.into_iter().scan(start, move |at, blocks| {
+            let run = Run { hash, start: *at, uses: 0 };
+            *at += blocks.len() as u64;
+            Some((run, blocks))
+        })
+    }
+}
+
 impl Sent {
     /// How many.
     pub fn len(&self) -> usize {
@@ -68,23 +99,6 @@ impl Sent {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty()
-    }
-
-    /// Cuts them into runs of these lengths, in order.
-    ///
-    /// # Panics
-    /// When that is not all of them, or they were used.
-    pub fn split(self, lengths: &[usize]) -> Vec<Self> {
-        self.run.check(self.len(), lengths);
-        let mut at = 0;
-        let parts = lengths.iter().map(|&length| {
-            let range = at..at + length;
-            at += length;
-            let run = Run { start: self.run.start + range.start as u64, ..self.run };
-            let blocks = self.blocks[range].to_vec();
-            Self { run, blocks, delta: self.delta }
-        });
-        parts.collect()
     }
 
     /// Pads of the next use: calls `f` with a place, and from there on the pads of choice 0 and those of choice 1. 128 bits a COT;
@@ -127,23 +141,6 @@ impl Received {
     /// All ones where the choice of number `i` is 1, else 0.
     pub fn chosen(&self, i: usize) -> Block {
         spread(self.choice(i))
-    }
-
-    /// Cuts them into runs of these lengths, in order.
-    ///
-    /// # Panics
-    /// When that is not all of them, or they were used.
-    pub fn split(self, lengths: &[usize]) -> Vec<Self> {
-        self.run.check(self.len(), lengths);
-        let mut at = 0;
-        let parts = lengths.iter().map(|&length| {
-            let range = at..at + length;
-            at += length;
-            let run = Run { start: self.run.start + range.start as u64, ..self.run };
-            let blocks = self.blocks[range.clone()].to_vec();
-            Self { run, blocks, choices: self.choices[range].to_vec() }
-        });
-        parts.collect()
     }
 
     /// The pads of the choices in the next use: calls `f` with a place and the pads from there on.

@@ -14,6 +14,7 @@ use aes::{
     Aes128Enc,
     cipher::{BlockCipherEncrypt, KeyInit},
 };
+use sotto_ring::aes::{Cipher, Schedule};
 
 use crate::Block;
 
@@ -21,6 +22,39 @@ use crate::Block;
 pub const INDICES: u64 = 1024;
 /// Blocks that are encrypted at once.
 const BATCH: usize = 64;
+
+/// AES under one key: by this machine's kernel where it has one, else a library's.
+enum Keyed {
+    Kernel(Cipher, Schedule),
+    Portable(Aes128Enc),
+}
+
+impl Keyed {
+    fn new(key: Block) -> Self {
+        match Cipher::detect() {
+            Some(cipher) => Self::Kernel(cipher, cipher.schedule(key)),
+            None => Self::portable(key),
+        }
+    }
+
+    fn portable(key: Block) -> Self {
+        Self::Portable(Aes128Enc::new(&key.to_le_bytes().into()))
+    }
+
+    fn encrypt(&self, blocks: &mut [Block]) {
+        match self {
+            Self::Kernel(cipher, schedule) => cipher.encrypt(schedule, blocks),
+            Self::Portable(cipher) => {
+                let mut buffer: Vec<aes::Block> =
+                    blocks.iter().map(|b| b.to_le_bytes().into()).collect();
+                cipher.encrypt_blocks(&mut buffer);
+                for (block, b) in blocks.iter_mut().zip(buffer) {
+                    *block = Block::from_le_bytes(b.into());
+                }
+            }
+        }
+    }
+}
 
 /// The hash of one instance: its keys follow from a public block that no other instance has.
 #[derive(Clone, Copy, Debug)]
@@ -35,12 +69,12 @@ impl Hash {
         Self { session: Block::from_le_bytes(std::array::from_fn(|i| key[i])) }
     }
 
-    /// The cipher of the indices of `block` in their use number `number`. AES under the session is a permutation: no two keys are
+    /// The key of the indices of `block` in their use number `number`. AES under the session is a permutation: no two keys are
     /// alike.
-    fn cipher(&self, block: u64, number: u32) -> Aes128Enc {
-        let mut key = (Block::from(block) | Block::from(number) << 64).to_le_bytes().into();
-        Aes128Enc::new(&self.session.to_le_bytes().into()).encrypt_block(&mut key);
-        Aes128Enc::new(&key)
+    fn key(&self, block: u64, number: u32) -> Block {
+        let mut key = [Block::from(block) | Block::from(number) << 64];
+        Keyed::new(self.session).encrypt(&mut key);
+        key[0]
     }
 
     /// Replaces `x[i]` by `H(x[i])` of the index `index + i` in its use number `number`.
@@ -49,19 +83,19 @@ impl Hash {
     /// When the indices do not share a key: they lie in one aligned block of [`INDICES`].
     pub fn apply<const N: usize>(&self, index: u64, number: u32, mut x: [&mut [Block]; N]) {
         let block = index / INDICES;
-        let cipher = self.cipher(block, number);
+        let cipher = Keyed::new(self.key(block, number));
+        let mut buffer = [0; BATCH];
         for x in &mut x {
             assert!(index + x.len() as u64 <= (block + 1) * INDICES, "indices of two keys");
             for part in x.chunks_mut(BATCH) {
-                let mut buffer = [aes::Block::default(); BATCH];
                 let buffer = &mut buffer[..part.len()];
                 for (b, x) in buffer.iter_mut().zip(&mut *part) {
                     *x = orthomorphism(*x);
-                    *b = x.to_le_bytes().into();
+                    *b = *x;
                 }
-                cipher.encrypt_blocks(buffer);
+                cipher.encrypt(buffer);
                 for (x, b) in part.iter_mut().zip(buffer) {
-                    *x ^= Block::from_le_bytes((*b).into());
+                    *x ^= *b;
                 }
             }
         }
@@ -113,12 +147,12 @@ mod tests {
         let input: Vec<Block> = (1..=1000).map(|i: Block| i.wrapping_mul(u128::MAX / 11)).collect();
         let mut whole = input.clone();
         hash.apply(3072, 4, [&mut whole]);
-        let cipher = hash.cipher(3, 4);
-        for (x, y) in input.iter().zip(&whole) {
-            let mut block = orthomorphism(*x).to_le_bytes().into();
-            cipher.encrypt_block(&mut block);
-            assert_eq!(Block::from_le_bytes(block.into()) ^ orthomorphism(*x), *y);
-        }
+        let mut key = [3 | 4 << 64];
+        Keyed::portable(hash.session).encrypt(&mut key);
+        let mut expected: Vec<Block> = input.iter().map(|x| orthomorphism(*x)).collect();
+        Keyed::portable(key[0]).encrypt(&mut expected);
+        expected.iter_mut().zip(&input).for_each(|(y, x)| *y ^= orthomorphism(*x));
+        assert_eq!(whole, expected);
         let mut parts = input;
         let (left, right) = parts.split_at_mut(77);
         hash.apply(3072, 4, [left]);

@@ -13,16 +13,15 @@
 //! Two parties who both send run two instances, with two seeds.
 //!
 //! Security: semi-honest parties, 128 bits. CDH in Ristretto with BLAKE3 as a random oracle ([`base`]); AES-128 as a
-//! pseudorandom function ([`tree`]) and as an ideal cipher ([`hash`]), ChaCha12 as a pseudorandom generator (streams). A party
-//! that deviates can learn the other's secrets (a receiver whose corrections differ from tree to tree learns bits of `D`): nothing is
+//! pseudorandom function ([`tree`] and the streams of its leaves) and as an ideal cipher ([`hash`]). A party that deviates can learn the other's secrets (a receiver whose corrections differ from tree to tree learns bits of `D`): nothing is
 //! checked beyond lengths, points and the order of messages. No branch and no address depends on a secret.
 
 pub mod base;
 mod cots;
 mod error;
 pub mod hash;
+mod leaves;
 pub mod softspoken;
-mod transpose;
 pub mod tree;
 
 pub use cots::{Received, Sent};

@@ -1,25 +1,27 @@
 //! SoftSpoken: as many COTs as are wanted from a few trees of seeds.
 //!
-//! The receiver grows `128 / k` trees of `2^k` leaves, each leaf the key of a stream `r_x`. With `u = sum r_x` and
+//! The receiver grows `128 / k` trees of `2^k` leaves, each leaf the seed of a stream `r_x`. With `u = sum r_x` and
 //! `v_j = sum of the r_x whose number x has bit j` (sums are XORs), who lacks leaf `a` computes
 //! `sum over x of bit j of (x ^ a) r_x = v_j ^ a_j u`. The receiver sends `u ^ b` for each tree, `b` its choices, which turns that into
 //! `v_j ^ a_j b`: columns of `q = t ^ b D` with the bits of all `a` as `D`.
 //!
 //! Cost of a COT: `128 / k` bits from the receiver; `16 2^k / k` bytes of a stream at each party. `k` trades bytes for time
 //! ([`BITS`]). Choices are the receiver's own, so nothing is sent to set them later.
-//! Security: correlation robustness of [`crate::hash`], ChaCha12 as a pseudorandom generator; semi-honest, so without the
-//! paper's consistency check. Source: Roy: SoftSpokenOT, CRYPTO 2022, section 5 with the repetition code; the order of leaves as in
+//! Security: correlation robustness of [`crate::hash`], AES-128 as a pseudorandom function (streams: `leaves`); semi-honest, so without
+//! the paper's consistency check. Source: Roy: SoftSpokenOT, CRYPTO 2022, section 5 with the repetition code; the order of leaves as in
 //! [`crate::tree`] is our own.
 
-use sotto_crypto::{Seed, Stream};
+use sotto_crypto::Seed;
+use sotto_ring::transpose;
 use zeroize::Zeroizing;
 
 use crate::{
     Block, SECURITY, base, blocks,
-    cots::{Received, Run, Sent},
+    cots::{Received, Runs, Sent},
     error::{Error, check_length},
     hash::Hash,
-    spread, transpose, tree,
+    leaves::Leaves,
+    spread, tree,
 };
 
 /// The `k` that can be: bits of a COT that cross, bytes of streams that each party computes for it.
@@ -29,7 +31,7 @@ pub const K: usize = 8;
 
 const EXTENSION: &str = "extension of COTs";
 const ANSWER: &str = "setup of COTs, offer and trees";
-/// COTs that are made at once.
+/// COTs that are made at once: 64 blocks of a leaf's stream, as many as the cipher's widest kernel takes.
 const CHUNK: usize = 8192;
 /// The number of the first COT of an extension.
 const HEADER: usize = 8;
@@ -114,7 +116,7 @@ impl Beginning {
             leaves.extend(tree::hold(&path, &keys[i * k..(i + 1) * k], sums)?);
         }
         let hash = Hash::new(&instance(&session, k, &message, answer));
-        Ok(Sender { k, delta, streams: Streams::new(k, &leaves, 1), hash })
+        Ok(Sender { k, delta, streams: Streams::new(k, leaves, 1), hash })
     }
 }
 
@@ -147,43 +149,46 @@ impl Receiver {
             leaves.extend(tree::grow(root, keys, &mut message));
         }
         let hash = Hash::new(&instance(&session, k, begin, &message));
-        Ok((Self { k, streams: Streams::new(k, &leaves, 0), hash }, message))
+        Ok((Self { k, streams: Streams::new(k, leaves, 0), hash }, message))
     }
 
-    /// Makes a COT for each of `choices` (0 or 1 each) and appends the message to the sender.
-    pub fn extend(&mut self, choices: Vec<u8>, message: &mut Vec<u8>) -> Received {
-        let run = Run { hash: self.hash, start: self.streams.made, uses: 0 };
-        let mut all = Vec::with_capacity(choices.len().next_multiple_of(SECURITY));
-        self.extend_each(&choices, message, |part| all.extend_from_slice(part));
-        all.truncate(choices.len());
-        Received { run, blocks: all, choices }
-    }
-
-    fn extend_each(&mut self, choices: &[u8], message: &mut Vec<u8>, mut f: impl FnMut(&[Block])) {
-        message.extend_from_slice(&self.streams.made.to_le_bytes());
-        let mut bits = Zeroizing::new([0; CHUNK / 8]);
-        for choices in choices.chunks(CHUNK) {
-            let bytes = choices.len().next_multiple_of(SECURITY) / 8;
-            let bits = &mut bits[..bytes];
-            bits.fill(0);
-            for (byte, choices) in bits.iter_mut().zip(choices.chunks(8)) {
-                *byte = choices.iter().enumerate().map(|(i, c)| (c & 1) << i).sum();
-            }
+    /// Makes COTs for runs of `choices` (0 or 1 each), and appends the message to the sender.
+    pub fn extend(&mut self, choices: Vec<Vec<u8>>, message: &mut Vec<u8>) -> Vec<Received> {
+        let (lengths, start) =
+            (choices.iter().map(Vec::len).collect::<Vec<_>>(), self.streams.made);
+        let bits = pack(&choices);
+        let mut runs = Runs::new(&lengths);
+        message.extend_from_slice(&start.to_le_bytes());
+        self.streams.begin();
+        for bits in bits.chunks(CHUNK / 8) {
             for i in 0..SECURITY / self.k {
-                let sum = self.streams.fold(self.k, i, bytes);
-                message.extend(sum.iter().zip(&*bits).map(|(u, b)| u ^ b));
+                let sum = self.streams.fold(i, bits.len());
+                message.extend(sum.iter().zip(bits).map(|(u, b)| u ^ b));
             }
-            f(self.streams.rows(bytes));
+            runs.push(self.streams.rows(bits.len()));
         }
+        let parts = runs.finish(self.hash, start).zip(choices);
+        parts.map(|((run, blocks), choices)| Received { run, blocks, choices }).collect()
     }
 }
 
+/// The bits of all runs, eight to a byte, whole groups of 128.
+fn pack(choices: &[Vec<u8>]) -> Zeroizing<Vec<u8>> {
+    let count: usize = choices.iter().map(Vec::len).sum();
+    let mut bits = Zeroizing::new(vec![0; count.next_multiple_of(SECURITY) / 8]);
+    for (i, choice) in choices.iter().flat_map(|run| run.iter()).enumerate() {
+        bits[i / 8] |= (choice & 1) << (i % 8);
+    }
+    bits
+}
+
 impl Sender {
-    /// The COTs, `count` of them, for which the receiver sent `message`.
+    /// The COTs of runs of these `lengths`, for which the receiver sent `message`.
     ///
     /// # Errors
     /// [`Error::Length`] and [`Error::Order`] when it is not the next message.
-    pub fn extend(&mut self, count: usize, message: &[u8]) -> Result<Sent, Error> {
+    pub fn extend(&mut self, lengths: &[usize], message: &[u8]) -> Result<Vec<Sent>, Error> {
+        let count = lengths.iter().sum();
         check_length(EXTENSION, message.len(), extension_bytes(self.k, count))?;
         let (header, mut rest) = message.split_at(HEADER);
         let found = u64::from_le_bytes(header.try_into().expect("8 bytes"));
@@ -191,98 +196,77 @@ impl Sender {
         if found != due {
             return Err(Error::Order { what: EXTENSION, found, due });
         }
-        let mut all = Vec::with_capacity(count.next_multiple_of(SECURITY));
-        let mut left = count;
-        while left > 0 {
-            let bytes = left.min(CHUNK).next_multiple_of(SECURITY) / 8;
+        let mut runs = Runs::new(lengths);
+        self.streams.begin();
+        for at in (0..count).step_by(CHUNK) {
+            let bytes = (count - at).min(CHUNK).next_multiple_of(SECURITY) / 8;
             for i in 0..SECURITY / self.k {
                 let (correction, tail) = rest.split_at(bytes);
                 rest = tail;
-                self.streams.fold(self.k, i, bytes);
+                self.streams.fold(i, bytes);
                 for j in 0..self.k {
                     let bit = spread((*self.delta >> (i * self.k + j)) as u64) as u8;
                     let column = self.streams.column(i * self.k + j, bytes);
                     column.iter_mut().zip(correction).for_each(|(q, c)| *q ^= c & bit);
                 }
             }
-            all.extend_from_slice(self.streams.rows(bytes));
-            left = left.saturating_sub(CHUNK);
+            runs.push(self.streams.rows(bytes));
         }
-        all.truncate(count);
-        let run = Run { hash: self.hash, start: due, uses: 0 };
-        Ok(Sent { run, blocks: all, delta: *self.delta })
+        let parts = runs.finish(self.hash, due);
+        Ok(parts.map(|(run, blocks)| Sent { run, blocks, delta: *self.delta }).collect())
     }
 }
 
 /// The leaves' streams and what is summed of them. No `Debug`: they are secret.
 struct Streams {
-    /// Of each leaf; none of one that is not known, whose bits count as 0.
-    leaves: Vec<Option<Stream>>,
+    k: usize,
+    leaves: Leaves,
+    /// The next block of all streams.
+    block: u64,
     /// COTs that were made: the next one's number.
     made: u64,
-    /// 128 columns of bits.
+    /// 128 columns of bits, and a place behind them.
     columns: Zeroizing<Vec<u8>>,
     rows: Zeroizing<Vec<Block>>,
-    /// Sums of 1, 2, 4.. leaves that wait for as many more, and the one that is worked on.
-    sums: Zeroizing<Vec<[u8; CHUNK / 8]>>,
 }
 
 impl Streams {
     /// Of trees of `2^k` leaves, of which the first `missing` of each are not known.
-    fn new(k: usize, leaves: &[Block], missing: usize) -> Self {
-        let stream = |leaf: &Block| {
-            let key = blake3::derive_key("sottovoce COT stream 1", &leaf.to_le_bytes());
-            Seed::from_bytes(key).stream(0)
-        };
-        let known = |(i, leaf): (usize, &Block)| (i % (1 << k) >= missing).then(|| stream(leaf));
+    fn new(k: usize, leaves: Zeroizing<Vec<Block>>, missing: usize) -> Self {
         Self {
-            leaves: leaves.iter().enumerate().map(known).collect(),
+            k,
+            leaves: Leaves::new(k, leaves, missing),
+            block: 0,
             made: 0,
-            columns: Zeroizing::new(vec![0; SECURITY * CHUNK / 8]),
+            columns: Zeroizing::new(vec![0; (SECURITY + 1) * CHUNK / 8]),
             rows: Zeroizing::new(vec![0; CHUNK]),
-            sums: Zeroizing::new(vec![[0; CHUNK / 8]; k + 1]),
         }
+    }
+
+    /// Begins an extension.
+    fn begin(&mut self) {
+        self.leaves.begin();
+        self.block = 0;
     }
 
     fn column(&mut self, number: usize, bytes: usize) -> &mut [u8] {
         &mut self.columns[number * bytes..(number + 1) * bytes]
     }
 
-    /// Sums the next `bytes` of tree `i`: into its columns those of the leaves that have a bit; returns that of all leaves.
-    ///
-    /// Leaves are added in pairs, pairs in pairs of pairs: two additions a leaf give all `k + 1` sums.
-    fn fold(&mut self, k: usize, i: usize, bytes: usize) -> &[u8] {
-        let Self { leaves, columns, sums, .. } = self;
-        let columns = &mut columns[i * k * bytes..(i + 1) * k * bytes];
-        columns.fill(0);
-        let (current, waiting) = sums.split_last_mut().expect("k + 1 sums");
-        let current = &mut current[..bytes];
-        for (x, leaf) in leaves[i << k..(i + 1) << k].iter_mut().enumerate() {
-            let ones = x.trailing_ones() as usize;
-            // Where nothing waits for it, a leaf's bits are what waits.
-            let target = if ones == 0 { &mut waiting[0][..bytes] } else { &mut *current };
-            match leaf {
-                Some(stream) => stream.fill(target),
-                None => target.fill(0),
-            }
-            for (j, left) in waiting[..ones].iter().enumerate() {
-                let column = &mut columns[j * bytes..(j + 1) * bytes];
-                for ((column, sum), left) in column.iter_mut().zip(&mut *current).zip(left) {
-                    *column ^= *sum;
-                    *sum ^= left;
-                }
-            }
-            if let (1.., Some(place)) = (ones, waiting.get_mut(ones)) {
-                place[..bytes].copy_from_slice(current);
-            }
-        }
-        &self.sums[k][..bytes]
+    /// Sums the next `bytes` of tree `i`, trees in order: into its columns those of the leaves that have a bit; returns that of
+    /// all leaves, which lies where the next tree's begin.
+    fn fold(&mut self, i: usize, bytes: usize) -> &[u8] {
+        let k = self.k;
+        let columns = &mut self.columns[i * k * bytes..(i * k + k + 1) * bytes];
+        self.leaves.sums(i, self.block, columns);
+        &columns[k * bytes..]
     }
 
     /// The next `8 bytes` rows, of the columns that are summed.
     fn rows(&mut self, bytes: usize) -> &[Block] {
         let rows = &mut self.rows[..8 * bytes];
         transpose::rows(&self.columns[..SECURITY * bytes], rows);
+        self.block += bytes as u64 / 16;
         self.made += 8 * bytes as u64;
         rows
     }

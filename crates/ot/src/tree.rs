@@ -29,7 +29,7 @@ pub const fn sums_bytes(levels: usize) -> usize {
 }
 
 /// A node's children.
-fn children(node: Block) -> [Block; 2] {
+pub(crate) fn children(node: Block) -> [Block; 2] {
     let cipher = Aes128Enc::new(&node.to_le_bytes().into());
     [0, 1].map(|side: Block| {
         let mut block = side.to_le_bytes().into();

@@ -7,6 +7,7 @@
 //!
 //! Kernels are chosen at run time; every one has a portable twin and gives the same result.
 
+pub mod aes;
 pub mod digest;
 pub mod gemm;
 pub mod ntt;
@@ -14,6 +15,7 @@ pub mod pack;
 pub mod prefix;
 pub mod select;
 pub mod tensor;
+pub mod transpose;
 
 pub use tensor::Tensor;
 

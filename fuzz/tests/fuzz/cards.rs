@@ -23,6 +23,7 @@ struct Said {
     calibration: Input,
     #[generator(0usize..70)]
     batch: usize,
+    rows: Option<u16>,
     public_max: bool,
     row_tables: bool,
     reveal: u8,
@@ -50,10 +51,14 @@ fn card() {
             calibration: said.calibration.text(&calibrations),
             batch: said.batch,
             options: said.options(),
+            framing: None,
+            lexicon: None,
         };
-        if let Ok(private) = card.trace() {
-            assert_eq!(private.batch, said.batch);
-            private.plan.hash();
+        for rows in [None, said.rows.map(usize::from)] {
+            if let Ok(private) = card.trace(rows) {
+                assert_eq!(private.batch, said.batch);
+                private.plan.hash();
+            }
         }
     });
     bolero::check!().with_type::<Said>().for_each(|said| timed(&traced, said));

@@ -44,6 +44,8 @@ fn card() -> Card {
         calibration: "images = 1".into(),
         batch: 1,
         options: Options::default(),
+        framing: None,
+        lexicon: Some([4; 32]),
     }
 }
 
@@ -86,7 +88,13 @@ fn with_refusals<T: Serialize>(messages: Vec<T>, refused: impl Fn(Refusal) -> T)
 fn dealer_hello() {
     let (plan, commitment) = ([2; 32], [3; 32]);
     let valid = [
-        encoded(&DealerHello::Server { version: VERSION, card: card(), plan, commitment }),
+        encoded(&DealerHello::Server {
+            version: VERSION,
+            card: card(),
+            rows: Some(7),
+            plan,
+            commitment,
+        }),
         encoded(&DealerHello::Batches {
             version: VERSION,
             server: Some("server".into()),
@@ -99,7 +107,7 @@ fn dealer_hello() {
 
 #[test]
 fn dealer_welcome() {
-    let setup = DealerWelcome::Setup { epoch: [1; 16], seed: secret(2) };
+    let setup = DealerWelcome::Setup { epoch: [1; 16], masks: [5; 16], seed: secret(2) };
     let valid = with_refusals(vec![setup, DealerWelcome::Ready], DealerWelcome::Refused);
     fuzz!(|input: &Input| check::<DealerWelcome>(&valid, input));
 }
@@ -143,6 +151,7 @@ fn client_hello() {
     let valid = [encoded(&ClientHello {
         version: VERSION,
         model,
+        rows: Some(9),
         held,
         stale,
         source: Source::Peer,
@@ -158,6 +167,7 @@ fn server_welcome() {
         plan: [1; 32],
         model: [2; 32],
         epoch: [3; 16],
+        masks: [4; 16],
         setup: 1 << 30,
     };
     let valid = with_refusals(vec![welcome], ServerWelcome::Refused);

@@ -83,6 +83,9 @@ pub(super) fn fitted(
     model: &Model,
     fit: Fit,
 ) -> Result<DynamicImage, Error> {
+    if let Fit::Framed(framing) = fit {
+        return framing.apply(&picture, file);
+    }
     let (width, height) = (picture.width(), picture.height());
     let side = u32::try_from(side(model, file)?).expect("a picture's side is at most 1024");
     if (width, height) == (side, side) {

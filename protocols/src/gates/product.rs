@@ -146,7 +146,10 @@ impl Gate for Product {
             let share = match (tx[pair.x].known, ty[pair.y].known) {
                 (true, false) => x,
                 (false, _) => y,
-                (true, true) => self.times(making, (held_x, pair.x, x), (held_y, pair.y, y), width),
+                (true, true) => {
+                    let factors = [(held_x, pair.x, x), (held_y, pair.y, y)];
+                    self.times(making, draw, factors, width)
+                }
             };
             match share {
                 Some(share) => making.give(draw, share),
@@ -236,13 +239,13 @@ fn special(held: &Held, term: usize) -> Special {
 }
 
 impl Product {
-    /// Two parties' shares mod `2^width` of the product of two factors, of each what is held, which term it is, and shares of it;
+    /// Two parties' shares mod `2^width`, for a draw, of the product of two factors, of each what is held, which term it is, and shares of it;
     /// none of two forms of which neither is bits.
     fn times(
         &self,
         making: &mut Making<'_>,
-        (held_x, term_x, x): (&Held, usize, Option<Slot>),
-        (held_y, term_y, y): (&Held, usize, Option<Slot>),
+        draw: usize,
+        [(held_x, term_x, x), (held_y, term_y, y)]: [(&Held, usize, Option<Slot>); 2],
         width: u32,
     ) -> Option<Slot> {
         let kind = special(held_y, term_y);
@@ -254,10 +257,7 @@ impl Product {
             let (product, factor) = match kind {
                 Special::Sign(cut) => (cut.sign_mask(making, (r, n), width), u64::MAX),
                 Special::MinusLow(cut) => (cut.sign_low_mask(making, (r, n), width), 1),
-                _ => {
-                    let y = making.repeat(y?, self.row);
-                    (making.mask_times(r, n, y, width), u64::MAX)
-                }
+                _ => (making.mask_times_rows(draw, (r, n), (y?, self.row), width), u64::MAX),
             };
             return Some(making.sum(&[(product, factor)]));
         }
@@ -295,7 +295,41 @@ fn multiply(out: &mut [u64], by: &[u64]) {
 
 #[cfg(test)]
 mod tests {
-    use crate::{plan::Trace, testing::Bench};
+    use sotto_crypto::Seed;
+
+    use crate::{
+        local::Local,
+        make::{recipe, whole_recipe},
+        plan::Trace,
+        spec::Role,
+        testing::{Bench, made::whole_batches},
+    };
+
+    /// Rows of 64 elements go by encryption: fewer COTs, some units of the last place off.
+    #[test]
+    fn long_rows_are_made_within_their_tolerance() {
+        let (mut bench, mut t) = (Bench::new(13), Trace::new());
+        let (x, y) = (t.input(&[5, 64], 40, 4), t.input(&[5], 64, 7));
+        let (x, y) = (t.open_signed(x, 20), t.open(y, 50, 0));
+        let z = t.product(x, y, 50);
+        let z = t.reveal(z, 50);
+        let plan = t.finish(&[z]);
+        let inputs = [bench.signed(320, 19), bench.signed(5, 25)];
+        let local = Local::without_masks(&plan, Vec::new(), &Seed::from_bytes([1; 32])).unwrap();
+        let seeds = local.seeds(0, Role::Server);
+        // This holds every draw against its tolerance.
+        let batches = whole_batches(&plan, 0, &seeds, &[], &mut ()).unwrap();
+        let [_, client] = local.evaluate(batches, [&[], &inputs]).unwrap();
+        let exact = inputs[0].iter().enumerate().map(|(i, x)| x * inputs[1][i / 64]);
+        let off = client.outputs[0].iter().zip(exact).map(|(z, e)| (z - e).unsigned_abs());
+        let worst = off.max().unwrap();
+        assert!(worst > 0 && worst < 1 << 20, "{worst} units of 2^44 off");
+        let [gilboa, encrypted] = [recipe(&plan), whole_recipe(&plan)].map(|r| {
+            let r = r.unwrap();
+            r.cots(Role::Server) + r.cots(Role::Client)
+        });
+        assert_eq!(gilboa - encrypted, 2 * 20 * 320, "COTs for each bit of both parts");
+    }
 
     #[test]
     fn exact_by_rows_and_by_elements() {

@@ -6,7 +6,6 @@ mod join;
 use std::sync::Arc;
 
 use sotto_crypto::{Seed, Stream};
-use sotto_lattice::Triple;
 use sotto_ot::{Received, Sent};
 use sotto_ring::pack;
 
@@ -20,7 +19,10 @@ use crate::{
     dealing::expand,
     draw::Draw,
     error::Error,
-    making::recipe::{Op, Part, Parts, Recipe, Slot},
+    making::{
+        Encrypted,
+        recipe::{Op, Part, Parts, Recipe, Slot},
+    },
     plan::Traffic,
     spec::Role,
 };
@@ -70,9 +72,9 @@ enum Waiting {
     },
     And(And),
     /// The peer's left operands.
-    Upload(Arc<Triple>),
+    Upload(Arc<Encrypted>),
     /// This party's share of the half that it evaluated.
-    Answer(Arc<Triple>, Vec<u64>),
+    Answer(Arc<Encrypted>, Vec<u64>),
     /// The client's answer to the encrypted matrix of this layer.
     Layer(usize),
     /// This party's words of an opening, and their bits.
@@ -235,15 +237,14 @@ impl<'a> Maker<'a> {
     fn run_level(&mut self) -> Vec<u8> {
         let (level, role, recipe) = (self.level, self.role, self.recipe);
         let mut payload = Vec::new();
-        let mut choices = Vec::with_capacity(recipe.level_cots(level, role));
-        let mut chosen = Vec::new();
+        let (mut choices, mut chosen) = (Vec::new(), Vec::new());
         for &i in &recipe.levels[level] {
             let step = &recipe.steps[i];
             if let Op::Choose { receiver, planes } = step.op {
                 match receiver == role {
                     true => {
-                        self.choose(step.inputs[0], planes, &mut choices);
-                        chosen.push((i, step.count));
+                        choices.push(self.choose(step.inputs[0], planes));
+                        chosen.push(i);
                     }
                     false => self.queue.push((i, Waiting::Choice(step.count))),
                 }
@@ -253,16 +254,13 @@ impl<'a> Maker<'a> {
         }
         let triples = recipe.triples(level + 1);
         let random = self.random.bytes(triples.div_ceil(8));
-        choices.extend((0..triples).map(|i| random[i / 8] >> (i % 8) & 1));
+        choices.push((0..triples).map(|i| random[i / 8] >> (i % 8) & 1).collect());
         let mut message = Vec::new();
-        if !choices.is_empty() {
-            let received = self.transfers.receiver.extend(choices, &mut message);
-            let mut lengths: Vec<usize> = chosen.iter().map(|(_, count)| *count).collect();
-            lengths.push(triples);
-            let mut parts = received.split(&lengths);
-            self.triples.0 = parts.pop();
-            for ((i, _), part) in chosen.into_iter().zip(parts) {
-                self.values[i] = Some(Value::Received(part));
+        if recipe.level_cots(level, role) > 0 {
+            let mut received = self.transfers.receiver.extend(choices, &mut message);
+            self.triples.0 = received.pop();
+            for (i, received) in chosen.into_iter().zip(received) {
+                self.values[i] = Some(Value::Received(received));
             }
         }
         message.append(&mut payload);
@@ -274,11 +272,13 @@ impl<'a> Maker<'a> {
         message
     }
 
-    fn choose(&self, from: Slot, planes: u32, choices: &mut Vec<u8>) {
+    fn choose(&self, from: Slot, planes: u32) -> Vec<u8> {
         match self.part(from) {
-            Part::Bits(bits) => choices.extend_from_slice(bits),
+            Part::Bits(bits) => bits.clone(),
             Part::Words(words) => {
-                (0..planes).for_each(|i| choices.extend(words.iter().map(|w| (w >> i) as u8 & 1)))
+                let mut choices = Vec::with_capacity(planes as usize * words.len());
+                (0..planes).for_each(|i| choices.extend(words.iter().map(|w| (w >> i) as u8 & 1)));
+                choices
             }
             Part::Message(_) => panic!("a message is no choice"),
         }
@@ -322,18 +322,17 @@ impl<'a> Maker<'a> {
                 pack::pack(&words, *width, payload);
                 Waiting::Open(words, *width)
             }
-            Op::Upload(triple) => {
+            Op::Upload(products) => {
                 let (key, left) = (&self.matrices().key, self.words(input(0)));
-                payload.extend(triple.upload(key, &self.step_seed(i), left));
-                Waiting::Upload(Arc::clone(triple))
+                payload.extend(products.upload(key, &self.step_seed(i), left));
+                Waiting::Upload(Arc::clone(products))
             }
-            Op::Answer { triple, .. } => {
+            Op::Answer { products, .. } => {
                 let parts = Parts(step.inputs.iter().map(|s| self.part(*s)).collect());
-                let left = triple.read(parts.message(0)).expect("it was checked when it came");
-                let peer = &self.matrices().peer;
-                let answer = triple.evaluate(&left, peer, &self.step_seed(i), parts.words(2));
+                let (seed, peer) = (self.step_seed(i), &self.matrices().peer);
+                let answer = products.evaluate(parts.message(0), peer, &seed, parts.words(2));
                 payload.extend(answer.message);
-                Waiting::Answer(Arc::clone(triple), answer.share)
+                Waiting::Answer(Arc::clone(products), answer.share)
             }
             Op::Layer { number, .. } if role == Role::Server => Waiting::Layer(*number),
             Op::Layer { number, .. } => {

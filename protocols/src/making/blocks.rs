@@ -196,6 +196,17 @@ impl Making<'_> {
     /// Additive shares mod `2^width` of `r y`: `r` a mask of `n` bits, `y` shared, each row of `r` for several of `y`.
     pub(crate) fn mask_times(&mut self, r: Slot, n: u32, y: Slot, width: u32) -> Slot {
         let product = self.cross_times(r, n, y, width);
+        self.without_wrap(product, (r, n), y, width)
+    }
+
+    /// Additive shares mod `2^width` of `r y`, from those of `(r0 + r1) y`.
+    pub(super) fn without_wrap(
+        &mut self,
+        product: Slot,
+        (r, n): (Slot, u32),
+        y: Slot,
+        width: u32,
+    ) -> Slot {
         if width <= n {
             return product;
         }

@@ -7,9 +7,10 @@
 
 use std::sync::Arc;
 
-use sotto_lattice::{Layer, Triple};
+use sotto_lattice::Layer;
 use sotto_ring::pack::packed_len;
 
+use super::matrices::Encrypted;
 use crate::{draw::Draw, spec::Role};
 
 /// A value of the recipe, by the number of the step that writes it.
@@ -106,12 +107,12 @@ pub(crate) enum Op {
         width: u32,
     },
     /// Each party's part of products' left operands, encrypted; the peer's ciphertexts.
-    Upload(Arc<Triple>),
+    Upload(Arc<Encrypted>),
     /// Additive shares of products, by an answer of `bytes` to each party's [`Op::Upload`], the first input. The others are the
     /// parts of the left and of the right operands.
     Answer {
         /// The products.
-        triple: Arc<Triple>,
+        products: Arc<Encrypted>,
         /// Of an answer.
         bytes: usize,
     },
@@ -181,6 +182,8 @@ pub struct Recipe {
     pub(crate) layers: Vec<(Layer, usize)>,
     /// Values that the parties rounded: the node, the shares, their ring's width.
     pub(crate) rounded: Vec<(usize, Slot, u32)>,
+    /// Draws that are made by encryption: the node, the draw, units of the last place that they are off at most.
+    pub(crate) tolerances: Vec<(usize, usize, f64)>,
 }
 
 impl Recipe {
@@ -235,9 +238,17 @@ impl Recipe {
             self.levels[step.level].push(i);
         }
         self.last_use = (0..self.steps.len()).collect();
-        for &i in self.levels.iter().flatten() {
-            for input in &self.steps[i].inputs {
-                self.last_use[input.0] = i;
+        for level in &self.levels {
+            // What flies reads until the peer's message is here, choices until the extension is made.
+            let mut order = level.clone();
+            order.sort_by_key(|&i| match self.steps[i].op {
+                Op::Choose { .. } => 1,
+                ref op => 2 * u8::from(op.flies()),
+            });
+            for i in order {
+                for input in &self.steps[i].inputs {
+                    self.last_use[input.0] = i;
+                }
             }
         }
         for (_, slot, _) in &self.rounded {
@@ -279,7 +290,7 @@ impl Recipe {
         let step = &self.steps[i];
         match step.op {
             Op::Mask { .. } | Op::Local(_) | Op::Give { .. } | Op::Choose { .. } => 0,
-            Op::Upload(ref triple) => triple.upload_len(),
+            Op::Upload(ref products) => products.upload_len(),
             Op::Answer { bytes, .. } => bytes,
             Op::Layer { bytes, .. } if from == Role::Client => bytes,
             Op::Layer { .. } => 0,

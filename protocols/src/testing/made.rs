@@ -174,6 +174,7 @@ fn checked(
     let client = client.batch(id, seed(Role::Client), recipe, &at_client)?;
     let parts =
         [&server, &client].map(|b| b.corrections.as_deref().expect("both have their parts"));
-    check_made(plan, seeds, setup, MadePair { parts, rounded: &rounded }, observer);
+    let tolerances = &recipe.tolerances[..];
+    check_made(plan, seeds, setup, MadePair { parts, rounded: &rounded, tolerances }, observer);
     Ok([server, client])
 }

@@ -9,7 +9,7 @@ fn client(quota: Option<u64>, rate: Option<u32>) -> Vec<ServedClient> {
 }
 
 fn open(clients: &[ServedClient], file: Option<PathBuf>) -> Result<Usage, Error> {
-    Usage::open(clients, Tariff { server: "server".into(), images: 1, bits: 180 }, file)
+    Usage::open(clients, Tariff { server: "server".into(), images: 1 }, file)
 }
 
 /// A crash: nothing is written down in the end, but the lock is gone.
@@ -27,7 +27,7 @@ fn a_quota_outlives_crashes_and_is_never_exceeded() {
         let usage = open(&clients, file.clone()).unwrap();
         for _ in 0..10 {
             if usage.admit("client").is_ok() {
-                let all = usage.charge("client").unwrap();
+                let all = usage.charge("client", 180).unwrap();
                 used += 1;
                 assert!(all.images >= used && all.bits >= 180 * used);
             }
@@ -37,12 +37,12 @@ fn a_quota_outlives_crashes_and_is_never_exceeded() {
     assert!((100..=200).contains(&used), "{used} images");
     let usage = open(&clients, file.clone()).unwrap();
     assert_eq!(usage.admit("client"), Err(Refusal::Quota { used: 200, quota: 200 }));
-    assert!(usage.charge("client").is_err());
+    assert!(usage.charge("client", 180).is_err());
     drop(usage);
     // A larger one goes on from there.
     let usage = open(&client(Some(201), None), file).unwrap();
-    assert_eq!(usage.charge("client").unwrap().images, 201);
-    assert!(usage.charge("client").is_err());
+    assert_eq!(usage.charge("client", 180).unwrap().images, 201);
+    assert!(usage.charge("client", 180).is_err());
 }
 
 #[test]
@@ -52,11 +52,11 @@ fn a_clean_end_charges_what_was_used_and_bits_are_those_of_their_time() {
     let clients = client(None, None);
     for images in 1..5 {
         let usage = open(&clients, file.clone()).unwrap();
-        assert_eq!(usage.charge("client").unwrap(), Used { images, bits: 180 * images });
+        assert_eq!(usage.charge("client", 180).unwrap(), Used { images, bits: 180 * images });
     }
-    let class = Tariff { server: "server".into(), images: 1, bits: 10 };
+    let class = Tariff { server: "server".into(), images: 1 };
     let usage = Usage::open(&clients, class, file).unwrap();
-    assert_eq!(usage.charge("client").unwrap(), Used { images: 5, bits: 4 * 180 + 10 });
+    assert_eq!(usage.charge("client", 10).unwrap(), Used { images: 5, bits: 4 * 180 + 10 });
 }
 
 #[test]
@@ -66,10 +66,10 @@ fn what_cannot_be_written_down_is_refused_every_time() {
     let usage = open(&client(Some(100), None), Some(path.clone())).unwrap();
     fs::create_dir(path.with_extension("part")).unwrap();
     for _ in 0..3 {
-        assert!(usage.charge("client").is_err());
+        assert!(usage.charge("client", 180).is_err());
     }
     fs::remove_dir(path.with_extension("part")).unwrap();
-    assert_eq!(usage.charge("client").unwrap().images, 1);
+    assert_eq!(usage.charge("client", 180).unwrap().images, 1);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_file_is_one_processs_and_one_servers() {
     let second = open(&clients, file.clone()).err().unwrap().to_string();
     assert!(second.contains("another process"), "{second}");
     drop(first);
-    let other = Tariff { server: "other".into(), images: 1, bits: 1 };
+    let other = Tariff { server: "other".into(), images: 1 };
     let other = Usage::open(&clients, other, file).err().unwrap().to_string();
     assert!(other.contains("`server`") && other.contains("`other`"), "{other}");
     let nowhere = dir.path().join("link.json");
@@ -105,11 +105,11 @@ fn a_link_stays_one_and_two_of_them_are_one_file() {
         let second = open(&clients, Some(path)).err().unwrap().to_string();
         assert!(second.contains("another process"), "{second}");
     }
-    first.charge("client").unwrap();
+    first.charge("client", 180).unwrap();
     drop(first);
     assert!(link.is_symlink());
     let usage = open(&clients, Some(file)).unwrap();
-    assert_eq!(usage.charge("client").unwrap().images, 2);
+    assert_eq!(usage.charge("client", 180).unwrap().images, 2);
 }
 
 #[test]

@@ -27,13 +27,13 @@ impl Maker<'_> {
         };
         let mut sent = Vec::new();
         if cots > 0 {
-            let sender = &mut self.transfers.sender;
-            let all = sender.extend(cots, extension).map_err(|e| refused(role, &e))?;
             let chosen = self.queue.iter().filter_map(|(_, waiting)| match waiting {
                 Waiting::Choice(count) => Some(*count),
                 _ => None,
             });
-            sent = all.split(&chosen.chain([recipe.triples(level + 1)]).collect::<Vec<usize>>());
+            let lengths: Vec<usize> = chosen.chain([recipe.triples(level + 1)]).collect();
+            let sender = &mut self.transfers.sender;
+            sent = sender.extend(&lengths, extension).map_err(|e| refused(role, &e))?;
         }
         let triples = sent.pop();
         let mut sent = sent.into_iter();
@@ -61,14 +61,14 @@ impl Maker<'_> {
                     words.iter_mut().for_each(|w| *w &= mask(width));
                     self.write(i, Part::Words(words));
                 }
-                Waiting::Upload(triple) => {
-                    triple.read(head).map_err(|e| matrices::refused(role, &e))?;
+                Waiting::Upload(products) => {
+                    products.check(head).map_err(|e| matrices::refused(role, &e))?;
                     self.write(i, Part::Message(head.to_vec()));
                 }
-                Waiting::Answer(triple, own) => {
+                Waiting::Answer(products, own) => {
                     let inputs = &recipe.steps[i].inputs;
                     let operands = (self.words(inputs[1]), self.words(inputs[2]));
-                    let share = triple.finish(&self.matrices().key, head, &own, operands);
+                    let share = products.finish(&self.matrices().key, head, &own, operands);
                     let share = share.map_err(|e| matrices::refused(role, &e))?;
                     self.write(i, Part::Words(share));
                 }

@@ -1,0 +1,191 @@
+//! What a client asks, and what it learns.
+
+use serde::{Deserialize, Serialize};
+use sotto_models::{
+    Model,
+    images::{Picture, normalise},
+    model::{Input, Output},
+    text::Text,
+};
+use sotto_net::printable;
+
+use super::Costs;
+use crate::{error::Error, lexicon::Lexicon};
+
+/// Longest name of a class (characters).
+const LABEL: usize = 64;
+
+/// The name of a class, as it may be printed: a server may have written it.
+pub fn label(model: &Model, class: usize) -> String {
+    printable(&model.label(class), LABEL)
+}
+
+/// The first place of a row's largest number.
+pub fn top(row: &[f64]) -> usize {
+    (0..row.len()).rev().max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0)
+}
+
+/// A picture or a text. No `Debug`: it is the client's secret.
+#[derive(Clone)]
+pub enum Query {
+    /// A picture of the model's size.
+    Picture(Picture),
+    /// A text as the model's tokenizer numbers it.
+    Text {
+        /// What it is called.
+        name: String,
+        /// Its words.
+        text: Text,
+    },
+}
+
+impl Query {
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        match self {
+            Query::Picture(picture) => &picture.name,
+            Query::Text { name, .. } => name,
+        }
+    }
+
+    /// Words of a text, which are public; `None` for a picture.
+    pub fn rows(&self) -> Option<u32> {
+        match self {
+            Query::Picture(_) => None,
+            Query::Text { text, .. } => Some(text.words.len() as u32),
+        }
+    }
+
+    /// What enters the model.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a picture where the model takes words, and the other way round; [`Error::Model`] for words that it
+    /// does not have.
+    pub fn input(&self, model: &Model, lexicon: Option<&Lexicon>) -> Result<Vec<f32>, Error> {
+        match (self, &model.input, lexicon) {
+            (Query::Picture(picture), Input::Pixels(pixels), _) => Ok(normalise(pixels, picture)),
+            (Query::Text { text, .. }, Input::Words(_), Some(lexicon)) => lexicon.rows(text),
+            (_, Input::Pixels(_), _) => {
+                Err(Error::Config(format!("`{}` takes pictures, no texts", model.name)))
+            }
+            _ => Err(Error::Config(format!("`{}` takes texts: give --text or --file", model.name))),
+        }
+    }
+}
+
+/// A word and its class.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Labelled {
+    /// The word as the tokenizer spells it.
+    pub word: String,
+    /// The private top-1 class.
+    pub class: usize,
+    /// Its name.
+    pub class_name: String,
+    /// The private logits, or a one-hot.
+    pub logits: Vec<f64>,
+}
+
+/// What the client learns of one picture or text.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Found {
+    /// A class.
+    Class {
+        /// The private top-1 class.
+        class: usize,
+        /// Its name.
+        class_name: String,
+        /// The private logits, or a one-hot where the class alone is revealed.
+        logits: Vec<f64>,
+    },
+    /// A class of each word.
+    Words {
+        /// In the text's order.
+        words: Vec<Labelled>,
+    },
+    /// An embedding, of length 1 where the model says so.
+    Embedding {
+        /// Its numbers.
+        embedding: Vec<f64>,
+    },
+}
+
+impl Found {
+    /// Reads a decoded result.
+    pub(super) fn new(
+        model: &Model,
+        query: &Query,
+        lexicon: Option<&Lexicon>,
+        result: Vec<f64>,
+    ) -> Self {
+        match (&model.output, query, lexicon) {
+            (Output::Embedding { .. }, ..) => Found::Embedding { embedding: result },
+            (Output::Tokens { classes }, Query::Text { text, .. }, Some(lexicon)) => {
+                let each = lexicon.words(text).into_iter().zip(result.chunks(*classes));
+                let words = each.map(|(word, logits)| {
+                    let class = top(logits);
+                    let (class_name, logits) = (label(model, class), logits.to_vec());
+                    Labelled { word: printable(&word, LABEL), class, class_name, logits }
+                });
+                Found::Words { words: words.collect() }
+            }
+            _ => {
+                let class = top(&result);
+                Found::Class { class, class_name: label(model, class), logits: result }
+            }
+        }
+    }
+
+    /// The numbers that it was read from.
+    pub fn numbers(&self) -> Vec<f64> {
+        match self {
+            Found::Class { logits, .. } => logits.clone(),
+            Found::Words { words } => words.iter().flat_map(|w| w.logits.clone()).collect(),
+            Found::Embedding { embedding } => embedding.clone(),
+        }
+    }
+
+    /// The class, of a picture or a text as a whole.
+    pub fn class(&self) -> Option<usize> {
+        match self {
+            Found::Class { class, .. } => Some(*class),
+            _ => None,
+        }
+    }
+
+    /// For a person, in one line; with the logit where there are some to show.
+    pub fn told(&self, logits_known: bool) -> [String; 2] {
+        let none = || "-".to_owned();
+        match self {
+            Found::Class { class, class_name, logits } => {
+                let logit = logits.get(*class).filter(|_| logits_known);
+                [class_name.clone(), logit.map_or_else(none, |logit| format!("{logit:.3}"))]
+            }
+            Found::Words { words } => {
+                let each = words.iter().map(|w| format!("{}/{}", w.word, w.class_name));
+                [each.collect::<Vec<_>>().join(" "), none()]
+            }
+            Found::Embedding { embedding } => [format!("{} numbers", embedding.len()), none()],
+        }
+    }
+}
+
+/// The result of one picture or text, a line of the client process with `--json-lines`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Answer {
+    /// File and position, or the text's number and beginning.
+    pub name: String,
+    /// The true class where the file says it.
+    pub label: Option<u8>,
+    /// Words of a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u32>,
+    /// What it is.
+    #[serde(flatten)]
+    pub found: Found,
+    /// Costs of the evaluation that it was part of.
+    pub costs: Costs,
+    /// Pictures or texts in that evaluation.
+    pub batch: usize,
+}

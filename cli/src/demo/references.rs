@@ -1,0 +1,121 @@
+//! What private results are held against: the float model and the integer-exact simulator.
+
+use std::collections::{BTreeMap, btree_map::Entry};
+
+use sotto_crypto::Seed;
+use sotto_models::{
+    Private,
+    float::{NoProbe, forward},
+    model::Output,
+    private::Options,
+};
+use sotto_protocols::{
+    plan::Plan,
+    simulate::{Coins, simulate},
+    weights::Matrix,
+};
+
+use super::summary::{CLOSE, Compared};
+use crate::{
+    card::Card,
+    client::{Answer, Query, top},
+    error::Error,
+    model::Model,
+};
+
+/// The model in the clear, with the plan of each length that is asked for.
+pub struct References {
+    model: Model,
+    plans: BTreeMap<Option<u32>, Private>,
+    matrices: Vec<Matrix>,
+}
+
+impl References {
+    /// Traces the plans of these lengths.
+    ///
+    /// # Errors
+    /// Those of [`Card::trace`].
+    pub fn new(
+        model: Model,
+        batch: usize,
+        lengths: impl Iterator<Item = Option<u32>>,
+    ) -> Result<Self, Error> {
+        let card = Card::new(&model, batch, Options::default());
+        let mut plans = BTreeMap::new();
+        for rows in lengths {
+            if let Entry::Vacant(entry) = plans.entry(rows) {
+                entry.insert(card.trace(rows.map(|n| n as usize))?);
+            }
+        }
+        // Plans of all lengths have the same matrices.
+        let first = plans.values().next();
+        let matrices = first.map(|private| private.matrices(&model.weights)).unwrap_or_default();
+        Ok(Self { model, plans, matrices })
+    }
+
+    /// The plans, by length.
+    pub fn plans(&self) -> impl Iterator<Item = (Option<u32>, &Plan)> {
+        self.plans.iter().map(|(rows, private)| (*rows, &*private.plan))
+    }
+
+    /// Up to a batch of one length beside what the client said of it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] and [`Error::Model`] for what is none of the model's.
+    pub fn compare(&self, queries: &[Query], lines: &[Answer]) -> Result<Vec<Compared>, Error> {
+        let Model { arch, weights, lexicon, .. } = &self.model;
+        let inputs = queries.iter().map(|query| query.input(arch, lexicon.as_ref()));
+        let mut inputs = inputs.collect::<Result<Vec<_>, Error>>()?;
+        let float = |input: &Vec<f32>| forward(arch, weights, input, &mut NoProbe);
+        let floats: Vec<Vec<f32>> = inputs.iter().map(float).collect();
+        let private = &self.plans[&queries[0].rows()];
+        let size = inputs[0].len();
+        inputs.resize(private.batch, vec![0.0; size]);
+        let input = private.encode(&inputs);
+        let mut coins = Coins::Fair(Box::new(Seed::from_bytes([5; 32]).stream(0)));
+        let values = simulate(&private.plan, &self.matrices, &input, &mut coins);
+        let simulated = private.decode(&values[private.plan.outputs[0].index()]);
+        let each = lines.iter().zip(floats.iter().zip(&simulated));
+        Ok(each.map(|(line, (float, simulated))| self.one(line, float, simulated)).collect())
+    }
+
+    fn one(&self, line: &Answer, float: &[f32], simulated: &[f64]) -> Compared {
+        let float: Vec<f64> = float.iter().map(|&x| f64::from(x)).collect();
+        let got = line.found.numbers();
+        let errors: Vec<f64> = float.iter().zip(&got).map(|(a, b)| (a - b).abs()).collect();
+        let classes = match &self.model.arch.output {
+            Output::Embedding { .. } => None,
+            output => Some(output.classes()),
+        };
+        // Where the classes of all words are the same, and by how much the simulated logit of a word's top-1 exceeds that of
+        // the private one.
+        let same = |other: &[f64]| match classes {
+            Some(n) => got.chunks(n).zip(other.chunks(n)).all(|(a, b)| top(a) == top(b)),
+            None => cosine(&got, other) >= CLOSE,
+        };
+        let gap =
+            |(got, simulated): (&[f64], &[f64])| simulated[top(simulated)] - simulated[top(got)];
+        let gaps = classes.map(|n| got.chunks(n).zip(simulated.chunks(n)).map(gap));
+        let one = |of: &[f64]| line.found.class().map(|_| top(of));
+        Compared {
+            name: line.name.clone(),
+            label: line.label,
+            tokens: line.tokens,
+            private: line.found.class(),
+            plaintext: one(&float),
+            simulator: one(simulated),
+            like_plaintext: same(&float),
+            like_simulator: same(simulated),
+            simulator_gap: gaps.map(|gaps| gaps.fold(0.0, f64::max)),
+            cosine: cosine(&got, &float),
+            max_logit_error: errors.iter().copied().fold(0.0, f64::max),
+            mean_logit_error: errors.iter().sum::<f64>() / errors.len().max(1) as f64,
+        }
+    }
+}
+
+/// Cosine of the angle between two rows.
+fn cosine(a: &[f64], b: &[f64]) -> f64 {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(f64::MIN_POSITIVE)
+}

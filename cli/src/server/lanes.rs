@@ -1,0 +1,252 @@
+//! The plans that a server has open: one for pictures; of texts one for each length that clients ask for.
+//!
+//! A lane has its own batches, whoever supplies them. A length is public and checked before anything is traced for it. Lanes
+//! of texts are bounded in number and in the memory of their batches; the one that was idle for longest gives way.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use sotto_models::model::Input;
+use sotto_protocols::{plan::Plan, weights::Weights};
+
+use super::{
+    made::{Made, Room},
+    make::Workplace,
+    session::{Basis, Masked, Sessions},
+    store::Folder,
+    trust::Trust,
+    usage::Usage,
+};
+use crate::{
+    card::Card,
+    config::{ServerConfig, batch_memory, encrypted, least},
+    dealer_link::Dealer,
+    error::Error,
+    refusal::Refusal,
+};
+
+/// Most lengths of texts that are open at once; the dealer keeps 16 plans.
+const LANES: usize = 8;
+
+/// Most batches that there are places for in a lane of texts, beside the fewest.
+const PLACES: u64 = 6;
+
+/// Where correlations come from.
+pub enum Supply {
+    /// A dealer.
+    Dealer(Arc<Sessions>),
+    /// Server and client.
+    Peer(Workplace),
+}
+
+/// A plan, and where its batches come from.
+pub struct Lane {
+    /// Rows of each text; `None` for pictures.
+    pub rows: Option<u32>,
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// Its hash.
+    pub hash: [u8; 32],
+    /// Bits that an evaluation reveals.
+    pub bits: u64,
+    /// Its batches.
+    pub supply: Supply,
+    /// Memory that is kept for it, in bytes.
+    memory: u64,
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        if let Supply::Dealer(sessions) = &self.supply {
+            sessions.close();
+        }
+    }
+}
+
+/// What all lanes have in common.
+pub struct Common {
+    /// The model's description.
+    pub card: Card,
+    /// Salted hash of the matrices.
+    pub commitment: [u8; 32],
+    /// The matrices, which plans of all lengths share.
+    pub weights: Arc<Weights>,
+    /// What clients were charged.
+    pub usage: Arc<Usage>,
+    /// Where the dealer is, with the hash of no plan yet.
+    pub dealer: Option<Dealer>,
+    /// Where batches of pictures wait.
+    pub folder: Option<Arc<Folder>>,
+    /// The configuration.
+    pub config: ServerConfig,
+    /// What the dealer did.
+    pub trust: Arc<Trust>,
+    /// The weights as they were masked last.
+    pub masked: Arc<Mutex<Option<Masked>>>,
+}
+
+/// All that are open, the one that was asked for last at the end.
+pub struct Lanes {
+    common: Common,
+    open: Mutex<Vec<Arc<Lane>>>,
+    /// Held while one is opened; nobody else waits for that.
+    opening: Mutex<()>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+impl Lanes {
+    /// None yet.
+    pub fn new(common: Common) -> Self {
+        Self { common, open: Mutex::default(), opening: Mutex::default() }
+    }
+
+    /// The lane of pictures, at the server's start.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where there is no memory for it, [`Error::Model`] where there is no plan.
+    pub fn pictures(&self) -> Result<(), Error> {
+        let plan = self.common.card.trace(None)?.plan;
+        let places = self.common.config.places(&plan)?;
+        let lane = self.common.lane(None, plan, places as u64, self.common.config.pool)?;
+        lock(&self.open).push(Arc::new(lane));
+        Ok(())
+    }
+
+    /// The lane for texts of so many rows, or for pictures; opened where it is not.
+    ///
+    /// # Errors
+    /// Why a client does not get it.
+    pub fn get(&self, input: &Input, rows: Option<u32>) -> Result<Arc<Lane>, Refusal> {
+        match (input, rows) {
+            (Input::Words(words), Some(rows)) => {
+                let most = words.positions as u32;
+                if !(1..=most).contains(&rows) {
+                    return Err(Refusal::Length { rows, most });
+                }
+            }
+            (Input::Words(_), None) => return Err(Refusal::OtherInput("texts".into())),
+            (_, None) => {}
+            (_, Some(_)) => return Err(Refusal::OtherInput("pictures".into())),
+        }
+        if let Some(lane) = self.find(rows) {
+            return Ok(lane);
+        }
+        let _one = lock(&self.opening);
+        if let Some(lane) = self.find(rows) {
+            return Ok(lane);
+        }
+        let lane = self.texts(rows)?;
+        lock(&self.open).push(Arc::clone(&lane));
+        Ok(lane)
+    }
+
+    /// Whether batches can be had now: in some lane, where any is open.
+    ///
+    /// # Errors
+    /// What the dealer or a pool lacks.
+    pub fn ready(&self) -> Result<(), String> {
+        let open = lock(&self.open);
+        let ready = |lane: &Arc<Lane>| match &lane.supply {
+            Supply::Dealer(sessions) => sessions.ready(),
+            // Batches are made with each client that comes.
+            Supply::Peer(_) => Ok(()),
+        };
+        let mut all = open.iter().map(ready);
+        let first = all.next().unwrap_or(Ok(()));
+        if first.is_err() && all.any(|other| other.is_ok()) { Ok(()) } else { first }
+    }
+
+    /// Batches that wait for a client, and those that clients hold or are evaluating with.
+    pub fn batches(&self) -> [usize; 2] {
+        let open = lock(&self.open);
+        let each = open.iter().map(|lane| match &lane.supply {
+            Supply::Dealer(sessions) => sessions.batches(),
+            Supply::Peer(workplace) => workplace.made.batches(),
+        });
+        each.fold([0, 0], |[ready, held], [r, h]| [ready + r, held + h])
+    }
+
+    fn find(&self, rows: Option<u32>) -> Option<Arc<Lane>> {
+        let mut open = lock(&self.open);
+        let at = open.iter().position(|lane| lane.rows == rows)?;
+        let lane = open.remove(at);
+        open.push(Arc::clone(&lane));
+        Some(lane)
+    }
+
+    fn texts(&self, rows: Option<u32>) -> Result<Arc<Lane>, Refusal> {
+        let common = &self.common;
+        let unusable = |e: Error| {
+            tracing::warn!("texts of {} tokens: {e}", rows.unwrap_or_default());
+            Refusal::Card(e.to_string())
+        };
+        let plan = common.card.trace(rows.map(|n| n as usize)).map_err(unusable)?.plan;
+        let fixed = encrypted(common.config.source, &plan).map_err(unusable)?;
+        let (all, batch) = (common.config.memory.saturating_mul(1 << 20), batch_memory(&plan));
+        let least = least(common.config.source) as u64;
+        let needed = fixed + least * batch;
+        if needed > all {
+            let rows = rows.unwrap_or_default();
+            return Err(Refusal::Memory { rows, needed: needed.div_ceil(1 << 20) });
+        }
+        // Half of it is for other lengths, where it can be.
+        let wanted = (all / 2 / batch).clamp(least, PLACES + least);
+        let places = loop {
+            let mut open = lock(&self.open);
+            let taken: u64 = open.iter().map(|lane| lane.memory).sum();
+            let places = all.saturating_sub(taken + fixed) / batch;
+            if places >= least && open.len() < LANES {
+                break places.min(wanted);
+            }
+            let idle = open.iter().position(|lane| Arc::strong_count(lane) == 1);
+            drop(idle.map(|at| open.remove(at)).ok_or(Refusal::Lengths(open.len()))?);
+        };
+        // One is in use, the others wait for whoever comes.
+        let pool = common.config.pool.min(places as usize - 1);
+        let lane = common.lane(rows, plan, places, pool).map_err(unusable)?;
+        Ok(Arc::new(lane))
+    }
+}
+
+impl Common {
+    fn lane(
+        &self,
+        rows: Option<u32>,
+        plan: Arc<Plan>,
+        places: u64,
+        pool: usize,
+    ) -> Result<Lane, Error> {
+        let batch = batch_memory(&plan);
+        let memory = encrypted(self.config.source, &plan)? + places * batch;
+        let (hash, bits, places) = (plan.hash(), plan.revealed_bits(), places as usize);
+        // Half of them for one client, what it evaluates with included, but where there is no other.
+        let share = (places / self.config.clients.len().clamp(1, 2)).max(1);
+        let supply = match &self.dealer {
+            Some(dealer) => Supply::Dealer(Sessions::start(Basis {
+                dealer: Dealer { plan: hash, ..dealer.clone() },
+                card: self.card.clone(),
+                rows,
+                commitment: self.commitment,
+                plan: Arc::clone(&plan),
+                weights: Arc::clone(&self.weights),
+                pool,
+                places,
+                share,
+                folder: self.folder.clone(),
+                server: self.config.own.name.clone(),
+                audit: self.config.audit()?,
+                trust: Arc::clone(&self.trust),
+                masked: Arc::clone(&self.masked),
+            })),
+            None => Supply::Peer(Workplace::new(
+                (&plan, self.commitment),
+                &self.weights,
+                Made::new(Room { memory: places as u64 * batch, batch, share }),
+                Arc::clone(&self.usage),
+            )?),
+        };
+        Ok(Lane { rows, plan, hash, bits, supply, memory })
+    }
+}

@@ -1,0 +1,308 @@
+//! Models of texts, and imported ones of pictures, through server and client.
+
+use std::{fs, net::SocketAddr, path::Path};
+
+use image::RgbImage;
+use serde_json::Value;
+use sotto::{
+    config::Source,
+    messages::{self, ClientHello, ServerWelcome, step},
+    refusal::Refusal,
+};
+use sotto_models::{
+    Model, Weights,
+    model::{Classes, Input, Output, Pixels, Place, Pool},
+    weights::Precision,
+};
+
+use crate::{
+    hostile::{connect, endpoint},
+    parties::Parties,
+    spawned::Process,
+};
+
+const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tiny");
+
+/// Texts of 5, 5 and 9 words, the special ones included, in this order: 9, 5, 5.
+const THREE: &str = "a share is one of two numbers\nthe client sees\nthe dealer sees\n";
+
+impl Parties {
+    fn must(&self, args: &[&str]) -> String {
+        let done = self.sotto(args);
+        assert_eq!(done.code, 0, "{args:?}: {}", done.err);
+        done.out
+    }
+
+    /// Imports and calibrates the tiny sentence encoder as `texts`, with a client's folder `lexicon`.
+    fn texts(&self) -> String {
+        let words = "a the dealer server client sees neither picture nor weight share is one of two numbers";
+        let words: Vec<&str> = words.split(' ').collect();
+        let text = |i: usize| {
+            let word = |j| words[(i * 5 + j * (1 + i % 3)) % 16];
+            (0..1 + i % 14).map(word).collect::<Vec<_>>().join(" ") + "\n"
+        };
+        self.write("samples.txt", (0..100).map(text).collect::<String>().as_bytes());
+        self.write("three.txt", THREE.as_bytes());
+        self.must(&["import", TINY, "--out", &self.text("texts")]);
+        self.calibrated("texts")
+    }
+
+    fn calibrated(&self, name: &str) -> String {
+        let folder = self.text(name);
+        self.must(&["calibrate", &folder, "--text", &self.text("samples.txt")]);
+        self.must(&["lexicon", &folder, "--out", &self.text(&format!("{name}-lexicon"))]);
+        folder
+    }
+
+    /// The tiny encoder with another output and random weights.
+    fn with_output(&self, name: &str, output: Output) -> String {
+        let arch = fs::read_to_string(self.path("texts/arch.toml")).unwrap();
+        let model = Model { output, name: name.into(), ..Model::from_toml(&arch).unwrap() };
+        fs::create_dir(self.path(name)).unwrap();
+        self.write(&format!("{name}/arch.toml"), model.to_toml().as_bytes());
+        let tokenizer = fs::read(self.path("texts/tokenizer.json")).unwrap();
+        self.write(&format!("{name}/tokenizer.json"), &tokenizer);
+        let weights = Weights::random(&model, 5);
+        weights.save(&self.path(name).join("weights.safetensors"), Precision::F32).unwrap();
+        self.calibrated(name)
+    }
+
+    /// A server of texts and the configuration of its client.
+    fn serve_texts(&self, source: &str, dealer: SocketAddr) -> (Process, SocketAddr, String) {
+        let lines = format!("{source}model = \"texts\"\n");
+        let (process, server) = self.start_server(&self.server_config(&lines, dealer, None));
+        let lines = format!("{source}lexicon = \"texts-lexicon\"\n");
+        (process, server, self.client_config("client", &lines, [server, dealer]))
+    }
+}
+
+fn demo(parties: &Parties, model: &str, args: &[&str]) -> Value {
+    let said = parties.must(&[&["demo", "--json", "--model", model], args].concat());
+    let all: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(all["agree_simulator"], all["images"], "{all}");
+    all
+}
+
+fn embedding(result: &Value) -> Vec<f64> {
+    let numbers = result["embedding"].as_array().unwrap();
+    numbers.iter().map(|x| x.as_f64().unwrap()).collect()
+}
+
+#[test]
+fn texts_of_two_lengths_go_with_a_dealer_and_without() {
+    let parties = Parties::new();
+    parties.texts();
+    let (_dealer, dealer) = parties.dealer("", None);
+    let mut found = Vec::new();
+    for source in ["", "source = \"peer\"\n"] {
+        let (process, _, config) = parties.serve_texts(source, dealer);
+        let done = parties.infer(&config, &["--file", &parties.text("three.txt")]);
+        let results = done.results();
+        // In the file's order, whatever the order of the evaluations.
+        let tokens: Vec<u64> = results.iter().map(|r| r["tokens"].as_u64().unwrap()).collect();
+        assert_eq!(tokens, [9, 5, 5]);
+        let setup = results.iter().map(|r| r["costs"]["setup_bytes"].as_u64().unwrap());
+        let setup: Vec<u64> = setup.collect();
+        // The dealer's masks serve all lengths; what two parties make is of one.
+        assert_eq!((setup[1], setup[0] > 0), (setup[2], !source.is_empty()), "{setup:?}");
+        process.log.wait_for("1 texts, the last of 5 tokens", 1);
+        process.log.wait_for("3 texts, the last of 9 tokens", 1);
+        assert!(!process.log.text().contains("WARN"), "{}", process.log.text());
+        found.push(results.iter().map(embedding).collect::<Vec<_>>());
+        // An embedding a line, in the same order.
+        let lines =
+            parties.must(&["embed", "--config", &config, "--file", &parties.text("three.txt")]);
+        let first = lines.lines().next().unwrap().split(' ').next().unwrap();
+        let first: f64 = first.parse().unwrap();
+        assert!((first - found[0][0][0]).abs() < 0.01 && lines.lines().count() == 3);
+    }
+    for (dealt, made) in found[0].iter().zip(&found[1]) {
+        let dot: f64 = dealt.iter().zip(made).map(|(a, b)| a * b).sum();
+        assert!(dot > 0.999, "{dot}: both are of length 1");
+    }
+}
+
+#[test]
+fn the_demo_counts_texts_as_their_plans_do() {
+    let parties = Parties::new();
+    let model = parties.texts();
+    let file = parties.text("three.txt");
+    for source in ["dealer", "peer"] {
+        let all = demo(&parties, &model, &["--file", &file, "--source", source, "--batch", "2"]);
+        assert!(all["min_cosine"].as_f64().unwrap() > 0.999, "{all}");
+        let lengths = all["lengths"].as_array().unwrap();
+        assert_eq!((&lengths[0]["tokens"], &lengths[0]["texts"]), (&5.into(), &2.into()));
+        let args =
+            ["plan", &model, "--json", "--batch", "2", "--lengths", "5,9", "--source", source];
+        let plans: Value = serde_json::from_str(&parties.must(&args)).unwrap();
+        for (length, plan) in lengths.iter().zip(plans["lengths"].as_array().unwrap()) {
+            assert_eq!(length["planned"], plan["planned"]);
+            assert_eq!(length["tokens"], plan["tokens"]);
+        }
+    }
+    // More lengths than a server keeps open.
+    let all = demo(&parties, &model, &["--file", &parties.text("samples.txt"), "--limit", "14"]);
+    assert_eq!(all["lengths"].as_array().unwrap().len(), 14);
+}
+
+#[test]
+fn classes_of_texts_pairs_and_words() {
+    let parties = Parties::new();
+    parties.texts();
+    let classes = Classes { classes: 3, pool: Pool::First, hidden: None };
+    let of_texts = parties.with_output("classes", Output::Classes(classes));
+    let pair = ["--text", "the client sees", "--pair", "neither share"];
+    let all = demo(&parties, &of_texts, &pair);
+    assert_eq!(all["results"][0]["tokens"], 8);
+    assert_eq!(all["results"][0]["private"], all["results"][0]["simulator"]);
+    parties.write("pairs.txt", b"the client sees\tneither share\n");
+    let filed = demo(&parties, &of_texts, &["--file", &parties.text("pairs.txt"), "--pairs"]);
+    assert_eq!(filed["results"][0]["tokens"], 8);
+
+    let of_words = parties.with_output("words", Output::Tokens { classes: 4 });
+    demo(&parties, &of_words, &["--text", "the client sees"]);
+    let (_dealer, dealer) = parties.dealer("", None);
+    let (_server, server) = parties.server("model = \"words\"\n", dealer, None);
+    let lines = "lexicon = \"words-lexicon\"\n";
+    let config = parties.client_config("client", lines, [server, dealer]);
+    let results = parties.infer(&config, &["--text", "the client sees"]).results();
+    let words = results[0]["words"].as_array().unwrap();
+    assert_eq!((words.len(), &words[2]["word"]), (5, &"client".into()));
+    assert!(words.iter().all(|w| w["class"].as_u64().unwrap() < 4));
+    parties.sotto(&["embed", "--config", &config, "--text", "the"]).failed(2, &["sotto infer"]);
+}
+
+#[test]
+fn texts_that_cannot_be_are_refused_before_anything_is_sent() {
+    let parties = Parties::new();
+    parties.texts();
+    let (_dealer, dealer) = parties.dealer("", None);
+    let (_server, server, config) = parties.serve_texts("", dealer);
+    // Too long: the others are evaluated.
+    let long = format!("{}\nthe client sees\n", "share ".repeat(20));
+    parties.write("long.txt", long.as_bytes());
+    let file = parties.text("long.txt");
+    let done = parties.infer(&config, &["--file", &file]);
+    done.failed(3, &["1 of 2", "text 1: ", "of 22 tokens: the model takes 16", "--truncate"]);
+    let document: Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!(document["results"].as_array().unwrap().len(), 2);
+    let cut = parties.infer(&config, &["--file", &file, "--truncate"]).results();
+    assert_eq!(cut[0]["tokens"], 16);
+
+    // Another model's tokenizer, or none.
+    let tokenizer = fs::read_to_string(parties.path("texts-lexicon/tokenizer.json")).unwrap();
+    fs::create_dir(parties.path("other")).unwrap();
+    for name in ["arch.toml", "tables.safetensors"] {
+        fs::copy(
+            parties.path(&format!("texts-lexicon/{name}")),
+            parties.path(&format!("other/{name}")),
+        )
+        .unwrap();
+    }
+    let changed = tokenizer.replace("client", "clinet");
+    assert!(changed != tokenizer);
+    parties.write("other/tokenizer.json", changed.as_bytes());
+    let lines = "lexicon = \"other\"\n";
+    let other = parties.client_config("second", lines, [server, dealer]);
+    parties.infer(&other, &["--text", "the client sees"]).failed(2, &["lexicon", "sotto lexicon"]);
+    let none = parties.client_config("second", "", [server, dealer]);
+    parties.infer(&none, &["--text", "the"]).failed(2, &["lexicon = FOLDER"]);
+
+    // A picture for a model of texts.
+    parties.infer(&none, &["--limit", "1", &parties.text("images.bin")]).failed(4, &["texts"]);
+    assert_eq!(parties.infer(&config, &["--text", "the client sees"]).results().len(), 1);
+}
+
+#[test]
+fn lengths_of_a_hostile_client_are_refused() {
+    let parties = Parties::new();
+    parties.texts();
+    let (_dealer, dealer) = parties.dealer("", None);
+    let (process, server, config) = parties.serve_texts("", dealer);
+    let client = endpoint(&parties, "client");
+    let ask = |rows: Option<u32>, making: Option<[u8; 32]>| {
+        let mut link = connect(&client, "server", server);
+        let hello = ClientHello { rows, making, ..ClientHello::new(Source::Dealer) };
+        messages::send(&mut link, step::HELLO, &hello).unwrap();
+        match messages::recv(&mut link, step::WELCOME).unwrap() {
+            ServerWelcome::Refused(why) => why,
+            _ => panic!("{rows:?} is no length"),
+        }
+    };
+    for rows in [0, 17, u32::MAX] {
+        for making in [None, Some([1; 32])] {
+            assert_eq!(ask(Some(rows), making), Refusal::Length { rows, most: 16 });
+        }
+    }
+    assert!(matches!(ask(None, None), Refusal::OtherInput(_)));
+    assert!(!process.log.text().contains("plan "), "nothing was announced for them");
+    assert_eq!(parties.infer(&config, &["--text", "the client sees"]).results().len(), 1);
+}
+
+#[test]
+fn lengths_in_use_are_bounded_in_number_and_memory() {
+    let parties = Parties::new();
+    parties.texts();
+    let (_dealer, dealer) = parties.dealer("", None);
+    let (process, server, config) = parties.serve_texts("", dealer);
+    let client = endpoint(&parties, "second");
+    let open = |rows: u32| {
+        let mut link = connect(&client, "server", server);
+        let hello = ClientHello { rows: Some(rows), ..ClientHello::new(Source::Dealer) };
+        messages::send(&mut link, step::HELLO, &hello).unwrap();
+        (messages::recv::<ServerWelcome>(&mut link, step::WELCOME).unwrap(), link)
+    };
+    let mut held: Vec<_> = (1..=8).map(open).collect();
+    assert!(held.iter().all(|(said, _)| matches!(said, ServerWelcome::Card { .. })));
+    let (said, _) = open(9);
+    assert!(matches!(said, ServerWelcome::Refused(Refusal::Lengths(8))));
+    // One that is open is there for others; one that is idle gives way.
+    let args = ["--text", "the client sees"];
+    assert_eq!(parties.infer(&config, &args).results()[0]["tokens"], 5);
+    let waits =
+        parties.start_infer(&config, &["--json", "--text", "a share is one of two numbers"]);
+    held.remove(1);
+    assert_eq!(waits.finish().results()[0]["tokens"], 9);
+    drop((held, process));
+
+    let lines = "model = \"texts\"\nmemory = 1\npool = 1\n";
+    let (_small, server) = parties.start_server(&parties.server_config(lines, dealer, None));
+    let lines = "lexicon = \"texts-lexicon\"\n";
+    let config = parties.client_config("client", lines, [server, dealer]);
+    let long = "share ".repeat(14);
+    parties.infer(&config, &["--text", &long]).failed(4, &["16 tokens", "`memory = 2`"]);
+    assert_eq!(parties.infer(&config, &args).results().len(), 1);
+}
+
+#[test]
+fn pictures_of_any_size_become_the_models() {
+    let parties = Parties::new();
+    let arch = sotto_models::Arch::vit(1, 2, 16, 32, 16, 8, 5);
+    let pixels = Pixels { mean: [0.5; 3], std: [1.0; 3], lead: 1, ..arch.pixels() };
+    let mut model = Model { input: Input::Pixels(pixels), ..Model::from(&arch) };
+    model.stack.place = Place::Before;
+    let folder = parties.path("vit");
+    fs::create_dir(&folder).unwrap();
+    parties.write("vit/arch.toml", model.to_toml().as_bytes());
+    let framing = "scale = \"shorter\"\nsize = 18\ncrop = 16\nfilter = \"bicubic\"\n";
+    parties.write("vit/picture.toml", framing.as_bytes());
+    let weights = Weights::random(&model, 3);
+    weights.save(&folder.join("weights.safetensors"), Precision::F32).unwrap();
+    let (vit, images) = (parties.text("vit"), parties.text("images.bin"));
+    parties.must(&["calibrate", &vit, "--images", &images, "--count", "32"]);
+    let picture = |path: &Path, w, h| {
+        let colour = |x, y| image::Rgb([(5 * x) as u8, (7 * y) as u8, (x + y) as u8]);
+        RgbImage::from_fn(w, h, colour).save(path).unwrap();
+    };
+    let files = [("wide.png", 40, 30), ("tall.png", 20, 50), ("small.png", 10, 10)];
+    let files = files.map(|(name, w, h)| {
+        picture(&parties.path(name), w, h);
+        parties.text(name)
+    });
+    let args = [&["--images"], &files.each_ref().map(|f| &f[..])[..]].concat();
+    let all = demo(&parties, &vit, &args);
+    assert_eq!(all["images"], 3);
+    picture(&parties.path("strip.png"), 2, 90);
+    let strip = ["demo", "--model", &vit, "--images", &parties.text("strip.png")];
+    parties.sotto(&strip).failed(3, &["strip.png", "2 x 90", "16 to 1"]);
+}
