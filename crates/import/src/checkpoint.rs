@@ -21,7 +21,7 @@ use crate::{
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-/// Longest header that is parsed, in bytes.
+/// Most bytes of headers that are parsed, of all shards together.
 const MAX_HEADER: u64 = 16 << 20;
 /// Longest index that is parsed, in bytes.
 const MAX_INDEX: u64 = 16 << 20;
@@ -58,6 +58,8 @@ struct Index {
 pub(crate) struct Checkpoint {
     shards: Vec<Shard>,
     tensors: BTreeMap<String, Place>,
+    /// Bytes of headers.
+    headers: u64,
 }
 
 impl Checkpoint {
@@ -67,7 +69,7 @@ impl Checkpoint {
     /// [`Error::File`] for a folder without either (it gives the line that converts `pytorch_model.bin`), for shards outside
     /// of the folder, and for headers that do not describe their file.
     pub fn open(folder: &Folder) -> Result<Self, Error> {
-        let mut all = Checkpoint { shards: Vec::new(), tensors: BTreeMap::new() };
+        let mut all = Checkpoint { shards: Vec::new(), tensors: BTreeMap::new(), headers: 0 };
         if let Some(path) = folder.find(SINGLE)? {
             all.add(SINGLE, &path)?;
             return Ok(all);
@@ -109,10 +111,11 @@ impl Checkpoint {
         }
         file.read_exact(&mut length).map_err(Error::io(path))?;
         let length = u64::from_le_bytes(length);
-        if length > MAX_HEADER || length > size - 8 {
-            let most = MAX_HEADER.min(size - 8);
+        let most = (MAX_HEADER - self.headers).min(size - 8);
+        if length > most {
             return Err(bad(format!("says that its header has {length} bytes; at most {most}")));
         }
+        self.headers += length;
         let mut header = vec![0; length as usize];
         file.read_exact(&mut header).map_err(Error::io(path))?;
         // This checks that the tensors' bytes follow one another and have their shapes' sizes.
@@ -137,9 +140,14 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// The shape of a tensor, if it is there. Files of old converters call a norm's weight gamma and its bias beta.
-    pub fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.place(name).map(|(_, place)| &place.shape[..])
+    /// Whether there is such a tensor. Files of old converters call a norm's weight gamma and its bias beta.
+    pub fn has(&self, name: &str) -> bool {
+        self.place(name).is_some()
+    }
+
+    /// A tensor's size along an axis, as the file says: any number at all. `None` where there is no such tensor or axis.
+    pub fn size(&self, name: &str, axis: usize) -> Option<usize> {
+        self.place(name).and_then(|(_, place)| place.shape.get(axis).copied())
     }
 
     /// Every name, as in the file.

@@ -28,7 +28,7 @@ pub(crate) struct Given<'a> {
 impl Given<'_> {
     /// The first of `prefixes` under which the checkpoint has `tensor`; the last where none has it.
     pub fn prefix(&self, prefixes: &[&'static str], tensor: &str) -> &'static str {
-        let has = |p: &&&str| self.checkpoint.shape(&format!("{p}{tensor}")).is_some();
+        let has = |p: &&&str| self.checkpoint.has(&format!("{p}{tensor}"));
         prefixes.iter().find(has).or(prefixes.last()).copied().unwrap_or_default()
     }
 

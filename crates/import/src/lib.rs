@@ -31,11 +31,12 @@ mod text;
 pub mod tokenizer;
 mod vision;
 
-use std::{fs, path::Path};
+use std::{fs, fs::Permissions, os::unix::fs::PermissionsExt, path::Path};
 
 use half::f16;
 use serde::Serialize;
 use sotto_models::{Model, Weights, images::FRAMING, model::Input, weights::Precision};
+use tempfile::Builder;
 
 pub use error::Error;
 pub use family::supported;
@@ -137,20 +138,26 @@ pub fn import(
 
 impl Imported {
     /// Writes the model's folder: `arch.toml`, `weights.safetensors` (f16 where that holds every number, else f32), and
-    /// `tokenizer.json` or `picture.toml`. It is there whole or not at all.
+    /// `tokenizer.json` or `picture.toml`. It is there whole or not at all: all is written into a fresh folder beside it, which
+    /// then takes its name.
     ///
     /// # Errors
-    /// [`Error::File`] where `out` is there and not empty, [`Error::Io`].
+    /// [`Error::File`] where `out` is there and no empty folder, [`Error::Io`].
     pub fn save(&self, out: &Path) -> Result<(), Error> {
+        // Not what a link leads to: the link itself is there.
+        let there = out.symlink_metadata().ok();
         let empty = |out: &Path| out.read_dir().is_ok_and(|mut files| files.next().is_none());
-        if out.exists() && !empty(out) {
-            let why = "is there and not empty; give another folder, or remove it";
+        if there.is_some_and(|there| !there.is_dir() || !empty(out)) {
+            let why = "is there and not empty, or no folder; give another folder, or remove it";
             return Err(Error::file(out.display().to_string(), why));
         }
-        let mut part = out.as_os_str().to_owned();
-        part.push(".part");
-        let part = Path::new(&part);
-        fs::create_dir_all(part).map_err(Error::io(part))?;
+        let beside = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(".".as_ref());
+        fs::create_dir_all(beside).map_err(Error::io(beside))?;
+        // As open to others as a folder that is made in the ordinary way, not to the user alone.
+        let mode = Permissions::from_mode(0o777);
+        let folder = Builder::new().prefix(".sotto-import-").permissions(mode).tempdir_in(beside);
+        let folder = folder.map_err(Error::io(beside))?;
+        let part = folder.path();
         let write = |name: &str, bytes: &[u8]| {
             let path = part.join(name);
             fs::write(&path, bytes).map_err(Error::io(&path))
@@ -165,9 +172,9 @@ impl Imported {
             let text = toml::to_string(framing).expect("numbers and names always serialise");
             write(FRAMING, text.as_bytes())?;
         }
-        if out.exists() {
-            fs::remove_dir(out).map_err(Error::io(out))?;
-        }
-        fs::rename(part, out).map_err(Error::io(out))
+        // Takes the place of an empty folder, and of nothing else.
+        fs::rename(part, out).map_err(Error::io(out))?;
+        let _moved = folder.keep();
+        Ok(())
     }
 }

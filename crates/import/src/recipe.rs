@@ -15,7 +15,7 @@ use crate::{
 /// for its `.weight` and `.bias`, or for itself where it has neither.
 pub(crate) type Names = [(&'static str, &'static [&'static str])];
 
-/// A model, and where its tensors come from.
+/// A model that was validated, and where its tensors come from.
 pub(crate) struct Recipe {
     pub model: Model,
     /// By our name.
@@ -164,6 +164,24 @@ fn numbered(prefix: &str, name: &str, layer: &str) -> String {
 }
 
 impl Recipe {
+    /// A model whose tensors come from nowhere yet. It is validated here, before a family makes lists and sums of its sizes,
+    /// which a folder may say as it likes.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for a description, or a framing of pictures, that is out of bounds.
+    pub fn new(
+        model: Model,
+        skip: Vec<String>,
+        framing: Option<Framing>,
+        notes: Vec<String>,
+    ) -> Result<Self, Error> {
+        model.validate()?;
+        if let (Some(framing), Some(pixels)) = (&framing, model.pixels()) {
+            framing.validate(pixels)?;
+        }
+        Ok(Recipe { model, sources: BTreeMap::new(), skip, framing, notes })
+    }
+
     /// Multiplies a LayerScale into maps: `scales` has our map and the checkpoint's scale.
     pub fn scale(&mut self, scales: &[(&str, &str)], prefix: &str) {
         let d = self.model.stack.width;
@@ -187,7 +205,7 @@ impl Recipe {
     /// All names, shapes and types are compared before a value is read.
     ///
     /// # Errors
-    /// [`Error::Model`] for a description that is out of bounds; [`Error::Tensors`] for tensors that are missing, or that are
+    /// [`Error::Tensors`] for tensors that are missing, or that are
     /// neither used nor known to be skippable; [`Error::Tensor`] for one of another shape or type or with a value that is not
     /// finite.
     ///
@@ -198,7 +216,6 @@ impl Recipe {
         checkpoint: &Checkpoint,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Filled, Error> {
-        self.model.validate()?;
         let shapes = self.model.tensors();
         let source = |name: &str| {
             self.sources.get(name).unwrap_or_else(|| panic!("`{name}` comes from nowhere"))

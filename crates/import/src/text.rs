@@ -113,7 +113,6 @@ pub(crate) fn model(
     }
     let head = head(given)?;
     let mut names = Vec::new();
-    let rows = |name: &str| given.checkpoint.shape(&format!("{name}.weight")).map(|s| s[0]);
     let output = match head {
         Head::Embedding => embedding(given, &mut notes),
         Head::Span => {
@@ -121,7 +120,7 @@ pub(crate) fn model(
             Output::Tokens { classes: 2 }
         }
         Head::Classes | Head::Tokens => {
-            let classes = match rows(classifier) {
+            let classes = match given.checkpoint.size(&format!("{classifier}.weight"), 0) {
                 Some(n) => n,
                 None => config.size_or("num_labels", 2)?,
             };
@@ -138,8 +137,7 @@ pub(crate) fn model(
         skip.extend(["classifier.*", "pre_classifier.*", "qa_outputs.*"].map(str::to_owned));
     }
     let (name, input) = (given.name(), Input::Words(words));
-    let model = Model { name, labels: names, input, stack, output };
-    Ok(Recipe { model, sources: Default::default(), skip, framing: None, notes })
+    Recipe::new(Model { name, labels: names, input, stack, output }, skip, None, notes)
 }
 
 fn embedding(given: &Given<'_>, notes: &mut Vec<String>) -> Output {

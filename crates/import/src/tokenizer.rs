@@ -1,10 +1,17 @@
 //! A model's tokenizer, at the client: texts become numbers of words.
 
+mod bounds;
+mod few;
+mod growth;
+
 use std::{fmt, path::Path};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sotto_models::{Model, calibration::hex, model::Input, text::Text};
 use tokenizers::{EncodeInput, TruncationParams, TruncationStrategy};
+
+use bounds::Bounds;
 
 use crate::{
     error::{Error, shown},
@@ -16,7 +23,9 @@ pub const FILE: &str = "tokenizer.json";
 /// Longest file that is parsed, in bytes. Those of XLM-RoBERTa's 250,000 words have 17 MB.
 pub const MAX_FILE: usize = 24 << 20;
 /// Longest text that is numbered, in bytes. A model takes 8,192 words at most.
-pub const MAX_TEXT: usize = 1 << 20;
+pub const MAX_TEXT: usize = 256 << 10;
+/// Most bytes that the file's own rules may make of a text.
+const MAX_GROWN: usize = 1 << 20;
 
 /// What becomes of a text that is longer than the model takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,10 +41,15 @@ pub enum Long {
 ///
 /// The padding and the truncation that the file asks for are not used: a text has the words that it has.
 ///
-/// Security: the file may come from the server. It is bounded, and it can make a client number its words badly, but not
-/// leak them: nothing goes back. [`Tokenizer::hash`] says which it is.
+/// Security: the file may come from the server. It can make a client number its words badly, but not leak them: nothing goes
+/// back. [`Tokenizer::hash`] says which it is. Whatever it holds, reading it takes at most 1.5 GiB, a text of [`MAX_TEXT`] bytes
+/// 1 GiB: words, templates and replacements are counted before the library sees them, regular expressions are of a
+/// few, and a text that its rules make longer than 1 MiB is refused. Reading and numbering take time in
+/// proportion to the bytes, seconds at most.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    /// How many times its rules may lengthen a text.
+    growth: usize,
     hash: [u8; 32],
     vocabulary: usize,
     positions: usize,
@@ -52,8 +66,8 @@ impl Tokenizer {
     /// Reads a tokenizer's file for a model of words.
     ///
     /// # Errors
-    /// [`Error::File`] for a file of more than [`MAX_FILE`] bytes, before it is parsed, for one that is no tokenizer, and for
-    /// a vocabulary beyond the model's; [`Error::Text`] for a model of pictures.
+    /// [`Error::File`] for a file of more than [`MAX_FILE`] bytes, before it is parsed, for one that is no tokenizer or asks for
+    /// more than a tokenizer needs, and for a vocabulary beyond the model's; [`Error::Text`] for a model of pictures.
     pub fn from_bytes(bytes: &[u8], model: &Model) -> Result<Self, Error> {
         let Input::Words(words) = &model.input else {
             return Err(Error::Text(format!("has no use: `{}` takes pictures", model.name)));
@@ -63,12 +77,9 @@ impl Tokenizer {
             return Err(Error::file(FILE, why));
         }
         let none = |e: &str| Error::file(FILE, format!("is no tokenizer: {}", shown(e)));
-        // The library panics where it meets a syntax error in a decoder, which nobody needs here.
-        let mut file: Value = serde_json::from_slice(bytes).map_err(|e| none(&e.to_string()))?;
-        if let Some(fields) = file.as_object_mut() {
-            fields.remove("decoder");
-        }
-        let file = file.to_string();
+        let growth = Bounds::growth(bytes).map_err(|why| none(&why))?;
+        let file: Kept = serde_json::from_slice(bytes).map_err(|e| none(&e.to_string()))?;
+        let file = serde_json::to_string(&file).expect("what was JSON is JSON");
         let read =
             guarded(|| tokenizers::Tokenizer::from_bytes(&file)).ok_or_else(|| none(BROKEN))?;
         let mut inner = read.map_err(|e| none(&e.to_string()))?;
@@ -84,6 +95,7 @@ impl Tokenizer {
         }
         Ok(Tokenizer {
             inner,
+            growth,
             hash: blake3::derive_key("sottovoce 2026 tokenizer v1", bytes),
             vocabulary: words.vocabulary,
             positions: words.positions,
@@ -115,6 +127,7 @@ impl Tokenizer {
             let why = format!("of {bytes} bytes: at most {MAX_TEXT} are read; shorten it");
             return Err(Error::Text(why));
         }
+        self.grows(text, pair)?;
         let mut encoding = self.split(&self.inner, text, pair)?;
         let (n, most) = (encoding.len(), self.positions);
         if n > most {
@@ -158,6 +171,22 @@ impl Tokenizer {
         self.inner.id_to_token(number)
     }
 
+    /// Refuses a text that the file's rules make too long, by what they make of each of its pieces.
+    fn grows(&self, text: &str, pair: Option<&str>) -> Result<(), Error> {
+        let texts = || [text, pair.unwrap_or_default()].into_iter();
+        if texts().map(str::len).sum::<usize>() * self.growth <= MAX_GROWN {
+            return Ok(());
+        }
+        let grown = guarded(|| growth::longest(&self.inner, texts()));
+        if grown.flatten().ok_or_else(unsplit)? > MAX_GROWN {
+            let why = format!(
+                "becomes more than {MAX_GROWN} bytes by the rules of the model's tokenizer; shorten it"
+            );
+            return Err(Error::Text(why));
+        }
+        Ok(())
+    }
+
     fn split(
         &self,
         with: &tokenizers::Tokenizer,
@@ -169,10 +198,27 @@ impl Tokenizer {
             Some(pair) => (text, pair).into(),
         };
         // What the library says may hold a part of the text.
-        guarded(|| with.encode_fast(input, true)).and_then(Result::ok).ok_or_else(|| {
-            Error::Text("cannot be split into tokens by the model's tokenizer".into())
-        })
+        guarded(|| with.encode_fast(input, true)).and_then(Result::ok).ok_or_else(unsplit)
     }
+}
+
+/// What is read of a file, after it was bounded. The library panics where it meets a syntax error in a decoder, which nobody
+/// needs here.
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default)]
+struct Kept {
+    #[serde(skip_serializing_if = "Value::is_null")]
+    version: Value,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    added_tokens: Value,
+    normalizer: Value,
+    pre_tokenizer: Value,
+    post_processor: Value,
+    model: Value,
+}
+
+fn unsplit() -> Error {
+    Error::Text("cannot be split into tokens by the model's tokenizer".into())
 }
 
 /// What is said of a file on which the library panics.

@@ -91,8 +91,7 @@ pub(crate) fn classes(
     pool: Pool,
     notes: &mut Vec<String>,
 ) -> Result<(Output, Vec<String>), Error> {
-    let rows = given.checkpoint.shape(&format!("{head}.weight")).map(|s| s[0]);
-    let classes = match rows {
+    let classes = match given.checkpoint.size(&format!("{head}.weight"), 0) {
         Some(n) => n,
         None => given.config.size_or("num_labels", 2)?,
     };
@@ -107,20 +106,23 @@ pub(crate) fn embedding(given: &Given<'_>) -> (Output, Vec<String>) {
 }
 
 /// The model without its sources.
+///
+/// # Errors
+/// As [`Recipe::new`].
 pub(crate) fn model(
     given: &Given<'_>,
     (pixels, framing): (Pixels, Framing),
     stack: Stack,
     (output, labels): (Output, Vec<String>),
     notes: Vec<String>,
-) -> Recipe {
+) -> Result<Recipe, Error> {
     let model = Model { name: given.name(), labels, input: Input::Pixels(pixels), stack, output };
     let (framing, mut skip) = (Some(framing), Vec::new());
     // A head is left out where the owner says so, not because nobody says what it is.
     if given.choices.embedding.is_some() {
         skip.extend(HEADS.map(str::to_owned));
     }
-    Recipe { model, sources: Default::default(), skip, framing, notes }
+    Recipe::new(model, skip, framing, notes)
 }
 
 /// The head of a model that reads the class token's row beside the distillation token's: the mean of both rows' heads. Nothing

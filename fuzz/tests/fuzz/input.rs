@@ -47,7 +47,7 @@ pub enum Change {
 }
 
 /// Numbers that files put where small ones belong.
-const NUMBERS: [&str; 14] = [
+const NUMBERS: [&str; 15] = [
     "0",
     "-1",
     "1",
@@ -58,6 +58,7 @@ const NUMBERS: [&str; 14] = [
     "-1e-38",
     "nan",
     "inf",
+    "1099511627776",
     "9223372036854775807",
     "1e999",
     "\"\"",
@@ -69,8 +70,8 @@ impl Input {
     pub fn bytes(&self, valid: &[Vec<u8>]) -> Vec<u8> {
         match self {
             Input::Any(bytes) => bytes.clone(),
-            Input::Changed { which, changes } => {
-                let mut bytes = valid[usize::from(*which) % valid.len()].clone();
+            Input::Changed { changes, .. } => {
+                let mut bytes = valid[self.which(valid.len())].clone();
                 for change in changes {
                     if bytes.is_empty() {
                         break;
@@ -79,6 +80,14 @@ impl Input {
                 }
                 bytes
             }
+        }
+    }
+
+    /// Which of `n` valid ones was changed.
+    pub fn which(&self, n: usize) -> usize {
+        match self {
+            Input::Any(_) => 0,
+            Input::Changed { which, .. } => usize::from(*which) % n,
         }
     }
 
@@ -125,7 +134,11 @@ fn with_number(text: &str, line: usize, number: &str) -> Vec<u8> {
     let lines: Vec<&str> = text.lines().collect();
     let at = line % lines.len().max(1);
     let replaced = |(i, line): (usize, &&str)| match line.split_once(['=', ':']) {
-        Some((key, _)) if i == at => format!("{key}{}{number}", &line[key.len()..=key.len()]),
+        Some((key, _)) if i == at => {
+            let (sign, end) =
+                (&line[key.len()..=key.len()], if line.ends_with(',') { "," } else { "" });
+            format!("{key}{sign}{number}{end}")
+        }
         _ => line.to_string(),
     };
     let lines: Vec<String> = lines.iter().enumerate().map(replaced).collect();

@@ -6,6 +6,10 @@
 
 mod cards;
 mod configurations;
+/// Folders of every family, as the importer's own tests write them.
+#[allow(dead_code)]
+#[path = "../../../crates/import/tests/import/hub.rs"]
+mod hub;
 mod imports;
 mod input;
 mod messages;

@@ -9,7 +9,7 @@ use crate::{error::Error, given::Given, recipe::Recipe, vision};
 const TEACHER: [&str; 2] = ["cls_classifier", "distillation_classifier"];
 
 pub(crate) fn recipe(given: &Given<'_>) -> Result<Recipe, Error> {
-    let two = given.checkpoint.shape(&format!("{}.weight", TEACHER[0])).is_some();
+    let two = given.checkpoint.has(&format!("{}.weight", TEACHER[0]));
     let head = if two { (TEACHER[0], Pool::FirstTwo) } else { ("classifier", Pool::First) };
     let lead = ["cls_token", "distillation_token"];
     let mut recipe = vit::with_lead(given, "deit.", &lead, head)?;

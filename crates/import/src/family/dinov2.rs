@@ -59,7 +59,7 @@ pub(crate) fn recipe(given: &Given<'_>) -> Result<Recipe, Error> {
         true => vision::classes(given, "classifier", Pool::FirstAndMean, &mut notes)?,
         false => vision::embedding(given),
     };
-    let mut recipe = vision::model(given, (pixels, preparation.framing), stack, output, notes);
+    let mut recipe = vision::model(given, (pixels, preparation.framing), stack, output, notes)?;
     let prefix = given.prefix(&["dinov2.", "dinov2_with_registers.", ""], "embeddings.cls_token");
     recipe.sources.extend(sources(&recipe.model, NAMES, prefix));
     recipe.sources.extend(sources(&recipe.model, HEADS, ""));

@@ -26,7 +26,7 @@ pub(crate) fn recipe(given: &Given<'_>) -> Result<Recipe, Error> {
     let first = config.size_or("pad_token_id", 1)? + 1;
     let tables = text::Tables { kinds, width, first };
     let hidden = Hidden { width, activation: Activation::Tanh };
-    let whole = given.checkpoint.shape("classifier.out_proj.weight").is_some();
+    let whole = given.checkpoint.has("classifier.out_proj.weight");
     let classifier = if whole { "classifier.out_proj" } else { "classifier" };
     let mut recipe = text::model(given, stack, &tables, hidden, classifier)?;
     recipe.skip.push("lm_head.*".into());

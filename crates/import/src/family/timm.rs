@@ -70,23 +70,25 @@ pub(crate) fn recipe(given: &Given<'_>) -> Result<Recipe, Error> {
     }
     let preparation = preparation(&cfg)?;
     let image = preparation.framing.crop;
-    let shape = |name: &str| given.checkpoint.shape(name).map(<[usize]>::to_vec);
-    let first = |name: &str, axis: usize| shape(name).and_then(|s| s.get(axis).copied());
+    let (has, along) = (
+        |name: &str| given.checkpoint.has(name),
+        |name: &str, axis: usize| given.checkpoint.size(name, axis),
+    );
     let (patch, hidden) =
-        (first("patch_embed.proj.weight", 2), first("blocks.0.mlp.fc1.weight", 0));
+        (along("patch_embed.proj.weight", 2), along("blocks.0.mlp.fc1.weight", 0));
     let (patch, hidden) = (patch.unwrap_or(16), hidden.unwrap_or(4 * width));
     let lead: Vec<(&str, usize)> = ["cls_token", "dist_token", "reg_token"]
         .into_iter()
-        .filter_map(|name| Some((name, first(name, 1)?)))
+        .filter_map(|name| Some((name, along(name, 1)?)))
         .collect();
-    let rows: usize = lead.iter().map(|(_, n)| n).sum();
+    let rows = lead.iter().fold(0, |sum: usize, (_, n)| sum.saturating_add(*n));
     let grid = vision::grid(&cfg, "input_size", image, patch)?;
     let Preparation { mean, std, .. } = preparation;
     let pixels = Pixels { image, channels: 3, patch, mean, std, lead: rows };
     let mut stack =
         stack::uniform(layers, heads, [width, hidden], Activation::Gelu, Place::Before, EPS);
-    stack.qkv_bias = shape("blocks.0.attn.qkv.bias").is_some();
-    let (two, classes) = (shape("head_dist.weight").is_some(), first("head.weight", 0));
+    stack.qkv_bias = has("blocks.0.attn.qkv.bias");
+    let (two, classes) = (has("head_dist.weight"), along("head.weight", 0));
     let mut notes = Vec::new();
     let output = match classes {
         Some(_) if given.choices.embedding.is_none() => {
@@ -97,14 +99,14 @@ pub(crate) fn recipe(given: &Given<'_>) -> Result<Recipe, Error> {
         }
         _ => vision::embedding(given),
     };
-    let mut recipe = vision::model(given, (pixels, preparation.framing), stack, output, notes);
+    let mut recipe = vision::model(given, (pixels, preparation.framing), stack, output, notes)?;
     recipe.sources.extend(sources(&recipe.model, NAMES, ""));
-    if shape("blocks.0.ls1.gamma").is_some() {
+    if has("blocks.0.ls1.gamma") {
         recipe.scale(SCALES, "");
     }
     vision::mean_of_heads(&mut recipe, ["head", "head_dist"]);
     // Some keep positions of patches alone.
-    let stored = first("pos_embed", 1).is_none_or(|n| n != grid * grid);
+    let stored = along("pos_embed", 1).is_none_or(|n| n != grid * grid);
     let lead: Vec<_> = lead.into_iter().map(|(name, n)| (name.to_owned(), n, stored)).collect();
     vision::places(&mut recipe, &lead, "pos_embed".into(), (grid, grid), Kernel::Antialias);
     Ok(recipe)

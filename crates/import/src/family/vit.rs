@@ -57,7 +57,7 @@ pub(super) fn with_lead(
         true => vision::classes(given, head, pool, &mut notes)?,
         false => vision::embedding(given),
     };
-    let mut recipe = vision::model(given, (pixels, preparation.framing), stack, output, notes);
+    let mut recipe = vision::model(given, (pixels, preparation.framing), stack, output, notes)?;
     let prefix = given.prefix(&[own, ""], "embeddings.cls_token");
     recipe.sources.extend(sources(&recipe.model, NAMES, prefix));
     recipe.sources.extend(sources(&recipe.model, HEADS, ""));

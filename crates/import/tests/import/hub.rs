@@ -13,7 +13,32 @@ use serde_json::{Value, json};
 use sotto_import::{Choices, Error, Imported};
 use tempfile::TempDir;
 
-/// A file that `families/reference.py` wrote.
+macro_rules! families {
+    ($($name:literal),*) => {
+        [$(($name, include_str!(concat!("../families/", $name, ".json")))),*]
+    };
+}
+
+/// The files that `families/reference.py` wrote, by name.
+pub const FAMILIES: [(&str, &str); 15] = families![
+    "albert_classes",
+    "bert_classes",
+    "bert_sentence",
+    "deit_teacher",
+    "dinov2_classes",
+    "dinov2_registers",
+    "distilbert_classes",
+    "roberta_classes",
+    "timm_deit3",
+    "timm_deit_distilled",
+    "timm_gap",
+    "timm_registers",
+    "timm_vit",
+    "vit_classes",
+    "xlm_roberta_tokens"
+];
+
+/// One of them.
 #[derive(Clone, Deserialize)]
 pub struct Case {
     pub config: Value,
@@ -52,9 +77,8 @@ pub fn draw(name: &str, count: usize, centre: f64, size: f64) -> Vec<f32> {
 
 impl Case {
     pub fn read(name: &str) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/families");
-        let text = fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
-        serde_json::from_str(&text).unwrap()
+        let (_, text) = FAMILIES.iter().find(|(family, _)| *family == name).unwrap();
+        serde_json::from_str(text).unwrap()
     }
 
     /// The checkpoint, under the hub's names.

@@ -1,6 +1,8 @@
 //! Folders of Hugging Face, written by the tests and imported: what the models compute, and what is refused.
 
+mod bombs;
 mod families;
+mod hostile;
 mod hub;
 mod real;
 mod refusals;

@@ -55,7 +55,7 @@ fn long_texts_are_refused_or_cut() {
     assert_eq!(cut.words, [2, 9, 9, 9, 9, 9, 9, 9, 3, 7, 8, 3]);
     assert_eq!(tokenizer.encode(&long, None, Long::Truncate).unwrap().words.len(), 12);
     let said = refused(&"x".repeat(MAX_TEXT + 1));
-    assert!(said.contains("1048577 bytes: at most 1048576"), "{said}");
+    assert!(said.contains("262145 bytes: at most 262144"), "{said}");
 }
 
 #[test]
