@@ -168,6 +168,7 @@ mod tests {
             offline_flights: 0,
             network: "loopback".into(),
             paths: Vec::new(),
+            plaintext: Vec::new(),
             batch: 1,
             images: 2,
             correct: 1,
