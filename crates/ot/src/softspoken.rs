@@ -123,7 +123,7 @@ impl Beginning {
 
 /// Leaves of all trees.
 fn leaves_of(k: usize) -> usize {
-    SECURITY / k << k
+    (SECURITY / k) << k
 }
 
 /// Level `t % k` from the top of tree `t / k` goes by this bit of `D`: columns are ordered by bits, lowest first.
