@@ -19,7 +19,7 @@ import time
 
 HERE = pathlib.Path(__file__).parent
 MODELS = {"vit_cifar": [64, 1056], "vit_tiny": [64]}
-FEW = {"vit_cifar": [2]}
+FEW = {"demo": [2]}
 
 
 def run(command, limit):
@@ -39,7 +39,7 @@ def card():
 
 def reference(options, device, precision, model, batch):
     command = [options.program, "reference", model, "--device", device, "--precision", precision, "--batch", str(batch), "--json"]
-    said, why = run(command + ["--limit", "4"] + (["--quick"] if options.quick else []), 90)
+    said, why = run(command + (["--limit", "1", "--quick"] if options.quick else ["--limit", "4"]), 90)
     if why:
         return {"missing": why}
     found = json.loads(said)
