@@ -41,11 +41,11 @@ pub enum Long {
 ///
 /// The padding and the truncation that the file asks for are not used: a text has the words that it has.
 ///
-/// Security: the file may come from the server. It can make a client number its words badly, but not leak them: nothing goes
-/// back. [`Tokenizer::hash`] says which it is. Whatever it holds, reading it takes at most 1.5 GiB, a text of [`MAX_TEXT`] bytes
-/// 1 GiB: words, templates and replacements are counted before the library sees them, regular expressions are of a
-/// few, and a text that its rules make longer than 1 MiB is refused. Reading and numbering take time in
-/// proportion to the bytes, seconds at most.
+/// Security: the file may come from the server. It can make a client number its words badly, and so choose what of a text the
+/// number of its words tells, which is public; nothing else goes back. [`Tokenizer::hash`] says which it is. Whatever it
+/// holds, reading it takes at most 1.5 GiB, a text of [`MAX_TEXT`] bytes 1 GiB: words, templates and replacements are
+/// counted before the library sees them, regular expressions are of a few, and a text that its rules make longer than
+/// 1 MiB is refused. Reading and numbering take time in proportion to the bytes, some ten seconds of a core at most.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     /// How many times its rules may lengthen a text.

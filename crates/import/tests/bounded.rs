@@ -80,6 +80,13 @@ fn rules(normalizer: Value, pre_tokenizer: Value, model: Value) -> Tokenizer {
     Tokenizer::from_bytes(file.to_string().as_bytes(), &self::model()).unwrap()
 }
 
+/// Numbers a text of far more words than the model takes.
+fn numbers(what: &str, with: &Tokenizer, text: &str) {
+    let done = within(1024, what, || with.encode(text, None, Long::Refuse));
+    let said = done.err().unwrap().to_string();
+    assert!(said.contains("tokens: the model takes 512"), "{said}");
+}
+
 #[test]
 fn a_tokenizer_s_file_takes_bounded_memory() {
     let model = model();
@@ -96,14 +103,37 @@ fn a_tokenizer_s_file_takes_bounded_memory() {
     let four = json!({"type": "Replace", "pattern": {"String": "a"}, "content": "a,a,"});
     let many = rules(four.clone(), json!({"type": "Punctuation", "behavior": "Isolated"}), small);
     let text = "a".repeat(MAX_TEXT);
-    let cut = within(1024, "words of a byte", || many.encode(&text, None, Long::Truncate));
-    assert_eq!(cut.unwrap().words.len(), 512);
+    numbers("words of a byte", &many, &text);
     // Each word is as long as it may be, and cut into pieces of a byte: of the longest time.
     let pieces = json!({"type": "WordPiece", "unk_token": "u", "continuing_subword_prefix": "",
         "max_input_chars_per_word": 200, "vocab": {"u": 0, "a": 1}});
     let four = json!({"type": "Replace", "pattern": {"String": "a"}, "content": "aaaa"});
     let deep = rules(four, json!({"type": "WhitespaceSplit"}), pieces);
     let text = format!("{} ", "a".repeat(50)).repeat(MAX_TEXT / 51);
-    let cut = within(1024, "pieces of a byte", || deep.encode(&text, None, Long::Truncate));
-    assert_eq!(cut.unwrap().words.len(), 512);
+    numbers("pieces of a byte", &deep, &text);
+    // Each place begins words of every length.
+    let all: Vec<Value> = (1..=128).map(|n| json!(["a".repeat(n), -1.5])).collect();
+    let unigram =
+        rules(Value::Null, Value::Null, json!({"type": "Unigram", "unk_id": 0, "vocab": all}));
+    let text = "a".repeat(MAX_TEXT);
+    numbers("words within words", &unigram, &text);
+    // One word of the whole text, merged again and again.
+    let vocab: serde_json::Map<String, Value> =
+        (0..8u32).map(|i| ("a".repeat(1 << i), json!(i))).collect();
+    let merges: Vec<String> = (0..7)
+        .map(|i| {
+            let half = "a".repeat(1 << i);
+            format!("{half} {half}")
+        })
+        .collect();
+    let pairs =
+        rules(Value::Null, Value::Null, json!({"type": "BPE", "vocab": vocab, "merges": merges}));
+    numbers("merges", &pairs, &text);
+    // An added token at every other place, with the spaces around it.
+    let file = json!({"added_tokens": [{"id": 1, "content": "a", "single_word": true, "lstrip": true,
+        "rstrip": true, "normalized": false, "special": true}],
+        "model": {"type": "WordLevel", "unk_token": "u", "vocab": {"u": 0, "a": 1}}});
+    let added = Tokenizer::from_bytes(file.to_string().as_bytes(), &self::model()).unwrap();
+    let text = "a ".repeat(MAX_TEXT / 2);
+    numbers("added tokens", &added, &text);
 }

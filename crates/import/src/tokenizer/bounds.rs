@@ -15,6 +15,9 @@ const MAX_ADDED: usize = 4096;
 const MAX_VOCABULARY: usize = 3 << 20;
 /// Longest word, in characters, that is cut into pieces: work grows with its square. Everybody has 100.
 const MAX_CHARS: usize = 200;
+/// Longest word of a list with scores, in bytes: at each place of a text work grows with its square. Their authors stop at 16
+/// characters.
+const MAX_SCORED: usize = 128;
 /// Most parts that change a text or cut it up, and most pieces of a template.
 const MAX_PARTS: usize = 8;
 const MAX_PIECES: usize = 16;
@@ -185,11 +188,12 @@ impl Bounds {
         let file: Bounds = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
         file.model.check()?;
         for added in file.added_tokens.iter().flat_map(|all| &all.items) {
-            // For each place where it stands, the text before it is searched.
-            let marked = added.content.text.starts_with(['<', '[']);
-            if (added.lstrip || added.single_word) && !marked {
+            // All spaces around each place where it stands are looked at, which may be in one run of them.
+            let spaces = added.content.text.trim().is_empty();
+            if (added.lstrip || added.rstrip) && spaces {
                 return Err(
-                    "an added token is `lstrip` or `single_word`; accepted: of <..> and [..] alone"
+                    "an added token of spaces is `lstrip` or `rstrip`; accepted: one that holds \
+                    something else"
                         .into(),
                 );
             }
@@ -229,6 +233,13 @@ impl Words {
             if n > MAX_VOCABULARY {
                 return Err(format!("`{what}` has {n} bytes of words; accepted: {MAX_VOCABULARY}"));
             }
+        }
+        // A table's words are its keys, and are found at once.
+        let longest = self.vocab.items.iter().map(|entry| entry.bytes).max().unwrap_or(0);
+        if longest > MAX_SCORED {
+            return Err(format!(
+                "`vocab` has a scored word of {longest} bytes; accepted: {MAX_SCORED}"
+            ));
         }
         if let Some(n) = self.max_input_chars_per_word.filter(|&n| n > MAX_CHARS) {
             let why = format!("`max_input_chars_per_word` = {n}; accepted: at most {MAX_CHARS}");

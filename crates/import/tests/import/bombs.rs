@@ -119,7 +119,11 @@ fn what_asks_for_any_memory_or_time_is_refused() {
             "at most 16 entries",
         ),
         ("post_processor", template(json!([text]), json!({"w2": special})), "at most 16 entries"),
-        ("added_tokens", json!([added("e", true)]), "accepted: of <..> and [..] alone"),
+        (
+            "added_tokens",
+            json!([added("\t", true)]),
+            "an added token of spaces is `lstrip` or `rstrip`",
+        ),
         ("added_tokens", json!([added(&"e".repeat(257), false)]), "a text of at most 256 bytes"),
         ("added_tokens", vec![added("e", false); 4097].into(), "at most 4096 entries"),
         ("model", bpe(0.5), "`dropout` = 0.5 numbers words by chance; accepted: null"),
@@ -164,6 +168,8 @@ fn words_are_counted_while_they_are_read() {
     assert!(said.contains("`vocab` has 3276800 bytes of words; accepted: 3145728"), "{said}");
     let said = vocabulary(1, 257).err().unwrap();
     assert!(said.contains("a word of at most 256 bytes"), "{said}");
+    let said = vocabulary(1, 129).err().unwrap();
+    assert!(said.contains("a scored word of 129 bytes; accepted: 128"), "{said}");
     assert!(vocabulary(1000, 10).is_ok());
 }
 
