@@ -98,6 +98,20 @@ fn a_tokenizer_s_file_takes_bounded_memory() {
     // Of no use to us, and as large as a file may be: it is not kept.
     let unused = format!("{{\"decoder\":[{}0],\"model\":3}}", "0,".repeat(MAX_FILE / 2 - 64));
     assert!(within(16, "unused", || Tokenizer::from_bytes(unused.as_bytes(), &model)).is_err());
+    // As many rules as a file may hold, in sequences within sequences.
+    let eight = |part: String, list: &str| {
+        let parts = vec![part; 8].join(",");
+        format!("{{\"type\":\"Sequence\",\"{list}\":[{parts}]}}")
+    };
+    let parts = (0..6).fold("{\"type\":\"NFC\"}".to_owned(), |part, _| eight(part, "normalizers"));
+    let all = vec![parts; 4].join(",");
+    let nested = format!(
+        "{{\"normalizer\":{{\"type\":\"Sequence\",\"normalizers\":[{all}]}},\"model\":{{\"vocab\":{{}}}}}}"
+    );
+    assert!(nested.len() < MAX_FILE);
+    let said =
+        within(1400, "many rules", || Tokenizer::from_bytes(nested.as_bytes(), &model).err());
+    assert!(said.unwrap().to_string().contains("sequences within sequences have 1198373 parts"));
     let small = json!({"type": "WordLevel", "unk_token": "u", "vocab": {"u": 0, "a": 1}});
     // Each byte of the text becomes four words.
     let four = json!({"type": "Replace", "pattern": {"String": "a"}, "content": "a,a,"});

@@ -18,8 +18,9 @@ const MAX_CHARS: usize = 200;
 /// Longest word of a list with scores, in bytes: at each place of a text work grows with its square. Their authors stop at 16
 /// characters.
 const MAX_SCORED: usize = 128;
-/// Most parts that change a text or cut it up, and most pieces of a template.
+/// Most parts of a sequence, most of one kind with those of sequences within sequences, and most pieces of a template.
 const MAX_PARTS: usize = 8;
+const MAX_ALL_PARTS: usize = 16;
 const MAX_PIECES: usize = 16;
 /// Most bytes that are put in the place of others, and longest replacement of a table of characters.
 const MAX_CONTENT: usize = 16;
@@ -198,6 +199,14 @@ impl Bounds {
                 );
             }
         }
+        for part in [&file.normalizer, &file.pre_tokenizer, &file.post_processor] {
+            let parts = part.as_ref().map_or(0, Part::count);
+            if parts > MAX_ALL_PARTS {
+                return Err(format!(
+                    "sequences within sequences have {parts} parts; accepted: {MAX_ALL_PARTS}"
+                ));
+            }
+        }
         let mut growth = 1;
         for part in file.normalizer.iter().chain(&file.pre_tokenizer) {
             growth = part.lengthens(growth)?;
@@ -257,6 +266,10 @@ impl Words {
 impl Part {
     fn within(&self) -> &[Part] {
         self.parts.as_ref().map_or(&[], |parts| &parts.items)
+    }
+
+    fn count(&self) -> usize {
+        1 + self.within().iter().map(Part::count).sum::<usize>()
     }
 
     /// How many times as long a text may be after this part that was `growth` times as long before it.

@@ -114,6 +114,13 @@ fn what_asks_for_any_memory_or_time_is_refused() {
             "a template repeats a text",
         ),
         (
+            "pre_tokenizer",
+            (0..16).fold(json!({"type": "Whitespace"}), |part, _| {
+                sequence("pretokenizers", json!([part]))
+            }),
+            "sequences within sequences have 17 parts; accepted: 16",
+        ),
+        (
             "post_processor",
             template((0..17).map(|_| text.clone()).collect(), json!({})),
             "at most 16 entries",
