@@ -3,6 +3,7 @@
 mod bounds;
 mod few;
 mod growth;
+mod words;
 
 use std::{fmt, path::Path};
 

@@ -25,6 +25,8 @@ pub(super) struct Entry {
     pub bytes: usize,
 }
 
+/// Most bytes that are put in the place of others, or in front of or behind a word.
+pub(super) const MAX_CONTENT: usize = 16;
 /// Longest word, in bytes. GPT-2's longest has 128.
 const MAX_WORD: usize = 256;
 
