@@ -10,6 +10,13 @@ use crate::{draw::Draw, spec::Role};
 /// Rows of fewer elements are multiplied over COTs: a row costs a key switch.
 const LONG: usize = 64;
 
+/// Narrower results are made over COTs. Encryption leaves some units of the last place off, which weigh much where few bits are
+/// kept of a value: the sums of squares and products in the narrow rings of a norm over bands made MiniLM's embeddings wrong by 7e-3.
+const WIDE: u32 = 48;
+
+/// So are those that encryption would leave off by more units than these, in a ring of whatever width.
+const LOOSEST: f64 = 128.0;
+
 impl Making<'_> {
     /// The second draw holds shares of the first, a mask of the client alone, times matrix `weight` of the server.
     pub(crate) fn layer(&mut self, draws: [usize; 2], layer: Layer, weight: usize) {
@@ -54,13 +61,13 @@ impl Making<'_> {
         width: u32,
     ) -> Slot {
         let each = self.repeat(y, row);
-        if !self.long(row, n, width) {
-            return self.mask_times(r, n, each, width);
-        }
         let count = self.count(r);
-        let rows = Rows::new(count / row, row, n, width);
         // Each party's part is a result of its own.
-        self.tolerate(draw, 2.0 * rows.scaled_bound());
+        let off = |rows: &Rows| 2.0 * rows.scaled_bound();
+        let Some(rows) = self.long(count, (row, n, width), off) else {
+            return self.mask_times(r, n, each, width);
+        };
+        self.tolerate(draw, off(&rows));
         let product = self.encrypted(Encrypted::Rows(rows, row), r, y, count);
         self.without_wrap(product, (r, n), each, width)
     }
@@ -74,21 +81,29 @@ impl Making<'_> {
         row: usize,
         width: u32,
     ) -> Slot {
-        if !self.long(row, n, width) {
+        let off = |rows: &Rows| 2.0 * rows.inner_bound();
+        let count = self.count(r);
+        let Some(rows) = self.long(count, (row, n, width), off) else {
             let both = self.private_times(r, n, Role::Client, r, width - 1);
             let own = self.map(r, |_, r| r.wrapping_mul(r));
             let squares = self.sum(&[(own, 1), (both, 2)]);
             return self.sum_rows(squares, row);
-        }
-        let count = self.count(r) / row;
-        let rows = Rows::new(count, row, n, width);
-        self.tolerate(draw, 2.0 * rows.inner_bound());
-        self.encrypted(Encrypted::Squares(rows, row), r, r, count)
+        };
+        self.tolerate(draw, off(&rows));
+        self.encrypted(Encrypted::Squares(rows, row), r, r, count / row)
     }
 
-    /// Whether rows of `row` elements of `n` bits go by encryption.
-    fn long(&self, row: usize, n: u32, width: u32) -> bool {
-        self.recipe.encrypts && row >= LONG && Rows::fit(row, n, width)
+    /// `count` elements in rows of `row`, of `n` bits in a ring of `width`, where they go by encryption: not where it would leave a
+    /// result off by too much.
+    fn long(
+        &self,
+        count: usize,
+        (row, n, width): (usize, u32, u32),
+        off: impl Fn(&Rows) -> f64,
+    ) -> Option<Rows> {
+        let fits = self.recipe.encrypts && row >= LONG && width >= WIDE && Rows::fit(row, n, width);
+        let rows = fits.then(|| Rows::new(count / row, row, n, width));
+        rows.filter(|rows| off(rows) <= LOOSEST)
     }
 
     /// Shares of products of both parties' operands.
