@@ -54,7 +54,9 @@ impl TextArgs {
     /// As [`Texts::read`]; [`Error::Config`] for a text without its pair.
     pub fn read(&self, limit: usize) -> Result<Texts, Error> {
         if let Some(file) = &self.file {
-            return Texts::read(file, self.pairs, limit);
+            let texts = Texts::read(file, self.pairs, limit)?;
+            without_gaps(file)?;
+            return Ok(texts);
         }
         let (texts, pairs) = (self.text.len(), self.pair.len());
         if pairs != 0 && pairs != texts {
@@ -84,6 +86,19 @@ impl TextArgs {
 
 /// Texts, or pairs of texts.
 pub struct Texts(Vec<(String, Option<String>)>);
+
+/// Refuses a file with an empty line before its last text: results are told apart by their lines.
+fn without_gaps(path: &Path) -> Result<(), Error> {
+    let file = fs::read_to_string(path).map_err(Error::io(path))?;
+    match file.trim_end().lines().position(|line| line.trim().is_empty()) {
+        None => Ok(()),
+        Some(at) => Err(Error::Config(format!(
+            "{}: line {} is empty, and results are told by their lines; take it out",
+            path.display(),
+            at + 1
+        ))),
+    }
+}
 
 impl Texts {
     /// Reads a file: one text a line, or two with a tab between them where `pairs` says so. Empty lines are left out; at
@@ -144,5 +159,26 @@ impl Texts {
             text.and_then(|text| lexicon.rows(&text)).map_err(|e| Error::text(number, &e))
         };
         (1..).zip(&self.0).map(each).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_line_between_texts_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("texts.txt");
+        for (text, line) in
+            [("a\nb\n\n", None), ("a\n\nb", Some("line 2")), ("\na", Some("line 1"))]
+        {
+            fs::write(&path, text).unwrap();
+            let found = without_gaps(&path).map_err(|e| e.to_string());
+            match line {
+                None => found.unwrap(),
+                Some(line) => assert!(found.unwrap_err().contains(line), "{text:?}"),
+            }
+        }
     }
 }
