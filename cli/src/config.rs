@@ -158,6 +158,14 @@ impl ServerConfig {
         self.usage_file.clone().or(quota.then(|| "usage.json".into()))
     }
 
+    /// Least memory for a plan, in bytes: its encrypted weights, and the fewest batches.
+    ///
+    /// # Errors
+    /// As [`encrypted`].
+    pub fn needs(&self, plan: &Plan) -> Result<u64, Error> {
+        Ok(encrypted(self.source, plan)? + least(self.source) as u64 * batch_memory(plan))
+    }
+
     /// Batches of `plan` that there is memory for, beside encrypted weights.
     ///
     /// # Errors

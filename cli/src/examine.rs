@@ -14,9 +14,7 @@ use sotto_net::Certificate;
 
 use crate::{
     card::{Card, short},
-    config::{
-        self, ClientConfig, DealerConfig, Own, Peer, ServedClient, ServerConfig, batch_memory,
-    },
+    config::{self, ClientConfig, DealerConfig, Own, Peer, ServedClient, ServerConfig},
     error::Error,
     model::Model,
     print,
@@ -70,7 +68,6 @@ pub fn run(path: &Path, json: bool) -> Result<(), Error> {
 /// The configuration of whichever party: a client names one server, a dealer several.
 fn read(path: &Path) -> Result<Party, Error> {
     let table: toml::Table = config::load(path)?;
-    let accepted = |clients: &[ServedClient]| clients.iter().map(ServedClient::peer).collect();
     if table.contains_key("server") {
         let client: ClientConfig = config::load(path)?;
         let dialled = client.dialled()?.into_iter().cloned().collect();
@@ -90,7 +87,8 @@ fn read(path: &Path) -> Result<Party, Error> {
     }
     let server: ServerConfig = config::load(path)?;
     let dialled = server.source.dealer(&server.dealer)?.into_iter().cloned().collect();
-    let (own, accepted) = (server.own.clone(), accepted(&server.clients));
+    let accepted = server.clients.iter().map(ServedClient::peer).collect();
+    let own = server.own.clone();
     Ok(Party { kind: "server", own, dialled, accepted, server: Some(server) })
 }
 
@@ -100,7 +98,6 @@ fn look(party: &Party, base: &Path) -> Vec<Looked> {
     let mut add = |what: String, found: Result<String, Error>| {
         let ok = found.is_ok();
         all.push(Looked { what, ok, found: found.unwrap_or_else(|e| e.to_string()) });
-        ok
     };
     let key = own.identity(base).map(|identity| identity.certificate().fingerprint());
     add(format!("key of the {} `{}`", party.kind, own.name), key);
@@ -161,7 +158,7 @@ fn model(server: &ServerConfig, base: &Path) -> Result<String, Error> {
     let mut longest = 0;
     for step in (0..usize::BITS - words.positions.leading_zeros()).rev() {
         let rows = longest + (1 << step);
-        if rows <= words.positions && 2 * batch_memory(&card.trace(Some(rows))?.plan) <= memory {
+        if rows <= words.positions && server.needs(&card.trace(Some(rows))?.plan)? <= memory {
             longest = rows;
         }
     }

@@ -48,6 +48,11 @@ impl Encrypted {
         let weights = encrypt_weights(recipe, keys.key(), &noise, matrices).flatten().collect();
         Ok(Self { key, weights })
     }
+
+    /// Bytes of the matrices.
+    pub fn bytes(&self) -> u64 {
+        self.weights.len() as u64
+    }
 }
 
 fn random() -> Result<Seed, Error> {

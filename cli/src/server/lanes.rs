@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     card::Card,
-    config::{ServerConfig, batch_memory, encrypted, least},
+    config::{ServerConfig, batch_memory, least},
     dealer_link::Dealer,
     error::Error,
     refusal::Refusal,
@@ -183,10 +183,9 @@ impl Lanes {
             Refusal::Card(e.to_string())
         };
         let plan = common.card.trace(rows.map(|n| n as usize)).map_err(unusable)?.plan;
-        let fixed = encrypted(common.config.source, &plan).map_err(unusable)?;
         let (all, batch) = (common.config.memory.saturating_mul(1 << 20), batch_memory(&plan));
         let least = least(common.config.source) as u64;
-        let needed = fixed + least * batch;
+        let needed = common.config.needs(&plan).map_err(unusable)?;
         if needed > all {
             let rows = rows.unwrap_or_default();
             return Err(Refusal::Memory { rows, needed: needed.div_ceil(1 << 20) });
@@ -196,7 +195,7 @@ impl Lanes {
         let places = loop {
             let mut open = lock(&self.open);
             let taken: u64 = open.iter().map(|lane| lane.memory).sum();
-            let places = all.saturating_sub(taken + fixed) / batch;
+            let places = all.saturating_sub(taken + needed - least * batch) / batch;
             if places >= least && open.len() < LANES {
                 break places.min(wanted);
             }
@@ -219,7 +218,7 @@ impl Common {
         pool: usize,
     ) -> Result<Lane, Error> {
         let batch = batch_memory(&plan);
-        let memory = encrypted(self.config.source, &plan)? + places * batch;
+        let batches = places * batch;
         let (hash, bits, places) = (plan.hash(), plan.revealed_bits(), places as usize);
         // Half of them for one client, what it evaluates with included, but where there is no other.
         let share = (places / self.config.clients.len().clamp(1, 2)).max(1);
@@ -243,10 +242,14 @@ impl Common {
             None => Supply::Peer(Workplace::new(
                 (&plan, self.commitment),
                 &self.weights,
-                Made::new(Room { memory: places as u64 * batch, batch, share }),
+                Made::new(Room { memory: batches, batch, share }),
                 Arc::clone(&self.usage),
             )?),
         };
-        Ok(Lane { rows, plan, hash, bits, supply, memory })
+        let weights = match &supply {
+            Supply::Dealer(_) => 0,
+            Supply::Peer(workplace) => workplace.encrypted_bytes(),
+        };
+        Ok(Lane { rows, plan, hash, bits, supply, memory: weights + batches })
     }
 }

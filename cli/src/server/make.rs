@@ -80,6 +80,11 @@ impl Workplace {
         Ok(Self { plan, weights, recipe, cost, encrypted, commitment, usage, made })
     }
 
+    /// Bytes of the encrypted weights.
+    pub fn encrypted_bytes(&self) -> u64 {
+        self.encrypted.bytes()
+    }
+
     /// Makes batches with a client over a link of its own, as many as it asks for and there are places.
     ///
     /// # Errors
