@@ -99,10 +99,7 @@ impl Device for Cpu {
         batch: usize,
         precision: Precision,
     ) -> Result<Box<dyn Session + 'a>, Error> {
-        if precision != Precision::F32 {
-            let device = self.info.name.clone();
-            return Err(Error::Precision { device, precision: precision.name() });
-        }
+        self.info.supports(precision)?;
         let threads = self.threads.min(batch).max(1);
         let numbers = batch * (2 * program.input.1 + program.output.1);
         let needed = program.memory(threads, 4).saturating_add(4 * numbers as u64);

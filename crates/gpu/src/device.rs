@@ -62,6 +62,21 @@ pub struct Info {
     pub software: bool,
 }
 
+impl Info {
+    /// Whether the device computes in this format.
+    ///
+    /// # Errors
+    /// [`Error::Precision`] where it does not.
+    pub(crate) fn supports(&self, precision: Precision) -> Result<(), Error> {
+        match self.precisions.contains(&precision) {
+            true => Ok(()),
+            false => {
+                Err(Error::Precision { device: self.name.clone(), precision: precision.name() })
+            }
+        }
+    }
+}
+
 /// What a device reaches at best, measured on it: the floor of a launch is what it takes at these rates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ceilings {

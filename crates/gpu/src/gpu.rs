@@ -147,10 +147,7 @@ impl Device for Gpu {
         batch: usize,
         precision: Precision,
     ) -> Result<Box<dyn Session + 'a>, Error> {
-        if !self.info.precisions.contains(&precision) {
-            let device = self.info.name.clone();
-            return Err(Error::Precision { device, precision: precision.name() });
-        }
+        self.info.supports(precision)?;
         Ok(Box::new(session::Loaded::new(self, program, batch, precision)?))
     }
 }

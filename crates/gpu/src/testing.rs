@@ -98,7 +98,8 @@ pub(crate) fn hold(what: &str, program: &mut Program, batches: &[usize]) {
     }
 }
 
-const ACTIVATIONS: [Activation; 7] = [
+/// Those of the models.
+pub(crate) const ACTIVATIONS: [Activation; 7] = [
     Activation::Gelu,
     Activation::Relu,
     Activation::None,

@@ -80,15 +80,7 @@ mod tests {
 
     #[test]
     fn activations_are_those_of_the_models() {
-        for activation in [
-            Activation::Gelu,
-            Activation::Relu,
-            Activation::None,
-            Activation::GeluTanh,
-            Activation::QuickGelu,
-            Activation::Silu,
-            Activation::Tanh,
-        ] {
+        for activation in crate::testing::ACTIVATIONS {
             for i in -2000..2000 {
                 let x = i as f32 / 100.0;
                 let mut got = [x];
