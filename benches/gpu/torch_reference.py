@@ -13,7 +13,7 @@ from torch import nn
 
 # layers, heads, width, hidden, image, patch, classes; and the images at once
 MODELS = {
-    "vit_cifar": ((7, 4, 256, 512, 32, 4, 10), [1, 64, 1056]),
+    "vit_cifar": ((7, 4, 256, 512, 32, 4, 10), [1, 264, 1056]),
     "vit_tiny": ((9, 12, 192, 384, 64, 4, 200), [1, 64]),
 }
 ON_A_PROCESSOR = {"vit_cifar": [1, 64], "vit_tiny": [1, 16]}
@@ -81,8 +81,10 @@ def ways(model, x, device):
             with sdpa_kernel(backend):
                 model(x)
         yield name.lower(), run
-    compiled = torch.compile(model, mode="max-autotune")
-    yield "compile", lambda: compiled(x)
+    # A compilation takes most of a minute: where it counts.
+    if x.dtype == torch.bfloat16 and x.shape[0] != 264:
+        compiled = torch.compile(model, mode="max-autotune", dynamic=False)
+        yield "compile", lambda: compiled(x)
     graph = torch.cuda.CUDAGraph()
     model(x)
     torch.cuda.synchronize()

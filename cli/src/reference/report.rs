@@ -41,12 +41,16 @@ pub struct Report {
     memory_bytes: u64,
     /// Seconds of one input.
     pub one_s: f64,
-    /// Share of the floor: the fewest seconds that the device allows, by the measured ones.
+    /// The same where picture and result stay on the device; none where nothing moves.
+    one_device_s: Option<f64>,
+    /// Share of the floor: the fewest seconds that the device allows, by those that it took.
     one_share: f64,
     /// Inputs at once.
     pub batch: usize,
     /// Seconds of a batch.
     batch_s: f64,
+    /// The same where inputs and results stay on the device.
+    batch_device_s: Option<f64>,
     /// Share of the floor.
     pub batch_share: f64,
     /// Inputs in a second, at the batch.
@@ -117,10 +121,12 @@ impl Report {
             operations: program.operations(1),
             memory_bytes: program.memory(times.batch, precision.width()),
             one_s: times.one,
-            one_share: times.one_floor / times.one,
+            one_device_s: times.one_inside,
+            one_share: times.one_floor / times.one_inside.unwrap_or(times.one),
             batch: times.batch,
             batch_s: times.all,
-            batch_share: times.all_floor / times.all,
+            batch_device_s: times.all_inside,
+            batch_share: times.all_floor / times.all_inside.unwrap_or(times.all),
             per_second: times.batch as f64 / times.all,
             bytes_per_second: times.ceilings.bytes,
             operations_per_second: times.ceilings.operations,
@@ -144,16 +150,25 @@ impl Report {
     pub(super) fn lines(&self, profile: bool) -> Vec<String> {
         let player = if self.software { ", played by this processor: no GPU's speed" } else { "" };
         let share = |share: f64| format!("{:.0} % of what the device allows", 100.0 * share);
+        let inside = |seconds: Option<f64>| {
+            seconds.map_or(String::new(), |s| format!(" ({:.3} ms of it on the device)", 1e3 * s))
+        };
         let mut all = vec![
             format!(
                 "{} in {} on {} ({}){player}",
                 self.model, self.precision, self.name, self.driver
             ),
-            format!("one input   {:.3} ms, {}", 1e3 * self.one_s, share(self.one_share)),
             format!(
-                "batch of {}  {:.3} ms, {:.1} {} a second, {}",
+                "one input   {:.3} ms{}, {}",
+                1e3 * self.one_s,
+                inside(self.one_device_s),
+                share(self.one_share)
+            ),
+            format!(
+                "batch of {}  {:.3} ms{}, {:.1} {} a second, {}",
                 self.batch,
                 1e3 * self.batch_s,
+                inside(self.batch_device_s),
                 self.per_second,
                 self.what,
                 share(self.batch_share)

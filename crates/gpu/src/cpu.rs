@@ -64,7 +64,7 @@ impl Device for Cpu {
         &self.info
     }
 
-    fn ceilings(&self) -> Result<Ceilings, Error> {
+    fn ceilings(&self, _: Precision) -> Result<Ceilings, Error> {
         const COPIED: usize = 64 << 20;
         const SIDE: usize = 512;
         let (from, mut to) = (vec![1u8; COPIED], vec![0u8; COPIED]);
@@ -199,6 +199,10 @@ impl Session for Inputs<'_> {
         }
         self.last = inputs.to_vec();
         Ok(out)
+    }
+
+    fn again(&mut self) -> Result<Option<f64>, Error> {
+        Ok(None)
     }
 
     fn profile(&mut self) -> Result<Option<Vec<f64>>, Error> {

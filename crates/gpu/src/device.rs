@@ -82,7 +82,8 @@ impl Info {
 pub struct Ceilings {
     /// Bytes that are read and written in a second, by a copy of 64 MiB.
     pub bytes: f64,
-    /// Floating-point operations in a second, by chains of multiply-adds on a GPU, by a large product on a processor.
+    /// Floating-point operations in a second, by chains of multiply-adds on a GPU, by a large product on a processor and
+    /// in f32 on a card.
     pub operations: f64,
 }
 
@@ -98,11 +99,11 @@ pub trait Device {
     /// What it is.
     fn info(&self) -> &Info;
 
-    /// What it reaches, measured now.
+    /// What it reaches in this format, measured now.
     ///
     /// # Errors
     /// [`Error::Stopped`].
-    fn ceilings(&self) -> Result<Ceilings, Error>;
+    fn ceilings(&self, precision: Precision) -> Result<Ceilings, Error>;
 
     /// A program on the device, for batches of `batch` inputs, with its weights there.
     ///
@@ -126,6 +127,13 @@ pub trait Session {
     /// # Panics
     /// Where `inputs` is not a batch.
     fn run(&mut self, inputs: &[f32]) -> Result<Vec<f32>, Error>;
+
+    /// Seconds that the batch which ran last takes once more, with inputs and results where they are: without what a caller of
+    /// [`run`](Session::run) waits for while numbers move. `None` where nothing moves.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    fn again(&mut self) -> Result<Option<f64>, Error>;
 
     /// Seconds of each launch, on the batch that ran last; `None` where the device has no clock. On a processor, what the
     /// threads took in all by their number.

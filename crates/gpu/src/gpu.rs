@@ -137,7 +137,7 @@ impl Device for Gpu {
         &self.info
     }
 
-    fn ceilings(&self) -> Result<Ceilings, Error> {
+    fn ceilings(&self, _: Precision) -> Result<Ceilings, Error> {
         ceilings::measure(self)
     }
 

@@ -4,6 +4,8 @@ use std::fmt::Debug;
 
 use sotto_models::layer::Section;
 
+use crate::device::Precision;
+
 /// What a kernel reads, of one input of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operand {
@@ -13,12 +15,19 @@ pub struct Operand {
     pub numbers: usize,
     /// Numbers of it that the kernel has to read.
     pub read: usize,
+    /// Whether all inputs of a batch read the same: weights. Else each has its own, one behind the other.
+    pub shared: bool,
 }
 
 impl Operand {
-    /// An operand that is read whole.
+    /// Each input's own, which is read whole.
     pub fn whole(name: &'static str, numbers: usize) -> Self {
-        Self { name, numbers, read: numbers }
+        Self { name, numbers, read: numbers, shared: false }
+    }
+
+    /// All inputs' own, which is read whole.
+    pub fn weights(name: &'static str, numbers: usize) -> Self {
+        Self { shared: true, ..Self::whole(name, numbers) }
     }
 }
 
@@ -27,8 +36,8 @@ impl Operand {
 pub enum Language {
     /// WebGPU's.
     Wgsl,
-    /// NVIDIA's C++.
-    Cuda,
+    /// NVIDIA's C++, whose code may depend on what numbers are stored as: tensor cores multiply halves.
+    Cuda(Precision),
 }
 
 /// A kernel's code for one batch: `bodies` behind `constants` and the functions that depend on the kernel's shape.
@@ -44,6 +53,8 @@ pub struct Code {
     pub groups: [usize; 3],
     /// Invocations of a workgroup.
     pub threads: usize,
+    /// Bytes of memory that a workgroup shares, beyond what the bodies declare. In CUDA alone.
+    pub shared: usize,
 }
 
 /// One kernel with its shape, which is of one input: a device runs it for a batch of them, which lie one behind the other.

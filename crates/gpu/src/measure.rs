@@ -47,12 +47,16 @@ pub struct Timed {
 pub struct Times {
     /// Median seconds of one input, from the processor's memory and back.
     pub one: f64,
+    /// The same where inputs and results stay on the device; `None` where nothing moves.
+    pub one_inside: Option<f64>,
     /// Fewest seconds of one input by the device's ceilings.
     pub one_floor: f64,
     /// Inputs at once.
     pub batch: usize,
-    /// Median seconds of a batch.
+    /// Median seconds of a batch, from the processor's memory and back.
     pub all: f64,
+    /// The same where inputs and results stay on the device.
+    pub all_inside: Option<f64>,
     /// Fewest seconds of a batch.
     pub all_floor: f64,
     /// The device's ceilings.
@@ -99,16 +103,16 @@ pub fn times(
     input: &[f32],
     effort: Effort,
 ) -> Result<Times, Error> {
-    let ceilings = device.ceilings()?;
+    let ceilings = device.ceilings(precision)?;
     let floors = |batch: usize| {
         let launches = program.launches.iter();
         launches.map(move |launch| {
             ceilings.floor(launch.bytes(batch, precision.width()), launch.operations(batch))
         })
     };
-    let (one, _) = median(device, program, (precision, 1), input, effort)?;
-    let (all, profile) = median(device, program, (precision, batch), input, effort)?;
-    let launches = profile.map(|profile| {
+    let one = medians(device, program, (precision, 1), input, effort)?;
+    let all = medians(device, program, (precision, batch), input, effort)?;
+    let launches = all.launches.map(|profile| {
         let each = program.launches.iter().zip(profile).zip(floors(batch));
         let timed = each.map(|((launch, seconds), floor)| Timed {
             section: launch.section,
@@ -121,7 +125,17 @@ pub fn times(
         timed.collect()
     });
     let [one_floor, all_floor] = [1, batch].map(|batch| floors(batch).sum());
-    Ok(Times { one, one_floor, batch, all, all_floor, ceilings, launches })
+    Ok(Times {
+        one: one.outside,
+        one_inside: one.inside,
+        one_floor,
+        batch,
+        all: all.outside,
+        all_inside: all.inside,
+        all_floor,
+        ceilings,
+        launches,
+    })
 }
 
 /// Median seconds of a batch of one input.
@@ -136,26 +150,48 @@ pub fn seconds(
     input: &[f32],
     effort: Effort,
 ) -> Result<f64, Error> {
-    Ok(median(device, program, (precision, batch), input, effort)?.0)
+    Ok(medians(device, program, (precision, batch), input, effort)?.outside)
 }
 
-/// Median seconds of a batch, and the seconds of each launch.
-fn median(
+/// What a batch of one input took.
+struct Medians {
+    /// From the processor's memory and back.
+    outside: f64,
+    /// Where inputs and results stay on the device.
+    inside: Option<f64>,
+    /// Of each launch.
+    launches: Option<Vec<f64>>,
+}
+
+fn medians(
     device: &dyn Device,
     program: &Program,
     (precision, batch): (Precision, usize),
     input: &[f32],
     effort: Effort,
-) -> Result<(f64, Option<Vec<f64>>), Error> {
+) -> Result<Medians, Error> {
     let mut session = device.load(program, batch, precision)?;
     let inputs = input.repeat(batch);
     session.run(&inputs)?;
-    let (begun, mut seconds) = (Instant::now(), Vec::new());
-    while seconds.len() < effort.runs || begun.elapsed() < effort.time {
+    let outside = median(effort, || {
         let start = Instant::now();
         session.run(&inputs)?;
-        seconds.push(start.elapsed().as_secs_f64());
+        Ok(Some(start.elapsed().as_secs_f64()))
+    })?;
+    let inside = median(effort, || session.again())?;
+    let outside = outside.expect("a run has a time");
+    Ok(Medians { outside, inside, launches: session.profile()? })
+}
+
+fn median(
+    effort: Effort,
+    mut of: impl FnMut() -> Result<Option<f64>, Error>,
+) -> Result<Option<f64>, Error> {
+    let (begun, mut seconds) = (Instant::now(), Vec::new());
+    while seconds.len() < effort.runs || begun.elapsed() < effort.time {
+        let Some(one) = of()? else { return Ok(None) };
+        seconds.push(one);
     }
     seconds.sort_by(f64::total_cmp);
-    Ok((seconds[seconds.len() / 2], session.profile()?))
+    Ok(Some(seconds[seconds.len() / 2]))
 }

@@ -28,9 +28,11 @@ impl std::fmt::Debug for Program {
 }
 
 impl Program {
-    /// One kernel: its first operand is the input, the others are constants, which follow from their place.
-    #[cfg(any(test, feature = "cuda"))]
-    pub(crate) fn alone(kernel: impl Kernel + 'static) -> Self {
+    /// One kernel: its first operand is the input, the others are weights, whose numbers follow from their place.
+    ///
+    /// # Panics
+    /// For a kernel with another operand that each input has of its own, as a residual is.
+    pub fn alone(kernel: impl Kernel + 'static) -> Self {
         let operands = kernel.operands();
         let (mut writer, input) = Writer::new(operands[0].numbers);
         let number = |i: usize| ((i * 7919 % 1009) as f32 / 504.5 - 1.0) * 1.7;
@@ -136,7 +138,8 @@ impl Writer {
     /// A launch that writes its part of what another has made.
     ///
     /// # Panics
-    /// Where an operand has another size than the kernel says.
+    /// Where an operand has another size than the kernel says, or is weights where each input has its own, or the reverse: a
+    /// device would read beyond it.
     pub(crate) fn launch_into(
         &mut self,
         made: Tensor,
@@ -148,11 +151,12 @@ impl Writer {
         let operands = kernel.operands();
         assert_eq!(operands.len(), inputs.len(), "{kernel:?}: number of operands");
         for (operand, input) in operands.iter().zip(&inputs) {
-            let got = match *input {
-                Tensor::Constant(at) => self.constants[at].len(),
-                Tensor::Value(at) => self.values[at],
+            let (got, shared) = match *input {
+                Tensor::Constant(at) => (self.constants[at].len(), true),
+                Tensor::Value(at) => (self.values[at], false),
             };
-            assert_eq!(got, operand.numbers, "{kernel:?}: numbers in `{}`", operand.name);
+            let want = (operand.numbers, operand.shared);
+            assert_eq!((got, shared), want, "{kernel:?}: numbers in `{}`, shared", operand.name);
         }
         assert_eq!(self.values[output], kernel.output(), "{kernel:?}: numbers in its result");
         self.steps.push(Step { section: self.section, kernel, inputs, output });

@@ -111,7 +111,16 @@ pub(crate) const ACTIVATIONS: [Activation; 7] = [
 
 pub(crate) fn products() -> Vec<(String, Program)> {
     let mut all = Vec::new();
-    for (rows, inputs, outputs) in [(1, 1, 1), (65, 64, 256), (64, 16, 64), (3, 130, 67)] {
+    // The last ones come to every tile on tensor cores, filled in part: 128 x 128, 128 x 64, 64 x 64, 32 x 32.
+    for (rows, inputs, outputs) in [
+        (1, 1, 1),
+        (64, 16, 64),
+        (3, 130, 67),
+        (65, 64, 256),
+        (100, 72, 192),
+        (70, 200, 64),
+        (5, 264, 40),
+    ] {
         let kernel = Product { bias: rows != 64, ..Product::plain(rows, inputs, outputs) };
         all.push((format!("product {rows} {inputs} {outputs}"), Program::alone(kernel)));
     }
@@ -163,7 +172,10 @@ pub(crate) fn means() -> Vec<(String, Program)> {
 
 pub(crate) fn attentions() -> Vec<(String, Program)> {
     let mut all = Vec::new();
-    for (rows, heads, dh) in [(65, 2, 64), (257, 3, 16), (5, 2, 8), (1, 1, 3), (130, 1, 96)] {
+    // On tensor cores, the last one's keys come in turns.
+    for (rows, heads, dh) in
+        [(65, 2, 64), (257, 3, 16), (5, 2, 8), (1, 1, 3), (130, 1, 96), (389, 1, 32)]
+    {
         // A workgroup computes its rows again where scores are farther from 30 than 24.
         for kind in [
             Scores::Softmax,

@@ -21,7 +21,7 @@ const FORMATS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Bf16
 const BATCH: usize = 2;
 
 /// A C++ program that runs all of these, one after the other, from its input to its output.
-fn twin(programs: &[(String, Program)]) -> String {
+fn twin(programs: &[(String, Program)], precision: Precision) -> String {
     let (mut kernels, mut main) = (String::new(), String::new());
     let mut count = 0;
     for (_, program) in programs {
@@ -35,8 +35,8 @@ fn twin(programs: &[(String, Program)]) -> String {
             .unwrap();
         writeln!(main, "fill(b[{input}], {});", size * BATCH).unwrap();
         for launch in &program.launches {
-            let source::Text { text, groups: [x, y, z], threads } =
-                source::text(&*launch.kernel, BATCH);
+            let source::Text { text, groups: [x, y, z], threads, .. } =
+                source::text(&*launch.kernel, BATCH, precision);
             writeln!(kernels, "namespace k{count} {{\n{text}\n}}").unwrap();
             let read = launch.inputs.iter().map(|source| match source {
                 Source::Constant(at) => format!("c[{at}].data(), "),
@@ -70,7 +70,7 @@ fn twin(programs: &[(String, Program)]) -> String {
 fn run(programs: &[(String, Program)], inputs: &[Vec<f32>], precision: Precision) -> Vec<Vec<f32>> {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);
-    fs::write(path("all.cpp"), twin(programs)).expect("written");
+    fs::write(path("all.cpp"), twin(programs, precision)).expect("written");
     fs::write(path("twin.hpp"), include_str!("twin.hpp")).expect("written");
     let mut compiler = Command::new("c++");
     let format = format!("-D{}=1", source::format(precision));
@@ -130,34 +130,52 @@ fn a_whole_model_in_the_twin() {
     close("a model in the twin", &programs[0].1, Precision::F32, &inputs[0], &got[0]);
 }
 
-/// The kernels of the benchmark's models, each once.
-fn kernels() -> BTreeMap<String, &'static str> {
+/// The kernels of the benchmark's models in a format, each once.
+fn kernels(precision: Precision) -> BTreeMap<String, &'static str> {
     let mut all = BTreeMap::new();
-    for kind in Kind::ALL {
-        let arch = Arch::vit_cifar().with_attention(kind);
-        let program = program(&Model::from(&arch), &Weights::random(&arch, 1), arch.tokens());
-        let mean = Program::alone(Mean { rows: 65, width: 256, over: 1..65, first: true });
-        for launch in program.launches.iter().chain(&mean.launches) {
-            all.insert(source::text(&*launch.kernel, 64).text, launch.kernel.name());
+    let models = [(Arch::vit_cifar(), 64), (Arch::vit_tiny(), 1)];
+    for (arch, batch) in models {
+        for kind in Kind::ALL {
+            let arch = arch.clone().with_attention(kind);
+            let program = program(&Model::from(&arch), &Weights::random(&arch, 1), arch.tokens());
+            let mean = Program::alone(Mean { rows: 65, width: 256, over: 1..65, first: true });
+            for launch in program.launches.iter().chain(&mean.launches) {
+                let text = source::text(&*launch.kernel, batch, precision).text;
+                all.insert(text, launch.kernel.name());
+            }
         }
+    }
+    if precision != Precision::F32 {
+        all.insert(super::ceilings::text(), "tensor chains");
     }
     all
 }
 
+/// Registers of a thread, and bytes that it spills.
+fn used(log: &str) -> (u32, u32) {
+    let number = |before: &str| {
+        let (words, _) = log.split_once(before).unwrap_or_else(|| panic!("{before}: {log}"));
+        words.rsplit(' ').next().and_then(|word| word.parse().ok()).expect("a number")
+    };
+    (number(" registers"), number(" bytes spill stores"))
+}
+
 #[test]
-fn every_kernel_compiles_for_three_architectures() {
+fn every_kernel_compiles_for_three_architectures_and_spills_nothing() {
     compile::present().unwrap_or_else(|e| panic!("{e}"));
-    let kernels = kernels();
-    // Embedding, two norms, five products, three attentions, a mean.
-    assert_eq!(kernels.len(), 12);
-    for (text, name) in &kernels {
-        for architecture in ["sm_80", "sm_90a", "sm_120"] {
-            let cubin = compile::cubin(text, Precision::Bf16, architecture);
-            let cubin = cubin.unwrap_or_else(|e| panic!("{name} for {architecture}: {e}"));
-            assert_eq!(&cubin[..4], b"\x7fELF", "{name} for {architecture}");
-        }
-        for precision in [Precision::F32, Precision::F16] {
-            compile::cubin(text, precision, "sm_90a").unwrap_or_else(|e| panic!("{name}: {e}"));
+    for precision in FORMATS {
+        for (text, name) in &kernels(precision) {
+            // The formats differ little: two architectures see one of them.
+            let all = ["sm_90a", "sm_80", "sm_120"];
+            for architecture in &all[..if precision == Precision::Bf16 { 3 } else { 1 }] {
+                let compiled = compile::cubin(text, precision, architecture);
+                let what = format!("{name} in {} for {architecture}", precision.name());
+                let (cubin, log) = compiled.unwrap_or_else(|e| panic!("{what}: {e}"));
+                assert_eq!(&cubin[..4], b"\x7fELF", "{what}");
+                let (registers, spilled) = used(&log);
+                println!("{what}: {registers} registers, {spilled} bytes spilled");
+                assert_eq!(spilled, 0, "{what}: {log}");
+            }
         }
     }
     let wrong = compile::cubin("KERNEL run() { nothing; }", Precision::F32, "sm_90a");

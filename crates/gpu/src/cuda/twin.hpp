@@ -1,5 +1,6 @@
 // Runs kernels on a processor: one block at a time, every thread a fiber that gives way at a barrier. A barrier that not all
-// threads of a block reach is an error, as it is on a GPU.
+// threads of a block reach is an error, as it is on a GPU. What a warp does together is done when its lanes are there; a copy is
+// made when it is waited for, no sooner.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -8,11 +9,21 @@
 #include <ucontext.h>
 #include <vector>
 #define KERNEL static void
+#define BOUNDED(threads, blocks)
 #define DEVICE static inline
 #define SHARED(type, name, count) alignas(16) static type name[count]
+#define DYNAMIC(name) alignas(128) static unsigned char name[DYNAMIC_BYTES]
 namespace twin {
-struct Fiber { ucontext_t context; std::vector<char> stack = std::vector<char>(1 << 16); bool done = false; };
+struct Copy { void *to; const void *from; };
+struct Fiber {
+    ucontext_t context;
+    std::vector<char> stack = std::vector<char>(1 << 16);
+    bool done = false;
+    std::vector<std::vector<Copy>> copies;
+};
+struct Warp { int arrived = 0; u32 round = 0; u32 in[32][10]; const void *address[32]; u32 out[32][4]; };
 static std::vector<Fiber> fibers;
+static std::vector<Warp> warps;
 static ucontext_t scheduler;
 static std::function<void()> body;
 static u32 current, index_x, index_y, index_z, count_x, waiting, round;
@@ -20,8 +31,10 @@ static void yield() { swapcontext(&fibers[current].context, &scheduler); }
 static void entry() { body(); fibers[current].done = true; yield(); }
 static void block(u32 threads) {
     waiting = round = 0;
+    warps.assign((threads + 31) / 32, Warp());
     for (auto &f : fibers) {
         f.done = false;
+        f.copies.assign(1, {});
         getcontext(&f.context);
         f.context.uc_stack.ss_sp = f.stack.data();
         f.context.uc_stack.ss_size = f.stack.size();
@@ -29,14 +42,18 @@ static void block(u32 threads) {
         makecontext(&f.context, entry, 0);
     }
     for (u32 left = threads, turns = 0; left > 0; turns++) {
-        const u32 before = left, begun = round;
+        const u32 before = left;
+        u32 begun = round, now = 0;
+        for (auto &w : warps) begun += w.round;
         for (current = 0; current < threads; current++) {
             if (fibers[current].done) continue;
             swapcontext(&scheduler, &fibers[current].context);
             left -= fibers[current].done;
         }
-        if (left == before && round == begun && turns > 0) {
-            fprintf(stderr, "a barrier that %u of %u threads reach\n", waiting, threads);
+        now = round;
+        for (auto &w : warps) now += w.round;
+        if (left == before && now == begun && turns > 0) {
+            fprintf(stderr, "a barrier that %u of %u threads reach, or a part of a warp\n", waiting, threads);
             exit(1);
         }
     }
@@ -88,4 +105,84 @@ DEVICE u16 to_half(float x) {
     const u32 units = (u32)std::nearbyint(std::ldexp(a, 10 - exponent));
     // Units of a normal number hold its leading one, which makes the exponent one larger.
     return sign | (u16)(units + ((u32)(exponent + 14) << 10));
+}
+DEVICE float power(float x) { return std::exp2(x); }
+namespace twin {
+// All lanes of a warp meet; the last computes for all.
+template <class F> static void together(F compute) {
+    Warp &w = warps[current / 32];
+    const u32 round = w.round;
+    if (++w.arrived == 32) { w.arrived = 0; compute(w); w.round++; }
+    else while (w.round == round) yield();
+}
+static void tiles(u32 (&r)[4], const void *p, bool transposed) {
+    const u32 lane = current % 32;
+    warps[current / 32].address[lane] = p;
+    together([&](Warp &w) {
+        for (u32 l = 0; l < 32; l++) for (u32 m = 0; m < 4; m++) {
+            u16 two[2];
+            for (u32 e = 0; e < 2; e++) {
+                const u32 row = transposed ? 2 * (l % 4) + e : l / 4, column = transposed ? l / 4 : 2 * (l % 4) + e;
+                if ((u64)w.address[8 * m + row] % 16 != 0) { fprintf(stderr, "a tile's row that is not aligned\n"); exit(1); }
+                two[e] = ((const u16 *)w.address[8 * m + row])[column];
+            }
+            w.out[l][m] = (u32)two[1] << 16 | two[0];
+        }
+    });
+    std::memcpy(r, warps[current / 32].out[lane], 16);
+}
+}
+DEVICE void sync_warp() { twin::together([](twin::Warp &) {}); }
+DEVICE float shuffle_xor(float x, u32 by) {
+    const u32 lane = twin::current % 32;
+    twin::warps[twin::current / 32].in[lane][0] = word(x);
+    twin::together([&](twin::Warp &w) { for (u32 l = 0; l < 32; l++) w.out[l][0] = w.in[l ^ by][0]; });
+    return bits(twin::warps[twin::current / 32].out[lane][0]);
+}
+DEVICE void copy_16(void *to, const void *from, bool inside) {
+    if ((u64)to % 16 != 0 || (inside && (u64)from % 16 != 0)) { fprintf(stderr, "a copy that is not aligned\n"); exit(1); }
+    twin::fibers[twin::current].copies.back().push_back({to, inside ? from : nullptr});
+}
+DEVICE void end_copies() { twin::fibers[twin::current].copies.emplace_back(); }
+template <int LEFT> DEVICE void await_copies() {
+    auto &groups = twin::fibers[twin::current].copies;
+    // The last group has not ended.
+    while (groups.size() > LEFT + 1) {
+        for (const auto &copy : groups.front()) {
+            if (copy.from) std::memcpy(copy.to, copy.from, 16);
+            else std::memset(copy.to, 0, 16);
+        }
+        groups.erase(groups.begin());
+    }
+}
+DEVICE void read_tiles(u32 (&r)[4], const void *p) { twin::tiles(r, p, false); }
+DEVICE void read_tiles_transposed(u32 (&r)[4], const void *p) { twin::tiles(r, p, true); }
+#if defined(F16)
+DEVICE float from_stored(u16 x) { return from_half(x); }
+DEVICE u32 pair(float low, float high) { return (u32)to_half(high) << 16 | to_half(low); }
+#else
+DEVICE float from_stored(u16 x) { return bits((u32)x << 16); }
+DEVICE u32 pair(float low, float high) { return (u32)to_bf16(high) << 16 | to_bf16(low); }
+#endif
+DEVICE void multiply_add(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+    const u32 lane = twin::current % 32;
+    u32 *in = twin::warps[twin::current / 32].in[lane];
+    std::memcpy(in, a, 16);
+    in[4] = b0;
+    in[5] = b1;
+    std::memcpy(in + 6, c, 16);
+    twin::together([&](twin::Warp &w) {
+        float left[16][16], right[16][8];
+        for (u32 i = 0; i < 16; i++) for (u32 k = 0; k < 16; k++)
+            left[i][k] = from_stored((u16)(w.in[i % 8 * 4 + k % 8 / 2][i / 8 + 2 * (k / 8)] >> 16 * (k % 2)));
+        for (u32 k = 0; k < 16; k++) for (u32 j = 0; j < 8; j++)
+            right[k][j] = from_stored((u16)(w.in[j * 4 + k % 8 / 2][4 + k / 8] >> 16 * (k % 2)));
+        for (u32 l = 0; l < 32; l++) for (u32 e = 0; e < 4; e++) {
+            const u32 i = l / 4 + 8 * (e / 2), j = 2 * (l % 4) + e % 2;
+            float sum = bits(w.in[l][6 + e]);
+            for (u32 k = 0; k < 16; k++) sum += left[i][k] * right[k][j];
+            w.out[l][e] = word(sum);
+        }
+    });
+    std::memcpy(c, twin::warps[twin::current / 32].out[lane], 16);
 }

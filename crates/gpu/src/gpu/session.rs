@@ -1,6 +1,6 @@
 //! A program on a GPU: its weights and activations in buffers, its kernels compiled, its launches recorded anew for each run.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Instant};
 
 use pollster::block_on;
 use wgpu::{BufferUsages as Usage, ErrorFilter, Features};
@@ -82,6 +82,20 @@ impl<'a> Loaded<'a> {
         Ok(Self { gpu, program, batch, precision, buffers, steps })
     }
 
+    /// Every launch.
+    fn submit(&self) {
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            for Step { pipeline, bind, groups: [x, y, z] } in &self.steps {
+                pass.set_pipeline(pipeline);
+                pass.set_bind_group(0, bind, &[]);
+                pass.dispatch_workgroups(*x, *y, *z);
+            }
+        }
+        self.gpu.queue.submit([encoder.finish()]);
+    }
+
     fn bytes(&self, numbers: usize) -> u64 {
         (numbers * self.precision.width()).next_multiple_of(4) as u64
     }
@@ -125,21 +139,19 @@ impl Session for Loaded<'_> {
         let (input, size) = self.program.input;
         assert_eq!(inputs.len(), self.batch * size, "run: numbers in a batch");
         self.gpu.queue.write_buffer(&self.buffers[input], 0, &encode(inputs, self.precision));
-        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            for Step { pipeline, bind, groups: [x, y, z] } in &self.steps {
-                pass.set_pipeline(pipeline);
-                pass.set_bind_group(0, bind, &[]);
-                pass.dispatch_workgroups(*x, *y, *z);
-            }
-        }
-        self.gpu.queue.submit([encoder.finish()]);
+        self.submit();
         let (output, numbers) = self.program.output;
         let bytes = self.gpu.read(&self.buffers[output], self.bytes(self.batch * numbers))?;
         let mut results = decode(&bytes, self.precision);
         results.truncate(self.batch * numbers);
         Ok(results)
+    }
+
+    fn again(&mut self) -> Result<Option<f64>, Error> {
+        let start = Instant::now();
+        self.submit();
+        self.gpu.wait()?;
+        Ok(Some(start.elapsed().as_secs_f64()))
     }
 
     /// The activations that the last run left are read again, whatever they are: only times matter.

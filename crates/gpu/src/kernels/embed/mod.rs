@@ -33,12 +33,12 @@ impl Kernel for Embed {
     fn operands(&self) -> Vec<Operand> {
         let mut all = vec![
             Operand::whole("picture", self.pixels.numbers()),
-            Operand::whole("w", self.outputs * self.pixels.patch_dim()),
-            Operand::whole("bias", self.outputs),
-            Operand::whole("positions", self.output()),
+            Operand::weights("w", self.outputs * self.pixels.patch_dim()),
+            Operand::weights("bias", self.outputs),
+            Operand::weights("positions", self.output()),
         ];
         if self.pixels.lead > 0 {
-            all.push(Operand::whole("tokens", self.lead()));
+            all.push(Operand::weights("tokens", self.lead()));
         }
         all
     }
@@ -90,34 +90,29 @@ impl Kernel for Embed {
     fn code(&self, language: Language, batch: usize) -> Code {
         let p = &self.pixels;
         let rows = batch * p.tokens();
-        let functions = match (language, p.lead) {
-            (Language::Wgsl, 0) => include_str!("rows.wgsl").to_owned(),
-            (Language::Wgsl, _) => {
-                include_str!("rows.wgsl").replace("0.0 /* token */", "f32(tokens[at])")
+        let (inputs, pixel) = (p.patch_dim(), include_str!("pixel.cu"));
+        let (functions, token) = match language {
+            Language::Wgsl => (include_str!("rows.wgsl").to_owned(), "f32(tokens[at])"),
+            Language::Cuda(_) if tile::on_tensor_cores(language, inputs, self.outputs) => {
+                (format!("{pixel}{}", include_str!("tensor.cu")), "load(tokens[at + i])")
             }
-            (Language::Cuda, 0) => include_str!("rows.cu").to_owned(),
-            (Language::Cuda, _) => {
-                include_str!("rows.cu").replace("0.0f /* token */", "load(tokens[at])")
+            Language::Cuda(_) => {
+                (format!("{pixel}{}", include_str!("rows.cu")), "load(tokens[at])")
             }
         };
+        let functions = match p.lead {
+            0 => functions,
+            _ => functions.replace("0.0f /* token */", token).replace("0.0 /* token */", token),
+        };
         let constants = vec![
-            ("ROWS", rows),
-            ("INPUTS", p.patch_dim()),
-            ("OUTPUTS", self.outputs),
             ("TOKENS", p.tokens()),
             ("LEAD", p.lead),
             ("PATCH", p.patch),
-            ("ACROSS", p.image / p.patch),
+            ("PATCHES", p.image / p.patch),
             ("PLANES", p.channels),
             ("IMAGE", p.image),
         ];
-        let groups = [self.outputs.div_ceil(tile::SIDE), rows.div_ceil(tile::SIDE), 1];
-        Code {
-            constants,
-            functions,
-            bodies: vec![tile::code(language)],
-            groups,
-            threads: tile::THREADS,
-        }
+        let shape = (rows, inputs, self.outputs);
+        tile::code(language, shape, constants, functions, Vec::new())
     }
 }

@@ -3,8 +3,8 @@ fn x_at(row: u32, k: u32) -> f32 {
     let token = row % TOKENS;
     if token < LEAD { return 0.0; }
     let patch_at = token - LEAD;
-    let i = patch_at / ACROSS * PATCH + k / PATCH % PATCH;
-    let j = patch_at % ACROSS * PATCH + k % PATCH;
+    let i = patch_at / PATCHES * PATCH + k / PATCH % PATCH;
+    let j = patch_at % PATCHES * PATCH + k % PATCH;
     let plane = row / TOKENS * PLANES + k / (PATCH * PATCH);
     return f32(picture[(plane * IMAGE + i) * IMAGE + j]);
 }

@@ -1,9 +1,12 @@
 //! Linear attention by its state: `Q (K^T V) / (N sqrt(dh))`, over N rows. The state `K^T V` is dh x dh, so it takes fewer
 //! operations than scores where dh < N.
 //!
+//! On a card, halves go over tensor cores where dh is a multiple of 16 and keys, values and state fit into 96 KiB (`tensor.cu`).
+//!
 //! Shapes: as [`Attention`](super::Attention).
 
 use crate::{
+    device::Precision,
     host,
     kernel::{Code, Kernel, Language, Operand},
     kernels::attention::{dot, part},
@@ -28,6 +31,20 @@ const LANES: usize = 64;
 /// Columns of the state that a workgroup has: with heads of up to 256, within the 16 KiB that every device has.
 const COLUMNS: usize = 16;
 
+impl LinearAttention {
+    /// Bytes of keys, values and the state as halves.
+    fn shared(&self) -> usize {
+        2 * (2 * self.rows.next_multiple_of(16) + self.dh) * (self.dh + 8)
+    }
+
+    /// Warps of a block on tensor cores, if it goes over them: 96 KiB are on every card that has them.
+    fn warps(&self, language: Language) -> Option<usize> {
+        let halves = matches!(language, Language::Cuda(Precision::F16 | Precision::Bf16));
+        let fits = self.dh.is_multiple_of(16) && self.dh <= 128 && self.shared() <= 96 << 10;
+        (halves && fits).then(|| self.rows.div_ceil(16).min(8))
+    }
+}
+
 impl Kernel for LinearAttention {
     fn name(&self) -> &'static str {
         "linear attention"
@@ -35,7 +52,7 @@ impl Kernel for LinearAttention {
 
     fn operands(&self) -> Vec<Operand> {
         let numbers = self.rows * 3 * self.heads * self.dh;
-        vec![Operand { name: "qkv", numbers, read: 3 * self.written() }]
+        vec![Operand { name: "qkv", numbers, read: 3 * self.written(), shared: false }]
     }
 
     fn output(&self) -> usize {
@@ -75,7 +92,9 @@ impl Kernel for LinearAttention {
         let arms = |of: fn(usize, usize) -> String| -> String {
             self.mine.iter().enumerate().map(|(at, &head)| of(at, head)).collect()
         };
-        let by = self.rows as f32 * (self.dh as f32).sqrt();
+        let (by, scale) =
+            (self.rows as f32 * (self.dh as f32).sqrt(), 1.0 / (self.dh as f32).sqrt());
+        let warps = self.warps(language);
         let (functions, body) = match language {
             Language::Wgsl => {
                 let arms = arms(|at, head| format!("case {at}u: {{ return {head}u; }}\n"));
@@ -85,22 +104,32 @@ impl Kernel for LinearAttention {
                 );
                 (functions, include_str!("kernel.wgsl"))
             }
-            Language::Cuda => {
+            Language::Cuda(_) => {
                 let arms = arms(|at, head| format!("at == {at} ? {head}u : "));
                 let functions = format!(
-                    "constexpr float BY = {by:e}f;\nDEVICE u32 head_of(u32 at) {{ return {arms} 0u; }}"
+                    "constexpr float BY = {by:e}f, SCALE = {scale:e}f;\nDEVICE u32 head_of(u32 at) {{ return {arms} 0u; }}"
                 );
-                (functions, include_str!("kernel.cu"))
+                let body = match warps {
+                    Some(_) => include_str!("tensor.cu"),
+                    None => include_str!("kernel.cu"),
+                };
+                (functions, body)
             }
         };
-        let constants = vec![
+        let mut constants = vec![
             ("TOKENS", self.rows),
             ("HEADS", self.heads),
             ("DH", self.dh),
             ("COLUMNS", COLUMNS),
             ("LANES", LANES),
         ];
+        if let Some(warps) = warps {
+            constants.push(("WARPS", warps));
+            let (bodies, groups, threads) = (vec![body], [1, self.mine.len(), batch], 32 * warps);
+            let shared = self.shared();
+            return Code { constants, functions, bodies, groups, threads, shared };
+        }
         let groups = [self.dh.div_ceil(COLUMNS), self.mine.len(), batch];
-        Code { constants, functions, bodies: vec![body], groups, threads: LANES }
+        Code { constants, functions, bodies: vec![body], groups, threads: LANES, shared: 0 }
     }
 }

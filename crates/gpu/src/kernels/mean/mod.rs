@@ -29,7 +29,7 @@ impl Kernel for Mean {
 
     fn operands(&self) -> Vec<Operand> {
         let read = (self.over.len() + usize::from(self.first)) * self.width;
-        vec![Operand { name: "x", numbers: self.rows * self.width, read }]
+        vec![Operand { name: "x", numbers: self.rows * self.width, read, shared: false }]
     }
 
     fn output(&self) -> usize {
@@ -63,7 +63,7 @@ impl Kernel for Mean {
     fn code(&self, language: Language, batch: usize) -> Code {
         let body = match language {
             Language::Wgsl => include_str!("kernel.wgsl"),
-            Language::Cuda => include_str!("kernel.cu"),
+            Language::Cuda(_) => include_str!("kernel.cu"),
         };
         let constants = vec![
             ("WIDTH", self.width),
@@ -74,6 +74,6 @@ impl Kernel for Mean {
             ("LANES", LANES),
         ];
         let (groups, functions) = ([self.width.div_ceil(LANES), batch, 1], String::new());
-        Code { constants, functions, bodies: vec![body], groups, threads: LANES }
+        Code { constants, functions, bodies: vec![body], groups, threads: LANES, shared: 0 }
     }
 }

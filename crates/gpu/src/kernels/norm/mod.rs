@@ -1,10 +1,13 @@
 //! Layer norm of each row: `gain (x - mean) / sqrt(variance + eps) + offset`, the variance over the row's count.
 //!
+//! On a card, a warp has a row in its registers where rows are whole 16 bytes (`rows.cu`).
+//!
 //! Shapes: x is rows x width, gain and offset width. Of the rows, `take` alone are normed; the result is theirs.
 
 use std::ops::Range;
 
 use crate::{
+    device::Precision,
     host,
     kernel::{Code, Kernel, Language, Operand},
 };
@@ -25,6 +28,14 @@ pub struct Norm {
 /// Invocations that share a row.
 const LANES: usize = 64;
 
+impl Norm {
+    /// Whether a warp takes a row on a card: 16 bytes at a time, all of them in registers.
+    fn by_warps(&self, precision: Precision) -> bool {
+        let together = 16 / precision.width();
+        self.width.is_multiple_of(together) && self.width <= 8 * 32 * together
+    }
+}
+
 impl Kernel for Norm {
     fn name(&self) -> &'static str {
         "norm"
@@ -32,9 +43,14 @@ impl Kernel for Norm {
 
     fn operands(&self) -> Vec<Operand> {
         vec![
-            Operand { name: "x", numbers: self.rows * self.width, read: self.output() },
-            Operand::whole("gain", self.width),
-            Operand::whole("offset", self.width),
+            Operand {
+                name: "x",
+                numbers: self.rows * self.width,
+                read: self.output(),
+                shared: false,
+            },
+            Operand::weights("gain", self.width),
+            Operand::weights("offset", self.width),
         ]
     }
 
@@ -66,15 +82,20 @@ impl Kernel for Norm {
     }
 
     fn code(&self, language: Language, batch: usize) -> Code {
+        let mut shape = (1, LANES);
         let (functions, body) = match language {
             Language::Wgsl => {
                 (format!("const EPS = f32({:e});", self.eps), include_str!("kernel.wgsl"))
             }
-            Language::Cuda => {
+            Language::Cuda(precision) if self.by_warps(precision) => {
+                shape = (8, 8 * 32);
+                (format!("constexpr float EPS = {:e}f;", self.eps), include_str!("rows.cu"))
+            }
+            Language::Cuda(_) => {
                 (format!("constexpr float EPS = {:e}f;", self.eps), include_str!("kernel.cu"))
             }
         };
-        let constants = vec![
+        let mut constants = vec![
             ("WIDTH", self.width),
             ("ROWS", self.rows),
             ("TAKEN", self.take.len()),
@@ -82,10 +103,12 @@ impl Kernel for Norm {
             ("LANES", LANES),
             ("ALL", batch * self.take.len()),
         ];
+        let (rows, threads) = shape;
+        constants.push(("ROWS_OF_A_BLOCK", rows));
         // A dimension of a dispatch has 65,535 groups at most.
-        let groups = batch * self.take.len();
+        let groups = (batch * self.take.len()).div_ceil(rows);
         let across = groups.min(1 << 15);
         let groups = [across, groups.div_ceil(across), 1];
-        Code { constants, functions, bodies: vec![body], groups, threads: LANES }
+        Code { constants, functions, bodies: vec![body], groups, threads, shared: 0 }
     }
 }

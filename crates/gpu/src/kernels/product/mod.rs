@@ -1,5 +1,7 @@
 //! `activation(x W^T + b) + residual`, over each row.
 //!
+//! On a card, halves go over tensor cores where inputs and outputs are multiples of 8 (`tensor_tile.cu`).
+//!
 //! Shapes: x is rows x inputs, W outputs x inputs, b outputs, the residual and the result rows x outputs.
 
 mod activation;
@@ -40,6 +42,54 @@ impl Product {
         let bias = self.bias.then(|| inputs[2]);
         (bias, self.residual.then(|| inputs[2 + usize::from(self.bias)]))
     }
+
+    /// What `tile.wgsl` reads and writes.
+    fn wgsl(&self) -> String {
+        let active = activation::function(self.activation);
+        let bias = if self.bias { "sum + f32(bias[column])" } else { "sum" };
+        let residual = if self.residual { " + f32(residual[at])" } else { "" };
+        format!(
+            "fn x_at(row: u32, k: u32) -> f32 {{ return f32(x[row * INPUTS + k]); }}
+             fn w_at(column: u32, k: u32) -> f32 {{ return f32(w[column * INPUTS + k]); }}
+             fn finish(row: u32, column: u32, sum: f32) {{
+                 let at = row * OUTPUTS + column;
+                 result[at] = T({active}({bias}){residual});
+             }}"
+        )
+    }
+
+    /// What `tile.cu` reads and writes.
+    fn cuda(&self) -> String {
+        let active = activation::function(self.activation);
+        let bias = if self.bias { "(sum) + load(bias[column])" } else { "sum" };
+        let residual = if self.residual { " + load(residual[at])" } else { "" };
+        format!(
+            "#define X_AT(row, k) load(x[(u64)(row) * INPUTS + (k)])
+#define W_AT(column, k) load(w[(column) * INPUTS + (k)])
+#define FINISH(row, column, sum) {{ const u64 at = (u64)(row) * OUTPUTS + (column); \\
+    result[at] = store({active}({bias}){residual}); }}"
+        )
+    }
+
+    /// What `tensor_tile.cu` reads and writes.
+    fn tensor(&self) -> String {
+        let active = activation::function(self.activation);
+        let (mut read, mut bias, mut residual) = (String::new(), "", "");
+        if self.bias {
+            read += "const Four b = *(const Four *)(bias + (column)); ";
+            bias = " + load(b.of[i])";
+        }
+        if self.residual {
+            read += "const Four r = *(const Four *)(residual + at); ";
+            residual = " + load(r.of[i])";
+        }
+        format!(
+            "#define FETCH_X(to, row, k, inside) copy_16(to, x + (u64)(row) * INPUTS + (k), inside);
+#define FINISH(row, column, y) {{ const u64 at = (u64)(row) * OUTPUTS + (column); {read}Four all; \\
+    for (u32 i = 0; i < 4; i++) all.of[i] = store({active}((y)[i]{bias}){residual}); \\
+    *(Four *)(result + at) = all; }}"
+        )
+    }
 }
 
 impl Kernel for Product {
@@ -50,10 +100,10 @@ impl Kernel for Product {
     fn operands(&self) -> Vec<Operand> {
         let mut all = vec![
             Operand::whole("x", self.rows * self.inputs),
-            Operand::whole("w", self.outputs * self.inputs),
+            Operand::weights("w", self.outputs * self.inputs),
         ];
         if self.bias {
-            all.push(Operand::whole("bias", self.outputs));
+            all.push(Operand::weights("bias", self.outputs));
         }
         if self.residual {
             all.push(Operand::whole("residual", self.output()));
@@ -91,40 +141,14 @@ impl Kernel for Product {
     }
 
     fn code(&self, language: Language, batch: usize) -> Code {
-        let rows = batch * self.rows;
-        let active = activation::function(self.activation);
         let (functions, activations) = match language {
-            Language::Wgsl => {
-                let bias = if self.bias { "sum + f32(bias[column])" } else { "sum" };
-                let residual = if self.residual { " + f32(residual[at])" } else { "" };
-                let functions = format!(
-                    "fn x_at(row: u32, k: u32) -> f32 {{ return f32(x[row * INPUTS + k]); }}
-                     fn w_at(column: u32, k: u32) -> f32 {{ return f32(w[column * INPUTS + k]); }}
-                     fn finish(row: u32, column: u32, sum: f32) {{
-                         let at = row * OUTPUTS + column;
-                         result[at] = T({active}({bias}){residual});
-                     }}"
-                );
-                (functions, include_str!("activation.wgsl"))
+            Language::Wgsl => (self.wgsl(), include_str!("activation.wgsl")),
+            Language::Cuda(_) if tile::on_tensor_cores(language, self.inputs, self.outputs) => {
+                (self.tensor(), include_str!("activation.cu"))
             }
-            Language::Cuda => {
-                let bias = if self.bias { "(sum) + load(bias[column])" } else { "sum" };
-                let residual = if self.residual { " + load(residual[at])" } else { "" };
-                let functions = format!(
-                    "#define X_AT(row, k) load(x[(row) * INPUTS + (k)])
-#define W_AT(column, k) load(w[(column) * INPUTS + (k)])
-#define FINISH(row, column, sum) {{ const u64 at = (u64)(row) * OUTPUTS + (column); \\
-    result[at] = store({active}({bias}){residual}); }}"
-                );
-                (functions, include_str!("activation.cu"))
-            }
+            Language::Cuda(_) => (self.cuda(), include_str!("activation.cu")),
         };
-        Code {
-            constants: vec![("ROWS", rows), ("INPUTS", self.inputs), ("OUTPUTS", self.outputs)],
-            functions,
-            bodies: vec![activations, tile::code(language)],
-            groups: [self.outputs.div_ceil(tile::SIDE), rows.div_ceil(tile::SIDE), 1],
-            threads: tile::THREADS,
-        }
+        let shape = (batch * self.rows, self.inputs, self.outputs);
+        tile::code(language, shape, Vec::new(), functions, vec![activations])
     }
 }

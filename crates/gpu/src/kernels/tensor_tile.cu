@@ -1,0 +1,82 @@
+// Y = FINISH(X W^T) over ROWS x OUTPUTS, INPUTS deep, on tensor cores: halves in, sums in f32. A block makes a tile of TALL x
+// WIDE; its warps share it, each TALL / DOWN x WIDE / ACROSS. X and W come to shared memory 64 deep at a time, STAGES
+// ahead; of a row there, the eight 16-byte parts are in an order that depends on the row, so that no tile's rows share banks.
+constexpr u32 THREADS = 32 * DOWN * ACROSS, STAGE = (TALL + WIDE) * 64;
+constexpr u32 STEPS = (INPUTS + 63) / 64, MINE = TALL / DOWN / 16, OURS = WIDE / ACROSS / 16;
+constexpr u32 PITCH = WIDE + 8;
+
+DEVICE u32 place(u32 row, u32 part) { return row * 64 + ((part ^ (row & 7)) << 3); }
+
+KERNEL BOUNDED(THREADS, BLOCKS) run(PARAMETERS) {
+    DYNAMIC(memory);
+    u16 *stages = (u16 *)memory;
+    const u32 thread = thread_index(), lane = thread % 32, warp = thread / 32;
+    const u32 top = block_y() * TALL, left = block_x() * WIDE;
+    const u32 down = warp / ACROSS * MINE * 16, across = warp % ACROSS * OURS * 16;
+    auto fetch = [&](u32 step) {
+        u16 *xs = stages + step % STAGES * STAGE, *ws = xs + TALL * 64;
+        // What lies beyond the last row or column is read again from it, and not stored.
+#pragma unroll
+        for (u32 n = 0; n < TALL * 8 / THREADS; n++) {
+            const u32 i = n * THREADS + thread;
+            const u32 row = top + i / 8 < ROWS ? top + i / 8 : ROWS - 1, k = step * 64 + i % 8 * 8;
+            FETCH_X(xs + place(i / 8, i % 8), row, k, k < INPUTS)
+        }
+#pragma unroll
+        for (u32 n = 0; n < WIDE * 8 / THREADS; n++) {
+            const u32 i = n * THREADS + thread;
+            const u32 column = left + i / 8 < OUTPUTS ? left + i / 8 : OUTPUTS - 1, k = step * 64 + i % 8 * 8;
+            copy_16(ws + place(i / 8, i % 8), w + (u64)column * INPUTS + k, k < INPUTS);
+        }
+    };
+#pragma unroll
+    for (u32 step = 0; step + 1 < STAGES; step++) {
+        if (step < STEPS) fetch(step);
+        end_copies();
+    }
+    float sums[MINE][2 * OURS][4] = {};
+    for (u32 step = 0; step < STEPS; step++) {
+        await_copies<STAGES - 2>();
+        sync_block();
+        // Goes where the step before this one has been read by all.
+        if (step + STAGES - 1 < STEPS) fetch(step + STAGES - 1);
+        end_copies();
+        const u16 *xs = stages + step % STAGES * STAGE, *ws = xs + TALL * 64;
+#pragma unroll
+        for (u32 part = 0; part < 8; part += 2) {
+            u32 a[MINE][4];
+#pragma unroll
+            for (u32 i = 0; i < MINE; i++) read_tiles(a[i], xs + place(down + i * 16 + lane % 16, part + lane / 16));
+#pragma unroll
+            for (u32 j = 0; j < OURS; j++) {
+                u32 b[4];
+                read_tiles(b, ws + place(across + j * 16 + lane % 8 + lane / 16 * 8, part + lane / 8 % 2));
+#pragma unroll
+                for (u32 i = 0; i < MINE; i++) {
+                    multiply_add(sums[i][2 * j], a[i], b[0], b[1]);
+                    multiply_add(sums[i][2 * j + 1], a[i], b[2], b[3]);
+                }
+            }
+        }
+    }
+    // Through shared memory, so that rows are read and written whole.
+    await_copies<0>();
+    sync_block();
+    float *tile = (float *)memory;
+#pragma unroll
+    for (u32 i = 0; i < MINE; i++)
+#pragma unroll
+        for (u32 j = 0; j < 2 * OURS; j++)
+#pragma unroll
+            for (u32 e = 0; e < 4; e++)
+                tile[(down + i * 16 + lane / 4 + e / 2 * 8) * PITCH + across + j * 8 + 2 * (lane % 4) + e % 2] = sums[i][j][e];
+    sync_block();
+#pragma unroll 4
+    for (u32 i = thread; i < TALL * (WIDE / 4); i += THREADS) {
+        const u32 row = top + i / (WIDE / 4), column = left + i % (WIDE / 4) * 4;
+        if (row >= ROWS || column >= OUTPUTS) continue;
+        const float *from = tile + i / (WIDE / 4) * PITCH + i % (WIDE / 4) * 4;
+        float y[4] = {from[0], from[1], from[2], from[3]};
+        FINISH(row, column, y)
+    }
+}
