@@ -6,27 +6,21 @@
 
 mod ledger;
 mod models;
+mod supply;
 
 use std::{
     collections::HashMap,
     path::Path,
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, atomic::AtomicBool},
     time::Duration,
 };
 
-use ledger::{Ledger, Names};
+use ledger::Ledger;
 use models::{Models, PlanHash, Registered};
 use sotto_crypto::Seed;
 use sotto_net::{Endpoint, Link, QuicLink};
-use sotto_protocols::{
-    Role,
-    deal::{Seeds, deal},
-    seeds,
-    weights::SetupMasks,
-};
+use sotto_protocols::{Role, seeds, weights::SetupMasks};
+use supply::Supply;
 
 use crate::{
     card::{Card, short},
@@ -34,10 +28,7 @@ use crate::{
     error::Error,
     health::{self, Observed},
     listen,
-    messages::{
-        self, AHEAD, Ask, CHUNK, DealerHello, DealerWelcome, Dealt, Epoch, Secret, Ticket, VERSION,
-        step,
-    },
+    messages::{self, DealerHello, DealerWelcome, Epoch, Secret, VERSION, step},
     metrics::Metrics,
     refusal::Refusal,
     reload,
@@ -278,141 +269,6 @@ impl Dealer {
         let over = AtomicBool::new(false);
         let model = Registered { plan: private.plan, setup, epoch, masks, seed, over };
         Ok(lock().insert(server, plan, model))
-    }
-}
-
-/// What one link may ask for.
-struct Supply {
-    role: Role,
-    model: Arc<Registered>,
-    corrected: Role,
-    ledger: Arc<Mutex<Ledger>>,
-}
-
-impl Supply {
-    /// Answers until the party leaves or we do.
-    fn serve(&self, link: &mut QuicLink, dealer: &Dealer) -> Result<(), Error> {
-        let (stop, metrics) = (&dealer.stop, &dealer.metrics);
-        let name = link.name().to_owned();
-        loop {
-            let ask = match messages::recv(link, step::REQUEST) {
-                Ok(ask) => ask,
-                // A party that needs nothing is silent for as long as it likes.
-                Err(Error::Net(sotto_net::Error::Deadline { .. })) if !self.is_over() => continue,
-                Err(Error::Net(sotto_net::Error::Deadline { .. })) => return Ok(link.finish()?),
-                Err(e) => return Err(e),
-            };
-            if self.is_over() {
-                messages::send(link, step::REPLY, &Dealt::Refused(Refusal::Stale))?;
-                return Ok(link.finish()?);
-            }
-            let Some(_working) = stop.begin() else { return Ok(link.finish()?) };
-            let dealt = match (ask, self.role) {
-                (Ask::New { pad }, Role::Server) => self.open(pad.as_ref()),
-                (Ask::Seed { id, pad }, Role::Server) => {
-                    let seed = self.lock().give_server(id, &self.model.epoch);
-                    seed.map(|seed| (Dealt::Seed(Secret(seed).under(&pad)), None))
-                }
-                (Ask::Audit { id }, Role::Server) => {
-                    let seeds = self.lock().audit(id, &self.model.epoch);
-                    seeds.map(|all| (Dealt::Audit(all.map(Secret)), None))
-                }
-                (Ask::Claim { id, ticket, pad }, Role::Client) => self.claim(id, &ticket, &pad),
-                _ => Err(Refusal::NotYourRole(self.role.peer().name().into())),
-            };
-            match dealt {
-                Ok((header, seeds)) => {
-                    messages::send(link, step::REPLY, &header)?;
-                    if let Some(seeds) = seeds {
-                        self.correct(link, &seeds)?;
-                    }
-                    if let Dealt::Batch { id, corrections, .. } = header {
-                        tracing::info!("batch {id} dealt to {name}");
-                        metrics.dealt(&name, corrections);
-                    }
-                }
-                Err(why) => {
-                    metrics.refused(&name);
-                    messages::send(link, step::REPLY, &Dealt::Refused(why))?;
-                }
-            }
-            if stop.asked() {
-                // All of it must have arrived before the link is closed.
-                return Ok(link.finish()?);
-            }
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        self.model.over.load(Ordering::Relaxed)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
-    /// A new batch for the server.
-    fn open(&self, pad: Option<&Secret>) -> Result<(Dealt, Option<Seeds>), Refusal> {
-        let epoch = &self.model.epoch;
-        let mut ledger = self.lock();
-        let names = ledger.open(*epoch);
-        let seeds = ledger.seeds(names.id, epoch, self.corrected)?;
-        let seed = pad.map(|pad| Ok(Secret(ledger.give_server(names.id, epoch)?).under(pad)));
-        let seed = seed.transpose()?;
-        Ok((self.header(names, seed), self.is_corrected().then_some(seeds)))
-    }
-
-    /// A client's part of a batch.
-    fn claim(
-        &self,
-        id: u64,
-        ticket: &Ticket,
-        pad: &Secret,
-    ) -> Result<(Dealt, Option<Seeds>), Refusal> {
-        let epoch = &self.model.epoch;
-        let mut ledger = self.lock();
-        let seeds = ledger.seeds(id, epoch, self.corrected)?;
-        let (seed, names) = ledger.give_client(id, epoch, ticket)?;
-        Ok((
-            self.header(names, Some(Secret(seed).under(pad))),
-            self.is_corrected().then_some(seeds),
-        ))
-    }
-
-    fn is_corrected(&self) -> bool {
-        self.role == self.corrected
-    }
-
-    fn header(&self, names: Names, seed: Option<Secret>) -> Dealt {
-        let corrections = match self.is_corrected() {
-            true => self.model.plan.correction_bytes() as u64,
-            false => 0,
-        };
-        let Names { id, ticket, tag, fingerprints } = names;
-        let peer = fingerprints[self.role.peer().index()];
-        Dealt::Batch { id, ticket, tag, peer, seed, corrections }
-    }
-
-    /// Deals and sends the corrections, no faster than the party takes them.
-    fn correct(&self, link: &mut QuicLink, seeds: &Seeds) -> Result<(), Error> {
-        let mut piece = Vec::with_capacity(CHUNK);
-        deal(&self.model.plan, seeds, &self.model.setup, |bytes| -> Result<(), Error> {
-            let mut rest = &bytes[..];
-            while piece.len() + rest.len() >= CHUNK {
-                let (head, tail) = rest.split_at(CHUNK - piece.len());
-                piece.extend_from_slice(head);
-                let full = std::mem::replace(&mut piece, Vec::with_capacity(CHUNK));
-                link.room(AHEAD)?;
-                link.send(step::CORRECTIONS, full)?;
-                rest = tail;
-            }
-            piece.extend_from_slice(rest);
-            Ok(())
-        })?;
-        if !piece.is_empty() {
-            link.send(step::CORRECTIONS, piece)?;
-        }
-        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ mod made;
 mod make;
 mod observed;
 mod pool;
+mod served;
 mod session;
 mod store;
 mod trust;
@@ -21,17 +22,12 @@ use std::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use sotto_models::{calibration::hex, model::Input};
 use sotto_net::{Endpoint, Link, QuicLink};
-use sotto_protocols::{
-    Role,
-    party::Party,
-    weights::{Matrix, Weights},
-};
+use sotto_protocols::weights::{Matrix, Weights};
 
 use crate::{
     card::Card,
@@ -39,20 +35,17 @@ use crate::{
     dealer_link::Dealer,
     error::Error,
     health, listen,
-    messages::{
-        self, ClientHello, Epoch, Masks, Reply, Request, ServerWelcome, Tag, VERSION, step,
-    },
-    metrics::{Evaluated, Metrics},
+    messages::{self, ClientHello, Epoch, Masks, ServerWelcome, VERSION, step},
+    metrics::Metrics,
     model::Model,
     refusal::Refusal,
     reload,
     stop::Stop,
 };
-use lanes::{Common, Lane, Lanes, Supply};
-use made::Made;
-use pool::{Holder, Waiting};
-use session::Session;
-use usage::{Tariff, Usage, Used};
+use lanes::{Common, Lanes, Supply};
+use pool::Holder;
+use served::{Batches, Served};
+use usage::{Tariff, Usage};
 
 struct Server {
     source: Source,
@@ -175,32 +168,6 @@ fn commit(salt: &[u8; 32], matrices: &[Matrix]) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// Whose batches a connection uses.
-enum Batches {
-    Dealt(Arc<Session>),
-    Made(Arc<Made>),
-}
-
-/// The place of a batch that is in use.
-#[expect(dead_code, reason = "held until the evaluation is over")]
-enum Place {
-    Dealt(pool::Place),
-    Made(made::Place),
-}
-
-/// A connection to a client, and what it holds.
-struct Served<'a> {
-    server: &'a Server,
-    lane: Arc<Lane>,
-    batches: Batches,
-    holder: Holder,
-    name: String,
-    /// The batch that was got ready last.
-    prepared: Option<u64>,
-    /// Whether something was evaluated.
-    used: bool,
-}
-
 impl Server {
     /// How long the dealer is waited for while a client waits: it must hear of a failure within its own deadline.
     fn patience(&self) -> Duration {
@@ -290,11 +257,8 @@ impl Server {
         };
         messages::send(link, step::WELCOME, &welcome)?;
         messages::send_bytes(link, step::SETUP, setup)?;
-        let name = link.name().to_owned();
-        let holder = Holder { link: number, name: name.as_str().into() };
-        let (prepared, used) = (None, false);
-        let mut served = Served { server: self, lane, batches, holder, name, prepared, used };
-        served.serve(link)
+        let holder = Holder { link: number, name: link.name().into() };
+        Served::new(self, (lane, batches), holder).serve(link)
     }
 
     /// Whether this peer is served: also for its role, which the handshake has checked.
@@ -315,202 +279,4 @@ impl Server {
             _ => Ok(()),
         }
     }
-}
-
-impl Served<'_> {
-    fn serve(&mut self, link: &mut QuicLink) -> Result<(), Error> {
-        let stop = &self.server.stop;
-        loop {
-            let request = messages::recv(link, step::REQUEST);
-            match request {
-                Ok(Request::Prepare { .. }) if stop.asked() => return Ok(link.finish()?),
-                Ok(Request::Prepare { held, ahead }) => {
-                    if let Err(why) = self.prepare(link, held, ahead)? {
-                        self.server.metrics.refused(&self.name);
-                        tracing::warn!("{} is refused: {why}", link.peer());
-                        messages::send(link, step::REPLY, &Reply::Refused(why))?;
-                        if let Batches::Dealt(session) = &self.batches
-                            && session.pool.is_stale()
-                        {
-                            return Ok(link.finish()?);
-                        }
-                    }
-                }
-                Ok(Request::Infer { id, tag }) => {
-                    let Some(_working) = stop.begin() else { return Ok(link.finish()?) };
-                    let done = self.infer(link, id, tag);
-                    self.used = true;
-                    if done.is_err() {
-                        self.server.usage.unused(&self.name, 1);
-                    }
-                    done?;
-                    if stop.asked() {
-                        // The result must have arrived before the link is closed.
-                        return Ok(link.finish()?);
-                    }
-                }
-                Ok(Request::Make) => {
-                    let why = Refusal::NotYourRole("client on a link for making".into());
-                    messages::send(link, step::REPLY, &Reply::Refused(why))?;
-                    return Ok(link.finish()?);
-                }
-                Ok(Request::Bye) => {
-                    // It may have gone before it could say that it has everything.
-                    drop(link.finish());
-                    return Ok(());
-                }
-                // An idle client is welcome to stay, what it holds is not.
-                Err(Error::Net(sotto_net::Error::Deadline { .. })) => self.settle(),
-                Err(e) => return Err(e),
-            }
-        }
-    }
-
-    /// Gets a batch ready for the client, and tells it.
-    fn prepare(
-        &mut self,
-        link: &mut QuicLink,
-        held: Option<u64>,
-        ahead: u32,
-    ) -> Result<Result<(), Refusal>, Error> {
-        self.settle();
-        match self.server.usage.admit(&self.name) {
-            Ok(wait) if wait <= usage::LONGEST => pause(link, wait)?,
-            Ok(wait) => return Ok(Err(Refusal::Rate(wait.as_secs() + 1))),
-            Err(why) => return Ok(Err(why)),
-        }
-        let patience = self.server.patience();
-        let pool = match &self.batches {
-            Batches::Dealt(session) => &session.pool,
-            Batches::Made(made) => {
-                // The client names what it made with us.
-                let id = held.unwrap_or(u64::MAX);
-                let (tag, offline_bytes) = match made.ready(&self.name, id, patience) {
-                    Ok(ready) => ready,
-                    Err(why) => return Ok(Err(why)),
-                };
-                self.prepared = Some(id);
-                let ready = Reply::Ready { id, tag, offline_bytes, ahead: Vec::new() };
-                messages::send(link, step::REPLY, &ready)?;
-                return Ok(Ok(()));
-            }
-        };
-        let mut ready = None;
-        if let Some(id) = held {
-            ready = pool.ready(&self.holder, id, patience, &mut wait(link))?.ok().map(|r| (id, r));
-        }
-        let (id, (tag, offline_bytes)) = loop {
-            if let Some(ready) = ready {
-                break ready;
-            }
-            let assigned = match pool.assign(&self.holder, patience, &mut wait(link))? {
-                Ok(assigned) => assigned,
-                Err(why) => return Ok(Err(why)),
-            };
-            let id = assigned.id;
-            // The client fetches its part while ours is still coming.
-            messages::send(link, step::REPLY, &Reply::Assigned(assigned))?;
-            ready = match pool.ready(&self.holder, id, patience, &mut wait(link))? {
-                Ok(ready) => Some((id, ready)),
-                // It failed to come, or its file was damaged: the next one.
-                Err(Refusal::Burnt(_)) => None,
-                Err(why) => return Ok(Err(why)),
-            };
-        };
-        let ahead = pool.assign_ahead(&self.holder, ahead as usize);
-        self.prepared = Some(id);
-        messages::send(link, step::REPLY, &Reply::Ready { id, tag, offline_bytes, ahead })?;
-        Ok(Ok(()))
-    }
-
-    fn infer(&self, link: &mut QuicLink, id: u64, tag: Tag) -> Result<(), Error> {
-        let refused = |why| Error::Refused { peer: format!("server to {}", self.name), why };
-        // What was not got ready was not admitted.
-        let taken = match (&self.batches, self.prepared == Some(id)) {
-            (Batches::Dealt(session), true) => {
-                let taken = session.pool.take(&self.holder, id);
-                taken.map(|(ready, place)| (ready, Place::Dealt(place)))
-            }
-            (Batches::Made(made), true) => {
-                let taken = made.take(&self.name, id);
-                taken.map(|(ready, place)| (ready, Place::Made(place)))
-            }
-            _ => None,
-        };
-        let (ready, _place) = taken.ok_or_else(|| refused(Refusal::Burnt(id)))?;
-        // Before the first opening: two different deals would give a wrong class and tell more than masks hide.
-        if ready.tag != tag {
-            return Err(Error::Check(format!(
-                "{} holds another deal of batch {id} than this server",
-                link.peer()
-            )));
-        }
-        let bits = self.lane.bits;
-        let used = self.server.usage.charge(&self.name, bits)?;
-        let plan = &self.lane.plan;
-        let party = Party { role: Role::Server, plan, weights: &self.server.weights };
-        let start = Instant::now();
-        let done = party.evaluate(link, ready.staged, &[]);
-        let done = done.map_err(Error::online(plan))?;
-        let seconds = start.elapsed().as_secs_f64();
-        let Server { card, metrics, .. } = self.server;
-        let inputs = card.batch as u64;
-        metrics.evaluated(&self.name, &Evaluated { inputs, bits, seconds });
-        let Used { images, bits } = used;
-        let what = match self.lane.rows {
-            None => format!("{images} images"),
-            Some(rows) => format!("{images} texts, the last of {rows} tokens"),
-        };
-        let bits = match &self.batches {
-            Batches::Dealt(_) => format!("at most {bits} bits of the model in {what}"),
-            // The bound is proven with an honest dealer.
-            Batches::Made(_) => what,
-        };
-        tracing::info!("{}: batch {id}, {bits}, {} flights", link.peer(), done.traffic.flights);
-        Ok(())
-    }
-
-    /// Charges whoever left batches until they were too old, this client or another.
-    fn settle(&self) {
-        if let Supply::Peer(workplace) = &self.lane.supply {
-            workplace.settle();
-        }
-        let Batches::Dealt(session) = &self.batches else { return };
-        for (name, batches) in session.pool.left() {
-            self.server.usage.unused(&name, batches);
-        }
-    }
-
-    fn release(&self) {
-        self.settle();
-        if let Batches::Dealt(session) = &self.batches {
-            let unused = session.pool.release(&self.holder);
-            self.server.usage.unused(&self.name, unused);
-        }
-        // A length costs a plan and its announcement: who asks for one uses it.
-        if self.lane.rows.is_some() && !self.used {
-            self.server.usage.unused(&self.name, 1);
-        }
-    }
-}
-
-impl Drop for Served<'_> {
-    fn drop(&mut self) {
-        self.release();
-    }
-}
-
-/// Lets a client wait for its rate, and tells it once a second.
-fn pause(link: &mut QuicLink, wait: Duration) -> Result<(), Error> {
-    let start = Instant::now();
-    while let Some(left) = wait.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) {
-        thread::sleep(left.min(Duration::from_secs(1)));
-        messages::send(link, step::REPLY, &Reply::Paced { left: left.as_secs() })?;
-    }
-    Ok(())
-}
-
-/// Tells the client that it waits for bytes that are coming.
-fn wait(link: &mut QuicLink) -> Box<Waiting<'_>> {
-    Box::new(|got, all| messages::send(link, step::REPLY, &Reply::Waiting { got, all }))
 }

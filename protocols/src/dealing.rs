@@ -3,16 +3,13 @@
 //! Security: the corrected party's words are one-time-padded by the other party's seed-derived words, hence uniform
 //! to it.
 
-use sotto_crypto::{Seed, Stream};
-use sotto_ring::{mask, pack, signed};
+mod check;
 
-use crate::{
-    draw::Draw,
-    drawn::{CHUNK, Packed},
-    matrices::SetupMasks,
-    seeds::Seeds,
-    spec::Role,
-};
+use sotto_crypto::{Seed, Stream};
+use sotto_ring::{mask, pack};
+
+use crate::{draw::Draw, drawn::CHUNK, matrices::SetupMasks, seeds::Seeds, spec::Role};
+pub(crate) use check::Check;
 
 /// What the dealer knows of a wire.
 #[derive(Clone)]
@@ -64,17 +61,6 @@ impl Expansion {
     }
 }
 
-/// What two parties made of a node's draws, to be held against what dealing would give.
-#[derive(Clone, Copy)]
-pub(crate) struct Check<'a> {
-    /// The server's and the client's part of every draw that is corrected.
-    pub parts: [&'a [u8]; 2],
-    /// What they rounded.
-    pub rounded: &'a [u64],
-    /// Units of the last place that draws are off at most, of all nodes: node, draw, units. Others are exact.
-    pub tolerances: &'a [(usize, usize, f64)],
-}
-
 /// The dealer's view of one gate.
 ///
 /// In check mode nothing is dealt: the same relations are held against what two parties made, so that each is written once.
@@ -109,32 +95,6 @@ impl<'a> Dealing<'a> {
     pub(crate) fn checking(mut self, check: Check<'a>) -> Self {
         self.check = Some(check);
         self
-    }
-
-    /// Both parties' parts of a draw, in check mode.
-    fn parts(&self, draw: usize) -> Option<[&'a [u8]; 2]> {
-        let before = self.draws[..draw].iter().map(Draw::correction_bytes).sum::<usize>();
-        let len = self.draws[draw].correction_bytes();
-        self.check.map(|check| check.parts.map(|part| &part[before..before + len]))
-    }
-
-    /// Values that are rounded, to be used as they are here: in check mode those that the parties made, which may be `tolerance`
-    /// units off.
-    ///
-    /// # Panics
-    /// In check mode, when they are further off.
-    pub fn rounded(&self, values: Vec<u64>, tolerance: u64) -> Vec<u64> {
-        let Some(check) = self.check else { return values };
-        assert_eq!(values.len(), check.rounded.len(), "node {}: rounded values", self.node);
-        for (i, (value, made)) in values.iter().zip(check.rounded).enumerate() {
-            let off = value.abs_diff(*made);
-            assert!(
-                off <= tolerance,
-                "node {}, element {i}: {off} units off, {tolerance} may be",
-                self.node
-            );
-        }
-        check.rounded.to_vec()
     }
 
     /// The corrections of all draws, and what the dealer knows of the outputs.
@@ -210,27 +170,10 @@ impl<'a> Dealing<'a> {
             panic!("draw {draw} of node {} is not a value", self.node)
         };
         self.begin(draw);
-        let (mut values, mut theirs) = ([0; CHUNK], [0; CHUNK]);
         if let (Some(parts), Some(check)) = (self.parts(draw), self.check) {
-            let here = |(node, d, _): &&(usize, usize, f64)| (*node, *d) == (self.node, draw);
-            let tolerance = check.tolerances.iter().find(here).map_or(0.0, |(_, _, units)| *units);
-            let parts = parts.map(|bytes| Packed::new(bytes, count, width).to_words());
-            for at in (0..count).step_by(CHUNK) {
-                let values = &mut values[..CHUNK.min(count - at)];
-                fill(at, values);
-                for (i, value) in values.iter().enumerate() {
-                    let made = parts[0][at + i].wrapping_add(parts[1][at + i]);
-                    let off = signed(made.wrapping_sub(*value), width).unsigned_abs();
-                    assert!(
-                        off as f64 <= tolerance,
-                        "node {}, draw {draw}, element {}: {off} units off, {tolerance} may be",
-                        self.node,
-                        at + i
-                    );
-                }
-            }
-            return;
+            return self.check_value(draw, (count, width), (check, parts), fill);
         }
+        let (mut values, mut theirs) = ([0; CHUNK], [0; CHUNK]);
         let mut seeded = self.expansion(self.seeds.corrected.peer(), draw);
         for at in (0..count).step_by(CHUNK) {
             let len = CHUNK.min(count - at);
@@ -275,24 +218,6 @@ impl<'a> Dealing<'a> {
             }
         }
         signs
-    }
-
-    /// The signs of unit vectors that two parties made.
-    fn check_one_hot(&self, draw: usize, k: u32, positions: &[u64], parts: [&[u8]; 2]) -> Vec<u64> {
-        let rows = parts.map(|part| part.chunks_exact((1 << k) / 8));
-        let [server, client] = rows;
-        let signs = server.zip(client).zip(positions).enumerate().map(|(i, ((e0, e1), &r))| {
-            let mut both: Vec<u8> = e0.iter().zip(e1).map(|(a, b)| a ^ b).collect();
-            both[r as usize / 8] ^= 1 << (r % 8);
-            let unit = both.iter().all(|b| *b == 0);
-            assert!(
-                unit,
-                "node {}, draw {draw}, element {i}: no unit vector at its place is made",
-                self.node
-            );
-            (2 * u64::from(e0[r as usize / 8] >> (r % 8) & 1)).wrapping_sub(1)
-        });
-        signs.collect()
     }
 
     /// The dealer's stream holds the draws in their order.

@@ -1,18 +1,30 @@
 //! What a client does before its first evaluation: trace the server's model and take the masked weights.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
-use sotto_models::{Private, calibration::hex};
+use sotto_models::{Calibration, Private, calibration::hex};
 use sotto_net::{Endpoint, Link, QuicLink};
-use sotto_protocols::{Role, make::whole_recipe, plan::Plan, weights::Weights};
+use sotto_protocols::{
+    Role,
+    make::whole_recipe,
+    plan::Plan,
+    weights::{Weights, read_setup},
+};
 
-use super::{Lane, making::Making};
+use super::{
+    Client, Known, Lane, Supply, Wanted,
+    claims::{Claims, Deal},
+    making::Making,
+};
 use crate::{
     card::{Card, short},
     config::ClientConfig,
+    dealer_link::Dealer,
     error::Error,
     lexicon::Lexicon,
-    messages::{self, ClientHello, ServerWelcome, step},
+    messages::{self, ClientHello, Epoch, ServerWelcome, step},
+    refusal::Refusal,
+    waiting::Waiting,
     workshop::{COTS, Workshop, longest, nonce, patience, session},
 };
 
@@ -109,4 +121,133 @@ pub(super) fn making(
     let workshop = Workshop::open(Role::Client, recipe, &mut link, session, None, progress)?;
     let ours = (Arc::clone(plan), Arc::clone(weights));
     Ok(Making::start(link, workshop, ours, (cost, deadline, longest)))
+}
+
+impl Client {
+    /// Connects over an endpoint; a model that is `known` is not sent again, an epoch that is `stale` is said to be.
+    pub(super) fn connect_by(
+        config: &ClientConfig,
+        endpoint: Arc<Endpoint>,
+        Wanted { rows, lexicon }: Wanted,
+        (known, stale): (Option<Known>, Option<Epoch>),
+        progress: &dyn Fn(u64, u64),
+    ) -> Result<Self, Error> {
+        let start = Instant::now();
+        let deadline = config.own.deadline();
+        let (server, at) = (&config.server.name, config.server.address()?);
+        let waiting = Waiting::until(format!("{server} at {at} to answer"));
+        let mut link = endpoint.connect(at, server, deadline)?;
+        link.set_deadline(deadline);
+        // A stream of results is one model's.
+        let model = known.as_ref().map(|known| hex(&known.model)).or(config.model.clone());
+        let wanted = model.clone();
+        let held = known.as_ref().map(|known| known.masks);
+        messages::send(
+            &mut link,
+            step::HELLO,
+            &ClientHello { model, rows, held, stale, ..ClientHello::new(config.source) },
+        )?;
+        let (card, plan, model, [epoch, masks], setup) =
+            match messages::recv(&mut link, step::WELCOME)? {
+                ServerWelcome::Card { card, plan, model, epoch, masks, setup } => {
+                    (card, plan, model, [epoch, masks], setup)
+                }
+                ServerWelcome::Making(_) => return Err(garbage(&link, step::WELCOME)),
+                ServerWelcome::Refused(why) => {
+                    return Err(Error::Refused { peer: link.peer().to_owned(), why });
+                }
+            };
+        drop(waiting);
+        // The server compares `model`, too, but it is the client who insists.
+        if let Some(asked) = wanted.filter(|asked| *asked != hex(&model)) {
+            let why = Refusal::OtherModel { asked, served: hex(&model) };
+            return Err(Error::Refused { peer: link.peer().to_owned(), why });
+        }
+        if known.as_ref().is_some_and(|known| known.card != card) {
+            return Err(Error::Check(format!(
+                "{} serves something else than before: begin again",
+                link.peer()
+            )));
+        }
+        same_lexicon(&card, lexicon.as_deref(), link.peer())?;
+        let dealer = config.source.dealer(&config.dealer)?;
+        let before = known.as_ref().map(|known| known.lane.clone());
+        let mut lane = match before.filter(|l| (l.rows, l.epoch, l.plan) == (rows, epoch, plan)) {
+            Some(lane) => lane,
+            None => {
+                let private = Arc::new(trace(&card, rows, plan, link.peer())?);
+                config.places(&private.plan)?;
+                Lane { rows, private, plan, epoch, making: None }
+            }
+        };
+        let matrices = lane.private.plan.weights_hash();
+        let same = |known: &Known| setup == 0 && (known.masks, known.matrices) == (masks, matrices);
+        let (known, mut setup_bytes) = match known {
+            Some(known) if same(&known) => (known, 0),
+            _ => {
+                let images = Calibration::from_toml(&card.calibration)?.images;
+                let plan = &lane.private.plan;
+                let (weights, bytes) = match dealer {
+                    Some(_) => {
+                        let message = receive_setup(&mut link, plan, setup, progress)?;
+                        (read_setup(plan, &message, link.peer())?, message.len() as u64)
+                    }
+                    None => (Weights::Encrypted, 0),
+                };
+                let weights = Arc::new(weights);
+                let numbers = known.map(|known| known.numbers).unwrap_or_default();
+                let lane = lane.clone();
+                let known = Known { card, weights, matrices, masks, model, images, numbers, lane };
+                (known, bytes)
+            }
+        };
+        let supply = match dealer {
+            Some(dealer) => {
+                let dealer = Dealer {
+                    endpoint: Arc::clone(&endpoint),
+                    peer: dealer.clone(),
+                    plan,
+                    // A dealer that fell silent is noticed while the evaluation that waits for it can still be saved.
+                    deadline: deadline / 2,
+                };
+                let server = config.server.name.clone();
+                let deal = Deal {
+                    plan: Arc::clone(&lane.private.plan),
+                    weights: Arc::clone(&known.weights),
+                    server: server.clone(),
+                    epoch,
+                    numbers: Arc::clone(&known.numbers),
+                };
+                let connect = Box::new(move || dealer.batches(Some(&server), epoch));
+                Supply::Dealer(Claims::start(deal, connect))
+            }
+            None => {
+                let making = match lane.making.take().filter(|making| !making.failed()) {
+                    Some(making) => making,
+                    None => {
+                        let ours = (&lane, &known.weights, &known.model);
+                        let made = making(config, &endpoint, ours, progress)?;
+                        setup_bytes += made.cost.setup_bytes;
+                        Arc::new(made)
+                    }
+                };
+                lane.making = Some(Arc::clone(&making));
+                Supply::Peer(making)
+            }
+        };
+        // One of the places is for the batch in use.
+        let pool = config.pool.min(config.places(&lane.private.plan)? - 1);
+        Ok(Self {
+            endpoint,
+            link,
+            known: Known { lane, ..known },
+            lexicon,
+            supply,
+            deadline,
+            pool,
+            left: usize::MAX,
+            setup_bytes,
+            setup_s: start.elapsed().as_secs_f64(),
+        })
+    }
 }

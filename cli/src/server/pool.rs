@@ -9,13 +9,14 @@
 
 mod audit;
 mod fill;
+mod shared;
 mod state;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Condvar, Mutex, MutexGuard},
+    sync::{Arc, Condvar, Mutex},
     thread,
     time::{Duration, Instant},
 };
@@ -32,6 +33,8 @@ use crate::{
     messages::{Assigned, Epoch, Tag},
     refusal::Refusal,
 };
+pub use shared::Place;
+use shared::Shared;
 use state::{Entry, Stage, State};
 pub use state::{Holder, Ready};
 
@@ -72,53 +75,6 @@ pub struct Terms {
     pub audit: Option<(Arc<SetupMasks>, f64)>,
     /// What the dealer did before, in whatever session.
     pub trust: Arc<Trust>,
-}
-
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
-    terms: Terms,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
-    /// Waits for a change, at most for `time`.
-    fn wait<'a>(&self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
-        match self.changed.wait_timeout(state, time) {
-            Ok((state, _)) => state,
-            Err(e) => e.into_inner().0,
-        }
-    }
-
-    fn failed(&self, state: &mut State, e: &Error) {
-        tracing::warn!("supply of correlations: {e}");
-        // Clients are told; our folders are not their business.
-        state.failure = Some(match e {
-            Error::Config(_) | Error::Io { .. } | Error::Check(_) => {
-                Refusal::Exhausted("its disk does not take a batch, its log says more".into())
-            }
-            // Nothing that one waits for would change it.
-            Error::Net(sotto_net::Error::Identity { .. }) => Refusal::NoDealer(e.to_string()),
-            e => Refusal::Exhausted(e.to_string()),
-        });
-        self.changed.notify_all();
-    }
-}
-
-/// The place of a batch that is in use, until the evaluation is over.
-pub struct Place(Arc<Shared>, Arc<str>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut state = self.0.lock();
-        if let Some(at) = state.in_use.iter().position(|name| *name == self.1) {
-            state.in_use.swap_remove(at);
-        }
-        self.0.changed.notify_all();
-    }
 }
 
 /// A running pool.

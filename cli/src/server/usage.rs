@@ -4,26 +4,29 @@
 //! has the proof). So images times revealed bits is a bound, and a quota of images is one of bits. Images are charged
 //! before they are evaluated, in the file before in memory: a crash charges a few more, never fewer.
 
+mod account;
+mod file;
+#[cfg(test)]
+mod tests;
+
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Mutex,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
 use crate::{config::ServedClient, error::Error, files, refusal::Refusal};
+use account::Accounts;
+use file::{Charged, lock, read};
 
 /// Most images that the file is ahead of what was used; less for a small quota.
 const BLOCK: u64 = 64;
 
 /// A client that would have to wait longer than this for its rate is refused.
 pub const LONGEST: Duration = Duration::from_secs(60);
-
-/// Batches that a client may have assigned and leave unused, in a minute.
-const UNUSED: f64 = 32.0;
 
 /// What a client was charged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,15 +38,6 @@ pub struct Used {
     pub bits: u64,
 }
 
-/// The file.
-#[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Charged {
-    /// Whose it is.
-    server: String,
-    clients: BTreeMap<String, Used>,
-}
-
 /// What is charged for.
 #[derive(Clone, Debug)]
 pub struct Tariff {
@@ -51,93 +45,6 @@ pub struct Tariff {
     pub server: String,
     /// Images of an evaluation.
     pub images: u64,
-}
-
-struct Account {
-    quota: Option<u64>,
-    rate: Option<u32>,
-    used: Used,
-    /// Images that the file says.
-    charged: u64,
-    /// Most bits that an image of its has revealed.
-    most: u64,
-    /// Images that may be asked for now.
-    tokens: f64,
-    /// Batches that may be left unused now.
-    unused: f64,
-    filled: Instant,
-}
-
-impl Account {
-    fn new(client: &ServedClient, used: Used) -> Self {
-        Self {
-            quota: client.quota,
-            rate: client.rate,
-            used,
-            charged: used.images,
-            most: 0,
-            tokens: client.rate.unwrap_or(0).into(),
-            unused: UNUSED,
-            filled: Instant::now(),
-        }
-    }
-
-    /// The quota, where `images` more would exceed it.
-    fn exceeds(&self, images: u64) -> Result<(), Refusal> {
-        match self.quota {
-            Some(quota) if self.used.images.saturating_add(images) > quota => {
-                Err(Refusal::Quota { used: self.used.images, quota })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether it has used most of what it asked for.
-    fn is_careful(&self) -> Result<(), Refusal> {
-        match self.unused < 1.0 {
-            true => Err(Refusal::Rate(((1.0 - self.unused) * 60.0 / UNUSED).ceil() as u64)),
-            false => Ok(()),
-        }
-    }
-
-    fn fill(&mut self) {
-        let minutes = self.filled.elapsed().as_secs_f64() / 60.0;
-        self.filled = Instant::now();
-        self.unused = (self.unused + minutes * UNUSED).min(UNUSED);
-        if let Some(rate) = self.rate.map(f64::from) {
-            self.tokens = (self.tokens + minutes * rate).min(rate);
-        }
-    }
-}
-
-#[derive(Default)]
-struct Accounts {
-    served: BTreeMap<String, Account>,
-    /// What is known of those who are not served now.
-    others: BTreeMap<String, Used>,
-}
-
-impl Accounts {
-    /// Serves these clients and no others; who is served already keeps its tokens.
-    fn serve(&mut self, clients: &[ServedClient]) {
-        let before = std::mem::take(&mut self.served);
-        self.others.extend(before.iter().map(|(name, a)| (name.clone(), a.used)));
-        let mut before = before;
-        for client in clients {
-            let used = self.others.remove(&client.name).unwrap_or_default();
-            let account = match before.remove(&client.name) {
-                Some(known) if known.rate == client.rate => {
-                    Account { quota: client.quota, ..known }
-                }
-                Some(known) => {
-                    let Account { charged, unused, .. } = known;
-                    Account { charged, unused, ..Account::new(client, used) }
-                }
-                None => Account::new(client, used),
-            };
-            self.served.insert(client.name.clone(), account);
-        }
-    }
 }
 
 /// The accounts of all clients.
@@ -327,33 +234,3 @@ impl Drop for Usage {
         }
     }
 }
-
-/// Makes the file at `path` ours, by a lock beside it.
-fn lock(path: &Path) -> Result<File, Error> {
-    let beside = path.with_extension("lock");
-    let file = File::create(&beside).map_err(Error::io(&beside))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(_) => Err(Error::Config(format!(
-            "another process uses {}; give each server process its own `usage_file`",
-            path.display()
-        ))),
-    }
-}
-
-fn read(path: &Path) -> Result<Charged, Error> {
-    match fs::read_to_string(path) {
-        Ok(text) => {
-            let bad = |e: serde_json::Error| Error::Config(format!("{}: {e}", path.display()));
-            serde_json::from_str(&text).map_err(bad)
-        }
-        // A link that leads nowhere is not a first start.
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound && !path.is_symlink() => {
-            Ok(Charged::default())
-        }
-        Err(e) => Err(Error::io(path)(e)),
-    }
-}
-
-#[cfg(test)]
-mod tests;

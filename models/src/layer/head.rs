@@ -9,44 +9,29 @@
 //! A mean over rows is taken of the results, which are linear in them, so that it is a local sum. The client learns the sum
 //! and divides by the number of rows, which it knows.
 
+mod format;
+
 use std::borrow::Cow;
 
 use ndarray::{Array2, Axis, concatenate, s};
 use sotto_protocols::{
     Wire,
-    compose::norm::NormFormat,
     plan::{Trace, WeightSpec},
 };
 
 use crate::{
-    Calibration, Error, Model, Weights,
-    fixed::{ACTIVATION, WEIGHT, at_most, bits, liftable},
-    layer::{
-        Section,
-        activation::{self, ActivationFormat, LEAST_PIECES_OF_ALL},
-        last_norm, norm,
-    },
+    Model, Weights,
+    fixed::{ACTIVATION, WEIGHT},
+    layer::{Section, activation, last_norm, norm},
     layout::Layout,
     matrix::{Folded, Named},
     model::{Output, Place, Pool},
-    options::{Options, ROUNDED, Reveal},
+    options::{Options, Reveal},
     probe::{Probe, Tensor},
     rows::{flat, linear},
     weights::{Linear, Norm},
 };
-
-/// Formats of all after the last layer.
-#[derive(Clone, Debug)]
-pub struct HeadFormat {
-    /// The last norm.
-    pub norm: NormFormat,
-    /// The layer before the classes, where there is one: its activation, and the ring of its product.
-    pub hidden: Option<(ActivationFormat, u32)>,
-    /// Ring of the result's product.
-    pub width: u32,
-    /// Width at which the result is revealed, scale [`ACTIVATION`].
-    pub logit_width: u32,
-}
+pub use format::{HeadFormat, format};
 
 /// Which of an input's rows the head reads.
 pub fn read(model: &Model, rows: usize) -> Vec<usize> {
@@ -121,61 +106,6 @@ pub fn float(model: &Model, weights: &Weights, n: Array2<f32>, probe: &mut dyn P
         out.iter_mut().for_each(|x| *x /= length);
     }
     out
-}
-
-/// The format of the head.
-///
-/// # Errors
-/// [`Error::Calibration`] when ranges are missing or too wide.
-pub fn format(model: &Model, cal: &Calibration) -> Result<HeadFormat, Error> {
-    let last = model.stack.layers;
-    // Of a mean, the sum is revealed.
-    let more = bits(meant(model, model.tokens()) as f64);
-    let logit_width = liftable(cal.range(last, Tensor::Logits)?, ACTIVATION) - 1 + more;
-    let width = logit_width + WEIGHT;
-    let hidden = match &model.output {
-        Output::Classes(classes) => classes.hidden.as_ref(),
-        _ => None,
-    };
-    let hidden = match hidden {
-        Some(hidden) => {
-            let range = cal.range(last, Tensor::Pool)?;
-            let format = activation::format(hidden.activation, range, LEAST_PIECES_OF_ALL);
-            Some((format, format.opened() + WEIGHT))
-        }
-        None => None,
-    };
-    let reader = hidden.map_or(width, |(_, width)| width);
-    let norm = norm::format(last_norm(model), model, cal, &[reader])?.0;
-    Ok(HeadFormat { norm, hidden, width, logit_width })
-}
-
-impl HeadFormat {
-    /// Every ring and table exists that the trace will use.
-    ///
-    /// # Errors
-    /// [`Error::Calibration`] names what does not, [`Error::Options`] a result that the model does not have.
-    pub fn check(&self, model: &Model, options: Options) -> Result<(), Error> {
-        at_most("the head's ring", self.width, 64)?;
-        if let Some((activation, width)) = &self.hidden {
-            at_most("the pool's ring", *width, 64)?;
-            activation.check("the pool's ", self.width, options.tables)?;
-        }
-        if options.reveal == Reveal::Class {
-            if model.output.classes() < 2 {
-                let why = "the class alone is asked of a model that has no classes";
-                return Err(Error::Options(why.into()));
-            }
-            at_most("the compared logits' width", self.logit_width, 25)?;
-        }
-        Ok(())
-    }
-
-    /// Width and scale of rounded logits: fractional bits go, whole ones stay.
-    fn rounded(&self) -> (u32, u32) {
-        let less = self.logit_width.saturating_sub(ROUNDED).min(ACTIVATION);
-        (self.logit_width - less, ACTIVATION - less)
-    }
 }
 
 /// Folds the matrices.

@@ -1,3 +1,5 @@
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
 use super::*;
 use crate::Arch;
 

@@ -1,0 +1,53 @@
+//! Memory that a plan's batches need: one rule for server and client.
+
+use sotto_protocols::{
+    make::{weights_len, whole_recipe},
+    plan::Plan,
+};
+
+use crate::{error::Error, source::Source};
+
+/// Memory of a batch while it waits and is staged, for each byte of its corrections: measured, rounded up.
+const STAGED: u64 = 2;
+
+/// What two parties make takes so many times the memory of what is made: measured, rounded up.
+pub const MAKING: usize = 6;
+
+/// Memory of a batch, in bytes.
+pub fn batch_memory(plan: &Plan) -> u64 {
+    STAGED * (plan.correction_bytes() as u64).max(1 << 16)
+}
+
+/// Memory of encrypted weights, in bytes; with a dealer there are none.
+///
+/// # Errors
+/// [`Error::Protocol`] where two parties cannot make the plan's batches.
+pub fn encrypted(source: Source, plan: &Plan) -> Result<u64, Error> {
+    match source {
+        Source::Dealer => Ok(0),
+        Source::Peer => Ok(weights_len(&whole_recipe(plan)?) as u64),
+    }
+}
+
+/// Fewest batches that there must be memory for: one in use and one that comes, which takes more while it is made.
+pub fn least(source: Source) -> usize {
+    match source {
+        Source::Dealer => 2,
+        Source::Peer => 2 + MAKING,
+    }
+}
+
+/// Batches that `memory` MiB have room for, beside `taken` bytes.
+pub(super) fn places(memory: u64, taken: u64, plan: &Plan, least: usize) -> Result<usize, Error> {
+    let (bytes, batch) = (memory.saturating_mul(1 << 20), batch_memory(plan));
+    let (places, least) = (bytes.saturating_sub(taken) / batch, least as u64);
+    let few = if least == 2 { "two".to_owned() } else { least.to_string() };
+    match places < least {
+        true => Err(Error::Config(format!(
+            "`memory = {memory}` (MiB) has no room for {few} batches of this model, of {} MiB each; raise it to {} or more",
+            batch.div_ceil(1 << 20),
+            (taken + least * batch).div_ceil(1 << 20)
+        ))),
+        false => Ok(usize::try_from(places).unwrap_or(usize::MAX)),
+    }
+}
