@@ -24,8 +24,15 @@ pub(crate) fn normal(count: usize, seed: u64) -> Vec<f32> {
     (0..count).map(|_| one()).collect()
 }
 
-/// The devices of this build. An NVIDIA card need not be there; what it would have shown is told.
-pub(crate) fn devices() -> Vec<Box<dyn Device>> {
+/// The devices of this build, opened once for each thread: drivers have so many places. An NVIDIA card need not be there; what it would have shown is told.
+pub(crate) fn devices() -> &'static [Box<dyn Device>] {
+    thread_local! {
+        static OPENED: &'static [Box<dyn Device>] = Vec::leak(opened());
+    }
+    OPENED.with(|devices| *devices)
+}
+
+fn opened() -> Vec<Box<dyn Device>> {
     let names = if cfg!(feature = "wgpu") { &["cpu", "gpu"][..] } else { &["cpu"] };
     let open = |name: &&str| crate::devices::open(name).unwrap_or_else(|e| panic!("{e}"));
     let mut all: Vec<_> = names.iter().map(open).collect();

@@ -37,20 +37,21 @@ pub(super) fn kept(
     // SAFETY: two numbers are written.
     let version = unsafe { sys::nvrtcVersion(&mut major, &mut minor) };
     let version = format!("{version:?} {major}.{minor}");
-    let format = source::format(precision);
-    let key = cache::key(&[&version, architecture, format, source::DEVICE, text]);
+    let (format, groups) = (source::format(precision), cfg!(feature = "hopper"));
+    let switches = format!("{format} {groups}");
+    let key = cache::key(&[&version, architecture, &switches, source::DEVICE, text]);
     let folder = cache::folder();
     if let Some(code) = folder.as_ref().and_then(|folder| cache::get(folder, &key)) {
         return Ok(code);
     }
-    let (code, _) = cubin(text, precision, architecture)?;
+    let (code, _) = cubin(text, precision, architecture, groups)?;
     if let Some(folder) = folder {
         cache::put(&folder, &key, &code);
     }
     Ok(code)
 }
 
-/// The code of a kernel for an architecture such as `sm_90a`, and what the compiler says of its registers and spills.
+/// The code of a kernel for an architecture such as `sm_90a`, with products of four warps (`groups`) where it has them, and what the compiler says of its registers and spills.
 ///
 /// # Errors
 /// What the compiler says.
@@ -58,15 +59,20 @@ pub(super) fn cubin(
     text: &str,
     precision: Precision,
     architecture: &str,
+    groups: bool,
 ) -> Result<(Vec<u8>, String), String> {
     let text = format!("{}\n{text}", source::DEVICE);
     let text = CString::new(text).map_err(|e| e.to_string())?;
-    let options = [
+    let mut options = vec![
         format!("--gpu-architecture={architecture}"),
         "--std=c++17".into(),
         format!("-D{}=1", source::format(precision)),
         "--ptxas-options=-v".into(),
+        "--disable-warnings".into(),
     ];
+    if groups {
+        options.push("-DGROUPS=1".into());
+    }
     let program = result::create_program(&text, None).map_err(|e| format!("{e:?}"))?;
     // SAFETY: the program was just made and is destroyed below, once; sizes are those that the library gave.
     unsafe {

@@ -12,7 +12,7 @@
 #define BOUNDED(threads, blocks)
 #define DEVICE static inline
 #define SHARED(type, name, count) alignas(16) static type name[count]
-#define DYNAMIC(name) alignas(128) static unsigned char name[DYNAMIC_BYTES]
+#define DYNAMIC(name) alignas(1024) static unsigned char name[DYNAMIC_BYTES]
 namespace twin {
 struct Copy { void *to; const void *from; };
 struct Fiber {
@@ -23,7 +23,9 @@ struct Fiber {
 };
 struct Warp { int arrived = 0; u32 round = 0; u32 in[32][10]; const void *address[32]; u32 out[32][4]; };
 static std::vector<Fiber> fibers;
+struct Group { int arrived = 0; u32 round = 0; float *sums[128]; };
 static std::vector<Warp> warps;
+static std::vector<Group> groups;
 static ucontext_t scheduler;
 static std::function<void()> body;
 static u32 current, index_x, index_y, index_z, count_x, waiting, round;
@@ -32,6 +34,7 @@ static void entry() { body(); fibers[current].done = true; yield(); }
 static void block(u32 threads) {
     waiting = round = 0;
     warps.assign((threads + 31) / 32, Warp());
+    groups.assign((threads + 127) / 128, Group());
     for (auto &f : fibers) {
         f.done = false;
         f.copies.assign(1, {});
@@ -45,6 +48,7 @@ static void block(u32 threads) {
         const u32 before = left;
         u32 begun = round, now = 0;
         for (auto &w : warps) begun += w.round;
+        for (auto &g : groups) begun += g.round;
         for (current = 0; current < threads; current++) {
             if (fibers[current].done) continue;
             swapcontext(&scheduler, &fibers[current].context);
@@ -52,6 +56,7 @@ static void block(u32 threads) {
         }
         now = round;
         for (auto &w : warps) now += w.round;
+        for (auto &g : groups) now += g.round;
         if (left == before && now == begun && turns > 0) {
             fprintf(stderr, "a barrier that %u of %u threads reach, or a part of a warp\n", waiting, threads);
             exit(1);
@@ -78,7 +83,8 @@ DEVICE void sync_block() {
     else while (twin::round == round) twin::yield();
 }
 DEVICE float exponential(float x) { return std::exp(x); }
-DEVICE float error_function(float x) { return std::erf(x); }
+
+DEVICE float inverse(float x) { return 1.0f / x; }
 DEVICE float hyperbolic_tangent(float x) { return std::tanh(x); }
 DEVICE float logarithm(float x) { return std::log(x); }
 DEVICE float nearest(float x) { return std::nearbyint(x); }
@@ -109,12 +115,12 @@ DEVICE u16 to_half(float x) {
 DEVICE float power(float x) { return std::exp2(x); }
 namespace twin {
 // All lanes of a warp meet; the last computes for all.
-template <class F> static void together(F compute) {
-    Warp &w = warps[current / 32];
+template <class W, class F> static void together(W &w, int lanes, F compute) {
     const u32 round = w.round;
-    if (++w.arrived == 32) { w.arrived = 0; compute(w); w.round++; }
+    if (++w.arrived == lanes) { w.arrived = 0; compute(w); w.round++; }
     else while (w.round == round) yield();
 }
+template <class F> static void together(F compute) { together(warps[current / 32], 32, compute); }
 static void tiles(u32 (&r)[4], const void *p, bool transposed) {
     const u32 lane = current % 32;
     warps[current / 32].address[lane] = p;
@@ -185,4 +191,29 @@ DEVICE void multiply_add(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
         }
     });
     std::memcpy(c, twin::warps[twin::current / 32].out[lane], 16);
+}
+#if defined(GROUPS)
+constexpr bool FOURS = true;
+#else
+constexpr bool FOURS = false;
+#endif
+DEVICE u64 tiles_at(const void *p) { return (u64)p; }
+DEVICE void keep_order() {}
+DEVICE void show_copies() {}
+DEVICE void begin_products() {}
+DEVICE void end_products() {}
+template <int N> DEVICE void multiply_add_group(float (&c)[N][4], u64 a, u64 b) {
+    twin::Group &group = twin::groups[twin::current / 128];
+    group.sums[twin::current % 128] = &c[0][0];
+    twin::together(group, 128, [&](twin::Group &g) {
+        auto number = [](u64 base, u32 row, u32 k) {
+            u64 at = base + row * 128 + k * 2;
+            at ^= (at >> 7 & 7) << 4;
+            return from_stored(*(const u16 *)at);
+        };
+        for (u32 l = 0; l < 128; l++) for (u32 j = 0; j < N; j++) for (u32 e = 0; e < 4; e++) {
+            const u32 row = l / 32 * 16 + l % 32 / 4 + 8 * (e / 2), column = 8 * j + 2 * (l % 4) + e % 2;
+            for (u32 k = 0; k < 16; k++) g.sums[l][4 * j + e] += number(a, row, k) * number(b, column, k);
+        }
+    });
 }

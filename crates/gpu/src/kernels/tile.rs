@@ -35,11 +35,11 @@ const TILES: [Tile; 4] = [
 /// Blocks that keep a large card busy. Few in tests, whose small products must come to every tile.
 const ENOUGH: usize = if cfg!(test) { 2 } else { 128 };
 
-/// Whether a product goes over tensor cores: halves, whose rows are read 16 bytes at a time.
+/// Whether a product goes over tensor cores: halves, which are read 16 bytes at a time and written in twos.
 pub(super) fn on_tensor_cores(language: Language, inputs: usize, outputs: usize) -> bool {
     matches!(language, Language::Cuda(Precision::F16 | Precision::Bf16))
         && inputs.is_multiple_of(8)
-        && outputs.is_multiple_of(8)
+        && outputs.is_multiple_of(2)
 }
 
 /// A product's code around what it reads and writes, for so many rows: `constants` and `functions` are the kernel's own, and
@@ -77,7 +77,7 @@ pub(super) fn code(
     ]);
     bodies.push(include_str!("tensor_tile.cu"));
     let staged = STAGES * (tile.tall + tile.wide) * 64 * 2;
-    let result = tile.tall * (tile.wide + 8) * 4;
+    let result = tile.tall * (tile.wide + 8) * 2;
     Code {
         constants,
         functions,

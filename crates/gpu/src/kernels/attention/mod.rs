@@ -2,9 +2,9 @@
 //!
 //! [`Scores`] has the kinds and their formulas. Linear heads are cheaper by [`LinearAttention`](super::LinearAttention) where dh < N.
 //!
-//! On a card, halves go over tensor cores where dh is a multiple of 16 up to 128 (`tensor.cu`): all scores of 16 query rows are in
-//! a warp's registers, so that nothing is rescaled, for up to about 288 keys; more keys come in turns of 64, whose softmax has a
-//! running maximum, the unified one's too. The weights of the values are rounded to halves there, as scores are not.
+//! On a card, halves go over tensor cores where dh is a multiple of 16 up to 128 (`tensor.cu`): a warp has 16 query
+//! rows, whose scores of up to 112 keys at a time are in its registers, with a running maximum over the parts. Keys and values of
+//! a short input are in shared memory whole. The weights of the values are rounded to halves there, as scores are not.
 //!
 //! Tolerance: normwise 2e-6 in f32, 1.5e-3 in f16, 8e-3 in bf16, for all kinds; asserted in the tests.
 //!
@@ -39,9 +39,14 @@ const LANES: usize = 64;
 /// Numbers of the keys, and of the values, that a workgroup keeps: 8 KiB each, half of what every device has.
 const STAGED: usize = 2048;
 
+/// Bytes that a block may share: every card that has tensor cores for halves gives them.
+pub(super) const SHARED: usize = 96 << 10;
+
 /// How blocks on tensor cores share an input's query rows, 16 of them a warp and round.
 struct Blocks {
     /// Keys whose scores are in registers at once.
+    held: usize,
+    /// Keys that are in shared memory at once: parts of `held`.
     keys: usize,
     warps: usize,
     rounds: usize,
@@ -57,13 +62,19 @@ impl Blocks {
             return None;
         }
         let tiles = rows.div_ceil(16);
-        // Of the 255 registers of a thread, scores take one for two keys, the result and the queries three for four columns.
-        if 8 * tiles + dh * 3 / 4 <= 192 {
-            let rounds = tiles.div_ceil(8);
-            Some(Self { keys: 16 * tiles, warps: tiles.div_ceil(rounds), rounds, across: 1 })
-        } else {
-            Some(Self { keys: 64, warps: 4, rounds: 1, across: tiles.div_ceil(4) })
-        }
+        // A thread has a register for two keys, and three for four columns of the result and the queries.
+        let held = |most: usize| 16 * tiles.div_ceil(tiles.div_ceil(most / 16));
+        let held = held(if dh > 64 { 64 } else { 112 });
+        let keys = rows.next_multiple_of(held);
+        let rounds = tiles.div_ceil(8);
+        let short = Self { held, keys, warps: tiles.div_ceil(rounds), rounds, across: 1 };
+        let long = Self { held, keys: held, warps: 4, rounds: 1, across: tiles.div_ceil(4) };
+        Some(if short.shared(dh) <= SHARED { short } else { long })
+    }
+
+    /// Bytes of keys, values, and the rows that each warp writes.
+    fn shared(&self, dh: usize) -> usize {
+        2 * (2 * self.keys + 16 * self.warps) * (dh + 8)
     }
 }
 
@@ -200,11 +211,16 @@ impl Kernel for Attention {
             ("TILE", (STAGED / self.dh).clamp(1, 32)),
         ];
         let mut groups = [self.rows.div_ceil(LANES), self.kinds.len(), batch];
-        if let Some(Blocks { keys, warps, rounds, across }) = blocks {
-            constants.extend([("KEYS", keys), ("WARPS", warps), ("ROUNDS", rounds)]);
+        if let Some(blocks) = blocks {
+            let Blocks { held, keys, warps, rounds, across } = blocks;
+            constants.extend([
+                ("HELD", held),
+                ("KEYS", keys),
+                ("WARPS", warps),
+                ("ROUNDS", rounds),
+            ]);
             groups[0] = across;
-            let shared = 2 * (2 * keys + 16 * warps) * (self.dh + 8);
-            let (bodies, threads) = (vec![body], 32 * warps);
+            let (bodies, threads, shared) = (vec![body], 32 * warps, blocks.shared(self.dh));
             return Code { constants, functions, bodies, groups, threads, shared };
         }
         Code { constants, functions, bodies: vec![body], groups, threads: LANES, shared: 0 }

@@ -1,6 +1,6 @@
-// On tensor cores: a warp has 16 query rows at a time, whose scores stay in registers. All KEYS of a short input are in shared
-// memory at once; a longer one's come in turns, and what was summed is scaled when a larger score comes.
-constexpr u32 PITCH = DH + 8, TILES = (TOKENS + 15) / 16, TURNS = (TOKENS + KEYS - 1) / KEYS;
+// On tensor cores: a warp has 16 query rows at a time, whose scores of HELD keys are in registers. All KEYS of a short input are
+// in shared memory at once; a longer one's come in turns. What was summed is scaled when a larger score comes.
+constexpr u32 PITCH = DH + 8, TILES = (TOKENS + 15) / 16, TURNS = (TOKENS + KEYS - 1) / KEYS, PARTS = KEYS / HELD;
 constexpr float LOG2_E = 1.44269504f;
 // Of a unified softmax: e^WINDOW is a number that a half holds.
 #if defined(F16)
@@ -43,8 +43,6 @@ KERNEL BOUNDED(32 * WARPS, 1) run(PARAMETERS) {
             copy_16(values + row * PITCH + column, from + HEADS * DH, inside);
         }
         end_copies();
-        await_copies<0>();
-        sync_block();
     };
     if (TURNS == 1) fetch(0);
     for (u32 round = 0; round < ROUNDS; round++) {
@@ -57,22 +55,29 @@ KERNEL BOUNDED(32 * WARPS, 1) run(PARAMETERS) {
             for (u32 e = 0; e < 4; e++)
                 q[d][e] = rows[e % 2] < TOKENS ? *(const u32 *)(qkv + (u64)rows[e % 2] * stride + d * 16 + 2 * t + 8 * (e / 2)) : 0;
         float acc[DH / 8][4] = {}, top[2] = {-3.0e38f, -3.0e38f}, sum[2] = {0.0f, 0.0f};
-        for (u32 turn = 0; turn < TURNS; turn++) {
-            const u32 start = turn * KEYS;
-            if (TURNS > 1) {
+        // Of a unified softmax: the range of the scores so far.
+        float peak[2] = {-3.0e38f, -3.0e38f}, floor[2] = {3.0e38f, 3.0e38f};
+        for (u32 part = 0; part < TURNS * PARTS; part++) {
+            if (part % PARTS == 0 && TURNS > 1) {
                 sync_block();
-                fetch(start);
+                fetch(part * HELD);
+            }
+            if (part % PARTS == 0 && (TURNS > 1 || round == 0)) {
+                await_copies<0>();
+                sync_block();
             }
             if (tile >= TILES) continue;
-            float s[KEYS / 8][4];
+            const u32 start = part * HELD;
+            const u16 *held_keys = keys + part % PARTS * HELD * PITCH, *held_values = values + part % PARTS * HELD * PITCH;
+            float s[HELD / 8][4];
 #pragma unroll
-            for (u32 n = 0; n < KEYS / 16; n++) {
+            for (u32 n = 0; n < HELD / 16; n++) {
 #pragma unroll
                 for (u32 e = 0; e < 4; e++) s[2 * n][e] = s[2 * n + 1][e] = 0.0f;
 #pragma unroll
                 for (u32 d = 0; d < DH / 16; d++) {
                     u32 b[4];
-                    read_tiles(b, keys + (n * 16 + lane % 8 + lane / 16 * 8) * PITCH + d * 16 + lane / 8 % 2 * 8);
+                    read_tiles(b, held_keys + (n * 16 + lane % 8 + lane / 16 * 8) * PITCH + d * 16 + lane / 8 % 2 * 8);
                     multiply_add(s[2 * n], q[d], b[0], b[1]);
                     multiply_add(s[2 * n + 1], q[d], b[2], b[3]);
                 }
@@ -81,13 +86,13 @@ KERNEL BOUNDED(32 * WARPS, 1) run(PARAMETERS) {
             auto there = [&](u32 n, u32 e) { return start + n * 8 + 2 * t + e % 2 < TOKENS; };
             const float by = kind == SOFTMAX || kind == UNIFIED || kind == TWO_PASS ? SCALE * LOG2_E : SCALE;
 #pragma unroll
-            for (u32 n = 0; n < KEYS / 8; n++)
+            for (u32 n = 0; n < HELD / 8; n++)
 #pragma unroll
                 for (u32 e = 0; e < 4; e++) s[n][e] *= by;
             if (kind == SOFTMAX || kind == UNIFIED || kind == TWO_PASS) {
                 float least[2] = {3.0e38f, 3.0e38f}, largest[2] = {-3.0e38f, -3.0e38f};
 #pragma unroll
-                for (u32 n = 0; n < KEYS / 8; n++)
+                for (u32 n = 0; n < HELD / 8; n++)
 #pragma unroll
                     for (u32 e = 0; e < 4; e++)
                         if (there(n, e)) {
@@ -97,15 +102,18 @@ KERNEL BOUNDED(32 * WARPS, 1) run(PARAMETERS) {
 #pragma unroll
                 for (u32 r = 0; r < 2; r++) {
                     float now = largest_of_row(largest[r]);
-                    if (kind == UNIFIED && TURNS == 1) {
-                        const float bottom = -largest_of_row(-least[r]);
-                        if (now - phi * LOG2_E <= WINDOW * LOG2_E && phi * LOG2_E - bottom <= WINDOW * LOG2_E) now = phi * LOG2_E;
+                    if (kind == UNIFIED) {
+                        const float bottom = -largest_of_row(-least[r]), middle = phi * LOG2_E;
+                        peak[r] = now = now > peak[r] ? now : peak[r];
+                        floor[r] = bottom < floor[r] ? bottom : floor[r];
+                        if (now - middle <= WINDOW * LOG2_E && middle - floor[r] <= WINDOW * LOG2_E) now = middle;
+                    } else {
+                        if (kind == TWO_PASS) now = nearest(now);
+                        now = now > top[r] ? now : top[r];
                     }
-                    if (kind == TWO_PASS) now = nearest(now);
-                    now = now > top[r] ? now : top[r];
                     const float factor = kind == TWO_PASS ? power_of_two(top[r] - now) : power(top[r] - now);
                     top[r] = now;
-                    if (TURNS > 1) {
+                    if (TURNS * PARTS > 1) {
                         sum[r] *= factor;
 #pragma unroll
                         for (u32 d = 0; d < DH / 8; d++) acc[d][2 * r] *= factor, acc[d][2 * r + 1] *= factor;
@@ -113,7 +121,7 @@ KERNEL BOUNDED(32 * WARPS, 1) run(PARAMETERS) {
                 }
             }
 #pragma unroll
-            for (u32 n = 0; n < KEYS / 8; n++)
+            for (u32 n = 0; n < HELD / 8; n++)
 #pragma unroll
                 for (u32 e = 0; e < 4; e++) {
                     const float x = s[n][e];
@@ -121,21 +129,21 @@ KERNEL BOUNDED(32 * WARPS, 1) run(PARAMETERS) {
                     if (kind == SOFTMAX || kind == UNIFIED) p = power(x - top[e / 2]);
                     else if (kind == TWO_PASS) p = mantissa(x - nearest(x)) * power_of_two(nearest(x) - top[e / 2]);
                     else if (kind == RELU) p = x > 0.0f ? x : 0.0f;
-                    else if (kind == SIGMOID) p = 1.0f / (1.0f + (float)TOKENS * power(-x * LOG2_E));
+                    else if (kind == SIGMOID) p = inverse(1.0f + (float)TOKENS * power(-x * LOG2_E));
                     else if (kind == SOFTPLUS) p = (x > 0.0f ? x : 0.0f) + logarithm(1.0f + power((x > 0.0f ? -x : x) * LOG2_E));
-                    else if (kind == STABLEMAX) p = x >= 0.0f ? x + 1.0f : 1.0f / (1.0f - x);
+                    else if (kind == STABLEMAX) p = x >= 0.0f ? x + 1.0f : inverse(1.0f - x);
                     p = there(n, e) ? p : 0.0f;
                     s[n][e] = p;
                     sum[e / 2] += p;
                 }
 #pragma unroll
-            for (u32 n = 0; n < KEYS / 16; n++) {
+            for (u32 n = 0; n < HELD / 16; n++) {
                 const u32 a[4] = {pair(s[2 * n][0], s[2 * n][1]), pair(s[2 * n][2], s[2 * n][3]),
                                   pair(s[2 * n + 1][0], s[2 * n + 1][1]), pair(s[2 * n + 1][2], s[2 * n + 1][3])};
 #pragma unroll
                 for (u32 d = 0; d < DH / 16; d++) {
                     u32 b[4];
-                    read_tiles_transposed(b, values + (n * 16 + lane % 16) * PITCH + d * 16 + lane / 16 * 8);
+                    read_tiles_transposed(b, held_values + (n * 16 + lane % 16) * PITCH + d * 16 + lane / 16 * 8);
                     multiply_add(acc[2 * d], a, b[0], b[1]);
                     multiply_add(acc[2 * d + 1], a, b[2], b[3]);
                 }

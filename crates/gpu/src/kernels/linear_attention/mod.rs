@@ -9,7 +9,7 @@ use crate::{
     device::Precision,
     host,
     kernel::{Code, Kernel, Language, Operand},
-    kernels::attention::{dot, part},
+    kernels::attention::{SHARED, dot, part},
 };
 
 /// Attention of linear heads.
@@ -37,10 +37,10 @@ impl LinearAttention {
         2 * (2 * self.rows.next_multiple_of(16) + self.dh) * (self.dh + 8)
     }
 
-    /// Warps of a block on tensor cores, if it goes over them: 96 KiB are on every card that has them.
+    /// Warps of a block on tensor cores, if it goes over them.
     fn warps(&self, language: Language) -> Option<usize> {
         let halves = matches!(language, Language::Cuda(Precision::F16 | Precision::Bf16));
-        let fits = self.dh.is_multiple_of(16) && self.dh <= 128 && self.shared() <= 96 << 10;
+        let fits = self.dh.is_multiple_of(16) && self.dh <= 128 && self.shared() <= SHARED;
         (halves && fits).then(|| self.rows.div_ceil(16).min(8))
     }
 }

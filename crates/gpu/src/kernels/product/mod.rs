@@ -1,6 +1,6 @@
 //! `activation(x W^T + b) + residual`, over each row.
 //!
-//! On a card, halves go over tensor cores where inputs and outputs are multiples of 8 (`tensor_tile.cu`).
+//! On a card, halves go over tensor cores where inputs are a multiple of 8 and outputs even (`tensor_tile.cu`).
 //!
 //! Shapes: x is rows x inputs, W outputs x inputs, b outputs, the residual and the result rows x outputs.
 
@@ -76,18 +76,17 @@ impl Product {
         let active = activation::function(self.activation);
         let (mut read, mut bias, mut residual) = (String::new(), "", "");
         if self.bias {
-            read += "const Four b = *(const Four *)(bias + (column)); ";
+            read += "const Two b = *(const Two *)(bias + (column)); ";
             bias = " + load(b.of[i])";
         }
         if self.residual {
-            read += "const Four r = *(const Four *)(residual + at); ";
+            read += "const Two r = *(const Two *)(residual + at); ";
             residual = " + load(r.of[i])";
         }
         format!(
             "#define FETCH_X(to, row, k, inside) copy_16(to, x + (u64)(row) * INPUTS + (k), inside);
-#define FINISH(row, column, y) {{ const u64 at = (u64)(row) * OUTPUTS + (column); {read}Four all; \\
-    for (u32 i = 0; i < 4; i++) all.of[i] = store({active}((y)[i]{bias}){residual}); \\
-    *(Four *)(result + at) = all; }}"
+#define FINISH(row, column, y) {{ const u64 at = (u64)(row) * OUTPUTS + (column); {read}\\
+    for (u32 i = 0; i < 2; i++) (y)[i] = {active}((y)[i]{bias}){residual}; }}"
         )
     }
 }
