@@ -6,6 +6,7 @@
 mod answer;
 mod claims;
 mod connect;
+mod kept;
 mod making;
 mod numbers;
 mod prepare;
@@ -19,6 +20,7 @@ use std::{
 
 pub use answer::{Answer, Found, Labelled, Query, label, top};
 use claims::Claims;
+use kept::Kept;
 use making::Making;
 use numbers::Numbers;
 use serde::{Deserialize, Serialize};
@@ -65,6 +67,20 @@ pub struct Wanted {
     pub rows: Option<u32>,
     /// The client's own tokenizer and tables, for texts.
     pub lexicon: Option<Arc<Lexicon>>,
+    /// Where masked weights are kept, as the configuration says.
+    kept: Option<Arc<Kept>>,
+}
+
+impl Wanted {
+    /// Inputs of so many rows, with what they are read by.
+    pub fn new(rows: Option<u32>, lexicon: Option<Arc<Lexicon>>) -> Self {
+        Self { rows, lexicon, kept: None }
+    }
+
+    /// With what a configuration in the folder `base` says of kept weights.
+    fn configured(self, config: &ClientConfig, base: &Path) -> Result<Self, Error> {
+        Ok(Self { kept: Kept::of(config, base)?.map(Arc::new), ..self })
+    }
 }
 
 /// What a client holds of a server's model, whatever connection it came over.
@@ -142,7 +158,8 @@ impl Client {
         progress: &dyn Fn(u64, u64),
     ) -> Result<Self, Error> {
         let endpoint = Arc::new(config.own.bind(base, &config.dialled()?, &[])?);
-        Self::connect_by(config, endpoint, Wanted::default(), (None, None), progress)
+        let wanted = Wanted::default().configured(config, base)?;
+        Self::connect_by(config, endpoint, wanted, (None, None), progress)
     }
 
     /// The traced model.

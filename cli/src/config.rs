@@ -246,6 +246,8 @@ pub struct ClientConfig {
     pub model: Option<String>,
     /// For texts: folder with arch.toml, tokenizer.json and tables.safetensors, as `sotto lexicon` writes it.
     pub lexicon: Option<PathBuf>,
+    /// File in which the masked weights are kept, so that they are not sent again after a restart; in memory alone without.
+    pub weights_file: Option<PathBuf>,
     /// Batches assigned ahead of the evaluation; 0 asks for each when it is needed.
     #[serde(default = "default_pool")]
     pub pool: usize,

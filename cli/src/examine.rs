@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{SocketAddr, TcpStream, UdpSocket},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -44,6 +44,8 @@ struct Party {
     /// Who may connect to it.
     accepted: Vec<Peer>,
     server: Option<ServerConfig>,
+    /// Where a client keeps masked weights.
+    weights: Option<PathBuf>,
 }
 
 /// Looks at a configuration and all that it names, and prints what was found.
@@ -71,8 +73,9 @@ fn read(path: &Path) -> Result<Party, Error> {
     if table.contains_key("server") {
         let client: ClientConfig = config::load(path)?;
         let dialled = client.dialled()?.into_iter().cloned().collect();
-        let (own, accepted, server) = (client.own, Vec::new(), None);
-        return Ok(Party { kind: "client", own, dialled, accepted, server });
+        let (own, weights) = (client.own, client.weights_file);
+        let (accepted, server) = (Vec::new(), None);
+        return Ok(Party { kind: "client", own, dialled, accepted, server, weights });
     }
     if table.contains_key("servers") {
         let dealer: DealerConfig = config::load(path)?;
@@ -83,13 +86,14 @@ fn read(path: &Path) -> Result<Party, Error> {
             dialled: Vec::new(),
             accepted,
             server: None,
+            weights: None,
         });
     }
     let server: ServerConfig = config::load(path)?;
     let dialled = server.source.dealer(&server.dealer)?.into_iter().cloned().collect();
     let accepted = server.clients.iter().map(ServedClient::peer).collect();
     let own = server.own.clone();
-    Ok(Party { kind: "server", own, dialled, accepted, server: Some(server) })
+    Ok(Party { kind: "server", own, dialled, accepted, server: Some(server), weights: None })
 }
 
 fn look(party: &Party, base: &Path) -> Vec<Looked> {
@@ -117,6 +121,10 @@ fn look(party: &Party, base: &Path) -> Vec<Looked> {
         if let Some(folder) = usage.as_deref().map(|file| file.parent().unwrap_or(Path::new("."))) {
             add("folder of the usage file".into(), writable(folder));
         }
+    }
+    if let Some(file) = party.weights.as_ref().map(|file| base.join(file)) {
+        let folder = file.parent().unwrap_or(Path::new("."));
+        add("folder of the weights file".into(), writable(folder));
     }
     let running = own.health.map(|at| (at, service(at)));
     if !party.accepted.is_empty() {

@@ -184,7 +184,7 @@ impl Infer {
             bar.set_position(got);
         };
         let base = config::folder(&self.config);
-        let wanted = Wanted { rows, lexicon: lexicon.clone() };
+        let wanted = Wanted::new(rows, lexicon.clone());
         let mut stream = Stream::open(config, base, wanted, stop, &progress)?;
         let setup = stream.client().map(|client| SetupLine {
             setup_bytes: client.setup_bytes,

@@ -14,6 +14,7 @@ use sotto_protocols::{
 use super::{
     Client, Known, Lane, Supply, Wanted,
     claims::{Claims, Deal},
+    kept::{Kept, Of},
     making::Making,
 };
 use crate::{
@@ -79,6 +80,26 @@ pub(super) fn receive_setup(
     messages::recv_bytes(link, step::SETUP, expected as usize, progress)
 }
 
+/// The masked weights, and how many bytes of them came: those that are kept where the server announces none, else all of
+/// them, which are kept then.
+fn masked(
+    link: &mut QuicLink,
+    plan: &Plan,
+    (of, announced): (&Of, u64),
+    (kept, stored): (Option<&Kept>, Option<(Of, Vec<u8>)>),
+    progress: &dyn Fn(u64, u64),
+) -> Result<(Weights, u64), Error> {
+    if let Some((_, message)) = stored.filter(|(found, _)| announced == 0 && found == of) {
+        return Ok((read_setup(plan, &message, link.peer())?, 0));
+    }
+    let message = receive_setup(link, plan, announced, progress)?;
+    let weights = read_setup(plan, &message, link.peer())?;
+    if let Some(kept) = kept {
+        kept.write(of, &message);
+    }
+    Ok((weights, message.len() as u64))
+}
+
 /// Something that was not asked for.
 pub(super) fn garbage(link: &QuicLink, step: u32) -> Error {
     let (peer, why) = (link.peer().to_owned(), "more than was asked for".into());
@@ -128,7 +149,7 @@ impl Client {
     pub(super) fn connect_by(
         config: &ClientConfig,
         endpoint: Arc<Endpoint>,
-        Wanted { rows, lexicon }: Wanted,
+        Wanted { rows, lexicon, kept }: Wanted,
         (known, stale): (Option<Known>, Option<Epoch>),
         progress: &dyn Fn(u64, u64),
     ) -> Result<Self, Error> {
@@ -141,7 +162,13 @@ impl Client {
         // A stream of results is one model's.
         let model = known.as_ref().map(|known| hex(&known.model)).or(config.model.clone());
         let wanted = model.clone();
+        // Read before the server is asked: what it names then is here.
+        let stored = match (&known, &kept) {
+            (None, Some(kept)) => kept.read(),
+            _ => None,
+        };
         let held = known.as_ref().map(|known| known.masks);
+        let held = held.or(stored.as_ref().map(|(of, _)| of.masks));
         messages::send(
             &mut link,
             step::HELLO,
@@ -189,8 +216,9 @@ impl Client {
                 let plan = &lane.private.plan;
                 let (weights, bytes) = match dealer {
                     Some(_) => {
-                        let message = receive_setup(&mut link, plan, setup, progress)?;
-                        (read_setup(plan, &message, link.peer())?, message.len() as u64)
+                        let of = Of { masks, model, matrices };
+                        let kept = kept.as_deref();
+                        masked(&mut link, plan, (&of, setup), (kept, stored), progress)?
                     }
                     None => (Weights::Encrypted, 0),
                 };

@@ -45,6 +45,7 @@ impl<'a> Stream<'a> {
         stop: &Stop,
         progress: &'a dyn Fn(u64, u64),
     ) -> Result<Self, Error> {
+        let wanted = wanted.configured(config, base)?;
         let endpoint = Arc::new(config.own.bind(base, &config.dialled()?, &[])?);
         stop.closes(&endpoint);
         let stop = stop.clone();

@@ -9,6 +9,7 @@ mod emulated;
 mod end_to_end;
 mod faults;
 mod hostile;
+mod kept;
 mod killed;
 mod limits;
 mod operations;

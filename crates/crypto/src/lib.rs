@@ -38,6 +38,7 @@ impl Seed {
     ///
     /// # Errors
     /// [`Error::Entropy`] when the operating system has none to give.
+    #[cfg(feature = "entropy")]
     pub fn random() -> Result<Self, Error> {
         let mut seed = Self::zero();
         getrandom::fill(&mut *seed.0).map_err(|e| Error::Entropy(e.to_string()))?;
@@ -261,6 +262,7 @@ mod tests {
         assert_ne!(&a.fingerprint(), a.derive_fields("sottovoce seed fingerprint 1", &[]).expose());
     }
 
+    #[cfg(feature = "entropy")]
     #[test]
     fn random_seeds_are_fresh_and_never_shown() {
         let (a, b) = (Seed::random().unwrap(), Seed::random().unwrap());

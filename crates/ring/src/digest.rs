@@ -39,6 +39,7 @@ pub fn digests(words: &[u64], bits: u32, keys: &[u64]) -> Vec<u64> {
 
 /// The kernels of this machine, the fastest last.
 fn kernels() -> Vec<RowFn> {
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut, reason = "kernels of that machine"))]
     let mut all: Vec<RowFn> = vec![portable];
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx512f") {

@@ -20,6 +20,7 @@ pub fn rows(columns: &[u8], rows: &mut [u128]) {
 
 /// The kernels of this machine, the fastest last.
 fn kernels() -> Vec<RowsFn> {
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut, reason = "kernels of that machine"))]
     let mut all: Vec<RowsFn> = vec![transpose];
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx512f") {

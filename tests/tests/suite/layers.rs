@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 9] = [
     &["sotto-ot", "sotto-lattice"],
     &["sotto-protocols"],
     &["sotto-models"],
-    &["sotto-netsim", "sotto-import", "sotto-gpu"],
+    &["sotto-netsim", "sotto-import", "sotto-gpu", "sotto-wasm"],
     &["sotto-nas"],
     &["sotto", "sotto-cli"],
     &["sotto-tests", "sotto-bench", "sotto-attacks", "sotto-fuzz"],
@@ -36,7 +36,7 @@ const BARRED: [(&str, &str); 8] = [
 ];
 
 /// What a party is made of: it compiles where there are no sockets.
-const PARTY: [&str; 7] = [
+const PARTY: [&str; 8] = [
     "sotto-ring",
     "sotto-link",
     "sotto-crypto",
@@ -44,6 +44,7 @@ const PARTY: [&str; 7] = [
     "sotto-lattice",
     "sotto-protocols",
     "sotto-models",
+    "sotto-wasm",
 ];
 
 /// Runtimes, sockets, QUIC and TLS. `ring` is the TLS provider, not our crate.

@@ -7,8 +7,8 @@ use std::process::Command;
 use crate::layers::root;
 
 /// Longest file that passes, and the length from which we say so.
-const LONGEST: usize = 650;
-const LONG: usize = 450;
+const LONGEST: usize = 450;
+const LONG: usize = 320;
 
 /// A tracked (or not yet tracked, not ignored) text file.
 pub struct Text {
@@ -198,7 +198,12 @@ fn unsafe_stays_in_the_ring_s_kernels() {
     for source in sources() {
         let mut places = ["crates/ring/src/", "crates/gpu/src/cuda/"].iter();
         let kernels = places.any(|place| source.path.starts_with(place));
-        let code = code(&source.text);
+        let mut code = code(&source.text);
+        if source.path == "wasm/src/exports.rs" {
+            // Names of what a module exports: nothing that they mark is unsafe, and all else would be found.
+            code =
+                code.replace("#[unsafe(no_mangle)]", "").replacen("#![expect(unsafe_code", "", 1);
+        }
         let is_here = !lines_with(&code, "unsafe").is_empty();
         if !kernels {
             for word in ["unsafe", "unsafe_code"] {
@@ -211,7 +216,7 @@ fn unsafe_stays_in_the_ring_s_kernels() {
     }
     refuse(
         found,
-        "`unsafe` stands in the ring's kernels and in the calls of CUDA alone, each with its reason",
+        "`unsafe` stands in the ring's kernels and in the calls of CUDA alone, each with its reason; a module's exports are named",
     );
 }
 
@@ -281,7 +286,7 @@ fn files_are_short_enough() {
             println!("{} has {lines} lines: consider splitting it", source.path);
         }
     }
-    refuse(found, "files have at most 650 lines, better 300");
+    refuse(found, "files have at most 450 lines, better 300");
 }
 
 #[test]

@@ -67,6 +67,7 @@ type Scan = fn(&[u8], &[u64], &[u64]) -> (u64, u64);
 
 /// The kernels of this machine, the fastest last.
 fn kernels() -> Vec<Scan> {
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut, reason = "kernels of that machine"))]
     let mut all: Vec<Scan> = vec![portable];
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx512f") {
