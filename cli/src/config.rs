@@ -246,6 +246,8 @@ pub struct ClientConfig {
     pub model: Option<String>,
     /// For texts: folder with arch.toml, tokenizer.json and tables.safetensors, as `sotto lexicon` writes it.
     pub lexicon: Option<PathBuf>,
+    /// The lexicon that the client insists on, as `sotto lexicon` prints it: its tokenizer decides what lengths tell.
+    pub lexicon_hash: Option<String>,
     /// Batches assigned ahead of the evaluation; 0 asks for each when it is needed.
     #[serde(default = "default_pool")]
     pub pool: usize,

@@ -10,6 +10,7 @@ mod end_to_end;
 mod faults;
 mod hostile;
 mod killed;
+mod lexicons;
 mod limits;
 mod operations;
 mod parties;

@@ -27,14 +27,14 @@ const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tiny");
 const THREE: &str = "a share is one of two numbers\nthe client sees\nthe dealer sees\n";
 
 impl Parties {
-    fn must(&self, args: &[&str]) -> String {
+    pub fn must(&self, args: &[&str]) -> String {
         let done = self.sotto(args);
         assert_eq!(done.code, 0, "{args:?}: {}", done.err);
         done.out
     }
 
     /// Imports and calibrates the tiny sentence encoder as `texts`, with a client's folder `lexicon`.
-    fn texts(&self) -> String {
+    pub fn texts(&self) -> String {
         let words = "a the dealer server client sees neither picture nor weight share is one of two numbers";
         let words: Vec<&str> = words.split(' ').collect();
         let text = |i: usize| {
@@ -68,7 +68,7 @@ impl Parties {
     }
 
     /// A server of texts and the configuration of its client.
-    fn serve_texts(&self, source: &str, dealer: SocketAddr) -> (Process, SocketAddr, String) {
+    pub fn serve_texts(&self, source: &str, dealer: SocketAddr) -> (Process, SocketAddr, String) {
         let lines = format!("{source}model = \"texts\"\n");
         let (process, server) = self.start_server(&self.server_config(&lines, dealer, None));
         let lines = format!("{source}lexicon = \"texts-lexicon\"\n");
