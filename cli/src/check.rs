@@ -1,17 +1,14 @@
 //! `sotto check`: a model's private arithmetic in the clear, against the plain model, on its owner's samples.
 //! With `--config` a party's configuration is looked at ([`examine`]).
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use sotto_crypto::Seed;
 use sotto_models::{
-    Calibration, Model, Private, Weights,
+    Calibration, Model, Private, Weights, files,
     float::{NoProbe, forward},
     format::MARGIN,
     model::{Input, Output},
@@ -133,8 +130,7 @@ impl Check {
 
 fn recorded(folder: &Path, weights: &Weights) -> Result<Calibration, Error> {
     let path = folder.join("calibration.toml");
-    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let calibration = Calibration::from_toml(&text)?;
+    let calibration = Calibration::from_toml(&files::text(&path)?)?;
     recorded_with(&calibration, weights, path.display())?;
     Ok(calibration)
 }

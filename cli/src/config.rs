@@ -248,6 +248,8 @@ pub struct ClientConfig {
     pub lexicon: Option<PathBuf>,
     /// File in which the masked weights are kept, so that they are not sent again after a restart; in memory alone without.
     pub weights_file: Option<PathBuf>,
+    /// The lexicon that the client insists on, as `sotto lexicon` prints it: its tokenizer decides what lengths tell.
+    pub lexicon_hash: Option<String>,
     /// Batches assigned ahead of the evaluation; 0 asks for each when it is needed.
     #[serde(default = "default_pool")]
     pub pool: usize,

@@ -4,20 +4,23 @@ use std::{
     fs,
     io::{Read, Write},
     net::{SocketAddr, TcpStream, UdpSocket},
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
 use serde::Serialize;
-use sotto_models::model::Input;
-use sotto_net::Certificate;
+use sotto_models::{calibration::hex, model::Input};
+use sotto_net::{Certificate, Link, QuicLink};
 
 use crate::{
     card::{Card, short},
     config::{self, ClientConfig, DealerConfig, Own, Peer, ServedClient, ServerConfig},
     error::Error,
+    lexicon::Lexicon,
+    messages::{self, ClientHello, ServerWelcome, step},
     model::Model,
     print,
+    refusal::Refusal,
 };
 
 /// How long a peer or the service is waited for.
@@ -44,8 +47,7 @@ struct Party {
     /// Who may connect to it.
     accepted: Vec<Peer>,
     server: Option<ServerConfig>,
-    /// Where a client keeps masked weights.
-    weights: Option<PathBuf>,
+    client: Option<ClientConfig>,
 }
 
 /// Looks at a configuration and all that it names, and prints what was found.
@@ -73,9 +75,9 @@ fn read(path: &Path) -> Result<Party, Error> {
     if table.contains_key("server") {
         let client: ClientConfig = config::load(path)?;
         let dialled = client.dialled()?.into_iter().cloned().collect();
-        let (own, weights) = (client.own, client.weights_file);
-        let (accepted, server) = (Vec::new(), None);
-        return Ok(Party { kind: "client", own, dialled, accepted, server, weights });
+        let (own, accepted, server) = (client.own.clone(), Vec::new(), None);
+        let client = Some(client);
+        return Ok(Party { kind: "client", own, dialled, accepted, server, client });
     }
     if table.contains_key("servers") {
         let dealer: DealerConfig = config::load(path)?;
@@ -86,14 +88,15 @@ fn read(path: &Path) -> Result<Party, Error> {
             dialled: Vec::new(),
             accepted,
             server: None,
-            weights: None,
+            client: None,
         });
     }
     let server: ServerConfig = config::load(path)?;
     let dialled = server.source.dealer(&server.dealer)?.into_iter().cloned().collect();
     let accepted = server.clients.iter().map(ServedClient::peer).collect();
     let own = server.own.clone();
-    Ok(Party { kind: "server", own, dialled, accepted, server: Some(server), weights: None })
+    let (server, client) = (Some(server), None);
+    Ok(Party { kind: "server", own, dialled, accepted, server, client })
 }
 
 fn look(party: &Party, base: &Path) -> Vec<Looked> {
@@ -122,9 +125,17 @@ fn look(party: &Party, base: &Path) -> Vec<Looked> {
             add("folder of the usage file".into(), writable(folder));
         }
     }
-    if let Some(file) = party.weights.as_ref().map(|file| base.join(file)) {
+    if let Some(file) = party.client.as_ref().and_then(|client| client.weights_file.as_ref()) {
+        let file = base.join(file);
         let folder = file.parent().unwrap_or(Path::new("."));
         add("folder of the weights file".into(), writable(folder));
+    }
+    let lexicon = party.client.as_ref().map(|client| Lexicon::configured(client, base));
+    let lexicon = lexicon.transpose().map(Option::flatten);
+    let texts = matches!(lexicon, Ok(Some(_)));
+    if let Some(found) = lexicon.transpose() {
+        let said = |l: Lexicon| format!("{}, of `{}`", hex(&l.hash()), l.model().name);
+        add("lexicon".into(), found.map(said));
     }
     let running = own.health.map(|at| (at, service(at)));
     if !party.accepted.is_empty() {
@@ -142,12 +153,42 @@ fn look(party: &Party, base: &Path) -> Vec<Looked> {
             let endpoint = unbound.bind(base, &dialled, &[])?;
             let at = peer.address()?;
             let wait = PATIENCE.min(own.deadline());
-            endpoint.connect(at, &peer.name, wait)?;
-            Ok(format!("{at} answers, and each knows the other"))
+            let mut link = endpoint.connect(at, &peer.name, wait)?;
+            link.set_deadline(wait);
+            let serves = match &party.client {
+                Some(client) if peer.name == client.server.name => {
+                    serves(client, texts, &mut link)?
+                }
+                _ => "",
+            };
+            Ok(format!("{at} answers, and each knows the other{serves}"))
         };
         add(format!("`{}`", peer.name), reach());
     }
     all
+}
+
+/// Whether a server would serve this client, of whose texts there is a lexicon where it has `texts`.
+///
+/// It is asked for a text of no words: it compares all that both must agree on first, and nothing is traced or charged.
+fn serves(client: &ClientConfig, texts: bool, link: &mut QuicLink) -> Result<&'static str, Error> {
+    let model = client.model.clone();
+    let hello = ClientHello { model, rows: Some(0), ..ClientHello::new(client.source) };
+    messages::send(link, step::HELLO, &hello)?;
+    let peer = link.peer().to_owned();
+    let lacks = |why: &str| Err(Error::Config(format!("{peer} {why}")));
+    match messages::recv(link, step::WELCOME)? {
+        ServerWelcome::Refused(Refusal::Length { .. }) if !texts => lacks(
+            "takes texts: `lexicon = FOLDER` is needed, the folder that `sotto lexicon` writes there",
+        ),
+        ServerWelcome::Refused(Refusal::OtherInput(_)) if texts => {
+            lacks("takes pictures: leave `lexicon` out")
+        }
+        ServerWelcome::Refused(Refusal::Length { .. }) => Ok("; it takes texts"),
+        ServerWelcome::Refused(Refusal::OtherInput(_)) => Ok("; it takes pictures"),
+        ServerWelcome::Refused(why) => Err(Error::Refused { peer, why }),
+        _ => lacks("does not answer as a server does: run the same version of sotto everywhere"),
+    }
 }
 
 /// The model as its clients will see it.

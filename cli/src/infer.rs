@@ -143,11 +143,10 @@ impl Infer {
         if !self.texts.are_given() {
             return Ok(Given::Pictures(Inputs::find(&self.images, Fit::Exact, self.limit)?));
         }
-        let folder = config.lexicon.as_ref().ok_or_else(|| {
+        let lexicon = Lexicon::configured(config, config::folder(&self.config))?.ok_or_else(|| {
             let why = "texts need `lexicon = FOLDER`, the folder that `sotto lexicon` writes where the model is";
             Error::Config(format!("{}: {why}", self.config.display()))
         })?;
-        let lexicon = Lexicon::load(&config::folder(&self.config).join(folder))?;
         let texts = self.texts.read(self.limit)?;
         let asked = texts.queries(&lexicon, self.texts.long());
         Ok(Given::Texts(Arc::new(lexicon), asked))

@@ -11,11 +11,13 @@ use sotto_import::{
 };
 use sotto_models::{
     Model, Weights,
+    calibration::hex,
+    files,
     text::{Text, rows},
     weights::Precision,
 };
 
-use crate::error::Error;
+use crate::{card::Card, config::ClientConfig, error::Error};
 
 /// The public tables' file.
 const TABLES: &str = "tables.safetensors";
@@ -34,10 +36,50 @@ impl Lexicon {
     /// [`Error::Io`], [`Error::Model`] and [`Error::Import`] for files that are none, or do not fit each other.
     pub fn load(folder: &Path) -> Result<Self, Error> {
         let path = folder.join("arch.toml");
-        let model = Model::from_toml(&fs::read_to_string(&path).map_err(Error::io(&path))?)?;
+        let model = Model::from_toml(&files::text(&path)?)?;
         let tokenizer = Tokenizer::load(&folder.join(FILE), &model)?;
         let tables = Weights::load_public(&folder.join(TABLES), &model)?;
         Ok(Self { model, tokenizer, tables })
+    }
+
+    /// The one that a client's configuration names, with `base` its folder; `None` where it names none.
+    ///
+    /// # Errors
+    /// As [`Lexicon::load`]; [`Error::Config`] for another one than it insists on.
+    pub fn configured(config: &ClientConfig, base: &Path) -> Result<Option<Self>, Error> {
+        let (Some(folder), pinned) = (&config.lexicon, &config.lexicon_hash) else {
+            return match config.lexicon_hash {
+                None => Ok(None),
+                Some(_) => Err(Error::Config("`lexicon_hash` needs `lexicon = FOLDER`".into())),
+            };
+        };
+        let lexicon = Self::load(&base.join(folder))?;
+        let found = hex(&lexicon.hash());
+        match pinned {
+            Some(pinned) if *pinned != found => Err(Error::Config(format!(
+                "`lexicon` is {found}, and `lexicon_hash` insists on {}: a tokenizer decides what lengths tell; look at \
+                 it before you take another",
+                sotto_net::printable(pinned, 64)
+            ))),
+            _ => Ok(Some(lexicon)),
+        }
+    }
+
+    /// Refuses a card that is not of this lexicon: results would be of other words.
+    ///
+    /// # Errors
+    /// [`Error::Config`], which names the peer whose card it is.
+    pub fn check(&self, card: &Card, peer: &str) -> Result<(), Error> {
+        // The hash is what the server says; the description is what it has us evaluate.
+        let same = || Model::from_toml(&card.arch).is_ok_and(|model| model == self.model);
+        if card.lexicon == Some(self.hash()) && same() {
+            return Ok(());
+        }
+        let of = card.lexicon.as_ref().map_or("none".to_owned(), |hash| hex(hash));
+        Err(Error::Config(format!(
+            "`lexicon` ({}) is not that of the model of {peer} ({of}): get the folder that `sotto lexicon` writes of it there",
+            hex(&self.hash())
+        )))
     }
 
     /// That of a whole model in `folder`.

@@ -1,11 +1,12 @@
 //! Models on disk, by preset name, and the one that is embedded for the demo.
 
-use std::{fmt::Display, fs, path::Path};
+use std::{fmt::Display, path::Path};
 
 use sotto_models::{
     Arch, Calibration, Model as Description, Weights,
     arch::Attention,
     calibration::hex,
+    files,
     images::{Fit, Framing, normalise, read_cifar},
     model::{Input, Pixels},
 };
@@ -89,7 +90,7 @@ impl Model {
                 folder.display()
             )));
         }
-        let arch = Description::from_toml(&fs::read_to_string(&path).map_err(Error::io(&path))?)?;
+        let arch = Description::from_toml(&files::text(&path)?)?;
         let weights = Weights::load(&folder.join("weights.safetensors"), &arch)?;
         let path = folder.join("calibration.toml");
         if !path.exists() {
@@ -100,8 +101,7 @@ impl Model {
                 if arch.pixels().is_some() { "--images FILES" } else { "--text FILE" },
             )));
         }
-        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-        let calibration = Calibration::from_toml(&text)?;
+        let calibration = Calibration::from_toml(&files::text(&path)?)?;
         let (framing, lexicon) = match &arch.input {
             Input::Pixels(pixels) => (Framing::load(folder, pixels)?, None),
             _ => (None, Some(Lexicon::of(folder, &arch, &weights)?)),

@@ -12,7 +12,7 @@ use sotto_gpu::{
     program, result,
 };
 use sotto_models::{
-    Model, Weights,
+    Model, Weights, files,
     float::{NoProbe, forward},
     images::{Fit, normalise, read_cifar},
     model::{Input, Words},
@@ -101,8 +101,7 @@ impl Reference {
             (found.arch, found.weights)
         } else {
             let file = path.join("arch.toml");
-            let text = std::fs::read_to_string(&file).map_err(Error::io(&file))?;
-            let model = Model::from_toml(&text)?;
+            let model = Model::from_toml(&files::text(&file)?)?;
             let weights = Weights::load(&path.join("weights.safetensors"), &model)?;
             (model, weights)
         };

@@ -1,14 +1,11 @@
 //! What a model is calibrated and checked on: pictures, or texts.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use sotto_import::tokenizer::Long;
 use sotto_models::{
-    Model, Weights,
+    Model, Weights, files,
     images::{Framing, normalise},
     model::Input,
 };
@@ -59,7 +56,7 @@ impl Samples {
     /// texts where it takes pictures.
     pub fn load(&self, folder: &Path, limit: usize) -> Result<Loaded, Error> {
         let path = folder.join("arch.toml");
-        let model = Model::from_toml(&fs::read_to_string(&path).map_err(Error::io(&path))?)?;
+        let model = Model::from_toml(&files::text(&path)?)?;
         let weights = Weights::load(&folder.join("weights.safetensors"), &model)?;
         let inputs = self.inputs(folder, &model, &weights, limit)?;
         Ok(Loaded { model, weights, inputs })

@@ -217,7 +217,7 @@ impl Server {
             if hello.rows.is_some() {
                 self.usage.allows(link.name(), 0)?;
             }
-            let lane = self.lanes.get(&self.input, hello.rows)?;
+            let lane = self.lanes.get(&self.input, hello.rows, link.name())?;
             let batches = match &lane.supply {
                 Supply::Dealer(sessions) => {
                     let session = sessions.current(hello.stale, self.patience());

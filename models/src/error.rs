@@ -47,6 +47,14 @@ pub enum Error {
         /// What is wrong, with the offset where there is one.
         why: String,
     },
+    /// A file of a model's folder that is not read.
+    #[error("{}: {why}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and what is accepted.
+        why: String,
+    },
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {

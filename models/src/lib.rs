@@ -27,6 +27,7 @@ pub mod arch;
 pub mod calibration;
 pub mod channels;
 pub mod error;
+pub mod files;
 mod fixed;
 pub mod float;
 pub mod format;

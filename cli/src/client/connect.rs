@@ -22,7 +22,6 @@ use crate::{
     config::ClientConfig,
     dealer_link::Dealer,
     error::Error,
-    lexicon::Lexicon,
     messages::{self, ClientHello, Epoch, ServerWelcome, step},
     refusal::Refusal,
     waiting::Waiting,
@@ -47,20 +46,6 @@ pub(super) fn trace(
         )));
     }
     Ok(private)
-}
-
-/// Refuses a tokenizer or tables that are not those of the server's model: results would be of other words.
-pub(super) fn same_lexicon(
-    card: &Card,
-    lexicon: Option<&Lexicon>,
-    peer: &str,
-) -> Result<(), Error> {
-    match lexicon {
-        Some(ours) if card.lexicon != Some(ours.hash()) => Err(Error::Config(format!(
-            "`lexicon` is not that of the model of {peer}: get the folder that `sotto lexicon` writes of it there"
-        ))),
-        _ => Ok(()),
-    }
 }
 
 /// Receives the masked weights, of the size that the plan says.
@@ -196,7 +181,9 @@ impl Client {
                 link.peer()
             )));
         }
-        same_lexicon(&card, lexicon.as_deref(), link.peer())?;
+        if let Some(lexicon) = &lexicon {
+            lexicon.check(&card, link.peer())?;
+        }
         let dealer = config.source.dealer(&config.dealer)?;
         let before = known.as_ref().map(|known| known.lane.clone());
         let mut lane = match before.filter(|l| (l.rows, l.epoch, l.plan) == (rows, epoch, plan)) {

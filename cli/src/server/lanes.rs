@@ -3,7 +3,11 @@
 //! A lane has its own batches, whoever supplies them. A length is public and checked before anything is traced for it. Lanes
 //! of texts are bounded in number and in the memory of their batches; the one that was idle for longest gives way.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::{
+    collections::BTreeSet,
+    ops::Deref,
+    sync::{Arc, Mutex, MutexGuard},
+};
 
 use sotto_models::model::Input;
 use sotto_protocols::{plan::Plan, weights::Weights};
@@ -54,6 +58,51 @@ pub struct Lane {
     memory: u64,
 }
 
+/// Which client's links use which length.
+#[derive(Default)]
+struct Holders(Mutex<Vec<(Arc<str>, Option<u32>)>>);
+
+/// A client's use of a length.
+struct Claim(Arc<Holders>, (Arc<str>, Option<u32>));
+
+impl Holders {
+    /// A client holds half of the lanes at most, those of idle links included: others have lengths, too.
+    fn claim(self: &Arc<Self>, client: &str, rows: Option<u32>) -> Result<Claim, Refusal> {
+        let mut all = lock(&self.0);
+        let others = all.iter().filter(|(holder, held)| &**holder == client && *held != rows);
+        let others = others.map(|(_, held)| held).collect::<BTreeSet<_>>().len();
+        if others >= LANES / 2 {
+            return Err(Refusal::Lengths(others));
+        }
+        let claim: (Arc<str>, _) = (client.into(), rows);
+        all.push(claim.clone());
+        Ok(Claim(Arc::clone(self), claim))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut all = lock(&self.0.0);
+        if let Some(at) = all.iter().position(|one| *one == self.1) {
+            all.swap_remove(at);
+        }
+    }
+}
+
+/// A lane, for as long as a client's link uses it.
+pub struct Held {
+    lane: Arc<Lane>,
+    _claim: Claim,
+}
+
+impl Deref for Held {
+    type Target = Lane;
+
+    fn deref(&self) -> &Lane {
+        &self.lane
+    }
+}
+
 impl Drop for Lane {
     fn drop(&mut self) {
         if let Supply::Dealer(sessions) = &self.supply {
@@ -90,6 +139,7 @@ pub struct Lanes {
     open: Mutex<Vec<Arc<Lane>>>,
     /// Held while one is opened; nobody else waits for that.
     opening: Mutex<()>,
+    holders: Arc<Holders>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -99,7 +149,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Lanes {
     /// None yet.
     pub fn new(common: Common) -> Self {
-        Self { common, open: Mutex::default(), opening: Mutex::default() }
+        let (open, opening, holders) = Default::default();
+        Self { common, open, opening, holders }
     }
 
     /// The lane of pictures, at the server's start.
@@ -114,11 +165,16 @@ impl Lanes {
         Ok(())
     }
 
-    /// The lane for texts of so many rows, or for pictures; opened where it is not.
+    /// The lane for texts of so many rows, or for pictures, for a client's link; opened where it is not.
     ///
     /// # Errors
     /// Why a client does not get it.
-    pub fn get(&self, input: &Input, rows: Option<u32>) -> Result<Arc<Lane>, Refusal> {
+    pub fn get(&self, input: &Input, rows: Option<u32>, client: &str) -> Result<Held, Refusal> {
+        let claim = self.holders.claim(client, rows)?;
+        Ok(Held { lane: self.lane(input, rows)?, _claim: claim })
+    }
+
+    fn lane(&self, input: &Input, rows: Option<u32>) -> Result<Arc<Lane>, Refusal> {
         match (input, rows) {
             (Input::Words(words), Some(rows)) => {
                 let most = words.positions as u32;

@@ -44,7 +44,7 @@ const LINK: u64 = 32 << 20;
 /// A batch that was not used for so long gives way to another.
 const FRESH: Duration = Duration::from_secs(90);
 
-/// Who was refused for want of a slot, and asks again within this time, goes before whoever had the last one.
+/// Who was refused for want of a slot, and asks again within this time, keeps its place in the queue.
 const TURN: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
@@ -57,9 +57,8 @@ struct State {
     links: Vec<Arc<str>>,
     /// Batches that were made, or begun, and not used, and that nobody was charged for yet.
     left: BTreeMap<Arc<str>, usize>,
-    /// Who began a batch last, and who was refused since.
-    last: Option<Arc<str>>,
-    waits: Option<(Arc<str>, Instant)>,
+    /// Clients that make nothing and were refused a slot, each once, the first one first, with when it asked last.
+    queue: Vec<(Arc<str>, Instant)>,
 }
 
 impl State {
@@ -195,8 +194,9 @@ impl Made {
                 return Err(self.busy());
             }
         }
-        let waits = state.waits.as_ref();
-        let waits = waits.is_some_and(|(other, at)| &**other != client && at.elapsed() < TURN);
+        state.queue.retain(|(other, at)| &**other == client || at.elapsed() < TURN);
+        let place = state.queue.iter().position(|(other, _)| &**other == client);
+        let before = place.unwrap_or(state.queue.len());
         let theirs = state.makes(Some(client));
         // The last place is for a client that has none.
         let kept = |state: &State| usize::from(state.of(client) > 0 && share < places);
@@ -204,22 +204,23 @@ impl Made {
         while room && state.weight() + MAKING + kept(&state) > places {
             room = state.evict(client, false);
         }
-        // The last slot is for a client that makes none, and goes round.
+        // The last slot is for a client that makes none; those go first who wait for longest, however often others ask.
         let all = state.makes(None);
         let is_last = all + 1 == at_once;
-        let turn = theirs == 0 && !(waits && state.last.as_deref() == Some(client));
-        if !room || all >= at_once || theirs >= (at_once / 2).max(1) || is_last && !turn {
-            if theirs == 0 && !waits {
-                state.waits = Some((client.into(), Instant::now()));
+        let full = all + before >= at_once || theirs >= (at_once / 2).max(1);
+        if !room || full || is_last && theirs > 0 {
+            // Who lacks memory alone, or makes some already, holds nobody up.
+            if full && theirs == 0 {
+                match place {
+                    Some(at) => state.queue[at].1 = Instant::now(),
+                    None => state.queue.push((client.into(), Instant::now())),
+                }
             }
             return Err(self.busy());
         }
-        if !waits {
-            state.waits = None;
-        }
+        place.map(|at| state.queue.remove(at));
         let (id, client): (_, Arc<str>) = (state.next, client.into());
         state.next += 1;
-        state.last = Some(Arc::clone(&client));
         let stage = Stage::Making { given_up: false };
         state.entries.insert(id, Entry { client, link, stage, since: Instant::now() });
         Ok(id)

@@ -3,6 +3,7 @@
 use std::{
     cell::Cell,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -48,6 +49,9 @@ struct Making<'a> {
 
 /// A batch that two parties make costs far more than one that is dealt: who leaves it unused is charged so many.
 const DEAR: usize = 4;
+
+/// A refusal comes after so long: who asks without end costs little.
+const BREATH: Duration = Duration::from_millis(100);
 
 /// A link that asks for nothing for so long is ended: its transfers and keys take memory.
 const IDLE: Duration = Duration::from_secs(300);
@@ -162,6 +166,7 @@ impl Workplace {
             let id = match begun {
                 Ok(id) => id,
                 Err(why) => {
+                    thread::sleep(BREATH);
                     messages::send(link, step::REPLY, &Reply::Refused(why))?;
                     continue;
                 }

@@ -11,7 +11,7 @@ use sotto_protocols::{Role, party::Party};
 
 use super::{
     Server,
-    lanes::{Lane, Supply},
+    lanes::{Held, Supply},
     made::{self, Made},
     pool::{self, Holder, Waiting},
     session::Session,
@@ -23,6 +23,9 @@ use crate::{
     metrics::Evaluated,
     refusal::Refusal,
 };
+
+/// What a second refusal in a row waits for, a third twice as long, up to ten times.
+const BREATH: Duration = Duration::from_millis(100);
 
 /// Whose batches a connection uses.
 pub(super) enum Batches {
@@ -40,7 +43,7 @@ enum Place {
 /// A connection to a client, and what it holds.
 pub(super) struct Served<'a> {
     server: &'a Server,
-    lane: Arc<Lane>,
+    lane: Held,
     batches: Batches,
     holder: Holder,
     name: String,
@@ -48,17 +51,19 @@ pub(super) struct Served<'a> {
     prepared: Option<u64>,
     /// Whether something was evaluated.
     used: bool,
+    /// Requests that were refused, one after the other.
+    refused: u32,
 }
 
 impl<'a> Served<'a> {
     /// Nothing is got ready yet.
     pub(super) fn new(
         server: &'a Server,
-        (lane, batches): (Arc<Lane>, Batches),
+        (lane, batches): (Held, Batches),
         holder: Holder,
     ) -> Self {
         let name = holder.name.to_string();
-        Self { server, lane, batches, holder, name, prepared: None, used: false }
+        Self { server, lane, batches, holder, name, prepared: None, used: false, refused: 0 }
     }
 
     /// Answers until the client leaves or the server is asked to stop.
@@ -72,6 +77,9 @@ impl<'a> Served<'a> {
                     if let Err(why) = self.prepare(link, held, ahead)? {
                         self.server.metrics.refused(&self.name);
                         tracing::warn!("{} is refused: {why}", link.peer());
+                        // Who asks on is answered ever slower: each question costs work, and a line.
+                        thread::sleep(BREATH * self.refused.min(10));
+                        self.refused += 1;
                         messages::send(link, step::REPLY, &Reply::Refused(why))?;
                         if let Batches::Dealt(session) = &self.batches
                             && session.pool.is_stale()
@@ -83,6 +91,7 @@ impl<'a> Served<'a> {
                 Ok(Request::Infer { id, tag }) => {
                     let Some(_working) = stop.begin() else { return Ok(link.finish()?) };
                     let done = self.infer(link, id, tag);
+                    self.refused = 0;
                     self.used = true;
                     if done.is_err() {
                         self.server.usage.unused(&self.name, 1);

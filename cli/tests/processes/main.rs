@@ -11,6 +11,7 @@ mod faults;
 mod hostile;
 mod kept;
 mod killed;
+mod lexicons;
 mod limits;
 mod operations;
 mod parties;

@@ -14,6 +14,7 @@ use sotto_models::{
     model::{Classes, Input, Output, Pixels, Place, Pool},
     weights::Precision,
 };
+use sotto_net::Endpoint;
 
 use crate::{
     hostile::{connect, endpoint},
@@ -27,14 +28,14 @@ const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tiny");
 const THREE: &str = "a share is one of two numbers\nthe client sees\nthe dealer sees\n";
 
 impl Parties {
-    fn must(&self, args: &[&str]) -> String {
+    pub fn must(&self, args: &[&str]) -> String {
         let done = self.sotto(args);
         assert_eq!(done.code, 0, "{args:?}: {}", done.err);
         done.out
     }
 
     /// Imports and calibrates the tiny sentence encoder as `texts`, with a client's folder `lexicon`.
-    fn texts(&self) -> String {
+    pub fn texts(&self) -> String {
         let words = "a the dealer server client sees neither picture nor weight share is one of two numbers";
         let words: Vec<&str> = words.split(' ').collect();
         let text = |i: usize| {
@@ -68,7 +69,7 @@ impl Parties {
     }
 
     /// A server of texts and the configuration of its client.
-    fn serve_texts(&self, source: &str, dealer: SocketAddr) -> (Process, SocketAddr, String) {
+    pub fn serve_texts(&self, source: &str, dealer: SocketAddr) -> (Process, SocketAddr, String) {
         let lines = format!("{source}model = \"texts\"\n");
         let (process, server) = self.start_server(&self.server_config(&lines, dealer, None));
         let lines = format!("{source}lexicon = \"texts-lexicon\"\n");
@@ -245,24 +246,35 @@ fn lengths_in_use_are_bounded_in_number_and_memory() {
     parties.texts();
     let (_dealer, dealer) = parties.dealer("", None);
     let (process, server, config) = parties.serve_texts("", dealer);
-    let client = endpoint(&parties, "second");
-    let open = |rows: u32| {
-        let mut link = connect(&client, "server", server);
+    let second = endpoint(&parties, "second");
+    let first = endpoint(&parties, "client");
+    let open = |client: &Endpoint, rows: u32| {
+        let mut link = connect(client, "server", server);
         let hello = ClientHello { rows: Some(rows), ..ClientHello::new(Source::Dealer) };
         messages::send(&mut link, step::HELLO, &hello).unwrap();
         (messages::recv::<ServerWelcome>(&mut link, step::WELCOME).unwrap(), link)
     };
-    let mut held: Vec<_> = (1..=8).map(open).collect();
-    assert!(held.iter().all(|(said, _)| matches!(said, ServerWelcome::Card { .. })));
-    let (said, _) = open(9);
-    assert!(matches!(said, ServerWelcome::Refused(Refusal::Lengths(8))));
-    // One that is open is there for others; one that is idle gives way.
+    let is_served = |said: &ServerWelcome| matches!(said, ServerWelcome::Card { .. });
+    let mut held: Vec<_> = (1..=4).map(|rows| open(&second, rows)).collect();
+    assert!(held.iter().all(|(said, _)| is_served(said)));
+    // Half of them are for others, whether its links are idle or not; of the same length it may have more.
+    let (said, _) = open(&second, 9);
+    assert!(matches!(said, ServerWelcome::Refused(Refusal::Lengths(4))));
+    let (said, more) = open(&second, 4);
+    assert!(is_served(&said));
+    drop(more);
     let args = ["--text", "the client sees"];
     assert_eq!(parties.infer(&config, &args).results()[0]["tokens"], 5);
-    let waits =
-        parties.start_infer(&config, &["--json", "--text", "a share is one of two numbers"]);
-    held.remove(1);
-    assert_eq!(waits.finish().results()[0]["tokens"], 9);
+    // One that is open is there for others; one that is idle gives way.
+    held.extend([10, 11, 12].map(|rows| open(&first, rows)));
+    assert!(held.iter().all(|(said, _)| is_served(said)));
+    let long = ["--text", "a share is one of two numbers"];
+    assert_eq!(parties.infer(&config, &long).results()[0]["tokens"], 9);
+    held.push(open(&first, 13));
+    assert!(is_served(&held[7].0), "the one of 5 or 9 words gave way");
+    let waits = parties.start_infer(&config, &[&["--json"], &args[..]].concat());
+    held.truncate(5);
+    assert_eq!(waits.finish().results()[0]["tokens"], 5);
     drop((held, process));
 
     let lines = "model = \"texts\"\nmemory = 1\npool = 1\n";

@@ -1,10 +1,11 @@
 //! A folder whose files we read: bounded, and nothing outside of it.
 
 use std::{
-    fs::File,
-    io::{ErrorKind, Read},
+    io::ErrorKind,
     path::{Component, Path, PathBuf},
 };
+
+use sotto_models::files;
 
 use crate::error::{Error, shown};
 
@@ -97,21 +98,14 @@ impl Folder {
     }
 }
 
-/// What a file holds.
+/// What a plain file holds.
 ///
 /// # Errors
-/// [`Error::File`] for one of more than `most` bytes, before it is read; [`Error::Io`].
+/// [`Error::File`] for one of more than `most` bytes, or that is none, before it is read; [`Error::Io`].
 pub(crate) fn bounded(path: &Path, name: &str, most: u64) -> Result<Vec<u8>, Error> {
-    let file = File::open(path).map_err(Error::io(path))?;
-    let size = file.metadata().map_err(Error::io(path))?.len();
-    let long = |size: u64| Error::file(name, format!("has {size} bytes; at most {most} are read"));
-    if size > most {
-        return Err(long(size));
-    }
-    let mut bytes = Vec::with_capacity(size as usize);
-    file.take(most + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
-    if bytes.len() as u64 > most {
-        return Err(long(bytes.len() as u64));
-    }
-    Ok(bytes)
+    files::read(path, most).map_err(|e| match e {
+        sotto_models::Error::Io { path, source } => Error::Io { path, source },
+        sotto_models::Error::File { why, .. } => Error::file(name, why),
+        other => other.into(),
+    })
 }

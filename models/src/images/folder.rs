@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use super::{Fit, MAX_FILE, Picture, cifar, decode, file_name, read_records};
-use crate::{Error, Model};
+use crate::{Error, Model, files};
 
 /// Reads at most `limit` test pictures from the folder of CIFAR-10's or CIFAR-100's binary version, or of Tiny-ImageNet
 /// (its validation pictures, in the order of their list: the test pictures have no labels); `path` is that folder or
@@ -102,10 +102,7 @@ fn text(path: &Path) -> Result<String, Error> {
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(Error::io(path))?;
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
-    Ok(bytes)
+    files::read(path, MAX_FILE)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use image::{DynamicImage, imageops::FilterType};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, model::Pixels};
+use crate::{Error, files, model::Pixels};
 
 /// The file's name in a model's folder.
 pub const FILE: &str = "picture.toml";
@@ -67,7 +67,7 @@ impl Framing {
         if !path.exists() {
             return Ok(None);
         }
-        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let text = files::text(&path)?;
         let framing: Self =
             toml::from_str(&text).map_err(|e| Error::picture(FILE, e.to_string()))?;
         framing.validate(pixels)?;

@@ -10,7 +10,7 @@ use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
 
 use super::{Precision, Tensor, Weights};
-use crate::{Error, Model};
+use crate::{Error, Model, files};
 
 impl Weights {
     /// Reads a safetensors file of f32, f16 or bf16 tensors.
@@ -106,14 +106,8 @@ impl Weights {
 
 /// A file that is not far larger than the model.
 fn bounded(path: &Path, model: &Model) -> Result<Vec<u8>, Error> {
-    let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
     // Room for float64 and for a few tensors too many, which the checks then name.
-    let most = 16 * model.parameters() as u64 + (1 << 20);
-    if size > most {
-        let why = format!("{} has {size} bytes; `{}` needs fewer", path.display(), model.name);
-        return Err(Error::WeightsFile(why));
-    }
-    std::fs::read(path).map_err(Error::io(path))
+    files::read(path, 16 * model.parameters() as u64 + (1 << 20))
 }
 
 /// Whether a file has the model's tensors and no other.

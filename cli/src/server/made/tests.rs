@@ -47,7 +47,8 @@ fn slots_are_shared_and_batches_are_their_clients() {
     made.release(1);
     assert_eq!(left(&made, "a"), 1);
     assert_eq!(made.ready("a", a, Duration::from_secs(9)), Err(Refusal::Burnt(a)));
-    assert_eq!(made.begin("a", 4), Ok(2), "numbers do not come again");
+    assert!(is_busy(&made, "a", 4), "it is another's turn");
+    assert_eq!(made.begin("c", 5), Ok(2), "numbers do not come again");
 }
 
 #[test]
@@ -161,4 +162,21 @@ fn links_have_their_share_of_memory() {
     assert!(made.join("d").is_err());
     drop((a, b));
     made.join("d").unwrap();
+}
+
+/// Two that ask all the time must not have a third wait for longer than its turn.
+#[test]
+fn who_asks_more_often_is_not_before_who_waits_for_longer() {
+    let made = Made::new(room(8, 8));
+    let id = made.begin("a", 1).unwrap();
+    assert!(is_busy(&made, "patient", 3));
+    for _ in 0..9 {
+        assert!(is_busy(&made, "b", 2));
+    }
+    made.finish(id, ready());
+    drop(made.take("a", id));
+    for greedy in ["b", "a", "b"] {
+        assert!(is_busy(&made, greedy, 1), "it is the patient one's turn");
+    }
+    made.begin("patient", 3).unwrap();
 }

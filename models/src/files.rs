@@ -1,0 +1,72 @@
+//! Files of a folder that somebody else may have made: plain ones alone, and bounded before they are read.
+
+use std::{fs::File, io::Read, path::Path};
+
+use crate::Error;
+
+/// Longest text of a model's folder that is read, in bytes: a description or calibration crosses in one message of as many.
+pub const MAX_TEXT: u64 = 4 << 20;
+
+/// What a plain file of at most `most` bytes holds.
+///
+/// # Errors
+/// [`Error::File`] for a longer one, and for a pipe or a device, before anything of it is read; [`Error::Io`].
+pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
+    let refuse = |why: String| Err(Error::File { path: path.to_owned(), why });
+    // Who opens a pipe waits for its other end.
+    let found = std::fs::metadata(path).map_err(Error::io(path))?;
+    if !found.is_file() {
+        return refuse("is no plain file; put the file itself there".into());
+    }
+    let mut bytes = Vec::new();
+    if found.len() <= most {
+        let file = File::open(path).map_err(Error::io(path))?;
+        file.take(most + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
+    }
+    let size = found.len().max(bytes.len() as u64);
+    if size > most {
+        return refuse(format!("has {size} bytes; at most {most} are read"));
+    }
+    Ok(bytes)
+}
+
+/// What a plain file of text holds, of at most [`MAX_TEXT`] bytes.
+///
+/// # Errors
+/// As [`read`]; [`Error::File`] for one that is no text.
+pub fn text(path: &Path) -> Result<String, Error> {
+    let refuse = |e| Error::File { path: path.to_owned(), why: format!("is no text: {e}") };
+    String::from_utf8(read(path, MAX_TEXT)?).map_err(refuse)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn plain_files_of_their_length_are_read_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("text");
+        std::fs::write(&path, "four").unwrap();
+        assert_eq!(text(&path).unwrap(), "four");
+        assert_eq!(read(&path, 4).unwrap(), b"four");
+        assert!(read(&path, 3).unwrap_err().to_string().contains("4 bytes; at most 3"));
+        std::fs::write(&path, [0xff]).unwrap();
+        assert!(text(&path).unwrap_err().to_string().contains("no text"));
+        let link = folder.path().join("link");
+        symlink(&path, &link).unwrap();
+        assert_eq!(read(&link, 1).unwrap(), [0xff]);
+        let zero = folder.path().join("zero");
+        symlink("/dev/zero", &zero).unwrap();
+        // Without its other end a pipe would be waited for without end.
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        for other in [&zero, &pipe, &folder.path().to_owned()] {
+            assert!(text(other).unwrap_err().to_string().contains("plain file"), "{other:?}");
+        }
+        assert!(matches!(text(&folder.path().join("none")), Err(Error::Io { .. })));
+    }
+}
