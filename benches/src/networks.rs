@@ -141,7 +141,8 @@ fn one(
 ) -> Result<Compared, Error> {
     let between = emulate::network(network, Path::new(""))?;
     let priced = Priced::new(plan, machines).map_err(sotto::Error::from)?;
-    let predicted = predict(&priced, machines, &between, Role::Server, 0);
+    let predicted =
+        predict(&priced, machines, &between, sotto_netsim::Source::Dealer(Role::Server), 0);
     // Short runs vary the most: as many images as take some seconds.
     let more = (SECONDS / (predicted.online_s + predicted.offline_s)) as usize;
     let demo = Demo {

@@ -254,6 +254,7 @@ const SIMULATE: &str = "\
 Examples:
   sotto simulate vit_cifar --net wan --svg timeline.svg
   sotto simulate demo --net wan --loss 1% --up 20Mbps --json
+  sotto simulate vit_cifar --source peer --net wan     # no dealer: the two make their correlations
   sotto simulate MODEL --net office.toml --machine server.json --client-machine laptop.json
 
 A network file; what is left out is unlimited, lossless and instant:

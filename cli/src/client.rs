@@ -21,7 +21,7 @@ use std::{
 pub use answer::{Answer, Found, Labelled, Query, label, top};
 use claims::Claims;
 use kept::Kept;
-use making::Making;
+use making::{Making, Shop};
 use numbers::Numbers;
 use serde::{Deserialize, Serialize};
 use sotto_models::{Private, calibration::hex};
@@ -122,6 +122,17 @@ impl Known {
     }
 }
 
+/// What a connection has from those before it.
+#[derive(Default)]
+struct Before {
+    /// The model, which is not sent again.
+    known: Option<Known>,
+    /// An epoch that the dealer no longer knows, which is said.
+    stale: Option<Epoch>,
+    /// A link for making, from texts of another length.
+    shop: Option<Shop>,
+}
+
 /// Where a client's batches come from.
 enum Supply {
     Dealer(Claims),
@@ -159,7 +170,7 @@ impl Client {
     ) -> Result<Self, Error> {
         let endpoint = Arc::new(config.own.bind(base, &config.dialled()?, &[])?);
         let wanted = Wanted::default().configured(config, base)?;
-        Self::connect_by(config, endpoint, wanted, (None, None), progress)
+        Self::connect_by(config, endpoint, wanted, Before::default(), progress)
     }
 
     /// The traced model.
@@ -269,21 +280,36 @@ impl Client {
     }
 
     /// Says good-bye to the server.
-    pub fn leave(mut self) {
+    pub fn leave(self) {
+        self.end(|making| {
+            making.leave();
+            None
+        });
+    }
+
+    /// Says good-bye to the server, but on the link for making, which is for texts of another length.
+    fn part(self, rows: Option<u32>) -> Option<Shop> {
+        self.end(|making| match rows {
+            Some(rows) => making.part(rows),
+            None => {
+                making.leave();
+                None
+            }
+        })
+    }
+
+    fn end(mut self, last: impl FnOnce(Making) -> Option<Shop>) -> Option<Shop> {
         let bye = messages::send(&mut self.link, step::REQUEST, &Request::Bye);
         if bye.is_ok() {
             drop(self.link.finish());
         }
         // What it shares with a stream of results is the stream's to leave.
         drop(self.known);
-        match self.supply {
-            Supply::Dealer(claims) => drop(claims),
-            Supply::Peer(making) => {
-                if let Some(making) = Arc::into_inner(making) {
-                    making.leave();
-                }
-            }
-        }
+        let kept = match self.supply {
+            Supply::Dealer(_) => None,
+            Supply::Peer(making) => Arc::into_inner(making).and_then(last),
+        };
         drop(self.endpoint);
+        kept
     }
 }

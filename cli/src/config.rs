@@ -10,12 +10,15 @@ use sotto_models::{
     format::MaxKind,
     private::{Options, Reveal, Tables},
 };
-use sotto_protocols::plan::Plan;
+use sotto_protocols::{
+    make::{weights_len, whole_recipe},
+    plan::Plan,
+};
 
 use crate::error::Error;
 pub use crate::source::Source;
 use memory::places;
-pub use memory::{MAKING, batch_memory, encrypted, least};
+pub use memory::{MAKING, batch_memory, least};
 pub use own::{Certificates, Own, Peer};
 
 fn default_pool() -> usize {
@@ -155,24 +158,20 @@ impl ServerConfig {
         self.usage_file.clone().or(quota.then(|| "usage.json".into()))
     }
 
-    /// Least memory for a plan, in bytes: its encrypted weights, and the fewest batches.
-    ///
-    /// # Errors
-    /// As [`encrypted`].
-    pub fn needs(&self, plan: &Plan) -> Result<u64, Error> {
-        Ok(encrypted(self.source, plan)? + least(self.source) as u64 * batch_memory(plan))
+    /// Least memory for a plan, in bytes: the fewest batches.
+    pub fn needs(&self, plan: &Plan) -> u64 {
+        least(self.source) as u64 * batch_memory(plan)
     }
 
-    /// Batches of `plan` that there is memory for, beside encrypted weights.
+    /// Batches of `plan` that there is memory for.
     ///
     /// # Errors
-    /// [`Error::Config`] where the pool does not fit; [`Error::Protocol`] where two parties cannot make the plan's batches.
+    /// [`Error::Config`] where the pool does not fit.
     pub fn places(&self, plan: &Plan) -> Result<usize, Error> {
         if self.pool > MAX_POOL {
             return Err(Error::Config(format!("a pool of {}; at most {MAX_POOL}", self.pool)));
         }
-        let weights = encrypted(self.source, plan)?;
-        let places = places(self.memory, weights, plan, least(self.source))?;
+        let places = places(self.memory, 0, plan, least(self.source))?;
         // Without a dealer none wait for whoever comes.
         let waits = self.pool_folder.is_none() && self.source == Source::Dealer;
         let kept = if waits { self.pool } else { 0 };
@@ -265,8 +264,10 @@ impl ClientConfig {
     /// [`Error::Config`] when there is none for the fewest; [`Error::Protocol`] where two parties cannot make the plan's batches.
     pub fn places(&self, plan: &Plan) -> Result<usize, Error> {
         let words: u64 = plan.weights.iter().map(|w| (w.outputs * w.inputs) as u64).sum();
-        let masked = if self.source == Source::Dealer { 8 * words } else { 0 };
-        let weights = masked + encrypted(self.source, plan)?;
+        let weights = match self.source {
+            Source::Dealer => 8 * words,
+            Source::Peer => weights_len(&whole_recipe(plan)?) as u64,
+        };
         places(self.memory, weights, plan, least(self.source))
     }
 }

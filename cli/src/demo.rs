@@ -193,7 +193,7 @@ fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
     let planned =
         references.plans().map(|(rows, plan)| Ok((rows, report::planned(plan, demo.source)?)));
     let planned = planned.collect::<Result<BTreeMap<Option<u32>, Cost>, Error>>()?;
-    let measured = (&network.name[..], paths, demo.source, demo.batch);
+    let measured = (&network.name[..], paths, demo.batch);
     let mut summary = Summary::new(measured, &planned, &setup, &lines, results)?;
     let longest = summary.lengths.last().map(|length| length.offline_s + length.online_s);
     let private = longest.unwrap_or(summary.median_total_s);

@@ -126,6 +126,8 @@ impl Error {
             Error::Check(_) | Error::Distrust(_) | Error::Crypto(_) => 1,
             Error::Config(_) | Error::Io { .. } | Error::Network(_) | Error::Output(_) => 2,
             Error::Device(_) => 2,
+            // The plan is chosen by whoever asks for it.
+            Error::Protocol(sotto_protocols::Error::DealerOnly(_)) => 2,
             Error::Net(sotto_net::Error::Config(_) | sotto_net::Error::Io { .. }) => 2,
             Error::Import(sotto_import::Error::Io { .. }) => 2,
             Error::Model(_) | Error::Import(_) | Error::Text { .. } | Error::Inputs { .. } => 3,

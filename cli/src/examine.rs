@@ -207,7 +207,7 @@ fn model(server: &ServerConfig, base: &Path) -> Result<String, Error> {
     let mut longest = 0;
     for step in (0..usize::BITS - words.positions.leading_zeros()).rev() {
         let rows = longest + (1 << step);
-        if rows <= words.positions && server.needs(&card.trace(Some(rows))?.plan)? <= memory {
+        if rows <= words.positions && server.needs(&card.trace(Some(rows))?.plan) <= memory {
             longest = rows;
         }
     }

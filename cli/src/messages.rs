@@ -11,7 +11,7 @@ pub use crate::{secret::Secret, step};
 /// Version of these messages. 2: numbers come from the server and are claimed with its ticket, tags of deals, typed
 /// refusals. 3: seeds come under a pad; correlations that two parties make. 4: texts, a plan for each length; other streams
 /// of transfers.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// Largest piece in which setup and corrections are sent.
 pub const CHUNK: usize = 1 << 20;
@@ -209,6 +209,11 @@ pub enum Request {
     },
     /// On a link for making: make a batch now.
     Make,
+    /// The same: what is made next is for texts of another length. Transfers and keys stay.
+    Length {
+        /// Words of each text.
+        rows: u32,
+    },
     /// The end.
     Bye,
 }
@@ -251,6 +256,11 @@ pub enum Reply {
         /// More batches for this client.
         ahead: Vec<Assigned>,
     },
+    /// To [`Request::Length`]: so it is.
+    Length {
+        /// Hash of the plan.
+        plan: [u8; 32],
+    },
     /// To [`Request::Make`]: the batch's number; making it follows.
     Making {
         /// The batch.
@@ -265,9 +275,33 @@ pub enum Reply {
 /// # Errors
 /// The link's.
 pub fn send_bytes(link: &mut dyn Link, step: u32, bytes: &[u8]) -> Result<(), Error> {
-    for piece in bytes.chunks(CHUNK) {
+    send_pieces(link, step, bytes.chunks(CHUNK).map(<[u8]>::to_vec))
+}
+
+/// Sends bytes that are made piece by piece, as [`recv_bytes`] takes them, however long the pieces are.
+///
+/// # Errors
+/// The link's.
+pub fn send_pieces(
+    link: &mut dyn Link,
+    step: u32,
+    pieces: impl Iterator<Item = Vec<u8>>,
+) -> Result<(), Error> {
+    let mut waiting = Vec::with_capacity(CHUNK);
+    for piece in pieces {
+        let mut rest = &piece[..];
+        while waiting.len() + rest.len() >= CHUNK {
+            let (head, tail) = rest.split_at(CHUNK - waiting.len());
+            waiting.extend_from_slice(head);
+            rest = tail;
+            link.room(AHEAD)?;
+            link.send(step, std::mem::replace(&mut waiting, Vec::with_capacity(CHUNK)))?;
+        }
+        waiting.extend_from_slice(rest);
+    }
+    if !waiting.is_empty() {
         link.room(AHEAD)?;
-        link.send(step, piece.to_vec())?;
+        link.send(step, waiting)?;
     }
     Ok(())
 }

@@ -60,6 +60,7 @@ impl Plan {
             "batch": self.choices.batch,
             "plan": hex(&private.plan.hash()),
             "planned": report::planned(&private.plan, self.source)?,
+            "cots": report::cots(&private.plan, self.source)?,
             "revealed_bits": private.plan.revealed_bits(),
             "gates": report::plan_lines(&private.plan),
         });

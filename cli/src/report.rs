@@ -192,11 +192,15 @@ pub fn plan_table(plan: &Plan) -> Table {
 /// # Errors
 /// [`Error::Protocol`] where two parties cannot make them.
 pub fn plan_summary(plan: &Plan, source: Source) -> Result<String, Error> {
-    let planned = planned(plan, source)?;
+    let (planned, cots) = (planned(plan, source)?, cots(plan, source)?);
     let online = plan.online();
     let offline_work = |work: String| match source {
         Source::Dealer => work,
-        Source::Peer => format!("between the two, in {} flights", planned.offline_flights),
+        Source::Peer => format!(
+            "between the two, in {} flights, with {} COTs",
+            planned.offline_flights,
+            count(cots)
+        ),
     };
     let work = plan.nodes.iter().map(|n| n.gate.work());
     let (dealer, offline, server) =
@@ -222,6 +226,20 @@ pub fn plan_summary(plan: &Plan, source: Source) -> Result<String, Error> {
         bytes(planned.offline_bytes + planned.online_bytes),
         plan.revealed_bits(),
     ))
+}
+
+/// Correlated transfers of a batch: none with a dealer.
+///
+/// # Errors
+/// As [`planned`].
+pub fn cots(plan: &Plan, source: Source) -> Result<u64, Error> {
+    Ok(match source {
+        Source::Dealer => 0,
+        Source::Peer => {
+            let recipe = whole_recipe(plan)?;
+            [Role::Server, Role::Client].map(|role| recipe.cots(role) as u64).iter().sum()
+        }
+    })
 }
 
 /// What a plan costs with correlations from `source`.

@@ -35,14 +35,15 @@ use crate::{
     dealer_link::Dealer,
     error::Error,
     health, listen,
-    messages::{self, ClientHello, Epoch, Masks, ServerWelcome, VERSION, step},
+    messages::{self, ClientHello, Epoch, Masks, Reply, ServerWelcome, VERSION, step},
     metrics::Metrics,
     model::Model,
     refusal::Refusal,
     reload,
     stop::Stop,
 };
-use lanes::{Common, Lanes, Supply};
+use lanes::{Common, Held, Lanes, Supply};
+use make::Shop;
 use pool::Holder;
 use served::{Batches, Served};
 use usage::{Tariff, Usage};
@@ -238,7 +239,10 @@ impl Server {
             }
         };
         if let (Supply::Peer(workplace), Some(theirs)) = (&lane.supply, hello.making) {
-            return workplace.make_all(link, number, theirs, (self.deadline, &self.stop));
+            return match workplace.open(link, theirs, self.deadline)? {
+                Some(shop) => self.make(link, number, lane, shop),
+                None => Ok(()),
+            };
         }
         let (epoch, masks, setup) = match &batches {
             Batches::Dealt(session) if hello.held == Some(session.masks) => {
@@ -259,6 +263,42 @@ impl Server {
         messages::send_bytes(link, step::SETUP, setup)?;
         let holder = Holder { link: number, name: link.name().into() };
         Served::new(self, (lane, batches), holder).serve(link)
+    }
+
+    /// Makes batches over a link that is set up: of one length after the other.
+    fn make(
+        &self,
+        link: &mut QuicLink,
+        number: u64,
+        mut lane: Held,
+        mut shop: Shop,
+    ) -> Result<(), Error> {
+        while let Supply::Peer(workplace) = &lane.supply {
+            let ended = (self.deadline, &self.stop);
+            let Some(rows) = workplace.make_all(link, number, &mut shop, ended)? else { break };
+            // It may have to give way to the next.
+            drop(lane);
+            match self.turn(link.name(), rows, &mut shop) {
+                Ok(next) => lane = next,
+                Err(why) => {
+                    messages::send(link, step::REPLY, &Reply::Refused(why))?;
+                    return Ok(link.finish()?);
+                }
+            }
+            messages::send(link, step::REPLY, &Reply::Length { plan: lane.hash })?;
+        }
+        Ok(())
+    }
+
+    /// The lane of another length, which a link for making goes on with.
+    fn turn(&self, client: &str, rows: u32, shop: &mut Shop) -> Result<Held, Refusal> {
+        self.usage.allows(client, 0)?;
+        let lane = self.lanes.get(&self.input, Some(rows), client)?;
+        match &lane.supply {
+            Supply::Peer(workplace) => workplace.enter(client, shop)?,
+            Supply::Dealer(_) => return Err(Refusal::NotYourRole("client of a dealer".into())),
+        }
+        Ok(lane)
     }
 
     /// Whether this peer is served: also for its role, which the handshake has checked.

@@ -9,18 +9,19 @@ use clap::Args;
 use serde::Serialize;
 use sotto_models::Private;
 use sotto_netsim::{
-    Machine, Machines, Network, Part, PathFile, Prediction, Priced, predict, timeline,
+    Machine, Machines, Making, Network, Part, PathFile, Prediction, Priced, predict, timeline,
 };
-use sotto_protocols::Role;
+use sotto_protocols::{Role, make::whole_recipe};
 
 use crate::{
     choices::Choices,
-    config::CorrectionsConfig,
+    config::{CorrectionsConfig, Source},
     emulate,
     error::Error,
     model::Model,
     print,
-    report::{bytes, table},
+    report::{bytes, count, table},
+    workshop::COTS,
 };
 
 /// What `sotto simulate` is told.
@@ -59,6 +60,9 @@ pub struct Simulate {
     /// All three parties share one machine and its cores, as in `sotto demo`; so it is with --net loopback.
     #[arg(long)]
     shared: bool,
+    /// Where correlations come from: a dealer, or server and client by themselves.
+    #[arg(long, value_enum, default_value_t)]
+    source: Source,
     /// Who receives the dealer's corrections.
     #[arg(long, value_enum, default_value = "server")]
     corrections: CorrectionsConfig,
@@ -80,6 +84,7 @@ pub struct Simulate {
 struct Report<'a> {
     model: &'a str,
     batch: usize,
+    source: Source,
     #[serde(skip_serializing_if = "Option::is_none")]
     tokens: Option<usize>,
     machines: Processors<'a>,
@@ -146,8 +151,17 @@ impl Simulate {
             CorrectionsConfig::Client => Role::Client,
         };
         let predicted = |private: &Private| {
-            let priced = Priced::new(&private.plan, &machines)?;
-            let prediction = predict(&priced, &machines, &network, corrected, self.pool);
+            let plan = &private.plan;
+            let priced = Priced::new(plan, &machines)?;
+            let making = match self.source {
+                Source::Dealer => None,
+                Source::Peer => Some(Making::new(plan, &whole_recipe(plan)?, COTS, &machines)?),
+            };
+            let source = match &making {
+                None => sotto_netsim::Source::Dealer(corrected),
+                Some(making) => sotto_netsim::Source::Peer(making),
+            };
+            let prediction = predict(&priced, &machines, &network, source, self.pool);
             Ok::<_, Error>((priced, prediction))
         };
         let name = &model.arch.name;
@@ -189,7 +203,8 @@ impl Simulate {
             dealer: &machines.dealer.processor,
             shared: machines.shared,
         };
-        Report { model, batch: self.choices.batch, tokens, machines, prediction }
+        let (batch, source) = (self.choices.batch, self.source);
+        Report { model, batch, source, tokens, machines, prediction }
     }
 
     /// What texts of several lengths cost.
@@ -239,12 +254,20 @@ fn tables(p: &Prediction, batch: usize, pool: usize) -> Result<(), Error> {
     let mut t = table(&["predicted cost", "time", "bytes", "flights"], 1);
     let none = String::new;
     t.add_row(vec!["model setup, once".into(), seconds(p.setup_s), bytes(p.setup_bytes), none()]);
-    t.add_row(vec!["offline".into(), seconds(p.offline_s), bytes(p.offline_bytes), none()]);
+    let made = if p.cots > 0 { p.offline_flights.to_string() } else { none() };
+    t.add_row(vec!["offline".into(), seconds(p.offline_s), bytes(p.offline_bytes), made]);
     let flights = p.flights.to_string();
     t.add_row(vec!["online".into(), seconds(p.online_s), bytes(p.online_bytes), flights.clone()]);
     let all = bytes(p.offline_bytes + p.online_bytes);
+    let flights = if p.cots > 0 { (p.flights + p.offline_flights).to_string() } else { flights };
     t.add_row(vec!["total".into(), seconds(p.total_s), all, flights]);
     print::line(t)?;
+    if p.cots > 0 {
+        let cots = count(p.cots);
+        print::line(format!(
+            "offline the two make {cots} correlated transfers (COTs) and encrypt"
+        ))?;
+    }
     print::line(format!(
         "for one evaluation of {batch} image(s) or text(s); offline as if nothing had been made ahead of time\n"
     ))?;

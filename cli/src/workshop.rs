@@ -31,30 +31,6 @@ use crate::{
 /// Parameter of the COT extension: 8 is the fewest bytes.
 pub const COTS: usize = sotto_ot::softspoken::K;
 
-/// What all of a server's links for making have in common: its key, and its matrices encrypted under it. No `Debug`: it is secret.
-pub struct Encrypted {
-    key: Seed,
-    weights: Vec<u8>,
-}
-
-impl Encrypted {
-    /// Encrypts the server's matrices, for all clients and this process's lifetime.
-    ///
-    /// # Errors
-    /// [`Error::Net`] without the system's randomness.
-    pub fn new(recipe: &Recipe, matrices: &[Matrix]) -> Result<Self, Error> {
-        let (key, noise) = (random()?, random()?);
-        let (keys, _) = Keys::new(Role::Server, &key);
-        let weights = encrypt_weights(recipe, keys.key(), &noise, matrices).flatten().collect();
-        Ok(Self { key, weights })
-    }
-
-    /// Bytes of the matrices.
-    pub fn bytes(&self) -> u64 {
-        self.weights.len() as u64
-    }
-}
-
 fn random() -> Result<Seed, Error> {
     Ok(Seed::random().map_err(sotto_protocols::Error::from)?)
 }
@@ -62,7 +38,7 @@ fn random() -> Result<Seed, Error> {
 /// A fresh nonce.
 ///
 /// # Errors
-/// As [`Encrypted::new`].
+/// [`Error::Net`] without the system's randomness.
 pub fn nonce() -> Result<Nonce, Error> {
     Ok(*random()?.expose())
 }
@@ -101,11 +77,13 @@ pub struct Workshop {
     transfers: Transfers,
     matrices: Matrices,
     session: Nonce,
+    /// How often the plan has changed.
+    turns: u64,
 }
 
 impl Workshop {
-    /// Sets up over a link whose greeting has made a [`session`]; `encrypted` is the server's.
-    /// `progress` is told of the encrypted matrices at the client.
+    /// Sets up over a link whose greeting has made a [`session`]; `matrices` are the server's, which it encrypts as they go, under
+    /// a key that is this link's alone. `progress` is told of the encrypted ones at the client.
     ///
     /// # Errors
     /// The link's, and the protocol's for what is no setup.
@@ -114,7 +92,7 @@ impl Workshop {
         recipe: Arc<Recipe>,
         link: &mut dyn Link,
         session: Nonce,
-        encrypted: Option<&Encrypted>,
+        matrices: Option<&[Matrix]>,
         progress: &dyn Fn(u64, u64),
     ) -> Result<Self, Error> {
         let [begins, answers] = Setup::BYTES;
@@ -123,21 +101,33 @@ impl Workshop {
         let (answered, message) = setup.answer(&begin)?;
         let answer = swap(link, message, answers)?;
         let transfers = answered.finish(&answer)?;
-        let own = match encrypted {
-            Some(encrypted) => encrypted.key.clone(),
-            None => random()?,
-        };
-        let (keys, message) = Keys::new(role, &own);
+        let (keys, message) = Keys::new(role, &random()?);
         let theirs = swap(link, message, Keys::BYTES)?;
-        let weights = match encrypted {
-            Some(encrypted) => {
-                messages::send_bytes(link, step::SETUP, &encrypted.weights)?;
+        let weights = match matrices {
+            Some(matrices) => {
+                let noise = random()?;
+                let pieces = encrypt_weights(&recipe, keys.key(), &noise, matrices);
+                messages::send_pieces(link, step::SETUP, pieces)?;
                 Vec::new()
             }
             None => messages::recv_bytes(link, step::SETUP, weights_len(&recipe), progress)?,
         };
         let matrices = keys.finish(&recipe, &theirs, weights)?;
-        Ok(Self { role, recipe, transfers, matrices, session })
+        Ok(Self { role, recipe, transfers, matrices, session, turns: 0 })
+    }
+
+    /// Goes on with another plan of the same matrices: texts of another length. Both parties do so between the same two batches.
+    /// Transfers are counted on and serve once whatever they are made for; keys stay, as they do from batch to batch; seeds
+    /// are each batch's own.
+    ///
+    /// Gives whether it does: not where the encrypted matrices are others.
+    pub fn turn(&mut self, recipe: &Arc<Recipe>) -> bool {
+        let shares = self.recipe.shares_matrices(recipe);
+        if shares {
+            self.recipe = Arc::clone(recipe);
+            self.turns += 1;
+        }
+        shares
     }
 
     /// Makes a batch of this number, within `longest`; `moved` is told after each flight. After an error this workshop is of no
@@ -180,10 +170,14 @@ impl Workshop {
         Ok((made.batch(id, seed, &self.recipe, &[])?, traffic))
     }
 
-    /// The public name of this link's batch of this number, the same at both parties of one setup alone.
+    /// The public name of the batch of this number of the present plan, the same at both parties of one setup alone.
     pub fn tag(&self, id: u64) -> Tag {
         let mut hasher = blake3::Hasher::new_derive_key("sotto made batch");
-        let hash = hasher.update(&self.session).update(&id.to_le_bytes()).finalize();
+        let hash = hasher
+            .update(&self.session)
+            .update(&self.turns.to_le_bytes())
+            .update(&id.to_le_bytes());
+        let hash = hash.finalize();
         std::array::from_fn(|i| hash.as_bytes()[i])
     }
 }

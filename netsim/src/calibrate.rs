@@ -2,6 +2,7 @@
 //! QUIC on loopback, so that gates and messages are measured as they meet each other. Well under a minute.
 
 mod local;
+mod making;
 mod messages;
 mod models;
 
@@ -59,12 +60,17 @@ pub fn calibrate(
     let mut samples: BTreeMap<(&'static str, String), Vec<Sample>> = BTreeMap::new();
     // That of the largest model.
     let mut setup = SetupRates::default();
+    let mut made = making::Samples::new();
     let (mut unpacked, mut wholes) = ((0.0, 0.0), Vec::new());
     for (done, model) in models.into_iter().enumerate() {
         let private = model.private();
         let plan = &*private.plan;
         let weights = sotto_models::Weights::random(&model.arch, 7);
-        let local = Local::new(plan, private.matrices(&weights));
+        let matrices = private.matrices(&weights);
+        if model.is_made() {
+            making::measure(plan, &matrices, &mut made);
+        }
+        let local = Local::new(plan, matrices);
         if done == 0 {
             setup = local.seconds;
         }
@@ -93,6 +99,10 @@ pub fn calibrate(
         let [call, work, element, byte] = fit(&samples);
         let phases = machine.gates.entry(gate.to_owned()).or_default();
         phases.insert(phase, Rate { call, work, element, byte });
+    }
+    for (kind, samples) in made {
+        let [call, work, element, byte] = fit(&samples);
+        machine.making.insert(kind.to_owned(), Rate { call, work, element, byte });
     }
     let priced = wholes
         .into_iter()

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sotto_protocols::{
     Role,
     gate::Draw,
+    make::Effort,
     plan::{Node, Plan},
     spec::{Kind, Spec},
 };
@@ -55,6 +56,13 @@ pub struct Rate {
     pub byte: f64,
 }
 
+impl Rate {
+    /// Of a step of this work, elements and bytes.
+    fn seconds(&self, [work, elements, bytes]: [f64; 3]) -> f64 {
+        self.call + self.work * work + self.element * elements + self.byte * bytes
+    }
+}
+
 /// Seconds of messages over QUIC on this machine, where the network adds nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -99,6 +107,9 @@ pub struct Machine {
     pub setup: SetupRates,
     /// Gate, phase, seconds.
     pub gates: BTreeMap<String, BTreeMap<String, Rate>>,
+    /// Seconds of what two parties do where there is no dealer, by kind; none in profiles of before that.
+    #[serde(default)]
+    pub making: BTreeMap<String, Rate>,
 }
 
 /// Multiply-adds, elements and bytes of correlations of a step.
@@ -126,10 +137,12 @@ impl Machine {
     /// A profile of this program's version.
     pub(crate) fn new(processor: String, messages: Messages, setup: SetupRates) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { version: VERSION, processor, cores, messages, setup, gates: BTreeMap::new() }
+        let (gates, making) = (BTreeMap::new(), BTreeMap::new());
+        Self { version: VERSION, processor, cores, messages, setup, gates, making }
     }
 
-    /// The machine that the project's measurements were made on: 2 cores of an Intel Xeon (Sapphire Rapids).
+    /// The machine that the project's measurements were made on: 2 cores of an Intel Xeon (Sapphire Rapids); what two parties make
+    /// was measured on 2 cores of an AMD EPYC (Zen 4).
     pub fn reference() -> Self {
         Self::from_json(include_str!("reference.json")).expect("a test reads the embedded profile")
     }
@@ -150,7 +163,8 @@ impl Machine {
         }
         let Messages { fixed, byte, stream_byte, stream_work, element } = machine.messages;
         let SetupRates { expand, mask, read } = machine.setup;
-        let rates = machine.gates.values().flat_map(BTreeMap::values);
+        let rates =
+            machine.gates.values().flat_map(BTreeMap::values).chain(machine.making.values());
         let mut seconds = rates.flat_map(|r| [r.call, r.work, r.element, r.byte]).chain([
             fixed,
             byte,
@@ -196,8 +210,22 @@ impl Machine {
                 self.processor
             ))
         })?;
-        let [work, elements, bytes] = size(plan, node, phase);
-        Ok(rate.call + rate.work * work + rate.element * elements + rate.byte * bytes)
+        Ok(rate.seconds(size(plan, node, phase)))
+    }
+
+    /// Seconds of a piece of making a batch.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the profile does not know its kind.
+    pub fn making(&self, (kind, size): Effort) -> Result<f64, Error> {
+        let rate = self.making.get(kind).ok_or_else(|| {
+            Error::Input(format!(
+                "the machine profile ({}) does not know `{kind}` of making correlations; make it again with this version: \
+                 `sotto calibrate-machine --out machine.json`",
+                self.processor
+            ))
+        })?;
+        Ok(rate.seconds(size))
     }
 }
 

@@ -113,14 +113,14 @@ pub(crate) fn walk<'a>(
 }
 
 /// Seconds of a request or an answer on an idle wire.
-fn note(network: &Network, messages: &Messages, from: Host, to: Host) -> f64 {
+pub(crate) fn note(network: &Network, messages: &Messages, from: Host, to: Host) -> f64 {
     let (there, back) = (network.direction(from, to), network.direction(to, from));
     Wire::new(there, back, messages).carry(0.0, NOTE).0
 }
 
 /// Seconds of `work` on so many cores, of which `chain` is one after the other (Graham's bound for any schedule
 /// that leaves no core idle while there is work).
-fn scheduled(work: f64, chain: f64, cores: usize) -> f64 {
+pub(crate) fn scheduled(work: f64, chain: f64, cores: usize) -> f64 {
     let m = cores as f64;
     work / m + chain * (1.0 - 1.0 / m)
 }

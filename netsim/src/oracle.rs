@@ -280,7 +280,13 @@ mod tests {
                 let arch = random(&base, seed);
                 let private = Private::new(&arch, &calibration, 1, Options::default()).unwrap();
                 let priced = Priced::new(&private.plan, &machines).unwrap();
-                let truth = predict(&priced, &machines, &network, Role::Server, 0);
+                let truth = predict(
+                    &priced,
+                    &machines,
+                    &network,
+                    crate::predict::Source::Dealer(Role::Server),
+                    0,
+                );
                 let close =
                     |a: f64, b: f64| assert!((a - b).abs() < 1e-9 * b, "{name}: {a} for {b}");
                 close(online.latency(&arch).unwrap(), truth.online_s);

@@ -6,6 +6,7 @@ use serde::Serialize;
 use sotto_protocols::{Role, cost::SEED_BYTES};
 
 use crate::{
+    making::{Counts, Making},
     network::Network,
     offline::{Offline, offline, setup},
     online::{LevelTimes, Spent, critical, levels, walk, wires},
@@ -55,8 +56,12 @@ pub struct Prediction {
     pub setup_bytes: u64,
     /// Seconds until both parties are ready when nothing was made ahead of time.
     pub offline_s: f64,
-    /// Bytes of seeds and corrections.
+    /// Bytes of seeds and corrections; without a dealer, of what crosses between the two.
     pub offline_bytes: u64,
+    /// Message times between the two before the online part: none with a dealer.
+    pub offline_flights: u64,
+    /// Correlated transfers of a batch: none with a dealer.
+    pub cots: u64,
     /// Seconds from the client's first byte to its result.
     pub online_s: f64,
     /// Bytes, both directions.
@@ -80,19 +85,38 @@ pub struct Prediction {
     pub times: Vec<LevelTimes>,
 }
 
+/// Where correlations come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// A dealer gives the corrections to this party.
+    Dealer(Role),
+    /// The two make them.
+    Peer(&'a Making),
+}
+
 /// Predicts a priced plan on a network; `pool` batches wait at the start of a stream of requests.
 pub fn predict(
     priced: &Priced,
     machines: &Machines,
     network: &Network,
-    corrected: Role,
+    source: Source<'_>,
     pool: usize,
 ) -> Prediction {
     let mut times = Vec::with_capacity(priced.levels.len());
     let online_s = walk(levels(priced), &mut wires(machines, network), |t| times.push(t));
     let (request, by_level) = critical(&times);
-    let offline = offline(priced, machines, network, corrected);
-    let setup_s = setup(priced, machines, network);
+    let (setup_s, offline, counts) = match source {
+        Source::Dealer(corrected) => {
+            let bytes = priced.correction_bytes() + 2 * SEED_BYTES;
+            let counts = Counts { bytes, setup_bytes: priced.setup_bytes, ..Counts::default() };
+            let offline = offline(priced, machines, network, corrected);
+            (setup(priced, machines, network), offline, counts)
+        }
+        Source::Peer(making) => {
+            let setup = making.setup(machines, network);
+            (setup, making.offline(machines, network), making.counts)
+        }
+    };
     let bytes: u64 = priced.levels.iter().flatten().map(|s| s.bytes[0] + s.bytes[1]).sum();
     let flights = times.iter().filter(|t| t.arrival.iter().any(Option::is_some)).count() as u64;
     let mut spent = request;
@@ -100,9 +124,11 @@ pub fn predict(
     Prediction {
         network: network.name.clone(),
         setup_s,
-        setup_bytes: priced.setup_bytes,
+        setup_bytes: counts.setup_bytes,
         offline_s: offline.total,
-        offline_bytes: priced.correction_bytes() + 2 * SEED_BYTES,
+        offline_bytes: counts.bytes,
+        offline_flights: counts.flights,
+        cots: counts.cots,
         online_s,
         online_bytes: bytes,
         flights,
@@ -181,7 +207,7 @@ mod tests {
         let priced = Priced::new(&private.plan, &machines).unwrap();
         for (name, _) in crate::PRESETS {
             let network = Network::preset(name).unwrap();
-            let p = predict(&priced, &machines, &network, Role::Server, 2);
+            let p = predict(&priced, &machines, &network, Source::Dealer(Role::Server), 2);
             let online = private.plan.online();
             assert_eq!(
                 (p.flights, p.online_bytes),
@@ -211,8 +237,15 @@ mod tests {
         let private = testing::mixed();
         let machines = Machines::alike(&Machine::reference());
         let priced = Priced::new(&private.plan, &machines).unwrap();
-        let at =
-            |name| predict(&priced, &machines, &Network::preset(name).unwrap(), Role::Server, 0);
+        let at = |name| {
+            predict(
+                &priced,
+                &machines,
+                &Network::preset(name).unwrap(),
+                Source::Dealer(Role::Server),
+                0,
+            )
+        };
         let (near, far) = (at("loopback"), at("wan-cheetah"));
         // One-sided flights that nobody waits for are free: at most one delay a flight.
         let delays = far.flights as f64 * 0.02;

@@ -171,9 +171,18 @@ fn offline(put: &mut impl FnMut(std::fmt::Arguments<'_>), o: &Offline, top: f64)
         top - 8.0,
         seconds(o.total)
     ));
+    // Without a dealer the two make the batch: nobody deals.
+    let [first, second] = match o.deal[1] > 0.0 {
+        true => {
+            [("dealer deals", o.deal, WORK), ("corrections", [o.deal[0], o.received], TO_SERVER)]
+        }
+        false => {
+            [("server makes", [0.0, o.stage[0]], WORK), ("client makes", [0.0, o.stage[1]], WORK)]
+        }
+    };
     let rows = [
-        ("dealer deals", o.deal, WORK),
-        ("corrections", [o.deal[0], o.received], TO_SERVER),
+        first,
+        second,
         ("client stages", [o.stage[1], o.ready[1]], WORK),
         ("server stages", [o.stage[0], o.ready[0]], WORK),
     ];
@@ -260,7 +269,8 @@ mod tests {
         let machines = Machines::alike(&Machine::reference());
         let priced = Priced::new(&private.plan, &machines).unwrap();
         let network = Network::preset("wan").unwrap();
-        let prediction = predict(&priced, &machines, &network, Role::Server, 0);
+        let prediction =
+            predict(&priced, &machines, &network, crate::predict::Source::Dealer(Role::Server), 0);
         let svg = timeline(&priced, &prediction, "a <small> model & wan");
         assert!(svg.contains("a &lt;small&gt; model &amp; wan"));
         for name in ["layer 0", "layer 1", "head"] {

@@ -21,7 +21,10 @@ pub use self::{
     matrices::{Keys, Matrices, encrypt_weights, weights_len},
     transfers::{Answered, Setup, Transfers},
 };
-pub use crate::making::recipe::{Recipe, Supplied};
+pub use crate::making::{
+    Effort, Piece,
+    recipe::{Recipe, Supplied},
+};
 use crate::{
     batch::Batch,
     cost::Cost,
@@ -93,18 +96,29 @@ impl Recipe {
     pub fn cost(&self, plan: &Plan, k: usize) -> Cost {
         let Traffic { from_server, from_client, flights } = self.traffic(k);
         Cost {
-            setup_bytes: setup_bytes(self),
+            setup_bytes: [Role::Server, Role::Client]
+                .map(|from| self.setup_bytes(from))
+                .iter()
+                .sum(),
             offline_bytes: from_server + from_client,
             offline_flights: flights,
             ..plan.cost()
         }
     }
-}
 
-/// What crosses once before the first batch, both directions together: base transfers, keys, encrypted matrices.
-fn setup_bytes(recipe: &Recipe) -> u64 {
-    let keys = if recipe.encrypts { 2 * Keys::BYTES + weights_len(recipe) } else { 0 };
-    (2 * Setup::BYTES.iter().sum::<usize>() + keys) as u64
+    /// Whether one set of encrypted matrices serves both: recipes of one model's texts of two lengths.
+    pub fn shares_matrices(&self, other: &Self) -> bool {
+        let mut pairs = self.layers.iter().zip(&other.layers);
+        self.layers.len() == other.layers.len()
+            && pairs.all(|((a, i), (b, j))| i == j && a.shares(b))
+    }
+
+    /// Bytes that `from` sends once before the first batch: base transfers, keys, the server's encrypted matrices.
+    pub fn setup_bytes(&self, from: Role) -> u64 {
+        let keys = if self.encrypts { Keys::BYTES } else { 0 };
+        let matrices = if from == Role::Server && self.encrypts { weights_len(self) } else { 0 };
+        (Setup::BYTES.iter().sum::<usize>() + keys + matrices) as u64
+    }
 }
 
 impl Made {

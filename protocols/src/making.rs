@@ -13,6 +13,7 @@ mod cut;
 mod encrypted;
 mod matrices;
 pub mod recipe;
+mod work;
 
 pub use cut::Cut;
 pub(crate) use cut::top_one_hot;
@@ -20,6 +21,7 @@ pub(crate) use encrypted::Encrypted;
 use recipe::{Op, Supplied};
 pub(crate) use recipe::{Part, Parts};
 pub use recipe::{Recipe, Slot};
+pub use work::{Effort, Piece};
 
 /// What the parties hold of a wire's mask.
 #[derive(Clone)]

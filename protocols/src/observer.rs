@@ -1,6 +1,6 @@
-//! Who watches dealing, staging and evaluating: a clock, an eavesdropper, a test.
+//! Who watches dealing, making, staging and evaluating: a clock, an eavesdropper, a test.
 
-use crate::{dealing::Known, plan::Step, run::Value, spec::Wire};
+use crate::{dealing::Known, making::Piece, plan::Step, run::Value, spec::Wire};
 
 /// Is told how far the dealer and the parties are. It changes nothing; each method does nothing unless it is written.
 ///
@@ -21,6 +21,10 @@ pub trait Observer {
     fn received(&mut self, _level: usize) {}
     /// What the level opened is unpacked.
     fn opened(&mut self, _level: usize) {}
+    /// A party that makes a batch begins with a level, or has the peer's message of it.
+    fn goes_on(&mut self) {}
+    /// It is through with a piece of its work.
+    fn made(&mut self, _piece: Piece) {}
 }
 
 /// Nobody.

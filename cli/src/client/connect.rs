@@ -6,23 +6,23 @@ use sotto_models::{Calibration, Private, calibration::hex};
 use sotto_net::{Endpoint, Link, QuicLink};
 use sotto_protocols::{
     Role,
-    make::whole_recipe,
+    make::{Recipe, whole_recipe},
     plan::Plan,
     weights::{Weights, read_setup},
 };
 
 use super::{
-    Client, Known, Lane, Supply, Wanted,
+    Before, Client, Known, Lane, Supply, Wanted,
     claims::{Claims, Deal},
     kept::{Kept, Of},
-    making::Making,
+    making::{Making, Shop},
 };
 use crate::{
     card::{Card, short},
     config::ClientConfig,
     dealer_link::Dealer,
     error::Error,
-    messages::{self, ClientHello, Epoch, ServerWelcome, step},
+    messages::{self, ClientHello, Reply, ServerWelcome, step},
     refusal::Refusal,
     waiting::Waiting,
     workshop::{COTS, Workshop, longest, nonce, patience, session},
@@ -91,25 +91,38 @@ pub(super) fn garbage(link: &QuicLink, step: u32) -> Error {
     Error::Net(sotto_net::Error::Garbage { peer, step, why })
 }
 
-/// Connects for making batches, and sets that up; `progress` is told of the encrypted weights.
+/// What makes batches, and the bytes of its setup: over the link that is at hand from texts of another length, else over a new one.
+/// `progress` is told of the encrypted weights.
 pub(super) fn making(
     config: &ClientConfig,
     endpoint: &Endpoint,
     (lane, weights, model): (&Lane, &Arc<Weights>, &[u8; 32]),
+    shop: Option<Shop>,
     progress: &dyn Fn(u64, u64),
-) -> Result<Making, Error> {
+) -> Result<(Making, u64), Error> {
     let plan = &lane.private.plan;
     // Before it is asked for: a description may ask for more than two parties can make.
     let recipe = Arc::new(whole_recipe(plan)?);
     let cost = recipe.cost(plan, COTS);
     let deadline = config.own.deadline();
+    let times = (cost, patience(&recipe, deadline), longest(&recipe, &cost, deadline));
+    let ours = (Arc::clone(plan), Arc::clone(weights));
+    if let Some(shop) = shop {
+        match turn(shop, plan, &recipe) {
+            Ok((mut link, workshop)) => {
+                link.set_deadline(times.1);
+                return Ok((Making::start(link, workshop, ours, times), 0));
+            }
+            Err(e) => tracing::info!("a link for making is set up anew: {e}"),
+        }
+    }
     let mut link = endpoint.connect(config.server.address()?, &config.server.name, deadline)?;
     link.set_deadline(deadline);
-    let ours = nonce()?;
+    let nonce = nonce()?;
     let hello = ClientHello {
         model: Some(hex(model)),
         rows: lane.rows,
-        making: Some(ours),
+        making: Some(nonce),
         ..ClientHello::new(config.source)
     };
     messages::send(&mut link, step::HELLO, &hello)?;
@@ -120,22 +133,30 @@ pub(super) fn making(
         }
         ServerWelcome::Card { .. } => return Err(garbage(&link, step::WELCOME)),
     };
-    let longest = longest(&recipe, &cost, deadline);
-    let deadline = patience(&recipe, deadline);
-    link.set_deadline(deadline);
-    let session = session([ours, theirs], &plan.hash(), model);
+    link.set_deadline(times.1);
+    let session = session([nonce, theirs], &plan.hash(), model);
     let workshop = Workshop::open(Role::Client, recipe, &mut link, session, None, progress)?;
-    let ours = (Arc::clone(plan), Arc::clone(weights));
-    Ok(Making::start(link, workshop, ours, (cost, deadline, longest)))
+    Ok((Making::start(link, workshop, ours, times), cost.setup_bytes))
+}
+
+/// Goes on over a link for making whose server was told of another length: the one of this plan.
+fn turn((mut link, mut workshop): Shop, plan: &Plan, recipe: &Arc<Recipe>) -> Result<Shop, Error> {
+    match messages::recv(&mut link, step::REPLY)? {
+        Reply::Length { plan: theirs } if theirs == plan.hash() && workshop.turn(recipe) => {
+            Ok((link, workshop))
+        }
+        Reply::Refused(why) => Err(Error::Refused { peer: link.peer().to_owned(), why }),
+        _ => Err(garbage(&link, step::REPLY)),
+    }
 }
 
 impl Client {
-    /// Connects over an endpoint; a model that is `known` is not sent again, an epoch that is `stale` is said to be.
+    /// Connects over an endpoint, with what is at hand from before.
     pub(super) fn connect_by(
         config: &ClientConfig,
         endpoint: Arc<Endpoint>,
         Wanted { rows, lexicon, kept }: Wanted,
-        (known, stale): (Option<Known>, Option<Epoch>),
+        Before { known, stale, shop }: Before,
         progress: &dyn Fn(u64, u64),
     ) -> Result<Self, Error> {
         let start = Instant::now();
@@ -241,8 +262,8 @@ impl Client {
                     Some(making) => making,
                     None => {
                         let ours = (&lane, &known.weights, &known.model);
-                        let made = making(config, &endpoint, ours, progress)?;
-                        setup_bytes += made.cost.setup_bytes;
+                        let (made, bytes) = making(config, &endpoint, ours, shop, progress)?;
+                        setup_bytes += bytes;
                         Arc::new(made)
                     }
                 };

@@ -31,8 +31,20 @@ struct State {
     failed: Option<Error>,
     /// Flights, and whatever shows that the server is alive.
     moves: u64,
-    closed: bool,
+    end: Option<End>,
 }
+
+/// How making ends, once nothing is being made any more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// With a good-bye.
+    Leave,
+    /// Its link goes on with texts of so many words.
+    Part(u32),
+}
+
+/// A link for making that is set up.
+pub(super) type Shop = (QuicLink, Workshop);
 
 struct Shared {
     state: Mutex<State>,
@@ -44,8 +56,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    fn close(&self) {
-        self.lock().closed = true;
+    fn close(&self, end: End) {
+        self.lock().end.get_or_insert(end);
         self.changed.notify_all();
     }
 }
@@ -53,7 +65,7 @@ impl Shared {
 /// A running thread that makes.
 pub(super) struct Making {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Option<Shop>>>,
     /// What the recipe predicts.
     pub cost: Cost,
     /// How long the server may be silent.
@@ -72,18 +84,31 @@ impl Making {
         let making = Arc::clone(&shared);
         let thread = thread::spawn(move || {
             let done = make_all(&making, &mut link, &mut workshop, (&plan, &weights, longest));
-            making.lock().failed = done.err();
+            let (kept, failed) = match done {
+                Ok(end) => (end != End::Leave, None),
+                Err(e) => (false, Some(e)),
+            };
+            making.lock().failed = failed;
             making.changed.notify_all();
+            kept.then_some((link, workshop))
         });
         Self { shared, thread: Some(thread), cost, deadline }
     }
 
     /// Says good-bye to the server, once nothing is being made any more.
-    pub fn leave(mut self) {
-        self.shared.close();
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
+    pub fn leave(self) {
+        self.end(End::Leave);
+    }
+
+    /// The link, once nothing is being made any more, for texts of another length, which the server is told. What is here of this one
+    /// is burnt.
+    pub fn part(self, rows: u32) -> Option<Shop> {
+        self.end(End::Part(rows))
+    }
+
+    fn end(mut self, end: End) -> Option<Shop> {
+        self.shared.close(end);
+        self.thread.take()?.join().ok().flatten()
     }
 
     /// Batches that are here.
@@ -137,7 +162,7 @@ impl Making {
 
 impl Drop for Making {
     fn drop(&mut self) {
-        self.shared.close();
+        self.shared.close(End::Leave);
     }
 }
 
@@ -156,19 +181,26 @@ fn make_all(
     link: &mut QuicLink,
     workshop: &mut Workshop,
     (plan, weights, longest): (&Arc<Plan>, &Weights, Duration),
-) -> Result<(), Error> {
+) -> Result<End, Error> {
     let mut last = None;
     loop {
         {
             let mut state = shared.lock();
-            while state.ready.len() >= state.wanted && !state.closed {
+            while state.ready.len() >= state.wanted && state.end.is_none() {
                 state = shared.changed.wait(state).unwrap_or_else(|e| e.into_inner());
             }
-            if state.closed {
+            if let Some(end) = state.end {
                 drop(state);
-                messages::send(link, step::REQUEST, &Request::Bye)?;
-                drop(link.finish());
-                return Ok(());
+                match end {
+                    End::Leave => {
+                        messages::send(link, step::REQUEST, &Request::Bye)?;
+                        drop(link.finish());
+                    }
+                    End::Part(rows) => {
+                        messages::send(link, step::REQUEST, &Request::Length { rows })?;
+                    }
+                }
+                return Ok(end);
             }
         }
         let moved = || {

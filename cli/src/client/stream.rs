@@ -10,7 +10,7 @@ use std::{
 use sotto_models::Private;
 use sotto_net::Endpoint;
 
-use super::{Answer, Client, Known, Query, Wanted};
+use super::{Answer, Before, Client, Known, Query, Wanted, making::Shop};
 use crate::{
     card::Card, config::ClientConfig, error::Error, messages::Epoch, refusal::Refusal, stop::Stop,
 };
@@ -31,6 +31,7 @@ pub struct Stream<'a> {
     client: Option<Client>,
     known: Option<Known>,
     stale: Option<Epoch>,
+    shop: Option<Shop>,
 }
 
 impl<'a> Stream<'a> {
@@ -49,8 +50,9 @@ impl<'a> Stream<'a> {
         let endpoint = Arc::new(config.own.bind(base, &config.dialled()?, &[])?);
         stop.closes(&endpoint);
         let stop = stop.clone();
-        let (client, known, stale) = (None, None, None);
-        let mut stream = Self { config, endpoint, stop, progress, wanted, client, known, stale };
+        let (client, known, stale, shop) = (None, None, None, None);
+        let mut stream =
+            Self { config, endpoint, stop, progress, wanted, client, known, stale, shop };
         stream.persist(|_| Ok(()))?;
         Ok(stream)
     }
@@ -92,9 +94,9 @@ impl<'a> Stream<'a> {
         if rows != self.wanted.rows {
             self.wanted.rows = rows;
             if let Some(client) = self.client.take() {
-                // Else its making would outlive it.
+                // Else its making would outlive it; its link for that goes on with the next length.
                 self.known = Some(client.known.without_making());
-                client.leave();
+                self.shop = client.part(rows);
             }
         }
         let stop = self.stop.clone();
@@ -110,7 +112,8 @@ impl<'a> Stream<'a> {
             Some(client) => client,
             None => {
                 let endpoint = Arc::clone(&self.endpoint);
-                let before = (self.known.clone(), self.stale.take());
+                let (known, shop) = (self.known.clone(), self.shop.take());
+                let before = Before { known, stale: self.stale.take(), shop };
                 Client::connect_by(
                     self.config,
                     endpoint,

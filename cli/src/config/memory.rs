@@ -1,9 +1,6 @@
 //! Memory that a plan's batches need: one rule for server and client.
 
-use sotto_protocols::{
-    make::{weights_len, whole_recipe},
-    plan::Plan,
-};
+use sotto_protocols::plan::Plan;
 
 use crate::{error::Error, source::Source};
 
@@ -16,17 +13,6 @@ pub const MAKING: usize = 6;
 /// Memory of a batch, in bytes.
 pub fn batch_memory(plan: &Plan) -> u64 {
     STAGED * (plan.correction_bytes() as u64).max(1 << 16)
-}
-
-/// Memory of encrypted weights, in bytes; with a dealer there are none.
-///
-/// # Errors
-/// [`Error::Protocol`] where two parties cannot make the plan's batches.
-pub fn encrypted(source: Source, plan: &Plan) -> Result<u64, Error> {
-    match source {
-        Source::Dealer => Ok(0),
-        Source::Peer => Ok(weights_len(&whole_recipe(plan)?) as u64),
-    }
 }
 
 /// Fewest batches that there must be memory for: one in use and one that comes, which takes more while it is made.

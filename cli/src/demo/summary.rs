@@ -10,7 +10,6 @@ use sotto_protocols::cost::Cost;
 use super::plaintext::Plaintext;
 use crate::{
     client::{Answer, Costs},
-    config::Source,
     emulate::PathLine,
     error::Error,
     infer::SetupLine,
@@ -146,7 +145,7 @@ impl Summary {
     /// # Errors
     /// [`Error::Check`] when a count is not the plan's.
     pub(super) fn new(
-        (network, paths, source, batch): (&str, Vec<PathLine>, Source, usize),
+        (network, paths, batch): (&str, Vec<PathLine>, usize),
         planned: &BTreeMap<Option<u32>, Cost>,
         setup: &SetupLine,
         lines: &[Answer],
@@ -163,8 +162,8 @@ impl Summary {
                 flights: c.flights,
             };
             let mut due = planned[&line.tokens];
-            // A dealer's masks are the same for texts of all lengths.
-            if source == Source::Dealer && line.tokens != first {
+            // It serves texts of all lengths.
+            if line.tokens != first {
                 due.setup_bytes = 0;
             }
             if measured != due {

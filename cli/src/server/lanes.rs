@@ -241,7 +241,7 @@ impl Lanes {
         let plan = common.card.trace(rows.map(|n| n as usize)).map_err(unusable)?.plan;
         let (all, batch) = (common.config.memory.saturating_mul(1 << 20), batch_memory(&plan));
         let least = least(common.config.source) as u64;
-        let needed = common.config.needs(&plan).map_err(unusable)?;
+        let needed = common.config.needs(&plan);
         if needed > all {
             let rows = rows.unwrap_or_default();
             return Err(Refusal::Memory { rows, needed: needed.div_ceil(1 << 20) });
@@ -251,7 +251,7 @@ impl Lanes {
         let places = loop {
             let mut open = lock(&self.open);
             let taken: u64 = open.iter().map(|lane| lane.memory).sum();
-            let places = all.saturating_sub(taken + needed - least * batch) / batch;
+            let places = all.saturating_sub(taken) / batch;
             if places >= least && open.len() < LANES {
                 break places.min(wanted);
             }
@@ -302,10 +302,6 @@ impl Common {
                 Arc::clone(&self.usage),
             )?),
         };
-        let weights = match &supply {
-            Supply::Dealer(_) => 0,
-            Supply::Peer(workplace) => workplace.encrypted_bytes(),
-        };
-        Ok(Lane { rows, plan, hash, bits, supply, memory: weights + batches })
+        Ok(Lane { rows, plan, hash, bits, supply, memory: batches })
     }
 }

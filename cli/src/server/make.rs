@@ -16,13 +16,17 @@ use sotto_protocols::{
     weights::Weights,
 };
 
-use super::{made::Made, pool::Ready, usage::Usage};
+use super::{
+    made::{Joined, Made},
+    pool::Ready,
+    usage::Usage,
+};
 use crate::{
     error::Error,
     messages::{self, Nonce, Reply, Request, ServerWelcome, step},
     refusal::Refusal,
     stop::Stop,
-    workshop::{COTS, Encrypted, Workshop, longest, nonce, patience, session},
+    workshop::{COTS, Workshop, longest, nonce, patience, session},
 };
 
 /// What all links for making have in common.
@@ -31,14 +35,19 @@ pub struct Workplace {
     weights: Arc<Weights>,
     recipe: Arc<Recipe>,
     cost: Cost,
-    encrypted: Encrypted,
     commitment: [u8; 32],
     usage: Arc<Usage>,
     /// What was made.
     pub made: Arc<Made>,
 }
 
-/// A link for making: with its end, whatever ends it, what it made and nobody used is burnt and charged.
+/// A link for making that is set up, and its memory. No `Debug`: it is secret.
+pub struct Shop {
+    workshop: Workshop,
+    joined: Joined,
+}
+
+/// A plan's use of a link for making: with its end, whatever ends it, what it made and nobody used is burnt and charged.
 struct Making<'a> {
     workplace: &'a Workplace,
     name: &'a str,
@@ -60,14 +69,14 @@ impl Drop for Making<'_> {
     fn drop(&mut self) {
         self.workplace.made.release(self.number);
         self.workplace.settle();
-        // A link that makes nothing has cost its setup.
+        // A link, or a length, for which nothing is made has cost its setup.
         let idle = usize::from(self.begun.get() == 0);
         self.workplace.usage.unused(self.name, idle * DEAR);
     }
 }
 
 impl Workplace {
-    /// Encrypts the weights, once for all clients.
+    /// For a plan, with nothing made yet.
     ///
     /// # Errors
     /// [`Error::Protocol`] where the plan has correlations that only a dealer can make.
@@ -78,18 +87,62 @@ impl Workplace {
         usage: Arc<Usage>,
     ) -> Result<Self, Error> {
         let recipe = Arc::new(whole_recipe(plan)?);
-        let encrypted = Encrypted::new(&recipe, weights.all_plain())?;
         let cost = recipe.cost(plan, COTS);
         let (plan, weights) = (Arc::clone(plan), Arc::clone(weights));
-        Ok(Self { plan, weights, recipe, cost, encrypted, commitment, usage, made })
+        Ok(Self { plan, weights, recipe, cost, commitment, usage, made })
     }
 
-    /// Bytes of the encrypted weights.
-    pub fn encrypted_bytes(&self) -> u64 {
-        self.encrypted.bytes()
+    /// Sets a link for making up; nothing where the client was refused.
+    ///
+    /// # Errors
+    /// The link's.
+    pub fn open(
+        &self,
+        link: &mut QuicLink,
+        theirs: Nonce,
+        deadline: Duration,
+    ) -> Result<Option<Shop>, Error> {
+        let name = link.name().to_owned();
+        // Not even the encrypted weights are for a client that may not ask.
+        let joined = self.allows(&name).and_then(|()| self.made.join(&name));
+        let joined = match joined {
+            Ok(joined) => joined,
+            Err(why) => {
+                messages::send(link, step::WELCOME, &ServerWelcome::Refused(why))?;
+                link.finish()?;
+                return Ok(None);
+            }
+        };
+        let ours = nonce()?;
+        messages::send(link, step::WELCOME, &ServerWelcome::Making(ours))?;
+        link.set_deadline(patience(&self.recipe, deadline));
+        let recipe = Arc::clone(&self.recipe);
+        let session = session([theirs, ours], &self.plan.hash(), &self.commitment);
+        let matrices = Some(self.weights.all_plain());
+        let opened = Workshop::open(Role::Server, recipe, link, session, matrices, &|_, _| ());
+        if opened.is_err() {
+            // Who breaks off in the setup has cost it.
+            self.usage.unused(&name, DEAR);
+        }
+        Ok(Some(Shop { workshop: opened?, joined }))
     }
 
-    /// Makes batches with a client over a link of its own, as many as it asks for and there are places.
+    /// Takes over a link that was set up for another length.
+    ///
+    /// # Errors
+    /// Why the client has no batches of this one.
+    pub fn enter(&self, client: &str, shop: &mut Shop) -> Result<(), Refusal> {
+        self.allows(client)?;
+        let joined = self.made.join(client)?;
+        if !shop.workshop.turn(&self.recipe) {
+            return Err(Refusal::Card("texts of this length have other matrices".into()));
+        }
+        shop.joined = joined;
+        Ok(())
+    }
+
+    /// Makes batches with a client over a link of its own, as many as it asks for and there are places, until it leaves or asks for
+    /// another length, which is given.
     ///
     /// # Errors
     /// The link's. What was made over it and not used is burnt.
@@ -97,30 +150,14 @@ impl Workplace {
         &self,
         link: &mut QuicLink,
         number: u64,
-        theirs: Nonce,
+        shop: &mut Shop,
         (deadline, stop): (Duration, &Stop),
-    ) -> Result<(), Error> {
+    ) -> Result<Option<u32>, Error> {
         let name = link.name().to_owned();
-        // Not even the encrypted weights are for a client that may not ask.
-        let joined = self.allows(&name).and_then(|()| self.made.join(&name));
-        let _joined = match joined {
-            Ok(joined) => joined,
-            Err(why) => {
-                messages::send(link, step::WELCOME, &ServerWelcome::Refused(why))?;
-                return Ok(link.finish()?);
-            }
-        };
-        let making = Making { workplace: self, name: &name, number, begun: Cell::new(0) };
-        let ours = nonce()?;
-        messages::send(link, step::WELCOME, &ServerWelcome::Making(ours))?;
         link.set_deadline(patience(&self.recipe, deadline));
-        let recipe = Arc::clone(&self.recipe);
-        let session = session([theirs, ours], &self.plan.hash(), &self.commitment);
-        let encrypted = Some(&self.encrypted);
-        let mut workshop =
-            Workshop::open(Role::Server, recipe, link, session, encrypted, &|_, _| ())?;
+        let making = Making { workplace: self, name: &name, number, begun: Cell::new(0) };
         let longest = longest(&self.recipe, &self.cost, deadline);
-        self.make_asked(link, &making, &mut workshop, (longest, stop))
+        self.make_asked(link, &making, &mut shop.workshop, (longest, stop))
     }
 
     /// Whether a client may have one more batch made, beside those that it has.
@@ -141,23 +178,28 @@ impl Workplace {
         making: &Making<'_>,
         workshop: &mut Workshop,
         (longest, stop): (Duration, &Stop),
-    ) -> Result<(), Error> {
+    ) -> Result<Option<u32>, Error> {
+        let finish = |link: &mut QuicLink| -> Result<Option<u32>, Error> {
+            link.finish()?;
+            Ok(None)
+        };
         let mut asked = Instant::now();
         loop {
             match messages::recv(link, step::REQUEST) {
-                Ok(Request::Make) if stop.asked() => return Ok(link.finish()?),
+                Ok(Request::Make | Request::Length { .. }) if stop.asked() => return finish(link),
                 Ok(Request::Make) => asked = Instant::now(),
+                Ok(Request::Length { rows }) => return Ok(Some(rows)),
                 Ok(_) => {
                     // It may have gone before it could say that it has everything.
                     drop(link.finish());
-                    return Ok(());
+                    return Ok(None);
                 }
                 // Nobody needs a batch now, or soon.
                 Err(Error::Net(sotto_net::Error::Deadline { .. })) if asked.elapsed() < IDLE => {
                     self.settle();
                     continue;
                 }
-                Err(Error::Net(sotto_net::Error::Deadline { .. })) => return Ok(link.finish()?),
+                Err(Error::Net(sotto_net::Error::Deadline { .. })) => return finish(link),
                 Err(e) => return Err(e),
             }
             let Making { name, number, begun: count, .. } = making;

@@ -102,7 +102,7 @@ impl<'a> Served<'a> {
                         return Ok(link.finish()?);
                     }
                 }
-                Ok(Request::Make) => {
+                Ok(Request::Make | Request::Length { .. }) => {
                     let why = Refusal::NotYourRole("client on a link for making".into());
                     messages::send(link, step::REPLY, &Reply::Refused(why))?;
                     return Ok(link.finish()?);

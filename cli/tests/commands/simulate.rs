@@ -31,6 +31,30 @@ fn counts_are_the_plans_and_parts_sum_up() {
 }
 
 #[test]
+fn without_a_dealer_counts_are_the_recipes() {
+    let plan = json(&["plan", "demo", "--source", "peer", "--json"]);
+    let simulated = json(&["simulate", "demo", "--source", "peer", "--net", "wan", "--json"]);
+    let (planned, p) = (&plan["planned"], &simulated["prediction"]);
+    for count in ["setup_bytes", "offline_bytes", "offline_flights", "online_bytes", "flights"] {
+        assert_eq!(p[count], planned[count], "{count}");
+    }
+    assert_eq!(p["cots"], plan["cots"]);
+    assert!(p["cots"].as_u64() > Some(1_000_000) && simulated["source"] == "peer");
+    // Half of the bytes each way at 12.5 MB/s, and a delay for each flight.
+    let least = p["offline_bytes"].as_f64().unwrap() / 25e6 + 30.0 * 0.02;
+    assert!(p["offline_s"].as_f64().unwrap() > least, "{}", p["offline_s"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let args = ["simulate", "demo", "--source", "peer", "--svg", "t.svg"];
+    let ran = sotto(folder.path(), &args);
+    assert_eq!(ran.code, 0, "{}", ran.errors);
+    assert!(ran.output.contains("correlated transfers"), "{}", ran.output);
+    let picture = fs::read_to_string(folder.path().join("t.svg")).expect("drawn");
+    assert!(picture.contains("client makes") && !picture.contains("dealer"));
+    let ran = sotto(folder.path(), &["simulate", "demo", "--source", "peer", "--row-tables"]);
+    assert!(ran.code == 2 && ran.errors.contains("dealer"), "{} {}", ran.code, ran.errors);
+}
+
+#[test]
 fn a_network_of_ones_own_and_the_picture() {
     let folder = tempfile::tempdir().expect("a folder");
     let office = "[client_server]\nrtt = \"30ms\"\nup = \"20Mbps\"\ndown = \"100Mbps\"\n\

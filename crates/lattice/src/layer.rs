@@ -74,8 +74,11 @@ pub(crate) fn split(x: u64, width: u32) -> impl Iterator<Item = i64> {
     })
 }
 
+/// Layouts are those that cost least for so many rows, whatever a layer has: a matrix is encrypted once for texts of all lengths.
+const TYPICAL: usize = 64;
+
 impl Layer {
-    /// A layer of this shape, in the layout that costs least on a fast network.
+    /// A layer of this shape, in the layout that costs least on a fast network for the typical number of rows.
     ///
     /// # Panics
     /// When a size is zero or the width not in 1..=64.
@@ -84,29 +87,43 @@ impl Layer {
         assert!((1..=64).contains(&width), "a layer's width {width}");
         let layouts = (0..=12)
             .flat_map(|log| (0..=log).map(move |levels| Layout { inputs: 1usize << log, levels }));
-        let with = |layout| Self { rows, inputs, outputs, width, layout };
-        layouts.map(with).min_by_key(Self::price).expect("there are layouts")
+        let with = |layout| Self { rows: TYPICAL, inputs, outputs, width, layout };
+        let typical = layouts.map(with).min_by_key(Self::price).expect("there are layouts");
+        Self { rows, ..typical }
+    }
+
+    /// Whether one encrypted matrix serves both: they differ in rows alone.
+    pub fn shares(&self, other: &Self) -> bool {
+        Self { rows: self.rows, ..other.clone() } == *self
     }
 
     fn price(&self) -> u64 {
-        let (ciphers, results) = (self.ciphers() as u64, self.results() as u64);
-        let answers = results.div_ceil(1 << self.layout.levels);
+        let (ciphers, answers) = (self.ciphers() as u64, self.answers());
         let used = (self.rows * self.outputs) as u64;
         // Without its places: near enough.
         let bytes = answers * respond::len(0, self.width) as u64
             + used * u64::from(respond::body_bits(self.width)) / 8;
         // The setup is sent and made once, for some dozens of inferences.
         let setup = ciphers * (ciphers_len(1) as u64 * Price::BYTE + Price::ENCRYPT) / 32;
+        setup + bytes * Price::BYTE + self.work()[0]
+    }
+
+    /// Nominal nanoseconds of the client's answer, and of taking it at the server: in the proportions of shapes, not of machines.
+    pub fn work(&self) -> [u64; 2] {
+        let (ciphers, results, answers) =
+            (self.ciphers() as u64, self.results() as u64, self.answers());
         let terms = (self.steps() * limbs(self.width) * self.rows) as u64;
-        let products = terms * self.blocks() as u64;
-        setup
-            + bytes * Price::BYTE
-            + ciphers * Price::LOAD
+        let evaluate = ciphers * Price::LOAD
             + terms * Price::PLAIN
-            + products * Price::PRODUCT
+            + terms * self.blocks() as u64 * Price::PRODUCT
             + results * Price::RESULT
             + (results - answers) * Price::SWITCH
-            + answers * Price::ANSWER
+            + answers * Price::ANSWER;
+        [evaluate, answers * Price::ANSWER]
+    }
+
+    fn answers(&self) -> u64 {
+        self.results().div_ceil(1 << self.layout.levels) as u64
     }
 
     /// Outputs of a ciphertext.
@@ -319,6 +336,31 @@ mod tests {
         {
             run(&Layer::new(rows, inputs, outputs, width), 17);
         }
+    }
+
+    #[test]
+    fn one_encrypted_matrix_serves_all_numbers_of_rows() {
+        let new = |rows| Layer::new(rows, 40, 70, 45);
+        let (key, public) = keys(1);
+        let w = words(70 * 40, 17, 4);
+        let setup: Vec<u8> =
+            new(3).encrypt(&key, &Seed::from_bytes([5; 32]), &w).flatten().collect();
+        for rows in [1, 3, 257] {
+            let layer = new(rows);
+            assert!(layer.shares(&new(3)) && layer.setup_len() == setup.len());
+            let a = words(rows * 40, 45, 6);
+            let ciphers = layer.read(&setup).unwrap();
+            let client = layer.evaluate(&ciphers, &public, &Seed::from_bytes([6; 32]), &a);
+            let server = layer.receive(&key, &client.message).unwrap();
+            let exact: Vec<u64> = (0..rows * 70)
+                .map(|at| {
+                    let (a, w) = (&a[at / 70 * 40..], &w[at % 70 * 40..]);
+                    (0..40).fold(0, |sum, x| a[x].wrapping_mul(w[x]).wrapping_add(sum))
+                })
+                .collect();
+            check("rows", [&server, &client.share], &exact, 45, layer.bound());
+        }
+        assert!(!new(3).shares(&Layer::new(3, 40, 70, 46)));
     }
 
     #[test]

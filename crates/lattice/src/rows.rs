@@ -24,6 +24,7 @@ use crate::{
     key::{PublicKeys, SecretKey},
     layer::{limb_bits, limbs, split},
     noise,
+    price::Price,
     products::Products,
     ring::{N, Poly, Q, RING, halvings, plain_residue},
 };
@@ -79,6 +80,30 @@ impl Rows {
     /// Bytes of the upload.
     pub fn upload_len(&self) -> usize {
         ciphers_len(self.ciphers())
+    }
+
+    /// Nominal nanoseconds of an upload, of the answer to one with products by scalars, and of taking that answer: in the proportions
+    /// of shapes, not of machines.
+    pub fn scaled_work(&self) -> [u64; 3] {
+        let (ciphers, rows) = (self.ciphers() as u64, self.rows as u64);
+        let products = rows * limbs(self.width) as u64 * Price::PRODUCT;
+        let first = ciphers * (Price::LOAD + Price::RESULT) + products;
+        self.work(first, self.levels())
+    }
+
+    /// The same of inner products.
+    pub fn inner_work(&self) -> [u64; 3] {
+        let each = Price::PLAIN + Price::PRODUCT + Price::RESULT;
+        let first = self.groups() as u64 * Price::LOAD + self.rows as u64 * each;
+        self.work(first, self.inner_levels())
+    }
+
+    /// With what makes all results, of which `2^levels` share an answer.
+    fn work(&self, results: u64, levels: usize) -> [u64; 3] {
+        let rows = self.rows as u64;
+        let answers = rows.div_ceil(1 << levels);
+        let answer = results + (rows - answers) * Price::SWITCH + answers * Price::ANSWER;
+        [self.ciphers() as u64 * Price::ENCRYPT, answer, answers * Price::ANSWER]
     }
 
     /// Bytes of the answer with products by scalars.

@@ -91,18 +91,29 @@ impl Triple {
 
     fn price(&self) -> u64 {
         let Sizes { batch, m, n, .. } = self.sizes;
-        let (ciphers, results) = (self.ciphers() as u64, self.results() as u64);
-        let answers = results.div_ceil(1 << self.layout.levels);
         let bytes = self.upload_len() as u64
-            + answers * respond::len(0, self.width) as u64
+            + self.answers() * respond::len(0, self.width) as u64
             + (batch * m * n) as u64 * u64::from(respond::body_bits(self.width)) / 8;
-        let plains = (batch * self.columns() * self.terms()) as u64;
-        bytes * Price::BYTE
-            + ciphers * (Price::ENCRYPT + Price::LOAD)
+        let [upload, answer, _] = self.work();
+        bytes * Price::BYTE + upload + answer
+    }
+
+    /// Nominal nanoseconds of an upload, of the answer to one, and of taking an answer: in the proportions of shapes, not of
+    /// machines.
+    pub fn work(&self) -> [u64; 3] {
+        let (ciphers, results, answers) =
+            (self.ciphers() as u64, self.results() as u64, self.answers());
+        let plains = (self.sizes.batch * self.columns() * self.terms()) as u64;
+        let answer = ciphers * Price::LOAD
             + plains * (Price::PLAIN + self.layout.parts as u64 * Price::PRODUCT)
             + results * Price::RESULT
             + (results - answers) * Price::SWITCH
-            + answers * Price::ANSWER
+            + answers * Price::ANSWER;
+        [ciphers * Price::ENCRYPT, answer, answers * Price::ANSWER]
+    }
+
+    fn answers(&self) -> u64 {
+        self.results().div_ceil(1 << self.layout.levels) as u64
     }
 
     /// Rows of a part.

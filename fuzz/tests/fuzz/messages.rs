@@ -179,6 +179,8 @@ fn request() {
     let valid = [
         Request::Prepare { held: Some(3), ahead: 8 },
         Request::Infer { id: 7, tag: [9; 16] },
+        Request::Make,
+        Request::Length { rows: 9 },
         Request::Bye,
     ];
     let valid = valid.each_ref().map(encoded);
@@ -192,6 +194,8 @@ fn reply() {
         Reply::Assigned(assigned()),
         Reply::Waiting { got: 1, all: 2 },
         Reply::Ready { id: 7, tag: [1; 16], offline_bytes: 32, ahead },
+        Reply::Making { id: 7 },
+        Reply::Length { plan: [5; 32] },
     ];
     let valid = with_refusals(messages, Reply::Refused);
     fuzz!(|input: &Input| check::<Reply>(&valid, input));

@@ -74,6 +74,11 @@ impl Model {
         self.options.tables == Tables::Pieces
     }
 
+    /// Whether batches of it are made without a dealer, too: of one that is small and has every kind of work.
+    pub(super) fn is_made(&self) -> bool {
+        self.arch.dim <= 64 && self.ranges == Ranges::Unlike
+    }
+
     /// An image of about normal noise: a regular one would have attention of a single direction.
     pub(super) fn image(&self) -> Vec<f32> {
         let pixels = self.arch.channels * self.arch.image * self.arch.image;

@@ -18,9 +18,10 @@ use super::{
 use crate::{
     error::Error,
     making::{
-        Encrypted,
+        Encrypted, Piece,
         recipe::{Part, Parts, Recipe, Slot},
     },
+    observer::Observer,
     plan::Traffic,
     spec::Role,
 };
@@ -96,6 +97,7 @@ pub struct Maker<'a> {
     due: Option<usize>,
     corrections: Vec<u8>,
     traffic: Traffic,
+    observer: Option<&'a mut dyn Observer>,
 }
 
 impl<'a> Maker<'a> {
@@ -116,6 +118,25 @@ impl<'a> Maker<'a> {
             due: None,
             corrections: vec![0; recipe.bytes],
             traffic: Traffic::default(),
+            observer: None,
+        }
+    }
+
+    /// With somebody who watches: who is told when a level goes on, then of each piece of work that is done.
+    pub fn observed(mut self, observer: &'a mut dyn Observer) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    fn tell(&mut self, piece: Piece) {
+        if let Some(observer) = &mut self.observer {
+            observer.made(piece);
+        }
+    }
+
+    fn goes_on(&mut self) {
+        if let Some(observer) = &mut self.observer {
+            observer.goes_on();
         }
     }
 
@@ -149,6 +170,7 @@ impl<'a> Maker<'a> {
         while self.level < self.recipe.levels.len() {
             let level = self.level;
             let bytes = [Role::Server, Role::Client].map(|role| self.level_bytes(role));
+            self.goes_on();
             let message = self.run_level();
             assert_eq!(message.len(), bytes[self.role.index()], "level {level}: sent, planned");
             let expect = bytes[self.role.peer().index()];

@@ -30,6 +30,25 @@ impl Encrypted {
         }
     }
 
+    /// What an answer is called where its seconds are told.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Matrices(_) => "answer products",
+            // Both are products of rows that are packed and answered.
+            Self::Rows(..) | Self::Squares(..) => "answer rows",
+        }
+    }
+
+    /// Nominal nanoseconds of the upload, of the answer to the peer's, of taking the peer's answer.
+    pub fn work(&self) -> [usize; 3] {
+        let work = match self {
+            Self::Matrices(triple) => triple.work(),
+            Self::Rows(rows, _) => rows.scaled_work(),
+            Self::Squares(rows, _) => rows.inner_work(),
+        };
+        work.map(|ns| ns as usize)
+    }
+
     /// The message with this party's part of the left operand.
     pub fn upload(&self, key: &SecretKey, seed: &Seed, left: &[u64]) -> Vec<u8> {
         match self {

@@ -134,7 +134,7 @@ pub(crate) enum Op {
 
 impl Op {
     /// Whether it takes a flight.
-    fn flies(&self) -> bool {
+    pub(crate) fn flies(&self) -> bool {
         !matches!(self, Op::Mask { .. } | Op::Local(_) | Op::Give { .. })
     }
 }

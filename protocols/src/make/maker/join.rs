@@ -12,7 +12,7 @@ use crate::{
         transfers::refused,
         triples::Triples,
     },
-    making::recipe::Part,
+    making::{Piece, recipe::Part},
     spec::Role,
 };
 
@@ -20,6 +20,7 @@ impl Maker<'_> {
     /// Ends the level: joins the peer's message with what waits for it.
     pub(super) fn join(&mut self, message: &[u8]) -> Result<(), Error> {
         let (role, peer, level, recipe) = (self.role, self.role.peer(), self.level, self.recipe);
+        self.goes_on();
         let cots = recipe.level_cots(level, peer);
         let (extension, mut rest) = match cots {
             0 => (&[][..], message),
@@ -34,6 +35,7 @@ impl Maker<'_> {
             let lengths: Vec<usize> = chosen.chain([recipe.triples(level + 1)]).collect();
             let sender = &mut self.transfers.sender;
             sent = sender.extend(&lengths, extension).map_err(|e| refused(role, &e))?;
+            self.tell(Piece::Extended(level));
         }
         let triples = sent.pop();
         let mut sent = sent.into_iter();
@@ -41,6 +43,7 @@ impl Maker<'_> {
             let bytes = recipe.step_bytes(i, peer);
             let (head, tail) = rest.split_at(bytes);
             rest = tail;
+            let chosen = matches!(waiting, Waiting::Choice(_));
             match waiting {
                 Waiting::Choice(_) => {
                     let sent = sent.next().expect("a part of the peer's extension");
@@ -82,9 +85,15 @@ impl Maker<'_> {
                     self.write(i, Part::Bits(bits));
                 }
             }
+            if !chosen {
+                self.tell(Piece::End(i));
+            }
         }
         if let (Some(sent), Some(received)) = (triples, self.triples.0.take()) {
             self.triples.1 = Triples::new(sent, received);
+            if recipe.triples(level + 1) > 0 {
+                self.tell(Piece::Triples(level));
+            }
         }
         self.due = None;
         self.level += 1;

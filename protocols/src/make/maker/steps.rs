@@ -9,7 +9,10 @@ use crate::{
     dealing::expand,
     draw::Draw,
     make::cot::Sum,
-    making::recipe::{Op, Part, Parts, Slot},
+    making::{
+        Piece,
+        recipe::{Op, Part, Parts, Slot},
+    },
     spec::Role,
 };
 
@@ -31,6 +34,7 @@ impl Maker<'_> {
                 }
             } else {
                 self.run_step(i, &mut payload);
+                self.tell(Piece::Begin(i));
             }
         }
         let triples = recipe.triples(level + 1);
@@ -43,6 +47,7 @@ impl Maker<'_> {
             for (i, received) in chosen.into_iter().zip(received) {
                 self.values[i] = Some(Value::Received(received));
             }
+            self.tell(Piece::Extend(level));
         }
         message.append(&mut payload);
         for &i in &recipe.levels[level] {

@@ -1,0 +1,191 @@
+//! Correlations that two parties make alone: the recipe's levels, walked as the online part's are.
+
+use sotto_protocols::{
+    Role,
+    make::{Piece, Recipe},
+    plan::Plan,
+};
+
+use crate::{
+    Error,
+    machine::{Machine, Phase},
+    network::{Host, Network},
+    offline::{Offline, note, scheduled},
+    online::{walk, wires},
+    price::Machines,
+};
+
+/// Bytes of the request for a batch, and of its answer.
+const NOTES: [[u64; 2]; 2] = [[0, 32], [32, 0]];
+
+/// What two parties compute and send to make a batch, on given machines; what any network then adds follows from it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Making {
+    /// Level by level, of server and client: seconds of work before the message, bytes of it. The last sends nothing.
+    levels: Vec<([f64; 2], [u64; 2])>,
+    /// Seconds to stage the batch.
+    stage: [f64; 2],
+    /// Bytes that both send once; seconds for transfers and keys, for encrypting the matrices, for reading them.
+    setup: ([u64; 2], [[f64; 2]; 3]),
+    /// What follows from the recipe alone.
+    pub counts: Counts,
+}
+
+/// What follows from the recipe alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Bytes of a batch, both directions.
+    pub bytes: u64,
+    /// Message times of a batch.
+    pub flights: u64,
+    /// Correlated transfers of a batch, both directions.
+    pub cots: u64,
+    /// Bytes of the setup.
+    pub setup_bytes: u64,
+}
+
+impl Making {
+    /// Prices a plan's recipe, with COTs of parameter `k`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when a profile does not know how long two parties take.
+    pub fn new(plan: &Plan, recipe: &Recipe, k: usize, machines: &Machines) -> Result<Self, Error> {
+        let roles = [Role::Server, Role::Client];
+        let seconds = |role: Role, pieces: &[Piece]| -> Result<f64, Error> {
+            let efforts = pieces.iter().filter_map(|&piece| recipe.effort(role, piece));
+            efforts.map(|effort| machines.of(role).making(effort)).sum()
+        };
+        let mut levels = Vec::with_capacity(recipe.depth() + 1);
+        let mut before = [0.0; 2];
+        for level in 0..recipe.depth() {
+            let mut work = before;
+            for (i, &role) in roles.iter().enumerate() {
+                let [begin, end] = recipe.pieces(level, role);
+                work[i] += seconds(role, &begin)?;
+                before[i] = seconds(role, &end)?;
+            }
+            levels.push((work, roles.map(|from| recipe.message_bytes(k, level, from) as u64)));
+        }
+        levels.push((before, [0; 2]));
+        let mut stage = [0.0; 2];
+        for node in &plan.nodes {
+            for (i, &role) in roles.iter().enumerate() {
+                stage[i] += machines.of(role).seconds(plan, node, Phase::Stage(role))?;
+            }
+        }
+        let (traffic, cost) = (recipe.traffic(k), recipe.cost(plan, k));
+        let counts = Counts {
+            bytes: traffic.from_server + traffic.from_client,
+            flights: traffic.flights,
+            cots: roles.map(|role| recipe.cots(role) as u64).iter().sum(),
+            setup_bytes: cost.setup_bytes,
+        };
+        let sends = roles.map(|from| recipe.setup_bytes(from));
+        let matrices = sends[0].saturating_sub(sends[1]) as f64;
+        let [server, client] = [&machines.server, &machines.client];
+        let both = |machine: &Machine| machine.making(("setup", [0.0; 3]));
+        let each = [
+            [both(server)?, both(client)?],
+            [server.making(("encrypt", [0.0, 0.0, matrices]))?, 0.0],
+            [0.0, client.making(("read", [0.0, 0.0, matrices]))?],
+        ];
+        Ok(Self { levels, stage, setup: (sends, each), counts })
+    }
+
+    /// Seconds of the setup, once for each client: both connections, base transfers, keys, the encrypted matrices.
+    pub fn setup(&self, machines: &Machines, network: &Network) -> f64 {
+        let messages = &machines.server.messages;
+        let note = |from: Host, to: Host| note(network, messages, from, to);
+        let greeting = 2.0 * note(Host::Client, Host::Server) + note(Host::Server, Host::Client);
+        let ([server, client], [both, encrypt, read]) = self.setup;
+        // Base transfers cross in two flights, keys in one, then the server's matrices.
+        let third = both.map(|s| s / 3.0);
+        let matrices = server.saturating_sub(client);
+        let levels = [
+            (third, [client / 3; 2]),
+            (third, [client / 3; 2]),
+            (third, [client / 3; 2]),
+            (encrypt, [matrices, 0]),
+            (read, [0; 2]),
+        ];
+        2.0 * greeting + walk(levels.into_iter(), &mut wires(machines, network), |_| {})
+    }
+
+    /// Seconds until both parties are ready for an evaluation, nothing having been made ahead of time.
+    pub fn offline(&self, machines: &Machines, network: &Network) -> Offline {
+        let asked = NOTES.map(|bytes| ([0.0; 2], bytes));
+        let levels = asked.into_iter().chain(self.levels.iter().copied());
+        let mut ends = Vec::new();
+        let received = walk(levels, &mut wires(machines, network), |t| ends.push(t));
+        let start = ends.get(1).map_or(0.0, |t| t.ready[0]);
+        let server = ends.last().map_or(0.0, |t| t.ready[0]);
+        let note = |from, to| note(network, &machines.server.messages, from, to);
+        let mut o = Offline { received, stage: [server, received], ..Offline::default() };
+        o.ready = [server + self.stage[0], received + self.stage[1]];
+        // The client tells the server which batch it takes, which says that it has it.
+        let asked = o.ready[1] + note(Host::Client, Host::Server);
+        o.total = asked.max(o.ready[0]) + note(Host::Server, Host::Client);
+        o.period = o.ready[0].max(o.ready[1]) - start;
+        if machines.shared {
+            let work: f64 = self.levels.iter().map(|(s, _)| s[0] + s[1]).sum();
+            o.period = o.period.max(scheduled(work, 0.0, machines.server.cores));
+        }
+        o
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sotto_ot::softspoken::K;
+    use sotto_protocols::make::whole_recipe;
+
+    use super::*;
+    use crate::{Direction, Path, Priced, Source, predict, testing};
+
+    fn network(rate: f64, delay: f64) -> Network {
+        Network::uniform("test", Path::symmetric(Direction::new(rate, delay)))
+    }
+
+    #[test]
+    fn counts_are_the_recipes_and_a_network_adds_its_delays_and_rates() {
+        let private = testing::mixed();
+        let (plan, machines) = (&*private.plan, Machines::alike(&Machine::reference()));
+        let recipe = whole_recipe(plan).unwrap();
+        let cost = recipe.cost(plan, K);
+        let making = Making::new(plan, &recipe, K, &machines).unwrap();
+        let priced = Priced::new(plan, &machines).unwrap();
+        let at = |network: &Network| {
+            let p = predict(&priced, &machines, network, Source::Peer(&making), 1);
+            assert_eq!(
+                (p.setup_bytes, p.offline_bytes, p.offline_flights),
+                (cost.setup_bytes, cost.offline_bytes, cost.offline_flights)
+            );
+            assert_eq!(p.cots, (recipe.cots(Role::Server) + recipe.cots(Role::Client)) as u64);
+            assert!(p.offline.received <= p.offline_s && p.offline.period <= p.offline_s);
+            (p.offline_s, p.setup_s)
+        };
+        let near = at(&network(f64::INFINITY, 0.0));
+        // A flight is a delay, unless both wait for one at once; asking and telling add some.
+        let far = at(&network(f64::INFINITY, 0.1));
+        let delays = (far.0 - near.0) / 0.1;
+        let flights = cost.offline_flights as f64;
+        assert!((flights - 1.0..=flights + 5.0).contains(&delays), "{delays} of {flights}");
+        // The slower direction carries more than half of the bytes, and no more than all.
+        let slow = at(&network(1e6, 0.0));
+        let share = (slow.0 - near.0) * 1e6 / cost.offline_bytes as f64;
+        assert!((0.5..1.1).contains(&share), "{share}");
+        let share = (slow.1 - near.1) * 1e6 / cost.setup_bytes as f64;
+        assert!((0.5..1.1).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn a_profile_that_does_not_know_making_says_how_to_make_one() {
+        let private = testing::mixed();
+        let mut machine = Machine::reference();
+        machine.making.remove("extend");
+        let recipe = whole_recipe(&private.plan).unwrap();
+        let refused = Making::new(&private.plan, &recipe, K, &Machines::alike(&machine));
+        let message = refused.unwrap_err().to_string();
+        assert!(message.contains("`extend`") && message.contains("calibrate-machine"), "{message}");
+    }
+}
