@@ -21,37 +21,40 @@ pub struct Judge {
     tensors: Vec<Tensor<2>>,
     /// What computes in the trainer's place, and the weights as it reads them.
     device: Option<(Box<dyn Device>, Weights)>,
+    /// Whether a GPU judges, whichever pass it runs.
+    card: bool,
 }
 
 impl Judge {
     /// By the trainer's own pass.
     pub fn new(engine: Engine, tensors: Vec<Tensor<2>>) -> Self {
-        Self { engine, tensors, device: None }
+        Self { engine, tensors, device: None, card: false }
     }
 
     /// By the plaintext reference on `device`.
     pub fn on(self, device: Box<dyn Device>, weights: Weights) -> Self {
-        Self { device: Some((device, weights)), ..self }
+        let card = device.info().device != "cpu" && !device.info().software;
+        Self { device: Some((device, weights)), card, ..self }
     }
 
-    /// By the GPU, where `name` says so and the reference finds one that no processor plays.
-    pub fn on_gpu(self, name: &str, weights: Weights) -> Self {
+    /// On the trainer's device called `name`: a GPU that the reference has, too, computes by that.
+    pub fn on_trainers(self, name: &str, weights: Weights) -> Self {
+        let card = self.card || name == "cuda";
         if name != "gpu" {
-            return self;
+            return Self { card, ..self };
         }
         match devices::open(name) {
-            Ok(device) if !device.info().software => self.on(device, weights),
-            Ok(_) => self,
+            Ok(device) => self.on(device, weights),
             Err(e) => {
                 eprintln!("judging by the trainer's own pass: {e}");
-                self
+                Self { card: true, ..self }
             }
         }
     }
 
-    /// Whether all held images are as good as few.
+    /// Whether all held images cost no more than few do on a processor.
     pub fn sees_all(&self) -> bool {
-        self.device.is_some()
+        self.card
     }
 
     /// The mean cross entropy of the images of `split`, for `arch` with the shared weights.
@@ -103,15 +106,17 @@ mod tests {
             Judge::new(engine, upload(&base, &values, &burn))
         };
         let own = judge();
-        assert!(!own.sees_all());
+        let weights = || Weights::from_bytes(&base, &encode(&base, &values)).unwrap();
+        assert!(!own.sees_all() && !judge().on_trainers("cpu", weights()).sees_all());
+        assert!(judge().on_trainers("cuda", weights()).sees_all());
         let (space, mut rng) = (Space::default(), Rng::new(&[9]));
         let archs: Vec<Arch> = (0..4).map(|_| space.draw(&base, &mut rng)).collect();
         let mut seen = Vec::new();
         for device in ["cpu", "gpu"].iter().filter_map(|name| devices::open(name).ok()) {
             let name = device.info().name.clone();
-            let weights = Weights::from_bytes(&base, &encode(&base, &values)).unwrap();
-            let other = judge().on(device, weights);
-            assert!(other.sees_all());
+            let card = device.info().device == "gpu" && !device.info().software;
+            let other = judge().on(device, weights());
+            assert_eq!(other.sees_all(), card, "{name}");
             for arch in &archs {
                 let [a, b] = [&own, &other].map(|judge| judge.entropy(arch, &split).unwrap());
                 assert!((a - b).abs() < 1e-4, "{name}: {b}, the trainer {a}");

@@ -39,7 +39,7 @@ impl Driver {
         let mut searches = self.manifest.searches.clone();
         let (_, values) = checkpoint::import(&self.folder("supernet"))?;
         let judge = Judge::new(self.engine(base, None, true), upload(base, &values, &self.device))
-            .on_gpu(&self.config.device, self.weights("supernet", base)?);
+            .on_trainers(&self.config.device, self.weights("supernet", base)?);
         let few = data.held.head(FEW);
         let space = Space::default();
         // What is fitted to is a start, too: it is judged once.
