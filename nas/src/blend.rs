@@ -35,6 +35,14 @@ pub struct Samples {
     pub targets: Vec<f32>,
 }
 
+impl Samples {
+    /// Adds the samples of `other` behind these.
+    pub fn append(&mut self, mut other: Self) {
+        self.patches.append(&mut other.patches);
+        self.targets.append(&mut other.targets);
+    }
+}
+
 /// Where training samples come from.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {

@@ -1,6 +1,7 @@
 //! A run's command line and its defaults.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use crate::Error;
 use crate::blend::Strength;
@@ -22,6 +23,7 @@ usage: sotto-nas train --data PATH --arch PRESET|FILE.toml --out DIR [options]
   --init DIR        start from the weights of the trained model in DIR, whatever its kinds
   --epochs N        passes over the training set (20)
   --steps N         stop with a checkpoint after N steps in all; --resume goes on
+  --slice SECONDS   stop with a checkpoint when the program has run so long; --resume goes on to the very numbers
   --minutes M       also end after M minutes of wall clock; the learning rate follows the clock
   --seed S          (1)
   --device D        cpu | libtorch | cuda | gpu (cpu); all but the first want a build with their feature
@@ -62,6 +64,8 @@ pub struct Config {
     pub workers: usize,
     /// Steps after which to stop for now.
     pub steps: Option<usize>,
+    /// When to stop for now.
+    pub until: Option<Instant>,
     /// The paper's recipe that the other options change.
     pub preset: Option<&'static Preset>,
     /// Whether to go on from a checkpoint.
@@ -86,6 +90,7 @@ impl Config {
             device: "cpu".into(),
             workers: 2,
             steps: None,
+            until: None,
             preset: None,
             resume: false,
             recipe: Recipe {
@@ -146,6 +151,10 @@ impl Config {
             // Taken before.
             "--preset" => {}
             "--steps" => self.steps = Some(number(name, value, 1, usize::MAX)?),
+            "--slice" => {
+                let seconds = number(name, value, 1e-3, 1e7)?;
+                self.until = Some(Instant::now() + Duration::from_secs_f64(seconds));
+            }
             "--schedule" => {
                 recipe.cosine = one_of(name, value, &["linear", "cosine"])? == "cosine";
             }

@@ -29,21 +29,38 @@ pub fn find(name: &str) -> Result<Device, Error> {
             "device cuda: libtorch sees no GPU; it must be its CUDA build, with a driver".into(),
         )),
         #[cfg(feature = "wgpu")]
-        "gpu" => {
-            // burn starts it once in a process.
-            static GPU: OnceLock<Result<Device, String>> = OnceLock::new();
-            let start = || Device::wgpu_options().init().map_err(|e| e.to_string());
-            GPU.get_or_init(start).clone().map_err(|e| {
-                let needed = "it needs a driver for Vulkan, Metal or DirectX 12";
-                Error::Usage(format!("device gpu: {e}; {needed}"))
-            })
-        }
+        "gpu" => gpu().map(|(device, _)| device).map_err(|e| {
+            let needed = "it needs a driver for Vulkan, Metal or DirectX 12";
+            Error::Usage(format!("device gpu: {e}; {needed}"))
+        }),
         other => {
             let feature = if other == "gpu" { "wgpu" } else { "libtorch" };
             Err(Error::Usage(format!(
                 "device {other} is not in this build: build with --features {feature}"
             )))
         }
+    }
+}
+
+/// The GPU and what its driver calls it. burn starts it once in a process.
+#[cfg(feature = "wgpu")]
+fn gpu() -> Result<(Device, String), String> {
+    static GPU: OnceLock<Result<(Device, String), String>> = OnceLock::new();
+    let start = || {
+        let (device, setup) =
+            Device::wgpu_options().init_with_setup().map_err(|e| e.to_string())?;
+        let info = setup.adapter.get_info();
+        Ok((device, format!("{} ({})", info.name, info.backend)))
+    };
+    GPU.get_or_init(start).clone()
+}
+
+/// What a report calls the device called `name`: a GPU by its driver's name.
+pub fn describe(name: &str) -> String {
+    match name {
+        #[cfg(feature = "wgpu")]
+        "gpu" => gpu().map_or_else(|e| e, |(_, name)| name),
+        other => other.to_owned(),
     }
 }
 

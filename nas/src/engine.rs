@@ -1,22 +1,20 @@
 //! Gradients and predictions of whole batches, on several threads.
 //!
-//! A batch is cut into micro-batches that workers take one after the other, so that a core which
-//! somebody else uses delays nobody. Gradients are added in the order of the micro-batches: the
-//! result does not depend on the number of workers or on who was faster.
-
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+//! A batch is cut into micro-batches that workers take one after the other. Gradients are added in the order of the
+//! micro-batches: the result does not depend on the number of workers or on who was faster.
 
 use burn::tensor::{DType, Device, Tensor, activation};
 use sotto_models::Arch;
 
 use crate::augment::{Patcher, View};
-use crate::blend::{Samples, Source};
+use crate::blend::Samples;
 use crate::data::Split;
 use crate::distil::Teacher;
+use crate::feed::Batch;
 use crate::right::Right;
 use crate::vit::{Mixture, Precision, Reach, forward, run};
 use crate::weights::matrix;
+use crate::workers::each;
 
 /// What computes a model's gradients and predictions.
 #[derive(Debug)]
@@ -67,30 +65,26 @@ pub struct Gradients {
 }
 
 impl Engine {
-    /// The mean loss and its gradients over the samples of images `indices`.
+    /// The mean loss of `batch` and its gradients.
     pub fn gradients(
         &self,
         weights: &[Tensor<2>],
-        source: Source<'_>,
-        indices: &[u32],
+        batch: &Batch<'_>,
         loss: Loss,
         form: Form<'_>,
     ) -> Gradients {
-        let patcher = Patcher::new(&self.arch);
-        let micro: Vec<&[u32]> = indices.chunks(self.micro).collect();
-        let parts = self.each(micro.len(), |i| {
-            let samples = source.samples(&patcher, micro[i], self.arch.classes);
+        let (source, of) = (batch.source, batch.len());
+        let parts = each(self.workers, batch.samples.len(), |i| {
+            let indices = &batch.indices[i];
             let form = match form {
                 Form::Drawn(archs) => Form::Drawn(&archs[i..=i]),
                 form => form,
             };
-            let name = || source.name(micro[i]);
-            let (mut part, guesses) =
-                self.micro_batch(weights, (samples, name), indices.len(), loss, form);
-            let right = guesses
-                .iter()
-                .zip(micro[i])
-                .filter(|(g, i)| **g == source.split.label(**i as usize));
+            let name = || source.name(indices);
+            let samples = (&batch.samples[i], name);
+            let (mut part, guesses) = self.micro_batch(weights, samples, of, loss, form);
+            let pairs = guesses.iter().zip(indices);
+            let right = pairs.filter(|(g, i)| **g == source.split.label(**i as usize));
             part.correct = right.count();
             part
         });
@@ -118,7 +112,7 @@ impl Engine {
     fn micro_batch(
         &self,
         weights: &[Tensor<2>],
-        (samples, name): (Samples, impl FnOnce() -> Vec<u32>),
+        (samples, name): (&Samples, impl FnOnce() -> Vec<u32>),
         of: usize,
         loss: Loss,
         form: Form<'_>,
@@ -137,7 +131,7 @@ impl Engine {
         };
         let (width, classes) = (self.arch.patch_dim(), self.arch.classes);
         let rows = samples.patches.len() / width;
-        let input = matrix(samples.patches, [rows, width], &device);
+        let input = matrix(samples.patches.clone(), [rows, width], &device);
         let reach = if self.teacher.is_some() { Reach::AllTokens } else { Reach::ClassToken };
         let inputs = input.clone();
         let output = run(arch, &leaves, inputs, self.precision, reach, mixture.as_ref());
@@ -204,8 +198,8 @@ impl Engine {
     ) -> Vec<T> {
         let patcher = Patcher::new(arch);
         let all: Vec<u32> = (0..split.len() as u32).collect();
-        let chunks: Vec<&[u32]> = all.chunks(100).collect();
-        let parts = self.each(chunks.len(), |i| {
+        let chunks: Vec<&[u32]> = all.chunks(self.micro.max(100)).collect();
+        let parts = each(self.workers, chunks.len(), |i| {
             let mut patches = Vec::with_capacity(chunks[i].len() * 3 * arch.image.pow(2));
             for &image in chunks[i] {
                 patcher.push(
@@ -220,30 +214,6 @@ impl Engine {
         });
         parts.into_iter().flatten().collect()
     }
-
-    /// Runs `work` for 0..n on the workers; results in order.
-    fn each<T: Send>(&self, n: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-        let next = AtomicUsize::new(0);
-        let results: Mutex<Vec<Option<T>>> = Mutex::new((0..n).map(|_| None).collect());
-        let work_off = || {
-            loop {
-                let i = next.fetch_add(1, Ordering::Relaxed);
-                if i >= n {
-                    return;
-                }
-                let result = work(i);
-                results.lock().expect("a worker that panics ends the program")[i] = Some(result);
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..self.workers.min(n) {
-                scope.spawn(work_off);
-            }
-            work_off();
-        });
-        let results = results.into_inner().expect("all workers have ended well");
-        results.into_iter().map(|r| r.expect("every index was taken by a worker")).collect()
-    }
 }
 
 fn guesses(logits: &Tensor<2>, classes: usize) -> Vec<usize> {
@@ -256,7 +226,7 @@ fn guesses(logits: &Tensor<2>, classes: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blend::Strength;
+    use crate::blend::{Source, Strength};
     use crate::weights::{download, initial, upload};
 
     #[test]
@@ -276,7 +246,8 @@ mod tests {
             };
             let loss = Loss { smoothing: 0.1, z: 1e-4 };
             let source = Source { split: &split, seed: 1, epoch: 0, strength: Strength::default() };
-            let got = engine.gradients(&weights, source, &indices, loss, Form::Own);
+            let batch = Batch::new(source, &indices, &arch, [micro, workers]);
+            let got = engine.gradients(&weights, &batch, loss, Form::Own);
             let gradients: Vec<Vec<f32>> = got.gradients.iter().map(download).collect();
             (gradients, got.loss, got.correct)
         };

@@ -23,12 +23,23 @@ pub enum Error {
     /// The checkpoint is damaged or belongs to another run.
     #[error("checkpoint: {0}")]
     Checkpoint(String),
+    /// The device that judges architectures.
+    #[error("judging architectures: {0}")]
+    Device(#[from] sotto_gpu::Error),
     /// A private evaluation failed.
     #[error("{0}")]
     Private(String),
     /// The command line asks for something that does not exist.
     #[error("{0}")]
     Usage(String),
+    /// A slice of time is over; everything is on the disk.
+    #[error("stopped for now after step {step} of {total}; --resume goes on")]
+    Paused {
+        /// Steps done.
+        step: usize,
+        /// Steps of the job.
+        total: usize,
+    },
     /// The loss stopped being a number.
     #[error(
         "training diverged at step {step}: loss is {loss}; lower --lr and resume from an earlier checkpoint"
@@ -43,10 +54,11 @@ pub enum Error {
 
 impl Error {
     /// The process's exit code, as `sotto` has them: 2 usage or files, 3 input (data, models), 1 what failed on the
-    /// way.
+    /// way; a slice that is over is what was asked for.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Private(_) | Self::Diverged { .. } => 1,
+            Self::Paused { .. } => 0,
+            Self::Private(_) | Self::Device(_) | Self::Diverged { .. } => 1,
             Self::Usage(_) | Self::File { .. } => 2,
             Self::Data(_) | Self::Arch(_) | Self::Checkpoint(_) => 3,
         }

@@ -18,6 +18,7 @@ pub mod distil;
 pub mod distort;
 pub mod engine;
 pub mod error;
+pub mod feed;
 pub mod fused;
 pub mod metrics;
 pub mod optim;
@@ -29,5 +30,6 @@ pub mod search;
 pub mod train;
 pub mod vit;
 pub mod weights;
+mod workers;
 
 pub use error::Error;

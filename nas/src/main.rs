@@ -46,6 +46,10 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(paused @ Error::Paused { .. }) => {
+            eprintln!("{paused}");
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("error: {}", named(&error.to_string()));
             ExitCode::from(error.exit_code())

@@ -70,15 +70,72 @@ impl Window {
     }
 }
 
+/// How fast a slice went, and what became of the loss in it.
+#[derive(Debug)]
+pub struct Pace {
+    from: usize,
+    batch: usize,
+    /// Seconds and loss of each step.
+    steps: Vec<(f64, f32)>,
+}
+
+impl Pace {
+    /// Steps of `batch` images, from step `from` on.
+    pub fn new(from: usize, batch: usize) -> Self {
+        Self { from, batch, steps: Vec::new() }
+    }
+
+    /// Steps so far.
+    pub fn steps(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Adds a step.
+    pub fn add(&mut self, seconds: f64, loss: f32) {
+        self.steps.push((seconds, loss));
+    }
+
+    /// The line of metrics of a slice on `device`, where pictures can be made at `pictures` a second. Speed is that of the
+    /// steps after the first fifth (the first ones compile kernels), the loss the mean of up to 20 steps at either end.
+    pub fn line(&self, device: &str, pictures: f64) -> Value {
+        let steady = &self.steps[self.steps.len() / 5..];
+        let seconds: f64 = steady.iter().map(|s| s.0).sum();
+        let mean = |steps: &[(f64, f32)]| {
+            steps.iter().map(|s| f64::from(s.1)).sum::<f64>() / steps.len().max(1) as f64
+        };
+        let (some, n) = (self.steps.len().min(20), self.steps.len());
+        json!({"slice": {
+            "device": device,
+            "from": self.from,
+            "to": self.from + n,
+            "batch": self.batch,
+            "images_per_second": (steady.len() * self.batch) as f64 / seconds,
+            "first_step_seconds": self.steps.first().map(|s| s.0),
+            "pictures_per_second": pictures,
+            "loss_first": mean(&self.steps[..some]),
+            "loss_last": mean(&self.steps[n - some..]),
+        }})
+    }
+}
+
+/// Appends `line` to `metrics.jsonl` in `folder`.
+///
+/// # Errors
+/// [`Error::File`] when the disk refuses.
+pub fn record(folder: &Path, line: &Value) -> Result<(), Error> {
+    let path = folder.join("metrics.jsonl");
+    let file = OpenOptions::new().create(true).append(true).open(&path);
+    file.and_then(|mut f| writeln!(f, "{line}")).map_err(|e| Error::file(&path, e))
+}
+
 /// Appends `line` to `metrics.jsonl` in `folder` and draws `curve.svg` from all lines there, those
 /// before a resume included.
 ///
 /// # Errors
 /// [`Error::File`] when the disk refuses.
 pub fn append(folder: &Path, line: &Value, title: &str, per_epoch: usize) -> Result<(), Error> {
+    record(folder, line)?;
     let path = folder.join("metrics.jsonl");
-    let file = OpenOptions::new().create(true).append(true).open(&path);
-    file.and_then(|mut f| writeln!(f, "{line}")).map_err(|e| Error::file(&path, e))?;
     let text = std::fs::read_to_string(&path).map_err(|e| Error::file(&path, e))?;
     let points: Vec<Point> = text.lines().filter_map(|line| point(line, per_epoch)).collect();
     let path = folder.join("curve.svg");
@@ -109,5 +166,19 @@ mod tests {
         let expected = Point { epoch: 4.0, train: 0.5, test: 0.625 };
         assert_eq!(point(&line.to_string(), 10), Some(expected));
         assert_eq!(point("{\"step\": 1", 10), None);
+    }
+
+    #[test]
+    fn a_pace_leaves_out_the_first_fifth() {
+        let mut pace = Pace::new(7, 32);
+        for i in 0..50 {
+            pace.add(if i < 10 { 9.0 } else { 0.5 }, if i < 20 { 2.0 } else { 1.0 });
+        }
+        let line = pace.line("gpu", 1000.0);
+        let slice = &line["slice"];
+        assert_eq!((&slice["from"], &slice["to"]), (&7.into(), &57.into()));
+        let numbers = ["images_per_second", "loss_first", "loss_last", "first_step_seconds"];
+        assert_eq!(numbers.map(|name| slice[name].as_f64().unwrap()), [64.0, 2.0, 1.0, 9.0]);
+        assert_eq!(point(&line.to_string(), 10), None);
     }
 }

@@ -6,21 +6,21 @@ use burn::tensor::{Device, Tensor};
 use sotto_models::Arch;
 
 use crate::Error;
-use crate::augment::{Rng, shuffled};
+use crate::augment::Rng;
 use crate::average;
-use crate::blend::Source;
 use crate::checkpoint::{self, State, Tensors};
 use crate::config::Config;
 use crate::data::{DataSet, Split};
 use crate::distil::Teacher;
 use crate::engine::{Engine, Form, Loss};
-use crate::metrics::{self, Window};
+use crate::feed::{Batch, Feed};
+use crate::metrics::{self, Pace, Window};
 use crate::optim::Optimiser;
 use crate::search::space::Space;
 use crate::weights::{download, initial, specs, upload};
 
-/// Seconds between checkpoints.
-const CHECKPOINT_SECONDS: f64 = 150.0;
+/// Seconds between checkpoints: within an epoch, and at the end of one.
+const CHECKPOINT_SECONDS: [f64; 2] = [150.0, 20.0];
 
 /// A run in memory.
 #[derive(Debug)]
@@ -107,37 +107,40 @@ impl Trainer {
     /// Trains until the epochs or the minutes are over, or until `steps` are done.
     ///
     /// # Errors
-    /// [`Error::Diverged`] for a loss that is no number, [`Error::File`] when the disk refuses.
+    /// [`Error::Diverged`] for a loss that is no number, [`Error::File`] when the disk refuses, [`Error::Paused`] when
+    /// the slice is over; it has at least one step.
     pub fn run(&mut self, data: &DataSet, steps: Option<usize>) -> Result<(), Error> {
-        let recipe = &self.state.recipe;
+        let recipe = self.state.recipe.clone();
         let limit = if recipe.limit == 0 { usize::MAX } else { recipe.limit };
         let train = data.train.head(limit);
-        let batch = recipe.batch.min(train.len());
-        let per_epoch = (train.len() / batch).max(1);
-        let total = per_epoch * recipe.epochs;
+        let mut feed = Feed::new(&train, &recipe, &self.state.arch, self.config.workers);
+        let (per_epoch, total) = (feed.per_epoch(), feed.total());
         let before = self.state.seconds;
         let clock = Instant::now();
-        let mut order = Vec::new();
         let mut window = Window::default();
+        let mut pace = Pace::new(self.state.step, feed.batch());
         let mut saved = before;
-        loop {
+        let paused = loop {
             self.state.seconds = before + clock.elapsed().as_secs_f64();
             let budget = self.config.minutes.map(|m| 60.0 * m);
             let by_clock = budget.map_or(0.0, |b| self.state.seconds / b);
-            let progress = by_clock.max(self.state.step as f64 / total as f64);
-            if progress >= 1.0 || steps.is_some_and(|s| self.state.step >= s) {
-                break;
+            let step = self.state.step;
+            let [progress, next] = [step, step + 1].map(|s| by_clock.max(s as f64 / total as f64));
+            if progress >= 1.0 || steps.is_some_and(|s| step >= s) {
+                break false;
             }
-            let (epoch, at) = (self.state.step / per_epoch, self.state.step % per_epoch);
-            if order.is_empty() || at == 0 {
-                order = shuffled(train.len(), self.state.recipe.seed, epoch);
+            if pace.steps() > 0 && self.config.until.is_some_and(|end| Instant::now() >= end) {
+                break true;
             }
-            let rate = self.state.recipe.rate(self.state.step, total, progress);
-            let indices = &order[at * batch..(at + 1) * batch];
-            let (loss, right) = self.one_step(&train, indices, epoch, (rate, progress))?;
-            window.add(batch, loss, right, rate);
+            let rate = recipe.rate(step, total, progress);
+            let begun = Instant::now();
+            let (loss, right) =
+                feed.step(step, [progress, next], |batch| self.one_step(&batch, rate))?;
+            pace.add(begun.elapsed().as_secs_f64(), loss);
+            window.add(feed.batch(), loss, right, rate);
             if self.state.step.is_multiple_of(20) {
                 let left = budget.map(|b| b - self.state.seconds);
+                let epoch = step / per_epoch;
                 eprint!("\r{}", window.progress(epoch, self.state.step, total, left));
             }
             let end_of_epoch = self.state.step.is_multiple_of(per_epoch);
@@ -145,38 +148,37 @@ impl Trainer {
                 self.report(&data.test, &window, per_epoch)?;
                 window = Window::default();
             }
-            if end_of_epoch || self.state.seconds - saved > CHECKPOINT_SECONDS {
+            if self.state.seconds - saved > CHECKPOINT_SECONDS[usize::from(end_of_epoch)] {
                 self.save()?;
                 saved = self.state.seconds;
             }
-        }
-        if steps.is_none() && window.images > 0 {
+        };
+        if !paused && steps.is_none() && window.images > 0 {
             self.report(&data.test, &window, per_epoch)?;
         }
-        self.save()
+        self.save()?;
+        if !paused {
+            return Ok(());
+        }
+        let line = pace.line(&crate::device::describe(&self.config.device), feed.speed());
+        eprintln!("\n{line}");
+        metrics::record(&self.config.out, &line)?;
+        Err(Error::Paused { step: self.state.step, total })
     }
 
-    /// One step over images `indices`; returns their loss and how many were right.
-    fn one_step(
-        &mut self,
-        train: &Split,
-        indices: &[u32],
-        epoch: usize,
-        (rate, progress): (f32, f64),
-    ) -> Result<(f32, usize), Error> {
+    /// One step over `batch`; returns its loss and how many were right.
+    fn one_step(&mut self, batch: &Batch<'_>, rate: f32) -> Result<(f32, usize), Error> {
         let recipe = &self.state.recipe;
         let decay = recipe.decay;
         let loss = Loss { smoothing: recipe.smoothing, z: recipe.z };
-        let source =
-            Source { split: train, seed: recipe.seed, epoch, strength: recipe.strength(progress) };
-        let micro = indices.len().div_ceil(recipe.micro) as u64;
         let draw = |i| {
             let words = [recipe.seed, 5, self.state.step as u64, i];
             Space::default().draw(&self.state.arch, &mut Rng::new(&words))
         };
+        let micro = batch.samples.len() as u64;
         let drawn: Option<Vec<Arch>> = recipe.drawn.then(|| (0..micro).map(draw).collect());
         let form = drawn.as_deref().map_or(Form::Own, Form::Drawn);
-        let got = self.engine.gradients(&self.weights, source, indices, loss, form);
+        let got = self.engine.gradients(&self.weights, batch, loss, form);
         if !got.loss.is_finite() {
             return Err(Error::Diverged { step: self.state.step, loss: got.loss });
         }
@@ -278,11 +280,32 @@ mod tests {
         assert_eq!(second.step(), 5);
         second.run(&data(), Some(9)).unwrap();
         assert_eq!(one.weights(), second.weights());
+
+        // Slices that are over at once: one step each, and one for what is left.
+        for step in 1..=9 {
+            let mut slice = config("slices", true);
+            slice.until = Some(Instant::now());
+            let mut trainer = Trainer::new(slice, arch(), Device::flex()).unwrap();
+            assert_eq!(trainer.step(), step - 1);
+            let steps = (step == 9).then_some(9);
+            match trainer.run(&data(), steps) {
+                Err(Error::Paused { step: at, total: 160 }) => {
+                    assert_eq!((at, at < 9), (step, true))
+                }
+                Ok(()) => assert_eq!((step, trainer.weights()), (9, one.weights())),
+                other => panic!("{other:?}"),
+            }
+        }
+        let text = std::fs::read_to_string(config("slices", true).out.join("metrics.jsonl"));
+        let text = text.unwrap();
+        let line: serde_json::Value =
+            serde_json::from_str(text.lines().find(|l| l.contains("slice")).unwrap()).unwrap();
+        assert_eq!((&line["slice"]["from"], &line["slice"]["to"]), (&0.into(), &1.into()));
         let other = Arch::vit(2, 2, 16, 48, 32, 8, 10);
         let error =
             Trainer::new(config("parts", true), other, Device::flex()).err().unwrap().to_string();
         assert!(error.contains("is of architecture") && error.contains("another --out"), "{error}");
-        for name in ["whole", "parts"] {
+        for name in ["whole", "parts", "slices"] {
             std::fs::remove_dir_all(config(name, false).out).unwrap();
         }
     }

@@ -5,6 +5,7 @@ mod ceilings;
 mod session;
 mod source;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use pollster::block_on;
@@ -26,6 +27,8 @@ pub struct Gpu {
     device: wgpu::Device,
     queue: wgpu::Queue,
     limits: wgpu::Limits,
+    /// What was compiled, by its text: models that differ in a few layers share the kernels of all others.
+    pipelines: Mutex<HashMap<String, wgpu::ComputePipeline>>,
     /// What went wrong where nobody waited for it.
     wrong: Arc<Mutex<Option<String>>>,
 }
@@ -71,7 +74,8 @@ impl Gpu {
             precisions,
             software: about.device_type == DeviceType::Cpu,
         };
-        Ok(Self { info, device, queue, limits, wrong })
+        let pipelines = Mutex::default();
+        Ok(Self { info, device, queue, limits, pipelines, wrong })
     }
 
     fn stopped(&self, why: impl ToString) -> Error {
@@ -85,8 +89,18 @@ impl Gpu {
         wrong.map_or(Ok(()), |why| Err(self.stopped(why)))
     }
 
-    /// Compiles a kernel.
-    fn pipeline(&self, kernel: &'static str, text: &str) -> Result<wgpu::ComputePipeline, Error> {
+    /// The pipeline of a kernel, compiled where it is new.
+    fn pipeline(&self, kernel: &'static str, text: String) -> Result<wgpu::ComputePipeline, Error> {
+        let mut known = self.pipelines.lock().map_err(|e| self.stopped(e))?;
+        if let Some(pipeline) = known.get(&text) {
+            return Ok(pipeline.clone());
+        }
+        let made = self.compile(kernel, &text)?;
+        known.insert(text, made.clone());
+        Ok(made)
+    }
+
+    fn compile(&self, kernel: &'static str, text: &str) -> Result<wgpu::ComputePipeline, Error> {
         let scopes = [ErrorFilter::Internal, ErrorFilter::Validation]
             .map(|filter| self.device.push_error_scope(filter));
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
@@ -149,5 +163,36 @@ impl Device for Gpu {
     ) -> Result<Box<dyn Session + 'a>, Error> {
         self.info.supports(precision)?;
         Ok(Box::new(session::Loaded::new(self, program, batch, precision)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sotto_models::{Arch, Model, Weights, arch::Attention};
+
+    use super::*;
+
+    #[test]
+    fn models_that_differ_in_a_layer_share_the_kernels_of_the_others() {
+        let gpu = Gpu::open().unwrap_or_else(|e| panic!("{e}"));
+        let results = |arch: &Arch, device: &dyn Device| {
+            let (model, weights) = (Model::from(arch), Weights::random(arch, 1));
+            let program = crate::program(&model, &weights, model.tokens());
+            let mut session = device.load(&program, 2, Precision::F32).unwrap();
+            session.run(&vec![0.5; 2 * program.input.1]).unwrap()
+        };
+        let known = || gpu.pipelines.lock().unwrap().len();
+        let base = Arch::vit(2, 2, 8, 16, 16, 8, 5);
+        let mut other = base.clone();
+        other.attention[1] = vec![Attention::Linear, Attention::Softmax];
+        let mut counts = Vec::new();
+        for arch in [&base, &other, &base, &other] {
+            let (found, expected) = (results(arch, &gpu), results(arch, &crate::Cpu::new()));
+            let near = found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-4);
+            assert!(near, "{found:?} for {expected:?}");
+            counts.push(known());
+        }
+        assert!(counts[0] < counts[1] && counts[1] < 2 * counts[0], "{counts:?}");
+        assert_eq!(counts[1..], [counts[1]; 3]);
     }
 }

@@ -60,7 +60,9 @@ impl Driver {
         command: String,
     ) -> Result<Self, Error> {
         let mut manifest = Manifest::open(&config.out, &settings, &base, config.resume)?;
-        manifest.commands.push(command);
+        if manifest.commands.last() != Some(&command) {
+            manifest.commands.push(command);
+        }
         manifest.save(&config.out)?;
         Ok(Self { settings, config, device, manifest, teacher: None })
     }

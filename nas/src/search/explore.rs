@@ -14,11 +14,11 @@ use std::time::Instant;
 use burn::tensor::Tensor;
 
 pub use self::progress::{Found, Goal, Progress};
-use crate::augment::{Rng, shuffled};
-use crate::blend::Source;
+use crate::augment::Rng;
 use crate::checkpoint::{self, State, Tensors};
 use crate::data::Split;
 use crate::engine::{Engine, Form, Loss};
+use crate::feed::{Batch, Feed};
 use crate::optim::Optimiser;
 use crate::recipe::Recipe;
 use crate::search::schedule::Pressure;
@@ -43,6 +43,8 @@ pub struct Search<'a> {
     optimiser: Optimiser,
     state: State,
     progress: Progress,
+    /// When to stop for now.
+    pub until: Option<Instant>,
 }
 
 impl<'a> Search<'a> {
@@ -86,7 +88,8 @@ impl<'a> Search<'a> {
             optimiser.first = on_device(&tensors["first"]);
             optimiser.second = on_device(&tensors["second"]);
         }
-        Ok(Self { folder, engine, space, goal, rate, weights, optimiser, state, progress })
+        let until = None;
+        Ok(Self { folder, engine, space, goal, rate, weights, optimiser, state, progress, until })
     }
 
     /// Searches until the epochs are over or every budget is met; budgets that were not met are
@@ -94,7 +97,8 @@ impl<'a> Search<'a> {
     ///
     /// # Errors
     /// [`Error::Diverged`] for a loss that is no number, [`Error::File`] when the disk refuses,
-    /// [`Error::Arch`] when no architecture of the space is as fast as a budget asks.
+    /// [`Error::Arch`] when no architecture of the space is as fast as a budget asks, [`Error::Paused`] when the slice is
+    /// over; it has at least one step.
     pub fn run(&mut self, train: &Split, steps: Option<usize>) -> Result<&Progress, Error> {
         let all = match self.state.recipe.limit {
             0 => usize::MAX,
@@ -102,29 +106,29 @@ impl<'a> Search<'a> {
         };
         let train = &train.head(all);
         let recipe = self.state.recipe.clone();
-        let batch = recipe.batch.min(train.len());
-        let per_epoch = (train.len() / batch).max(1);
-        let total = per_epoch * recipe.epochs;
+        let mut feed = Feed::new(train, &recipe, &self.state.arch, self.engine.workers);
+        let (total, from) = (feed.total(), self.state.step);
         let clock = Instant::now();
         let before = self.state.seconds;
         let mut saved = before;
-        let mut order = Vec::new();
         let mut window = Window::default();
         while self.state.step < total && !self.over() {
-            if steps.is_some_and(|s| self.state.step >= s) {
+            let step = self.state.step;
+            if steps.is_some_and(|s| step >= s) {
                 self.save()?;
                 return Ok(&self.progress);
             }
-            let (epoch, at) = (self.state.step / per_epoch, self.state.step % per_epoch);
-            if order.is_empty() || at == 0 {
-                order = shuffled(train.len(), recipe.seed, epoch);
+            if step > from && self.until.is_some_and(|end| Instant::now() >= end) {
+                self.save()?;
+                return Err(Error::Paused { step, total });
             }
-            let indices = &order[at * batch..(at + 1) * batch];
-            let progress = self.state.step as f64 / total as f64;
-            let (loss, right) = self.one_step(train, indices, epoch, progress)?;
-            window.add(batch, loss, right, recipe.lr);
+            let progress = [step, step + 1].map(|s| s as f64 / total as f64);
+            let (loss, right) =
+                feed.step(step, progress, |batch| self.one_step(&batch, progress[0]))?;
+            window.add(feed.batch(), loss, right, recipe.lr);
             self.state.seconds = before + clock.elapsed().as_secs_f64();
             if self.state.step.is_multiple_of(10) {
+                let epoch = step / feed.per_epoch();
                 let line = window.progress(epoch, self.state.step, total, None);
                 eprint!("\r{}{}", line.trim_end(), self.told());
             }
@@ -165,17 +169,9 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn one_step(
-        &mut self,
-        train: &Split,
-        indices: &[u32],
-        epoch: usize,
-        progress: f64,
-    ) -> Result<(f32, usize), Error> {
+    fn one_step(&mut self, batch: &Batch<'_>, progress: f64) -> Result<(f32, usize), Error> {
         let recipe = self.state.recipe.clone();
         let loss = Loss { smoothing: recipe.smoothing, z: recipe.z };
-        let source =
-            Source { split: train, seed: recipe.seed, epoch, strength: recipe.strength(progress) };
         let shares = self.progress.alphas.shares();
         let mut rng = Rng::new(&[recipe.seed, 6, self.state.step as u64]);
         let run = if rng.unit() < DRAWN * progress && matches!(self.goal, Goal::Latency { .. }) {
@@ -185,7 +181,7 @@ impl<'a> Search<'a> {
         };
         let mixture = self.mixture(&run);
         let form = Form::Mixed(&mixture);
-        let mut got = self.engine.gradients(&self.weights, source, indices, loss, form);
+        let mut got = self.engine.gradients(&self.weights, batch, loss, form);
         if !got.loss.is_finite() {
             return Err(Error::Diverged { step: self.state.step, loss: got.loss });
         }

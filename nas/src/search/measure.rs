@@ -29,6 +29,20 @@ pub struct Measured {
     pub online_bytes: u64,
     /// Sequential message times.
     pub flights: u64,
+    /// The same images in the clear, on each device of the machine.
+    #[serde(default)]
+    pub plaintext: Vec<Clear>,
+}
+
+/// One image in the clear.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Clear {
+    /// `cpu`, `gpu` or `cuda`.
+    pub device: String,
+    /// Its maker's name.
+    pub name: String,
+    /// Median seconds of one image.
+    pub one_s: f64,
 }
 
 impl Measured {
@@ -84,10 +98,12 @@ mod tests {
             std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
             demo(&path, Path::new("m"), Path::new("d"), (7, 2), "wan")
         };
-        let told = r#"{"network":"wan","images":'$7',"correct":6,"agree_plaintext":7,"agree_simulator":7,"median_online_s":0.5,"median_offline_s":0.25,"offline_bytes":9,"online_bytes":8,"flights":40}"#;
+        let told = r#"{"network":"wan","images":'$7',"correct":6,"agree_plaintext":7,"agree_simulator":7,"median_online_s":0.5,"median_offline_s":0.25,"offline_bytes":9,"online_bytes":8,"flights":40,"plaintext":[{"device":"cpu","name":"a CPU","one_s":0.01,"private_times":75.0}]}"#;
         let measured = program(&format!("echo '{told}'")).unwrap();
         assert_eq!((measured.images, measured.correct, measured.flights), (7, 6, 40));
         assert_eq!((measured.seconds("online"), measured.seconds("total")), (0.5, 0.75));
+        let clear = Clear { device: "cpu".into(), name: "a CPU".into(), one_s: 0.01 };
+        assert_eq!(measured.plaintext, [clear]);
         let error = program("exit 3").unwrap_err().to_string();
         assert!(error.contains("demo --model m") && error.contains('3'), "{error}");
         assert!(program("echo hello").is_err());

@@ -6,6 +6,7 @@ pub mod choose;
 pub mod correction;
 pub mod driver;
 pub mod explore;
+pub mod judge;
 pub mod latency;
 pub mod manifest;
 pub mod measure;

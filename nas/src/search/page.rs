@@ -1,6 +1,7 @@
 //! The report as one HTML page that asks nobody for anything: pictures are inline SVG. It is
 //! well-formed XML too, so that a test can read it.
 
+mod bars;
 #[cfg(test)]
 #[path = "page/tests/browser.rs"]
 mod browser;
@@ -11,6 +12,7 @@ mod plot;
 
 use std::fmt::Write as _;
 
+use self::bars::{bars, devices};
 pub(crate) use self::grid::words;
 use self::grid::{grid, legend};
 use self::look::{POLICY, SCRIPT, STYLE};
@@ -117,6 +119,14 @@ fn network(out: &mut String, section: &Section, validate: usize) {
             section.differences[0]
         ),
     );
+    if let Some(chart) = bars(section) {
+        let devices = escape(&devices(section).join("; "));
+        let clear = "One image in the clear, beside the private one";
+        let told = format!(
+            "<figure><div class=\"wide\">{chart}</div><figcaption>{clear}, {how}. {devices}.</figcaption></figure>"
+        );
+        put(out, told);
+    }
     put(
         out,
         "<div class=\"wide\"><table><tr><th>architecture</th><th>budget, s</th><th>predicted, s</th><th>measured, s\

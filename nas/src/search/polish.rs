@@ -52,7 +52,7 @@ pub struct Finalist {
 }
 
 /// What to expect of an architecture: its cross entropy with the shared weights, or what follows from it.
-pub type Judge<'a> = &'a dyn Fn(&Arch) -> f64;
+pub type Said<'a> = &'a dyn Fn(&Arch) -> Result<f64, Error>;
 
 struct Judged {
     /// By the second judge.
@@ -65,7 +65,7 @@ struct Judged {
 /// Judged architectures.
 pub struct Pool<'a> {
     space: &'a Space,
-    judges: [Judge<'a>; 2],
+    judges: [Said<'a>; 2],
     /// The best first.
     judged: Vec<Judged>,
     seen: BTreeSet<Vec<usize>>,
@@ -74,18 +74,24 @@ pub struct Pool<'a> {
 impl<'a> Pool<'a> {
     /// The pool of `starts`. The first of the judges sees every change, the second one the starts, and of the changes what the
     /// first one does not call worse than all that it changes.
-    pub fn new(space: &'a Space, judges: [Judge<'a>; 2], starts: &[Arch]) -> Self {
+    ///
+    /// # Errors
+    /// As the judges.
+    pub fn new(space: &'a Space, judges: [Said<'a>; 2], starts: &[Arch]) -> Result<Self, Error> {
         let mut pool = Self { space, judges, judged: Vec::new(), seen: BTreeSet::new() };
         for start in starts {
             if pool.seen.insert(space.choices(start)) {
-                pool.add(start.clone(), judges[0](start));
+                pool.add(start.clone(), judges[0](start)?)?;
             }
         }
-        pool
+        Ok(pool)
     }
 
     /// Judges up to `trials` small changes for each of `limits`; what is judged for one serves all.
-    pub fn grow(&mut self, limits: &[Limit<'_>], trials: usize, seed: u64) {
+    ///
+    /// # Errors
+    /// As the judges.
+    pub fn grow(&mut self, limits: &[Limit<'_>], trials: usize, seed: u64) -> Result<(), Error> {
         let mut rng = Rng::new(&[seed, 9]);
         for trial in 0..trials {
             for limit in limits {
@@ -103,9 +109,9 @@ impl<'a> Pool<'a> {
                 let fresh = |arch: &Arch| !self.seen.contains(&self.space.choices(arch));
                 if let Some(arch) = changes.find(|arch| limit.holds(arch) && fresh(arch)) {
                     self.seen.insert(self.space.choices(&arch));
-                    let rough = self.judges[0](&arch);
+                    let rough = self.judges[0](&arch)?;
                     if rough <= worst {
-                        self.add(arch, rough);
+                        self.add(arch, rough)?;
                     }
                 }
             }
@@ -115,6 +121,7 @@ impl<'a> Pool<'a> {
             );
         }
         eprintln!();
+        Ok(())
     }
 
     /// The best `count` within `limit` that are none of `but` and differ from one another in two layers or more, whatever
@@ -150,10 +157,11 @@ impl<'a> Pool<'a> {
         self.judged.iter().find(|one| one.arch == *arch).map(|one| one.entropy)
     }
 
-    fn add(&mut self, arch: Arch, rough: f64) {
-        let entropy = self.judges[1](&arch);
+    fn add(&mut self, arch: Arch, rough: f64) -> Result<(), Error> {
+        let entropy = self.judges[1](&arch)?;
         let at = self.judged.partition_point(|known| known.entropy <= entropy);
         self.judged.insert(at, Judged { entropy, rough, arch });
+        Ok(())
     }
 }
 
@@ -211,15 +219,15 @@ mod tests {
     }
 
     /// As [`judge`], less exactly.
-    fn rough(arch: &Arch) -> f64 {
-        (judge(arch) / 2.0).floor()
+    fn rough(arch: &Arch) -> Result<f64, Error> {
+        Ok((judge(arch)? / 2.0).floor())
     }
 
     /// Worse with every head that is not softmax, and with every MLP that is not GELU.
-    fn judge(arch: &Arch) -> f64 {
+    fn judge(arch: &Arch) -> Result<f64, Error> {
         let heads = arch.attention.iter().flatten().filter(|&&k| k != Attention::Softmax).count();
         let mlps = arch.activation.iter().filter(|&&a| a != Activation::Gelu).count();
-        heads as f64 + 3.0 * mlps as f64
+        Ok(heads as f64 + 3.0 * mlps as f64)
     }
 
     #[test]
@@ -234,9 +242,10 @@ mod tests {
         };
         let limits = [limit(0.0), limit(0.3), limit(0.6)];
         let start = latencies.cheapest();
-        let mut pool = Pool::new(&space, [&rough, &judge], &[start.clone(), start.clone()]);
+        let mut pool =
+            Pool::new(&space, [&rough, &judge], &[start.clone(), start.clone()]).unwrap();
         assert_eq!(pool.judged.len(), 1);
-        pool.grow(&limits, 60, 1);
+        pool.grow(&limits, 60, 1).unwrap();
         let sorted = pool.judged.windows(2).all(|w| w[0].entropy <= w[1].entropy);
         assert!(sorted && pool.seen.len() > pool.judged.len());
         let mut before = f64::INFINITY;
@@ -245,7 +254,7 @@ mod tests {
             for (i, one) in best.iter().enumerate() {
                 assert!(one.latency <= limit.seconds);
                 assert_eq!(one.latency, Standin.latency(&one.arch).unwrap());
-                assert_eq!(one.entropy, judge(&one.arch));
+                assert_eq!(one.entropy, judge(&one.arch).unwrap());
                 assert!(best[..i].iter().all(|other| different(&other.arch, &one.arch) >= 2));
                 assert!(best[..i].iter().all(|other| other.entropy <= one.entropy));
             }
@@ -256,10 +265,10 @@ mod tests {
             assert!(pool.best(limit, 3, &but).unwrap().iter().all(|one| one.arch != but[0]));
         }
         assert_eq!(pool.best(&limits[2], 3, &[]).unwrap().len(), 3);
-        assert_eq!(pool.entropy(&start), Some(judge(&start)));
+        assert_eq!(pool.entropy(&start), judge(&start).ok());
         // The same seed judges the same.
-        let mut again = Pool::new(&space, [&rough, &judge], &[start]);
-        again.grow(&limits, 60, 1);
+        let mut again = Pool::new(&space, [&rough, &judge], &[start]).unwrap();
+        again.grow(&limits, 60, 1).unwrap();
         assert_eq!(again.seen, pool.seen);
     }
 

@@ -42,7 +42,8 @@ usage: sotto-nas search --data PATH --arch PRESET|FILE.toml --out DIR [options]
   --private N       test images for private accuracy (500); 0: measure nothing privately
   --repeats N       test images for the latency over each emulated network, more where they take little, in each
                     of three rounds (10)
-  --resume          go on where a killed search with the same options was
+  --slice SECONDS   stop with a checkpoint when the program has run so long
+  --resume          go on where a killed or stopped search with the same options was
 and of `sotto-nas train`: --device --precision --workers --micro --batch --seed --limit --lr --decay
 --smoothing --z --mixup --cutmix --erase --distort --optimiser";
 

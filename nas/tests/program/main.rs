@@ -2,5 +2,6 @@
 
 mod called;
 mod data;
+mod paper;
 mod presets;
 mod refusals;

@@ -44,7 +44,7 @@ pub(super) fn measure(gpu: &Gpu) -> Result<Ceilings, Error> {
     let copy = best(gpu, |encoder| encoder.copy_buffer_to_buffer(&from, 0, &to, 0, size))?;
 
     let invocations = 64 * GROUPS;
-    let pipeline = gpu.pipeline("ceiling", CHAIN)?;
+    let pipeline = gpu.pipeline("ceiling", CHAIN.into())?;
     let result = buffer(4 * u64::from(invocations));
     let bind = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
         label: None,

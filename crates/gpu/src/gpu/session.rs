@@ -1,6 +1,6 @@
 //! A program on a GPU: its weights and activations in buffers, its kernels compiled, its launches recorded anew for each run.
 
-use std::{collections::HashMap, time::Instant};
+use std::time::Instant;
 
 use pollster::block_on;
 use wgpu::{BufferUsages as Usage, ErrorFilter, Features};
@@ -46,7 +46,6 @@ impl<'a> Loaded<'a> {
             let needed = program.memory(batch, precision.width());
             return Err(memory(gpu, "this model at this batch", needed, needed - 1));
         }
-        let mut pipelines: HashMap<String, wgpu::ComputePipeline> = HashMap::new();
         let mut steps = Vec::with_capacity(program.launches.len());
         for launch in &program.launches {
             let (text, groups) = source::text(&*launch.kernel, batch, precision);
@@ -54,14 +53,7 @@ impl<'a> Loaded<'a> {
             if groups.iter().any(|&n| n > most) {
                 return Err(Error::Batch { device: gpu.info.name.clone(), batch });
             }
-            let pipeline = match pipelines.get(&text) {
-                Some(pipeline) => pipeline.clone(),
-                None => {
-                    let pipeline = gpu.pipeline(launch.kernel.name(), &text)?;
-                    pipelines.insert(text, pipeline.clone());
-                    pipeline
-                }
-            };
+            let pipeline = gpu.pipeline(launch.kernel.name(), text)?;
             let read = launch.inputs.iter().map(|source| match *source {
                 Source::Constant(at) => &constants[at],
                 Source::Buffer(at) => &buffers[at],

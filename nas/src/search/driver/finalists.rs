@@ -9,13 +9,14 @@ use super::{Driver, Priced};
 use crate::data::DataSet;
 use crate::search::baselines;
 use crate::search::correction::Correction;
+use crate::search::judge::Judge;
 use crate::search::manifest::Outcome;
 use crate::search::polish::{Finalist, Limit, Pool};
 use crate::search::space::Space;
 use crate::weights::upload;
 use crate::{Error, checkpoint};
 
-/// Held images that the first of two judges looks at; the second one sees all.
+/// Held images that the first of two judges looks at; the second one sees all, and where a GPU judges so does the first.
 const FEW: usize = 1000;
 
 impl Driver {
@@ -37,19 +38,25 @@ impl Driver {
         let base = &self.manifest.base;
         let mut searches = self.manifest.searches.clone();
         let (_, values) = checkpoint::import(&self.folder("supernet"))?;
-        let weights = upload(base, &values, &self.device);
+        let judge = Judge::new(self.engine(base, None, true), upload(base, &values, &self.device))
+            .on_trainers(&self.config.device, self.weights("supernet", base)?);
         let few = data.held.head(FEW);
-        let engine = self.engine(base, None, true);
         let space = Space::default();
         // What is fitted to is a start, too: it is judged once.
         let said: RefCell<BTreeMap<Vec<usize>, f64>> = RefCell::default();
-        let all = |arch: &Arch| {
-            let judge = || engine.cross_entropy_of(arch, &weights, &data.held);
-            *said.borrow_mut().entry(space.choices(arch)).or_insert_with(judge)
+        let all = |arch: &Arch| -> Result<f64, Error> {
+            let choices = space.choices(arch);
+            if let Some(entropy) = said.borrow().get(&choices) {
+                return Ok(*entropy);
+            }
+            let entropy = judge.entropy(arch, &data.held)?;
+            said.borrow_mut().insert(choices, entropy);
+            Ok(entropy)
         };
         let first = generation == 0;
         let trained = if first { Vec::new() } else { self.trained() };
-        let shared: Vec<f64> = trained.iter().map(|(arch, _)| all(arch)).collect();
+        let shared: Vec<f64> =
+            trained.iter().map(|(arch, _)| all(arch)).collect::<Result<_, _>>()?;
         let seen: Vec<(&Arch, f64, f64)> =
             trained.iter().zip(&shared).map(|((arch, y), x)| (arch, *x, *y)).collect();
         let correction = (!first).then(|| Correction::fit(&space, &seen));
@@ -57,8 +64,11 @@ impl Driver {
             None => shared,
             Some(correction) => correction.of(&space, arch, shared),
         };
-        let rough = |arch: &Arch| corrected(arch, engine.cross_entropy_of(arch, &weights, &few));
-        let judge = |arch: &Arch| corrected(arch, all(arch));
+        let rough = |arch: &Arch| {
+            let seen = if judge.sees_all() { all(arch) } else { judge.entropy(arch, &few) };
+            Ok(corrected(arch, seen?))
+        };
+        let exact = |arch: &Arch| Ok(corrected(arch, all(arch)?));
 
         let plain: Vec<Arch> = baselines::plain(base).into_iter().map(|(_, arch)| arch).collect();
         let known: Vec<Arch> = match first {
@@ -68,8 +78,8 @@ impl Driver {
         let shares = searches.values().flat_map(|outcome| &outcome.found).map(|one| &one.arch);
         let starts: Vec<Arch> = known.iter().chain(shares).cloned().collect();
         let limits = self.limits(priced);
-        let mut pool = Pool::new(&space, [&rough, &judge], &starts);
-        pool.grow(&limits, self.settings.polish, self.settings.recipe.seed + generation as u64);
+        let mut pool = Pool::new(&space, [&rough, &exact], &starts)?;
+        pool.grow(&limits, self.settings.polish, self.settings.recipe.seed + generation as u64)?;
         let mut limits = limits.iter();
         for Priced { name, .. } in priced {
             for one in &mut searches.get_mut(name).expect("searched before").found {

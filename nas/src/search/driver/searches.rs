@@ -86,6 +86,9 @@ impl Driver {
             inherited: true,
             ..self.recipe(self.settings.epochs.search)
         };
-        Search::new(folder, engine, recipe, &self.folder("supernet"), space, shares, goal)
+        let start = self.folder("supernet");
+        let mut search = Search::new(folder, engine, recipe, &start, space, shares, goal)?;
+        search.until = self.config.until;
+        Ok(search)
     }
 }

@@ -153,6 +153,9 @@ impl Driver {
             measured: BTreeMap::new(),
         });
         trained.runs.push(run);
-        self.manifest.save(&self.config.out)
+        self.manifest.save(&self.config.out)?;
+        // Eight times the model's size, and nothing goes on from it.
+        let path = out.join("checkpoint.safetensors");
+        std::fs::remove_file(&path).map_err(|e| Error::file(&path, e))
     }
 }

@@ -15,6 +15,7 @@ background:var(--paper)}\
 .wide{overflow-x:auto}.wide>svg{display:block;width:100%;min-width:680px}svg text{fill:var(--ink)}\
 svg .rule{stroke:var(--rule)}svg .leader{stroke:var(--faint);stroke-width:.7}\
 svg .name{paint-order:stroke;stroke:var(--paper);stroke-width:3px;stroke-linejoin:round}\
+svg .bar{fill:var(--faint)}svg .bar.gpu,svg .bar.cuda{fill:var(--baseline)}svg .bar.private{fill:var(--found)}\
 svg .cell{font:10px sans-serif;text-anchor:middle;pointer-events:none}\
 table{border-collapse:collapse;margin:1em 0;font-size:13px}th,td{padding:.25em .55em;border-bottom:1px solid var(--rule);\
 text-align:right;white-space:nowrap}\

@@ -111,6 +111,7 @@ mod tests {
                 offline_bytes: 1,
                 online_bytes: 1,
                 flights: 1,
+                plaintext: Vec::new(),
             };
             let trained = manifest.models.get_mut(model).unwrap();
             trained.measured.insert("wan".into(), rounds.map(measured).into());
