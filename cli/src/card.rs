@@ -19,7 +19,7 @@ pub const MAX_CORRECTIONS: u64 = 16 << 30;
 pub struct Card {
     /// The architecture file's text.
     pub arch: String,
-    /// The calibration file's text.
+    /// The number format, as the text of a calibration of the widest ranges that give it ([`Calibration::told`]).
     pub calibration: String,
     /// Images or texts in one evaluation.
     pub batch: usize,
@@ -32,9 +32,10 @@ pub struct Card {
 }
 
 impl Card {
-    /// The card of a model. The hash of the weights stays here: it would confirm a guess.
+    /// The card of a model. What its calibration says beside the format stays here, and so does the hash of the weights, which
+    /// would confirm a guess.
     pub fn new(model: &Model, batch: usize, options: Options) -> Self {
-        let calibration = Calibration { weights: String::new(), ..model.calibration.rounded() };
+        let calibration = model.calibration.told(&model.arch, options);
         let (arch, calibration) = (model.arch.to_toml(), calibration.to_toml());
         let lexicon = model.lexicon.as_ref().map(|l| l.hash());
         Self { arch, calibration, batch, options, framing: model.framing, lexicon }

@@ -1,8 +1,7 @@
 //! Calibration: the range of every tensor on a set of images.
 //!
-//! Ranges fix ring widths and scales ([`crate::format`]), with at least two bits of margin. They are
-//! public, like the architecture: a client learns them, and through them a little about the
-//! weights (the size of each tensor on the calibration images).
+//! Ranges fix ring widths and scales ([`crate::format`]), with at least two bits of margin. They are the owner's: peers learn the
+//! format alone, from the widest ranges that give it ([`Calibration::told`]).
 
 mod record;
 
@@ -45,7 +44,7 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// What peers are told: every range rounded, which gives the same format.
+    /// Every range rounded as [`Calibration::range`] reads it, which gives the same format.
     pub fn rounded(&self) -> Self {
         let round = |layer: &BTreeMap<String, Range>| {
             layer.iter().map(|(name, range)| (name.clone(), range.rounded())).collect()

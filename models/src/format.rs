@@ -27,7 +27,7 @@ use crate::{
 const LEAST_WEIGHT: u32 = 12;
 
 /// Formats of one residual step.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SublayerFormat {
     /// The norm that it reads.
     pub norm: Option<NormFormat>,
@@ -38,7 +38,7 @@ pub struct SublayerFormat {
 }
 
 /// Formats of what a residual step computes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Attention.
     Attention(AttentionFormat),
@@ -47,7 +47,7 @@ pub enum Step {
 }
 
 /// Formats of the whole model.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Format {
     /// Ring of the first stream: of the patches' product, or of a text's rows.
     pub embed_width: u32,

@@ -44,6 +44,7 @@ pub mod probe;
 mod range;
 mod rows;
 pub mod text;
+mod told;
 pub mod weights;
 
 pub use arch::Arch;

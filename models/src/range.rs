@@ -28,8 +28,8 @@ impl Range {
         Range { min: self.min.min(other.min), max: self.max.max(other.max) }
     }
 
-    /// The range widened to the next of 16 steps an octave: what widths are chosen by, and all that peers are told. An
-    /// extreme in full would tell whether a picture was among those that the model was calibrated on.
+    /// The range widened to the next of 16 steps an octave ([`Grid`]): what widths are chosen by. An extreme in full would tell
+    /// whether a picture was among those that the model was calibrated on.
     pub fn rounded(&self) -> Self {
         Self { min: -up(-self.min), max: up(self.max) }
     }
@@ -45,9 +45,42 @@ impl Range {
     }
 }
 
+/// Bits of a number that rounding drops: it leaves 4 behind the first.
+const DROPPED: u32 = f32::MANTISSA_DIGITS - 1 - 4;
+
+/// A number of 16 steps an octave, by its place among these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Grid(i32);
+
+impl Grid {
+    /// The last one within [`LARGEST`].
+    pub const LAST: Grid = Grid(((LARGEST as f32).to_bits() >> DROPPED) as i32);
+
+    /// The place of a number of the grid.
+    pub fn of(x: f32) -> Self {
+        let place = (x.abs().to_bits() >> DROPPED) as i32;
+        Self(if x < 0.0 { -place } else { place })
+    }
+
+    /// The number.
+    pub fn value(self) -> f32 {
+        let size = f32::from_bits(self.0.unsigned_abs() << DROPPED);
+        if self.0 < 0 { -size } else { size }
+    }
+
+    /// One halfway to a later one, and later than this one.
+    pub fn middle(self, later: Self) -> Self {
+        Self(self.0 + (later.0 - self.0 + 1) / 2)
+    }
+
+    /// The one before.
+    pub fn before(self) -> Self {
+        Self(self.0 - 1)
+    }
+}
+
 /// The least number not below `x` that has 4 bits behind its first.
 fn up(x: f32) -> f32 {
-    const DROPPED: u32 = f32::MANTISSA_DIGITS - 1 - 4;
     let down = f32::from_bits(x.to_bits() >> DROPPED << DROPPED);
     match x > 0.0 && x.is_finite() && down < x {
         true => f32::from_bits(down.to_bits() + (1 << DROPPED)),

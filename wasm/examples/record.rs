@@ -49,7 +49,7 @@ fn record() -> Result<Vec<u8>, Box<dyn Error>> {
         Weights::from_bytes(&model, include_bytes!("../../models/demo/weights.safetensors"))?;
     let calibration = Calibration::from_toml(include_str!("../../models/demo/calibration.toml"))?;
     // As a card has it.
-    let calibration = Calibration { weights: String::new(), ..calibration.rounded() };
+    let calibration = calibration.told(&model, Options::default());
     let pictures: &[u8] = include_bytes!("../../models/demo/images.bin");
     let pictures = read_cifar(pictures, "images.bin", &model, Fit::Resize, 1)?;
     let pixels = model.pixels().ok_or("the demo model takes pictures")?;

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Formats of one layer's attention.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AttentionFormat {
     /// Softmax heads.
     pub softmax: Option<SoftmaxFormat>,

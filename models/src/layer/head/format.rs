@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Formats of all after the last layer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HeadFormat {
     /// The last norm.
     pub norm: NormFormat,
