@@ -130,6 +130,7 @@ impl Error {
             Error::Protocol(sotto_protocols::Error::DealerOnly(_)) => 2,
             Error::Net(sotto_net::Error::Config(_) | sotto_net::Error::Io { .. }) => 2,
             Error::Import(sotto_import::Error::Io { .. }) => 2,
+            Error::Model(sotto_models::Error::Io { .. }) => 2,
             Error::Model(_) | Error::Import(_) | Error::Text { .. } | Error::Inputs { .. } => 3,
             Error::Exhausted { .. } | Error::Refused { why: Refusal::Exhausted(_), .. } => 5,
             Error::Net(_) | Error::Protocol(_) | Error::Online { .. } => 4,

@@ -17,7 +17,7 @@ use sotto_models::{
     weights::Precision,
 };
 
-use crate::{card::Card, config::ClientConfig, error::Error};
+use crate::{config::ClientConfig, error::Error};
 
 /// The public tables' file.
 const TABLES: &str = "tables.safetensors";
@@ -65,17 +65,18 @@ impl Lexicon {
         }
     }
 
-    /// Refuses a card that is not of this lexicon: results would be of other words.
+    /// Refuses a card's hash of its lexicon and description of its model that are not of this lexicon: results would be of other
+    /// words.
     ///
     /// # Errors
     /// [`Error::Config`], which names the peer whose card it is.
-    pub fn check(&self, card: &Card, peer: &str) -> Result<(), Error> {
+    pub fn check(&self, theirs: Option<&[u8; 32]>, arch: &str, peer: &str) -> Result<(), Error> {
         // The hash is what the server says; the description is what it has us evaluate.
-        let same = || Model::from_toml(&card.arch).is_ok_and(|model| model == self.model);
-        if card.lexicon == Some(self.hash()) && same() {
+        let same = || Model::from_toml(arch).is_ok_and(|model| model == self.model);
+        if theirs == Some(&self.hash()) && same() {
             return Ok(());
         }
-        let of = card.lexicon.as_ref().map_or("none".to_owned(), |hash| hex(hash));
+        let of = theirs.map_or("none".to_owned(), |hash| hex(hash));
         Err(Error::Config(format!(
             "`lexicon` ({}) is not that of the model of {peer} ({of}): get the folder that `sotto lexicon` writes of it there",
             hex(&self.hash())

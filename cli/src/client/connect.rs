@@ -203,7 +203,7 @@ impl Client {
             )));
         }
         if let Some(lexicon) = &lexicon {
-            lexicon.check(&card, link.peer())?;
+            lexicon.check(card.lexicon.as_ref(), &card.arch, link.peer())?;
         }
         let dealer = config.source.dealer(&config.dealer)?;
         let before = known.as_ref().map(|known| known.lane.clone());

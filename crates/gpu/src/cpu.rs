@@ -9,9 +9,10 @@ use std::{
 
 use crate::{
     Error, Program,
-    device::{Ceilings, Device, Info, Precision, Session},
+    device::{Ceilings, Device, Info, Session},
     host,
     kernel::Source,
+    precision::Precision,
 };
 
 /// This processor.

@@ -13,7 +13,8 @@ use wgpu::{DeviceType, ErrorFilter, Features};
 
 use crate::{
     Error, Program,
-    device::{Ceilings, Device, Info, Precision, Session},
+    device::{Ceilings, Device, Info, Session},
+    precision::Precision,
 };
 
 /// What to do where no adapter answers.

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use sotto_models::layer::Section;
 
-use crate::device::Precision;
+use crate::precision::Precision;
 
 /// What a kernel reads, of one input of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -34,6 +34,7 @@ pub mod measure;
 mod model;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod numbers;
+mod precision;
 mod program;
 mod scores;
 #[cfg(test)]
@@ -42,10 +43,11 @@ mod testing;
 pub use cpu::Cpu;
 #[cfg(feature = "cuda")]
 pub use cuda::Cuda;
-pub use device::{Device, Info, Precision};
+pub use device::{Device, Info};
 pub use error::Error;
 #[cfg(feature = "wgpu")]
 pub use gpu::Gpu;
 pub use model::{program, result};
+pub use precision::Precision;
 pub use program::Program;
 pub use scores::Scores;

@@ -6,7 +6,8 @@ use sotto_models::layer::Section;
 
 use crate::{
     Error, Program,
-    device::{Ceilings, Device, Precision},
+    device::{Ceilings, Device},
+    precision::Precision,
 };
 
 /// How much time is given to each figure, after a run that is not counted.

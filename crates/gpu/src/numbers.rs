@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use crate::device::Precision;
+use crate::precision::Precision;
 
 /// The bytes of numbers, up to a whole word.
 pub(crate) fn encode(values: &[f32], precision: Precision) -> Vec<u8> {

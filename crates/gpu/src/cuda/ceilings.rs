@@ -6,9 +6,10 @@ use cudarc::driver::{LaunchConfig, PushKernelArg, sys};
 use super::Cuda;
 use crate::{
     Error, Program,
-    device::{Ceilings, Device, Precision},
+    device::{Ceilings, Device},
     kernel::Kernel,
     kernels::Product,
+    precision::Precision,
 };
 
 /// Bytes that are copied: several times what a card's cache holds.

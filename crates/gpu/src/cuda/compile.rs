@@ -6,7 +6,7 @@ use std::ffi::CString;
 use cudarc::nvrtc::{result, sys};
 
 use super::{cache, source};
-use crate::{Error, device::Precision};
+use crate::{Error, precision::Precision};
 
 /// What to do where the compiler is not there.
 const REMEDY: &str = "install libnvrtc 13 or 12 (a CUDA toolkit, PyTorch or the package nvidia-cuda-nvrtc has it) and name its \

@@ -11,7 +11,8 @@ use cudarc::{
 use super::{ceilings, compile, session::Loaded};
 use crate::{
     Error, Program,
-    device::{Ceilings, Device, Info, Precision, Session},
+    device::{Ceilings, Device, Info, Session},
+    precision::Precision,
 };
 
 /// What to do where no card answers.

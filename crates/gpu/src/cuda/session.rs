@@ -10,9 +10,10 @@ use cudarc::driver::{
 use super::{Cuda, source};
 use crate::{
     Error, Program,
-    device::{Precision, Session},
+    device::Session,
     kernel::Source,
     numbers::{decode, encode},
+    precision::Precision,
 };
 
 /// A kernel with its grid.

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use crate::{
-    device::Precision,
     kernel::{Code, Kernel, Language},
+    precision::Precision,
 };
 
 /// What every kernel begins with.

@@ -8,9 +8,10 @@ use wgpu::{BufferUsages as Usage, ErrorFilter, Features};
 use super::{Gpu, source};
 use crate::{
     Error, Program,
-    device::{Precision, Session},
+    device::Session,
     kernel::Source,
     numbers::{decode, encode},
+    precision::Precision,
 };
 
 /// Most queries in a set, of wgpu.

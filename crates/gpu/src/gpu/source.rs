@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use crate::{
-    device::Precision,
     kernel::{Code, Kernel, Language},
+    precision::Precision,
 };
 
 /// The text of a kernel for a batch, and its workgroups.

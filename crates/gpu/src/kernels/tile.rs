@@ -1,8 +1,8 @@
 //! A product's loop over tiles, which [`product`](super::product) and [`embed`](super::embed) share.
 
 use crate::{
-    device::Precision,
     kernel::{Code, Language},
+    precision::Precision,
 };
 
 /// Rows and columns of the result that a workgroup makes on plain cores.

@@ -14,9 +14,9 @@
 use sotto_models::float::RELU_EPS;
 
 use crate::{
-    device::Precision,
     host,
     kernel::{Code, Kernel, Language, Operand},
+    precision::Precision,
     scores::Scores,
 };
 

@@ -6,10 +6,10 @@
 //! Shapes: as [`Attention`](super::Attention).
 
 use crate::{
-    device::Precision,
     host,
     kernel::{Code, Kernel, Language, Operand},
     kernels::attention::{SHARED, dot, part},
+    precision::Precision,
 };
 
 /// Attention of linear heads.

@@ -7,9 +7,9 @@
 use std::ops::Range;
 
 use crate::{
-    device::Precision,
     host,
     kernel::{Code, Kernel, Language, Operand},
+    precision::Precision,
 };
 
 /// A layer norm.
