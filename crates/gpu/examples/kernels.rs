@@ -12,7 +12,7 @@ use sotto_gpu::{
 };
 use sotto_models::arch::Activation;
 
-/// Runs of a kernel, of which the median counts.
+/// Runs of a kernel, of which the median counts; with `--quick` there is one.
 const RUNS: usize = 21;
 
 fn main() -> ExitCode {
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(device: &dyn Device, precision: Precision, quick: bool) -> Result<(), Error> {
+    let asked = (device, precision, quick);
     let share = if quick { 256 } else { 1 };
     for (model, rows, heads, dh, batch) in [
         ("CIFAR", 65, 4, 64, 2048),
@@ -51,10 +52,10 @@ fn measure(device: &dyn Device, precision: Precision, quick: bool) -> Result<(),
         for (name, kind) in kinds {
             let kinds = all.iter().map(|&head| (head, kind)).collect();
             let kernel = Attention { rows, heads, dh, kinds };
-            one(device, precision, &format!("{model} {name}"), &shape, kernel, batch / share)?;
+            one(asked, &format!("{model} {name}"), &shape, kernel, batch / share)?;
         }
         let kernel = LinearAttention { rows, heads, dh, mine: all };
-        one(device, precision, &format!("{model} linear"), &shape, kernel, batch / share)?;
+        one(asked, &format!("{model} linear"), &shape, kernel, batch / share)?;
     }
     let (gelu, none) = (Activation::Gelu, Activation::None);
     for (what, rows, inputs, outputs, activation, batch) in [
@@ -68,15 +69,14 @@ fn measure(device: &dyn Device, precision: Precision, quick: bool) -> Result<(),
         let plain = Product::plain(rows, inputs, outputs);
         let kernel = Product { bias: true, activation, ..plain };
         let shape = format!("{} x {inputs} x {outputs}", batch * rows);
-        one(device, precision, what, &shape, kernel, (batch / share).max(1))?;
+        one(asked, what, &shape, kernel, (batch / share).max(1))?;
     }
     let kernel = Norm { rows: 65, width: 256, take: 0..65, eps: 1e-5 };
-    one(device, precision, "CIFAR norm", "137280 x 256", kernel, 2112 / share)
+    one(asked, "CIFAR norm", "137280 x 256", kernel, 2112 / share)
 }
 
 fn one(
-    device: &dyn Device,
-    precision: Precision,
+    (device, precision, quick): (&dyn Device, Precision, bool),
     what: &str,
     shape: &str,
     kernel: impl Kernel + 'static,
@@ -87,8 +87,9 @@ fn one(
     let numbers = program.input.1 * batch;
     let input: Vec<f32> = (0..numbers).map(|i| ((i * 7919 % 1009) as f32 / 504.5) - 1.0).collect();
     session.run(&input)?;
+    let runs = if quick { 1 } else { RUNS };
     let mut seconds = Vec::new();
-    while seconds.len() < RUNS {
+    while seconds.len() < runs {
         match session.profile()? {
             Some(launches) => seconds.push(launches[0]),
             None => return Ok(()),
