@@ -140,6 +140,9 @@ pub enum Command {
         out: PathBuf,
     },
     /// Records the range of every tensor on images or texts and writes calibration.toml beside the weights.
+    ///
+    /// Before anything is written, private results of four of them are compared with plain ones; more than 5 % of difference
+    /// are refused.
     #[command(after_help = CALIBRATE)]
     Calibrate {
         /// Folder with arch.toml and weights.safetensors, and of a model of texts tokenizer.json.
@@ -149,7 +152,7 @@ pub enum Command {
         /// At most so many.
         #[arg(long, visible_alias = "limit", default_value_t = 512)]
         count: usize,
-        /// Fewer than 16 images or texts are enough.
+        /// Fewer than 16 images or texts are enough, and so are private results that differ from plain ones.
         #[arg(long)]
         force: bool,
     },

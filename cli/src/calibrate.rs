@@ -8,6 +8,7 @@ use sotto_models::{
 };
 
 use crate::{
+    agreement::{BOUND, Compared},
     error::Error,
     files,
     samples::{Loaded, Samples, what},
@@ -23,6 +24,9 @@ const ENOUGH_TEXTS: usize = 100;
 /// With fewer results are wrong without a sign of it.
 const LEAST: usize = 16;
 
+/// Samples on which private results are compared with plain ones.
+const COMPARED: usize = 4;
+
 /// Lengths of which a text's bytes are told.
 const LENGTHS: [usize; 3] = [32, 128, 512];
 
@@ -37,6 +41,16 @@ pub fn thin(whose: &str, samples: usize, what: &str) -> Option<String> {
     })
 }
 
+/// What to say of private results that are too far from plain ones, first in `tensor`.
+pub fn too_far(error: f64, tensor: &str) -> String {
+    format!(
+        "private results differ from plain ones by {:.1} % (at most {:.0} are taken), first in {tensor}: the number format \
+         does not hold this model",
+        100.0 * error,
+        100.0 * BOUND
+    )
+}
+
 /// What a calibration found.
 pub struct Calibrated {
     /// The ranges.
@@ -47,19 +61,24 @@ pub struct Calibrated {
     pub margin: f64,
     /// By what factor all samples exceed the first half of them, in the tensor where it is the most, and that tensor.
     pub grown: (f64, String),
+    /// How far private results of some samples are from plain ones, in parts of these.
+    pub error: f64,
+    /// The first tensor that is too far away, where the results are and `force` took them.
+    pub far: Option<String>,
     /// What texts of some lengths cost; empty for pictures.
     pub costs: Vec<String>,
 }
 
-/// Calibrates the model in `folder` on at most `limit` samples, and checks that a plan can be traced from the result.
-/// `force` takes any number of them.
+/// Calibrates the model in `folder` on at most `limit` samples, and checks that a plan can be traced from the result whose
+/// results are the plain ones on some of them, within [`BOUND`]. `force` takes any number of samples, and such results.
 ///
 /// The mean of the keys is taken out of their bias first, which changes no result; where that changes the weights, their
 /// file is written again.
 ///
 /// # Errors
 /// [`Error::Model`] for a model or sample that is wrong, for too few samples, or for ranges that need rings of more
-/// than 64 bits.
+/// than 64 bits; [`Error::Config`] where private results are too far from plain ones, which names the first tensor. Then
+/// nothing was written.
 pub fn calibrate(
     folder: &Path,
     samples: &Samples,
@@ -83,6 +102,15 @@ pub fn calibrate(
     let rest = Calibration::record(&model, &weights, second, |n| progress(first.len() + n));
     let calibration = joined(&half, &rest);
     Private::new(&model, &calibration, 1, Options::default())?;
+    let some: Vec<&Vec<f32>> = inputs.iter().step_by(count.div_ceil(COMPARED).max(1)).collect();
+    let (error, far) = Compared::new(&model, &weights, &calibration).all(&some)?;
+    if let (Some(tensor), false) = (&far, force) {
+        return Err(Error::Config(format!(
+            "`{}`: {}; scale the weights that write it, or --force",
+            folder.display(),
+            too_far(error, tensor)
+        )));
+    }
     if weights.hash() != before.hash() {
         let path = files::real(&folder.join("weights.safetensors"))?;
         files::replace(&path, |part| Ok(weights.save(part, Precision::F32)?))?;
@@ -91,7 +119,8 @@ pub fn calibrate(
     fs::write(&path, calibration.to_toml()).map_err(Error::io(&path))?;
     let grown = grown(&half, &calibration);
     let costs = costs(&model, &calibration)?;
-    Ok(Calibrated { calibration, what, margin: f64::from(1u32 << MARGIN), grown, costs })
+    let margin = f64::from(1u32 << MARGIN);
+    Ok(Calibrated { calibration, what, margin, grown, error, far, costs })
 }
 
 /// What texts of some lengths cost, a line each.

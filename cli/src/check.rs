@@ -6,17 +6,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
-use sotto_crypto::Seed;
-use sotto_models::{
-    Calibration, Model, Private, Weights, files,
-    float::{NoProbe, forward},
-    format::MARGIN,
-    model::{Input, Output},
-    private::Options,
-};
-use sotto_protocols::simulate::{Coins, simulate};
+use sotto_models::{Calibration, Model, Weights, files, format::MARGIN, model::Output};
 
 use crate::{
+    agreement::Compared,
     client::top,
     error::Error,
     examine,
@@ -92,21 +85,10 @@ impl Check {
         let calibration = recorded(folder, &weights)?;
         let bar = ProgressBar::new(inputs.len() as u64).with_message("checking");
         let mut samples = Vec::new();
-        let mut matrices = None;
+        let mut compared = Compared::new(&model, &weights, &calibration);
         for (i, input) in inputs.iter().enumerate() {
-            let rows = match &model.input {
-                Input::Pixels(pixels) => pixels.tokens(),
-                _ => input.len() / model.stack.width,
-            };
-            let private = Private::of_lengths(&model, &calibration, &[rows], Options::default())?;
-            // Plans of all lengths have the same matrices.
-            let matrices = &*matrices.get_or_insert_with(|| private.matrices(&weights));
-            let mut coins = Coins::Fair(Box::new(Seed::from_bytes([0; 32]).stream(i as u64)));
-            let given = private.encode(std::slice::from_ref(input));
-            let values = simulate(&private.plan, matrices, &given, &mut coins);
-            let got = private.decode(&values[private.plan.outputs[0].index()]);
-            let plain = forward(&model, &weights, input, &mut NoProbe);
-            samples.push(distance(&model, rows, &plain, &got.concat()));
+            let both = compared.on(i, input)?;
+            samples.push(distance(&model, both.rows, &both.plain, &both.private));
             bar.set_position(i as u64 + 1);
         }
         let seen = Calibration::record(&model, &weights, &inputs, |_| ());

@@ -5,6 +5,7 @@
 // One way to print: `print`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod agreement;
 pub mod calibrate;
 pub mod card;
 pub mod check;

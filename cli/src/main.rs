@@ -145,6 +145,9 @@ fn run(command: Command) -> Result<(), Error> {
             if let Some(warning) = calibrate::thin("this model", n, done.what) {
                 print::say(warning);
             }
+            if let Some(tensor) = &done.far {
+                print::say(format!("warning: {}", calibrate::too_far(done.error, tensor)));
+            }
             print::line(format!(
                 "{}: ranges of {n} {}; on others a tensor may be {} times as large (all of these exceed the \
                  first half of them {:.2} times at most, in {})",
@@ -153,6 +156,10 @@ fn run(command: Command) -> Result<(), Error> {
                 done.margin,
                 done.grown.0,
                 done.grown.1
+            ))?;
+            print::line(format!(
+                "private results differ from plain ones by {:.2} %",
+                100.0 * done.error
             ))?;
             done.costs.into_iter().try_for_each(print::line)
         }

@@ -5,6 +5,7 @@ use std::fs;
 use image::{RgbImage, imageops, imageops::FilterType};
 use serde_json::Value;
 use sotto::model::DEMO_IMAGES;
+use sotto_models::{Model, Weights, weights::Precision};
 
 use crate::parties::{Parties, RECORD};
 
@@ -82,4 +83,38 @@ fn every_command_takes_the_same_pictures() {
     assert_eq!(all["images"], 3, "{}", done.err);
     let names = all["results"].as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap());
     assert_eq!(names.collect::<Vec<_>>(), ["03.png", "00.png", "01.png"]);
+}
+
+/// Values of attention below a unit of the number format, which the projection makes large again: ranges say nothing of it.
+#[test]
+fn a_model_that_the_format_does_not_hold_is_refused() {
+    let parties = Parties::new();
+    let (folder, images) = (parties.text("model"), parties.text("images.bin"));
+    let files = ["calibration.toml", "weights.safetensors"].map(|f| parties.path("model").join(f));
+    let calibrate = ["calibrate", &folder, "--images", &images];
+    let good = parties.sotto(&calibrate);
+    assert!(good.code == 0 && good.out.contains("differ from plain ones by 0."), "{}", good.out);
+
+    let model = Model::from_toml(&fs::read_to_string(parties.path("model/arch.toml")).unwrap());
+    let model = model.unwrap();
+    let weights = Weights::load(&files[1], &model).unwrap();
+    let width = model.stack.width;
+    let values = weights.iter().map(|(name, values)| {
+        let by = |i: usize| match name {
+            "blocks.0.attn.qkv.weight" if i >= 2 * width * width => 1e-4,
+            "blocks.0.attn.proj.weight" => 1e4,
+            _ => 1.0,
+        };
+        let values = values.iter().enumerate().map(|(i, x)| x * by(i));
+        (name.to_owned(), values.collect())
+    });
+    let small = Weights::from_values(&model, values.collect()).unwrap();
+    small.save(&files[1], Precision::F32).unwrap();
+    let before = files.each_ref().map(|file| fs::read(file).unwrap());
+    let parts = ["private results differ", "`ln2.centred` of layer 0", "--force"];
+    parties.sotto(&calibrate).failed(2, &parts);
+    assert!(files.each_ref().map(|file| fs::read(file).unwrap()) == before, "nothing is written");
+    let forced = parties.sotto(&[&calibrate[..], &["--force"]].concat());
+    assert!(forced.code == 0 && forced.err.contains(parts[1]), "{}", forced.err);
+    assert!(fs::read(&files[0]).unwrap() != before[0], "it is as it was told");
 }
