@@ -28,7 +28,7 @@ impl Range {
         Range { min: self.min.min(other.min), max: self.max.max(other.max) }
     }
 
-    /// The range widened to the next of 16 steps an octave ([`Grid`]): what widths are chosen by. An extreme in full would tell
+    /// The range widened to the next of 16 steps an octave (`Grid`): what widths are chosen by. An extreme in full would tell
     /// whether a picture was among those that the model was calibrated on.
     pub fn rounded(&self) -> Self {
         Self { min: -up(-self.min), max: up(self.max) }
