@@ -275,7 +275,12 @@ impl Server {
     ) -> Result<(), Error> {
         while let Supply::Peer(workplace) = &lane.supply {
             let ended = (self.deadline, &self.stop);
-            let Some(rows) = workplace.make_all(link, number, &mut shop, ended)? else { break };
+            let Some(rows) = workplace.make_all(link, number, &mut shop, ended)? else {
+                // As on a link for evaluating: others have its place before it hears of the end.
+                drop((lane, shop));
+                drop(link.finish());
+                return Ok(());
+            };
             // It may have to give way to the next.
             drop(lane);
             match self.turn(link.name(), rows, &mut shop) {

@@ -189,11 +189,7 @@ impl Workplace {
                 Ok(Request::Make | Request::Length { .. }) if stop.asked() => return finish(link),
                 Ok(Request::Make) => asked = Instant::now(),
                 Ok(Request::Length { rows }) => return Ok(Some(rows)),
-                Ok(_) => {
-                    // It may have gone before it could say that it has everything.
-                    drop(link.finish());
-                    return Ok(None);
-                }
+                Ok(_) => return Ok(None),
                 // Nobody needs a batch now, or soon.
                 Err(Error::Net(sotto_net::Error::Deadline { .. })) if asked.elapsed() < IDLE => {
                     self.settle();

@@ -67,8 +67,9 @@ impl<'a> Served<'a> {
     }
 
     /// Answers until the client leaves or the server is asked to stop.
-    pub(super) fn serve(&mut self, link: &mut QuicLink) -> Result<(), Error> {
-        let stop = &self.server.stop;
+    pub(super) fn serve(mut self, link: &mut QuicLink) -> Result<(), Error> {
+        let server = self.server;
+        let stop = &server.stop;
         loop {
             let request = messages::recv(link, step::REQUEST);
             match request {
@@ -108,7 +109,9 @@ impl<'a> Served<'a> {
                     return Ok(link.finish()?);
                 }
                 Ok(Request::Bye) => {
-                    // It may have gone before it could say that it has everything.
+                    // Others may have what it held, before it hears of the end: it may have gone before it could say that it has
+                    // everything, and is waited for.
+                    drop(self);
                     drop(link.finish());
                     return Ok(());
                 }

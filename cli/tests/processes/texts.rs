@@ -1,12 +1,19 @@
 //! Models of texts, and imported ones of pictures, through server and client.
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use image::RgbImage;
 use serde_json::Value;
 use sotto::{
     config::Source,
-    messages::{self, ClientHello, ServerWelcome, step},
+    emulate::{Between, Paths},
+    messages::{self, ClientHello, Request, ServerWelcome, step},
     refusal::Refusal,
 };
 use sotto_models::{
@@ -15,10 +22,11 @@ use sotto_models::{
     weights::Precision,
 };
 use sotto_net::Endpoint;
+use sotto_netsim::{Direction, Network, Path as Way};
 
 use crate::{
     hostile::{connect, endpoint},
-    parties::Parties,
+    parties::{LOCAL, Parties, wait_until},
     spawned::Process,
 };
 
@@ -270,15 +278,8 @@ fn lengths_in_use_are_bounded_in_number_and_memory() {
     assert!(held.iter().all(|(said, _)| is_served(said)));
     let long = ["--text", "a share is one of two numbers"];
     assert_eq!(parties.infer(&config, &long).results()[0]["tokens"], 9);
-    // The server may yet have to see that the last client is gone.
-    let served = (0..100).find_map(|_| {
-        let (said, link) = open(&first, 13);
-        if !is_served(&said) {
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
-        is_served(&said).then_some((said, link))
-    });
-    held.push(served.expect("the one of 5 or 9 words gave way"));
+    held.push(open(&first, 13));
+    assert!(is_served(&held[7].0), "the one of 5 or 9 words gave way");
     let waits = parties.start_infer(&config, &[&["--json"], &args[..]].concat());
     held.truncate(5);
     assert_eq!(waits.finish().results()[0]["tokens"], 5);
@@ -291,6 +292,44 @@ fn lengths_in_use_are_bounded_in_number_and_memory() {
     let long = "share ".repeat(14);
     parties.infer(&config, &["--text", &long]).failed(4, &["16 tokens", "`memory = 2`"]);
     assert_eq!(parties.infer(&config, &args).results().len(), 1);
+}
+
+#[test]
+fn who_said_good_bye_holds_no_length_while_the_server_waits_for_its_last_word() {
+    let parties = Parties::new();
+    parties.texts();
+    let (_dealer, dealer) = parties.dealer("", None);
+    let (_server, server, _) = parties.serve_texts("", dealer);
+    // What the client says arrives at once, what it is told a second later.
+    let path = Way { up: Direction::new(12.5e6, 0.001), down: Direction::new(12.5e6, 1.0) };
+    let mut paths = Paths::new(Network::uniform("one way", path), 5);
+    let far = paths.add("client_server", Between { listen: LOCAL, target: server }).unwrap();
+    let client = endpoint(&parties, "client");
+    let open = |rows: u32, at| {
+        let mut link = connect(&client, "server", at);
+        let hello = ClientHello { rows: Some(rows), ..ClientHello::new(Source::Dealer) };
+        messages::send(&mut link, step::HELLO, &hello).unwrap();
+        (messages::recv::<ServerWelcome>(&mut link, step::WELCOME).unwrap(), link)
+    };
+    let is_served = |said: &ServerWelcome| matches!(said, ServerWelcome::Card { .. });
+    let (said, mut gone) = open(1, far);
+    assert!(is_served(&said));
+    let held: Vec<_> = (2..=4).map(|rows| open(rows, server)).collect();
+    let (said, _) = open(5, server);
+    assert!(matches!(said, ServerWelcome::Refused(Refusal::Lengths(4))));
+    let carried = || paths.lines()[0].up.bytes;
+    let before = carried();
+    messages::send(&mut gone, step::REQUEST, &Request::Bye).unwrap();
+    wait_until("the good-bye", || carried() > before);
+    thread::sleep(Duration::from_millis(300));
+    // Its answer to the server's last word never comes, as from a process that has ended.
+    paths.partition("client_server", Duration::from_secs(3600)).unwrap();
+    let start = Instant::now();
+    while !is_served(&open(5, server).0) {
+        assert!(start.elapsed() < Duration::from_secs(2), "the length of a client that is gone");
+        thread::sleep(Duration::from_millis(20));
+    }
+    drop(held);
 }
 
 #[test]
