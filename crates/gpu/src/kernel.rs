@@ -40,6 +40,13 @@ pub enum Language {
     Cuda(Precision),
 }
 
+impl Language {
+    /// Whether tensor cores may multiply: halves on a card.
+    pub(crate) fn multiplies_halves(self) -> bool {
+        matches!(self, Language::Cuda(Precision::F16 | Precision::Bf16))
+    }
+}
+
 /// A kernel's code for one batch: `bodies` behind `constants` and the functions that depend on the kernel's shape.
 #[derive(Clone, Debug)]
 pub struct Code {

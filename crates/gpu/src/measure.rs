@@ -6,7 +6,7 @@ use sotto_models::layer::Section;
 
 use crate::{
     Error, Program,
-    device::{Ceilings, Device},
+    device::{Ceilings, Device, Session},
     precision::Precision,
 };
 
@@ -151,7 +151,8 @@ pub fn seconds(
     input: &[f32],
     effort: Effort,
 ) -> Result<f64, Error> {
-    Ok(medians(device, program, (precision, batch), input, effort)?.outside)
+    let mut session = device.load(program, batch, precision)?;
+    outside(&mut *session, &input.repeat(batch), effort)
 }
 
 /// What a batch of one input took.
@@ -172,18 +173,23 @@ fn medians(
     effort: Effort,
 ) -> Result<Medians, Error> {
     let mut session = device.load(program, batch, precision)?;
-    let inputs = input.repeat(batch);
-    session.run(&inputs)?;
-    let outside = median(effort, || {
-        let start = Instant::now();
-        session.run(&inputs)?;
-        Ok(Some(start.elapsed().as_secs_f64()))
-    })?;
+    let outside = outside(&mut *session, &input.repeat(batch), effort)?;
     let inside = median(effort, || session.again())?;
-    let outside = outside.expect("a run has a time");
     Ok(Medians { outside, inside, launches: session.profile()? })
 }
 
+/// Median seconds from the processor's memory and back, after a run that is not counted.
+fn outside(session: &mut dyn Session, inputs: &[f32], effort: Effort) -> Result<f64, Error> {
+    session.run(inputs)?;
+    let seconds = median(effort, || {
+        let start = Instant::now();
+        session.run(inputs)?;
+        Ok(Some(start.elapsed().as_secs_f64()))
+    })?;
+    Ok(seconds.expect("a run has a time"))
+}
+
+/// The median of what `of` measures; `None` where it measures nothing.
 fn median(
     effort: Effort,
     mut of: impl FnMut() -> Result<Option<f64>, Error>,

@@ -171,13 +171,18 @@ fn every_kernel_compiles_for_three_architectures_and_spills_nothing() {
     // The formats differ little: one of them sees all architectures, and both ways to multiply.
     for (precision, architecture, groups) in [
         (Precision::F32, "sm_90a", false),
+        (Precision::F16, "sm_90a", false),
         (Precision::F16, "sm_90a", true),
         (Precision::Bf16, "sm_80", false),
         (Precision::Bf16, "sm_90a", false),
         (Precision::Bf16, "sm_90a", true),
         (Precision::Bf16, "sm_120", false),
     ] {
-        for (text, name) in &kernels(precision) {
+        let kernels = kernels(precision);
+        // Of two models: embeddings, norms, products, attentions of three kinds, a mean; and the chains of halves.
+        let expected = if precision == Precision::F32 { 23 } else { 24 };
+        assert_eq!(kernels.len(), expected, "{}", precision.name());
+        for (text, name) in &kernels {
             let compiled = compile::cubin(text, precision, architecture, groups);
             let what = format!("{name} in {} for {architecture}, {groups}", precision.name());
             let (cubin, log) = compiled.unwrap_or_else(|e| panic!("{what}: {e}"));

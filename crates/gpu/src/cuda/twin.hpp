@@ -83,7 +83,6 @@ DEVICE void sync_block() {
     else while (twin::round == round) twin::yield();
 }
 DEVICE float exponential(float x) { return std::exp(x); }
-
 DEVICE float inverse(float x) { return 1.0f / x; }
 DEVICE float hyperbolic_tangent(float x) { return std::tanh(x); }
 DEVICE float logarithm(float x) { return std::log(x); }

@@ -1,9 +1,6 @@
 //! A product's loop over tiles, which [`product`](super::product) and [`embed`](super::embed) share.
 
-use crate::{
-    kernel::{Code, Language},
-    precision::Precision,
-};
+use crate::kernel::{Code, Language};
 
 /// Rows and columns of the result that a workgroup makes on plain cores.
 const SIDE: usize = 64;
@@ -37,9 +34,7 @@ const ENOUGH: usize = if cfg!(test) { 2 } else { 128 };
 
 /// Whether a product goes over tensor cores: halves, which are read 16 bytes at a time and written in twos.
 pub(super) fn on_tensor_cores(language: Language, inputs: usize, outputs: usize) -> bool {
-    matches!(language, Language::Cuda(Precision::F16 | Precision::Bf16))
-        && inputs.is_multiple_of(8)
-        && outputs.is_multiple_of(2)
+    language.multiplies_halves() && inputs.is_multiple_of(8) && outputs.is_multiple_of(2)
 }
 
 /// A product's code around what it reads and writes, for so many rows: `constants` and `functions` are the kernel's own, and

@@ -16,7 +16,6 @@ use sotto_models::float::RELU_EPS;
 use crate::{
     host,
     kernel::{Code, Kernel, Language, Operand},
-    precision::Precision,
     scores::Scores,
 };
 
@@ -42,6 +41,9 @@ const STAGED: usize = 2048;
 /// Bytes that a block may share: every card that has tensor cores for halves gives them.
 pub(super) const SHARED: usize = 96 << 10;
 
+/// What kernels of a head on tensor cores share.
+pub(super) const HEAD: &str = include_str!("../head.cu");
+
 /// How blocks on tensor cores share an input's query rows, 16 of them a warp and round.
 struct Blocks {
     /// Keys whose scores are in registers at once.
@@ -57,8 +59,7 @@ struct Blocks {
 impl Blocks {
     /// None where the language has no tensor cores or the shape does not suit them.
     fn of(language: Language, rows: usize, dh: usize) -> Option<Self> {
-        let halves = matches!(language, Language::Cuda(Precision::F16 | Precision::Bf16));
-        if !halves || !dh.is_multiple_of(16) || dh > 128 {
+        if !language.multiplies_halves() || !dh.is_multiple_of(16) || dh > 128 {
             return None;
         }
         let tiles = rows.div_ceil(16);
@@ -162,7 +163,7 @@ impl Kernel for Attention {
         };
         let scale = 1.0 / (self.dh as f32).sqrt();
         let blocks = Blocks::of(language, self.rows, self.dh);
-        let (functions, body) = match language {
+        let (functions, bodies) = match language {
             Language::Wgsl => {
                 let heads = arms(&|at, (head, kind)| {
                     format!("case {at}u: {{ return vec2({head}u, {}u); }}\n", kind.number())
@@ -175,7 +176,7 @@ impl Kernel for Attention {
                      fn head_of(at: u32) -> vec2<u32> {{ switch at {{ {heads} default: {{ return vec2(0u); }} }} }}
                      fn phi_of(at: u32) -> f32 {{ switch at {{ {phis} default: {{ return 0.0; }} }} }}"
                 );
-                (functions, include_str!("kernel.wgsl"))
+                (functions, vec![include_str!("kernel.wgsl")])
             }
             Language::Cuda(_) => {
                 let heads = arms(&|at, (head, _)| format!("at == {at} ? {head}u : "));
@@ -187,11 +188,12 @@ impl Kernel for Attention {
                      DEVICE u32 kind_of(u32 at) {{ return {kinds} 0u; }}
                      DEVICE float phi_of(u32 at) {{ return {phis} 0.0f; }}"
                 );
-                let body = match blocks {
-                    Some(_) => include_str!("tensor.cu"),
-                    None => include_str!("kernel.cu"),
+                let powers = include_str!("powers.cu");
+                let bodies = match blocks {
+                    Some(_) => vec![powers, HEAD, include_str!("tensor.cu")],
+                    None => vec![powers, include_str!("kernel.cu")],
                 };
-                (functions, body)
+                (functions, bodies)
             }
         };
         let number = |kind: Scores| kind.number() as usize;
@@ -220,9 +222,9 @@ impl Kernel for Attention {
                 ("ROUNDS", rounds),
             ]);
             groups[0] = across;
-            let (bodies, threads, shared) = (vec![body], 32 * warps, blocks.shared(self.dh));
+            let (threads, shared) = (32 * warps, blocks.shared(self.dh));
             return Code { constants, functions, bodies, groups, threads, shared };
         }
-        Code { constants, functions, bodies: vec![body], groups, threads: LANES, shared: 0 }
+        Code { constants, functions, bodies, groups, threads: LANES, shared: 0 }
     }
 }

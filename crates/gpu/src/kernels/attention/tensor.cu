@@ -1,20 +1,12 @@
 // On tensor cores: a warp has 16 query rows at a time, whose scores of HELD keys are in registers. All KEYS of a short input are
 // in shared memory at once; a longer one's come in turns. What was summed is scaled when a larger score comes.
-constexpr u32 PITCH = DH + 8, TILES = (TOKENS + 15) / 16, TURNS = (TOKENS + KEYS - 1) / KEYS, PARTS = KEYS / HELD;
-constexpr float LOG2_E = 1.44269504f;
+constexpr u32 TILES = (TOKENS + 15) / 16, TURNS = (TOKENS + KEYS - 1) / KEYS, PARTS = KEYS / HELD;
 // Of a unified softmax: e^WINDOW is a number that a half holds.
 #if defined(F16)
 constexpr float WINDOW = 10.0f;
 #else
 constexpr float WINDOW = 24.0f;
 #endif
-
-// 2^f on [-1/2, 1/2]: within 2.4e-6 of itself.
-DEVICE float mantissa(float f) {
-    return ((((0.0013333558f * f + 0.0096181291f) * f + 0.0555041087f) * f + 0.2402265070f) * f + 0.6931471806f) * f + 1.0f;
-}
-// 2^n for whole n up to 127, exactly; 2^-126 below.
-DEVICE float power_of_two(float n) { return bits((u32)((int)(n > -126.0f ? n : -126.0f) + 127) << 23); }
 
 DEVICE float largest_of_row(float x) {
 #pragma unroll
@@ -28,39 +20,24 @@ DEVICE float largest_of_row(float x) {
 KERNEL BOUNDED(32 * WARPS, 1) run(PARAMETERS) {
     DYNAMIC(memory);
     u16 *keys = (u16 *)memory, *values = keys + KEYS * PITCH, *rests = values + KEYS * PITCH;
-    const u32 thread = thread_index(), lane = thread % 32, warp = thread / 32, g = lane / 4, t = lane % 4;
-    const u32 head = head_of(block_y()), kind = kind_of(block_y()), stride = 3 * HEADS * DH;
+    const u32 lane = thread_index() % 32, warp = thread_index() / 32, t = lane % 4;
+    const u32 head = head_of(block_y()), kind = kind_of(block_y());
     const float phi = phi_of(block_y());
-    qkv += (u64)block_z() * TOKENS * stride + head * DH;
+    qkv += (u64)block_z() * TOKENS * STRIDE + head * DH;
     result += ((u64)block_z() * TOKENS * HEADS + head) * DH;
-    auto fetch = [&](u32 start) {
-#pragma unroll 2
-        for (u32 i = thread; i < KEYS * (DH / 8); i += WARPS * 32) {
-            const u32 row = i / (DH / 8), column = i % (DH / 8) * 8;
-            const bool inside = start + row < TOKENS;
-            const T *from = qkv + (u64)(inside ? start + row : 0) * stride + HEADS * DH + column;
-            copy_16(keys + row * PITCH + column, from, inside);
-            copy_16(values + row * PITCH + column, from + HEADS * DH, inside);
-        }
-        end_copies();
-    };
-    if (TURNS == 1) fetch(0);
+    if (TURNS == 1) fetch_rows<KEYS>(keys, values, qkv, 0);
     for (u32 round = 0; round < ROUNDS; round++) {
         const u32 tile = (round * blocks_x() + block_x()) * WARPS + warp;
-        const u32 rows[2] = {tile * 16 + g, tile * 16 + g + 8};
         u32 q[DH / 16][4];
 #pragma unroll
-        for (u32 d = 0; d < DH / 16; d++)
-#pragma unroll
-            for (u32 e = 0; e < 4; e++)
-                q[d][e] = rows[e % 2] < TOKENS ? *(const u32 *)(qkv + (u64)rows[e % 2] * stride + d * 16 + 2 * t + 8 * (e / 2)) : 0;
+        for (u32 d = 0; d < DH / 16; d++) read_queries(q[d], qkv, tile, d * 16);
         float acc[DH / 8][4] = {}, top[2] = {-3.0e38f, -3.0e38f}, sum[2] = {0.0f, 0.0f};
         // Of a unified softmax: the range of the scores so far.
         float peak[2] = {-3.0e38f, -3.0e38f}, floor[2] = {3.0e38f, 3.0e38f};
         for (u32 part = 0; part < TURNS * PARTS; part++) {
             if (part % PARTS == 0 && TURNS > 1) {
                 sync_block();
-                fetch(part * HELD);
+                fetch_rows<KEYS>(keys, values, qkv, part * HELD);
             }
             if (part % PARTS == 0 && (TURNS > 1 || round == 0)) {
                 await_copies<0>();
@@ -140,34 +117,18 @@ KERNEL BOUNDED(32 * WARPS, 1) run(PARAMETERS) {
             for (u32 n = 0; n < HELD / 16; n++) {
                 const u32 a[4] = {pair(s[2 * n][0], s[2 * n][1]), pair(s[2 * n][2], s[2 * n][3]),
                                   pair(s[2 * n + 1][0], s[2 * n + 1][1]), pair(s[2 * n + 1][2], s[2 * n + 1][3])};
-#pragma unroll
-                for (u32 d = 0; d < DH / 16; d++) {
-                    u32 b[4];
-                    read_tiles_transposed(b, held_values + (n * 16 + lane % 16) * PITCH + d * 16 + lane / 16 * 8);
-                    multiply_add(acc[2 * d], a, b[0], b[1]);
-                    multiply_add(acc[2 * d + 1], a, b[2], b[3]);
-                }
+                add_rows(acc, a, held_values + n * 16 * PITCH);
             }
         }
         if (tile >= TILES) continue;
-        // Through shared memory of the warp's own, so that rows are written whole.
-        u16 *mine = rests + warp * 16 * PITCH;
+        float over[2];
 #pragma unroll
         for (u32 r = 0; r < 2; r++) {
             float all = sum[r];
 #pragma unroll
             for (u32 by = 1; by < 4; by *= 2) all += shuffle_xor(all, by);
-            const float over = 1.0f / (kind == LINEAR ? (float)TOKENS : kind == RELU ? all + RELU_EPS : kind == SIGMOID ? 1.0f : all);
-#pragma unroll
-            for (u32 d = 0; d < DH / 8; d++)
-                *(u32 *)(mine + (g + 8 * r) * PITCH + d * 8 + 2 * t) = pair(acc[d][2 * r] * over, acc[d][2 * r + 1] * over);
+            over[r] = 1.0f / (kind == LINEAR ? (float)TOKENS : kind == RELU ? all + RELU_EPS : kind == SIGMOID ? 1.0f : all);
         }
-        sync_warp();
-#pragma unroll
-        for (u32 i = lane; i < 16 * (DH / 8); i += 32) {
-            const u32 row = tile * 16 + i / (DH / 8), column = i % (DH / 8) * 8;
-            if (row < TOKENS) *(Sixteen *)(result + (u64)row * HEADS * DH + column) = *(const Sixteen *)(mine + i / (DH / 8) * PITCH + column);
-        }
-        sync_warp();
+        write_rows(result, rests + warp * 16 * PITCH, tile, acc, over[0], over[1]);
     }
 }

@@ -8,8 +8,7 @@
 use crate::{
     host,
     kernel::{Code, Kernel, Language, Operand},
-    kernels::attention::{SHARED, dot, part},
-    precision::Precision,
+    kernels::attention::{HEAD, SHARED, dot, part},
 };
 
 /// Attention of linear heads.
@@ -39,9 +38,8 @@ impl LinearAttention {
 
     /// Warps of a block on tensor cores, if it goes over them.
     fn warps(&self, language: Language) -> Option<usize> {
-        let halves = matches!(language, Language::Cuda(Precision::F16 | Precision::Bf16));
         let fits = self.dh.is_multiple_of(16) && self.dh <= 128 && self.shared() <= SHARED;
-        (halves && fits).then(|| self.rows.div_ceil(16).min(8))
+        (language.multiplies_halves() && fits).then(|| self.rows.div_ceil(16).min(8))
     }
 }
 
@@ -92,28 +90,27 @@ impl Kernel for LinearAttention {
         let arms = |of: fn(usize, usize) -> String| -> String {
             self.mine.iter().enumerate().map(|(at, &head)| of(at, head)).collect()
         };
-        let (by, scale) =
-            (self.rows as f32 * (self.dh as f32).sqrt(), 1.0 / (self.dh as f32).sqrt());
+        let by = self.rows as f32 * (self.dh as f32).sqrt();
         let warps = self.warps(language);
-        let (functions, body) = match language {
+        let (functions, bodies) = match language {
             Language::Wgsl => {
                 let arms = arms(|at, head| format!("case {at}u: {{ return {head}u; }}\n"));
                 let functions = format!(
                     "const BY = f32({by:e});
                      fn head_of(at: u32) -> u32 {{ switch at {{ {arms} default: {{ return 0u; }} }} }}"
                 );
-                (functions, include_str!("kernel.wgsl"))
+                (functions, vec![include_str!("kernel.wgsl")])
             }
             Language::Cuda(_) => {
                 let arms = arms(|at, head| format!("at == {at} ? {head}u : "));
                 let functions = format!(
-                    "constexpr float BY = {by:e}f, SCALE = {scale:e}f;\nDEVICE u32 head_of(u32 at) {{ return {arms} 0u; }}"
+                    "constexpr float BY = {by:e}f;\nDEVICE u32 head_of(u32 at) {{ return {arms} 0u; }}"
                 );
-                let body = match warps {
-                    Some(_) => include_str!("tensor.cu"),
-                    None => include_str!("kernel.cu"),
+                let bodies = match warps {
+                    Some(_) => vec![HEAD, include_str!("tensor.cu")],
+                    None => vec![include_str!("kernel.cu")],
                 };
-                (functions, body)
+                (functions, bodies)
             }
         };
         let mut constants = vec![
@@ -125,11 +122,11 @@ impl Kernel for LinearAttention {
         ];
         if let Some(warps) = warps {
             constants.push(("WARPS", warps));
-            let (bodies, groups, threads) = (vec![body], [1, self.mine.len(), batch], 32 * warps);
+            let (groups, threads) = ([1, self.mine.len(), batch], 32 * warps);
             let shared = self.shared();
             return Code { constants, functions, bodies, groups, threads, shared };
         }
         let groups = [self.dh.div_ceil(COLUMNS), self.mine.len(), batch];
-        Code { constants, functions, bodies: vec![body], groups, threads: LANES, shared: 0 }
+        Code { constants, functions, bodies, groups, threads: LANES, shared: 0 }
     }
 }
