@@ -47,24 +47,16 @@ impl Recipe {
 
     /// What a piece is to a party; `None` where there is nothing to do.
     pub fn effort(&self, role: Role, piece: Piece) -> Option<Effort> {
-        let size = |work: usize, elements: usize, bytes: usize| {
-            [work as f64, elements as f64, bytes as f64]
-        };
         Some(match piece {
             Piece::Extend(level) => ("extend", size(0, self.level_cots(level, role), 0)),
             Piece::Extended(level) => ("extended", size(0, self.level_cots(level, role.peer()), 0)),
             Piece::Triples(level) => ("triples", size(0, self.triples(level + 1), 0)),
-            Piece::Begin(i) => self.begun(role, i, size)?,
-            Piece::End(i) => self.ended(role, i, size)?,
+            Piece::Begin(i) => self.begun(role, i)?,
+            Piece::End(i) => self.ended(role, i)?,
         })
     }
 
-    fn begun(
-        &self,
-        role: Role,
-        i: usize,
-        size: impl Fn(usize, usize, usize) -> [f64; 3],
-    ) -> Option<Effort> {
+    fn begun(&self, role: Role, i: usize) -> Option<Effort> {
         let step = &self.steps[i];
         let sent = self.step_bytes(i, role);
         Some(match &step.op {
@@ -74,9 +66,9 @@ impl Recipe {
             // Some coins are opened: nothing beside the rest.
             Op::Choose { .. } | Op::Open { .. } => return None,
             Op::Times { receiver, .. } if *receiver == role => return None,
-            Op::Times { .. } => ("times send", self.over(step, size, sent)),
-            Op::Mux { .. } => ("mux send", self.over(step, size, sent)),
-            Op::Select { .. } => ("select send", self.over(step, size, sent)),
+            Op::Times { .. } => ("times send", self.over(step, sent)),
+            Op::Mux { .. } => ("mux send", self.over(step, sent)),
+            Op::Select { .. } => ("select send", self.over(step, sent)),
             Op::And => ("and", size(0, step.count, 0)),
             Op::Upload(products) => ("upload", size(products.work()[0], 0, sent)),
             Op::Answer { products, .. } => (products.name(), size(products.work()[1], 0, sent)),
@@ -87,19 +79,14 @@ impl Recipe {
         })
     }
 
-    fn ended(
-        &self,
-        role: Role,
-        i: usize,
-        size: impl Fn(usize, usize, usize) -> [f64; 3],
-    ) -> Option<Effort> {
+    fn ended(&self, role: Role, i: usize) -> Option<Effort> {
         let step = &self.steps[i];
         let came = self.step_bytes(i, role.peer());
         Some(match &step.op {
             Op::Times { receiver, .. } if *receiver != role => return None,
-            Op::Times { .. } => ("times receive", self.over(step, size, came)),
-            Op::Mux { .. } => ("mux receive", self.over(step, size, came)),
-            Op::Select { .. } => ("select receive", self.over(step, size, came)),
+            Op::Times { .. } => ("times receive", self.over(step, came)),
+            Op::Mux { .. } => ("mux receive", self.over(step, came)),
+            Op::Select { .. } => ("select receive", self.over(step, came)),
             Op::And => ("and close", size(0, step.count, 0)),
             Op::Upload(_) => ("uploaded", size(0, 0, came)),
             Op::Answer { products, .. } => ("answered", size(products.work()[2], step.count, came)),
@@ -122,12 +109,7 @@ impl Recipe {
     }
 
     /// Of a step over COTs: pads, words of messages, bytes of them.
-    fn over(
-        &self,
-        step: &Step,
-        size: impl Fn(usize, usize, usize) -> [f64; 3],
-        bytes: usize,
-    ) -> [f64; 3] {
+    fn over(&self, step: &Step, bytes: usize) -> [f64; 3] {
         let (cots, planes) = match step.op {
             Op::Times { planes, .. } => (self.count(step.inputs[0]), planes as usize),
             _ => (self.count(step.inputs[0]), 1),
@@ -136,4 +118,9 @@ impl Recipe {
         let per = words.checked_div(cots).unwrap_or(0);
         size(cots * per.div_ceil(2), words, bytes)
     }
+}
+
+/// The size of a piece: its work, elements and bytes.
+fn size(work: usize, elements: usize, bytes: usize) -> [f64; 3] {
+    [work as f64, elements as f64, bytes as f64]
 }
