@@ -7,7 +7,6 @@ use sotto_models::{
     Calibration, Model, Private, Weights,
     float::forward,
     layer::{Kind, Section},
-    model::Input,
     private::Options,
     probe::{NormName, NormPart, Probe, Tensor},
 };
@@ -61,10 +60,7 @@ impl<'a> Compared<'a> {
     /// # Errors
     /// [`Error::Model`] where there is no plan for it.
     pub fn on(&mut self, number: usize, input: &[f32]) -> Result<Both, Error> {
-        let rows = match &self.model.input {
-            Input::Pixels(pixels) => pixels.tokens(),
-            _ => input.len() / self.model.stack.width,
-        };
+        let rows = self.model.rows_of(input);
         let private =
             Private::of_lengths(self.model, self.calibration, &[rows], Options::default())?;
         let matrices = self.matrices.get_or_insert_with(|| private.matrices(self.weights));

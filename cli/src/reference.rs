@@ -162,11 +162,7 @@ pub fn measured(loaded: &Loaded, device: &dyn Device, asked: Asked) -> Result<Re
     // Texts of a length share a program.
     let mut lengths: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (at, input) in inputs.iter().enumerate() {
-        let rows = match &model.input {
-            Input::Pixels(pixels) => pixels.tokens(),
-            _ => input.len() / model.stack.width,
-        };
-        lengths.entry(rows).or_default().push(at);
+        lengths.entry(model.rows_of(input)).or_default().push(at);
     }
     let mut results = vec![Vec::new(); inputs.len()];
     let mut longest = None;

@@ -200,6 +200,14 @@ impl Model {
         }
     }
 
+    /// Rows of an input as the model reads it: a picture's, or the words of a text's rows.
+    pub fn rows_of(&self, input: &[f32]) -> usize {
+        match &self.input {
+            Input::Pixels(p) => p.tokens(),
+            Input::Words(_) => input.len() / self.stack.width,
+        }
+    }
+
     /// Number of weights in all.
     pub fn parameters(&self) -> usize {
         self.tensors().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()

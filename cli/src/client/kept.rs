@@ -6,8 +6,8 @@
 //! names: the server sends the weights anew where it has others, and masks are never those of other matrices.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{Read, Write},
+    fs::{self, OpenOptions},
+    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -75,8 +75,7 @@ impl Kept {
     }
 
     fn sound(&self) -> Option<(Of, Vec<u8>)> {
-        let mut bytes = Vec::new();
-        File::open(&self.path).ok()?.take(self.most).read_to_end(&mut bytes).ok()?;
+        let mut bytes = sotto_models::files::read(&self.path, self.most).ok()?;
         let head: [u8; HEADER] = *bytes.first_chunk()?;
         let rest = head.strip_prefix(MAGIC)?;
         let of = Of {

@@ -50,11 +50,7 @@ pub(super) fn run(
     private: f64,
 ) -> Result<Vec<Plaintext>, Error> {
     let Some(first) = inputs.first() else { return Ok(Vec::new()) };
-    let rows = match model.pixels() {
-        Some(pixels) => pixels.tokens(),
-        None => first.len() / model.stack.width,
-    };
-    let program = program(model, weights, rows);
+    let program = program(model, weights, model.rows_of(first));
     let plain: Vec<f32> =
         inputs.iter().flat_map(|input| forward(model, weights, input, &mut NoProbe)).collect();
     let inputs: Vec<&[f32]> = inputs.iter().map(|input| &input[..]).collect();
