@@ -178,12 +178,18 @@ fn run(command: Command) -> Result<(), Error> {
             std::fs::write(&out, machine.to_json()).map_err(Error::io(&out))?;
             let gates = machine.gates.len();
             print::line(format!("{}: {}, {gates} gates", out.display(), machine.processor))?;
-            let off = checks.iter().map(|c| (c.predicted / c.measured - 1.0).abs());
+            let off = sotto_netsim::deviation(&checks);
             print::line(format!(
                 "the {} measured models come out within {:.0} %",
                 checks.len(),
-                100.0 * off.fold(0.0, f64::max)
-            ))
+                100.0 * off
+            ))?;
+            if off > sotto_netsim::TRUSTED {
+                print::say(
+                    "warning: such a profile predicts badly; measure again when no other program is busy on this machine",
+                );
+            }
+            Ok(())
         }
         Command::Train { arguments } => Err(trainer::become_it("train", &arguments)),
         Command::Search { arguments } => Err(trainer::become_it("search", &arguments)),

@@ -39,14 +39,53 @@ pub struct Check {
     pub predicted: f64,
 }
 
+/// A profile that gives back what it was made from to within this share is taken at once; one that does not
+/// was made while other programs kept the cores busy, as a rule.
+pub const TRUSTED: f64 = 0.1;
+
+/// So often a machine is measured at most.
+const TRIES: usize = 3;
+
+/// The largest deviation of a profile from what it was made from, as a share.
+pub fn deviation(checks: &[Check]) -> f64 {
+    checks.iter().map(|c| (c.predicted / c.measured - 1.0).abs()).fold(0.0, f64::max)
+}
+
 /// Measures this machine; `progress` is told what is done, of how much.
 ///
 /// Gates are fitted one by one; messages so that whole evaluations come out as they were measured, with
-/// whatever threads cost each other on this machine's cores.
+/// whatever threads cost each other on this machine's cores. Where they do not, to within [`TRUSTED`], it is measured
+/// again, three times at most, and the best profile taken: look at its [`deviation`].
 ///
 /// # Errors
 /// [`Error::Io`] when loopback does not work.
 pub fn calibrate(
+    through: Through,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<(Machine, Vec<Check>), Error> {
+    best(|attempt| {
+        once(through, |done, parts| progress(attempt * parts + done, (attempt + 1) * parts))
+    })
+}
+
+/// The first that can be trusted, or the best of all tries.
+fn best<T>(
+    mut once: impl FnMut(usize) -> Result<(T, Vec<Check>), Error>,
+) -> Result<(T, Vec<Check>), Error> {
+    let mut best = once(0)?;
+    for attempt in 1..TRIES {
+        if deviation(&best.1) <= TRUSTED {
+            break;
+        }
+        let next = once(attempt)?;
+        if deviation(&next.1) < deviation(&best.1) {
+            best = next;
+        }
+    }
+    Ok(best)
+}
+
+fn once(
     through: Through,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<(Machine, Vec<Check>), Error> {
@@ -185,6 +224,24 @@ mod tests {
         assert!(seconds.steps.iter().map(|s| s.2).sum::<f64>() > 0.0);
         assert!(seconds.unpacked.0 > 0.0);
         assert!(seconds.online > 0.0);
+    }
+
+    #[test]
+    fn a_machine_is_measured_again_until_its_profile_can_be_trusted() {
+        let tries = |off: &[f64]| {
+            let mut asked = 0;
+            let once = |attempt: usize| {
+                asked += 1;
+                let check =
+                    |by: &f64| Check { model: String::new(), measured: 1.0, predicted: 1.0 + by };
+                Ok((attempt, vec![check(&0.0), check(&off[attempt])]))
+            };
+            let (chosen, checks) = best(once).unwrap();
+            (asked, chosen, deviation(&checks))
+        };
+        assert_eq!(tries(&[0.25, -0.0625, 0.0]), (2, 1, 0.0625));
+        assert_eq!(tries(&[-0.5, 0.25, -0.375]), (3, 1, 0.25));
+        assert_eq!(tries(&[0.0]), (1, 0, 0.0));
     }
 
     #[test]

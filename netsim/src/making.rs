@@ -18,6 +18,9 @@ use crate::{
 /// Bytes of the request for a batch, and of its answer.
 const NOTES: [[u64; 2]; 2] = [[0, 32], [32, 0]];
 
+/// Bytes of a piece in which encrypted matrices are made and read.
+const PIECE: u64 = 1 << 20;
+
 /// What two parties compute and send to make a batch, on given machines; what any network then adds follows from it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Making {
@@ -98,17 +101,21 @@ impl Making {
         let note = |from: Host, to: Host| note(network, messages, from, to);
         let greeting = 2.0 * note(Host::Client, Host::Server) + note(Host::Server, Host::Client);
         let ([server, client], [both, encrypt, read]) = self.setup;
-        // Base transfers cross in two flights, keys in one, then the server's matrices.
-        let third = both.map(|s| s / 3.0);
+        // Base transfers cross in two flights, keys in one.
+        let third = (both.map(|s| s / 3.0), [client / 3; 2]);
+        let mut wires = wires(machines, network);
+        let mut read_by = walk([third; 3].into_iter(), &mut wires, |_| {});
+        // Then the server's matrices come, encrypted, sent and read piece by piece.
         let matrices = server.saturating_sub(client);
-        let levels = [
-            (third, [client / 3; 2]),
-            (third, [client / 3; 2]),
-            (third, [client / 3; 2]),
-            (encrypt, [matrices, 0]),
-            (read, [0; 2]),
-        ];
-        2.0 * greeting + walk(levels.into_iter(), &mut wires(machines, network), |_| {})
+        let pieces = matrices.div_ceil(PIECE).max(1);
+        let each = |seconds: f64| seconds / pieces as f64;
+        let mut encrypted = read_by;
+        for _ in 0..pieces {
+            encrypted += each(encrypt[0]);
+            let arrived = wires[1].carry(encrypted, matrices / pieces).0;
+            read_by = read_by.max(arrived) + each(read[1]);
+        }
+        2.0 * greeting + read_by
     }
 
     /// Seconds until both parties are ready for an evaluation, nothing having been made ahead of time.
@@ -176,6 +183,22 @@ mod tests {
         assert!((0.5..1.1).contains(&share), "{share}");
         let share = (slow.1 - near.1) * 1e6 / cost.setup_bytes as f64;
         assert!((0.5..1.1).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn encrypted_matrices_are_sent_and_read_while_others_are_encrypted() {
+        let mut machine = Machine::reference();
+        machine.messages = crate::Messages::default();
+        let machines = Machines::alike(&machine);
+        let pieces = 50.0;
+        let encrypted = |encrypt: f64, read: f64| {
+            let setup = ([pieces as u64 * PIECE, 0], [[0.0; 2], [encrypt, 0.0], [0.0, read]]);
+            let making = Making { setup, ..Making::default() };
+            making.setup(&machines, &network(f64::INFINITY, 0.0))
+        };
+        // The slower of the two, and one piece of the other.
+        assert!((encrypted(2.0, 1.0) - (2.0 + 1.0 / pieces)).abs() < 1e-3);
+        assert!((encrypted(1.0, 2.0) - (2.0 + 1.0 / pieces)).abs() < 1e-3);
     }
 
     #[test]
