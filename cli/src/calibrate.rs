@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use sotto_models::{
-    Calibration, Model, Private, calibration::Range, format::MARGIN, keys, model::Input,
+    Calibration, Model, Private, calibration::Range, format::MARGIN, model::Input, owner,
     private::Options, weights::Precision,
 };
 
@@ -72,8 +72,8 @@ pub struct Calibrated {
 /// Calibrates the model in `folder` on at most `limit` samples, and checks that a plan can be traced from the result whose
 /// results are the plain ones on some of them, within [`BOUND`]. `force` takes any number of samples, and such results.
 ///
-/// The mean of the keys is taken out of their bias first, which changes no result; where that changes the weights, their
-/// file is written again.
+/// Keys are centred and hidden channels sorted first ([`owner::arranged`]), which changes no result; where that changes the weights,
+/// their file is written again. `progress` is told how many forward passes are done, of how many.
 ///
 /// # Errors
 /// [`Error::Model`] for a model or sample that is wrong, for too few samples, or for ranges that need rings of more
@@ -84,7 +84,7 @@ pub fn calibrate(
     samples: &Samples,
     limit: usize,
     force: bool,
-    mut progress: impl FnMut(usize),
+    mut progress: impl FnMut(usize, usize),
 ) -> Result<Calibrated, Error> {
     let Loaded { model, weights: before, inputs } = samples.load(folder, limit)?;
     let (count, what) = (inputs.len(), what(&model));
@@ -96,11 +96,12 @@ pub fn calibrate(
         );
         return Err(Error::Model(sotto_models::Error::Calibration(why)));
     }
-    let weights = keys::centred(&model, &before, &inputs);
+    let mut progress = |done| progress(done, 2 * count);
+    let (weights, groups) = owner::arranged(&model, &before, &inputs, &mut progress);
     let (first, second) = inputs.split_at(count.div_ceil(2));
-    let half = Calibration::record(&model, &weights, first, &mut progress);
-    let rest = Calibration::record(&model, &weights, second, |n| progress(first.len() + n));
-    let calibration = joined(&half, &rest);
+    let half = Calibration::record(&model, &weights, first, |n| progress(count + n));
+    let rest = Calibration::record(&model, &weights, second, |n| progress(count + first.len() + n));
+    let calibration = Calibration { groups, ..joined(&half, &rest) };
     Private::new(&model, &calibration, 1, Options::default())?;
     let some: Vec<&Vec<f32>> = inputs.iter().step_by(count.div_ceil(COMPARED).max(1)).collect();
     let (error, far) = Compared::new(&model, &weights, &calibration).all(&some)?;

@@ -138,7 +138,10 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Import(import) => import.run(),
         Command::Calibrate { model, samples, count, force } => {
             let bar = ProgressBar::new(count as u64).with_message("calibrating");
-            let progress = |n| bar.set_position(n as u64);
+            let progress = |done, all| {
+                bar.set_length(all as u64);
+                bar.set_position(done as u64);
+            };
             let done = calibrate::calibrate(&model, &samples, count, force, progress)?;
             bar.finish_and_clear();
             let (path, n) = (model.join("calibration.toml"), done.calibration.images);

@@ -6,9 +6,9 @@ use std::{fs, path::Path};
 
 use sotto_crypto::Seed;
 use sotto_models::{
-    Calibration, Model, Private, Weights, channels,
+    Calibration, Model, Private, Weights,
     float::{NoProbe, forward},
-    keys,
+    owner,
     private::Options,
     text::{self, Text},
 };
@@ -29,8 +29,7 @@ fn main() {
     let file = fs::read_to_string(&args[2]).expect("a file of texts");
     let texts: Vec<Vec<f32>> = file.lines().take(calibrated + run).map(rows).collect();
     let (known, unseen) = texts.split_at(calibrated);
-    let weights = keys::centred(&model, &weights, known);
-    let (weights, groups) = channels::sorted(&model, &weights, known);
+    let (weights, groups) = owner::arranged(&model, &weights, known, |_| ());
     let calibration =
         Calibration { groups, ..Calibration::record(&model, &weights, known, |_| ()) };
     let length = |x: &[f32]| x.len() / model.stack.width;

@@ -17,7 +17,14 @@ use crate::{
 const GROUPS: usize = 4;
 
 /// The range of each layer's hidden channels.
-struct Channels(Vec<Vec<Range>>);
+pub(crate) struct Channels(Vec<Vec<Range>>);
+
+impl Channels {
+    /// None seen yet.
+    pub(crate) fn new(model: &Model) -> Self {
+        Self(vec![vec![Range::EMPTY; model.stack.hidden]; model.stack.layers])
+    }
+}
 
 impl Probe for Channels {
     fn see(&mut self, layer: usize, tensor: Tensor, values: &[f32]) {
@@ -34,54 +41,65 @@ impl Probe for Channels {
 }
 
 /// The same model with each MLP's hidden channels in the order of their ranges over `inputs`, and the groups of each layer
-/// for [`Calibration::groups`](crate::Calibration::groups). What is calibrated and folded afterwards are these weights.
+/// for [`Calibration::groups`](crate::Calibration::groups); none where a layer's channels are all alike. What is calibrated and folded afterwards are these weights.
 ///
 /// # Panics
 /// Where `inputs` or `weights` do not have the model's shapes, or there is no input.
 pub fn sorted(model: &Model, weights: &Weights, inputs: &[Vec<f32>]) -> (Weights, Vec<Vec<Group>>) {
     assert!(!inputs.is_empty(), "channels are sorted by their ranges over inputs");
-    let (layers, d, hidden) = (model.stack.layers, model.stack.width, model.stack.hidden);
-    let mut channels = Channels(vec![vec![Range::EMPTY; hidden]; layers]);
+    let mut channels = Channels::new(model);
     for input in inputs {
         forward(model, weights, input, &mut channels);
     }
-    let mut sorted = weights.clone();
-    let mut groups = vec![Vec::new(); layers];
-    let alone = |layer| vec![layer];
-    let owners: Vec<Vec<usize>> = match model.stack.shared {
-        true => vec![(0..layers).collect()],
-        false => (0..layers).map(alone).collect(),
-    };
-    for own in owners {
-        let size = |c: usize| own.iter().map(|&l| channels.0[l][c].size()).fold(0.0, f64::max);
-        let mut order: Vec<usize> = (0..hidden).collect();
-        order.sort_by(|&a, &b| size(a).total_cmp(&size(b)));
-        let block = model.block(own[0]);
-        let name = |part: &str| format!("{block}.mlp.{part}");
-        let moved = |values: &[f32], width: usize| -> Vec<f32> {
-            order.iter().flat_map(|&c| &values[c * width..(c + 1) * width]).copied().collect()
+    channels.sorted(model, weights)
+}
+
+impl Channels {
+    /// What [`sorted`] gives where these are the ranges over all inputs.
+    pub(crate) fn sorted(&self, model: &Model, weights: &Weights) -> (Weights, Vec<Vec<Group>>) {
+        let (layers, d, hidden) = (model.stack.layers, model.stack.width, model.stack.hidden);
+        let mut sorted = weights.clone();
+        let mut groups = vec![Vec::new(); layers];
+        let alone = |layer| vec![layer];
+        let owners: Vec<Vec<usize>> = match model.stack.shared {
+            true => vec![(0..layers).collect()],
+            false => (0..layers).map(alone).collect(),
         };
-        let first = moved(weights.values(&name("fc1.weight")), d);
-        sorted.values_mut(&name("fc1.weight")).copy_from_slice(&first);
-        let bias = moved(weights.values(&name("fc1.bias")), 1);
-        sorted.values_mut(&name("fc1.bias")).copy_from_slice(&bias);
-        for row in sorted.values_mut(&name("fc2.weight")).chunks_exact_mut(hidden) {
-            let moved = moved(row, 1);
-            row.copy_from_slice(&moved);
-        }
-        let counts = counts(&order.iter().map(|&c| pieces(size(c))).collect::<Vec<u32>>());
-        for layer in own {
-            let mut rest = &order[..];
-            for &channels_in in &counts {
-                let (group, others) = rest.split_at(channels_in);
-                rest = others;
-                let ranges = group.iter().map(|&c| channels.0[layer][c]);
-                let range = ranges.fold(Range::EMPTY, Range::and);
-                groups[layer].push(Group { channels: channels_in, range });
+        for own in owners {
+            let size = |c: usize| own.iter().map(|&l| self.0[l][c].size()).fold(0.0, f64::max);
+            let mut order: Vec<usize> = (0..hidden).collect();
+            order.sort_by(|&a, &b| size(a).total_cmp(&size(b)));
+            let block = model.block(own[0]);
+            let name = |part: &str| format!("{block}.mlp.{part}");
+            let moved = |values: &[f32], width: usize| -> Vec<f32> {
+                order.iter().flat_map(|&c| &values[c * width..(c + 1) * width]).copied().collect()
+            };
+            let first = moved(weights.values(&name("fc1.weight")), d);
+            sorted.values_mut(&name("fc1.weight")).copy_from_slice(&first);
+            let bias = moved(weights.values(&name("fc1.bias")), 1);
+            sorted.values_mut(&name("fc1.bias")).copy_from_slice(&bias);
+            for row in sorted.values_mut(&name("fc2.weight")).chunks_exact_mut(hidden) {
+                let moved = moved(row, 1);
+                row.copy_from_slice(&moved);
+            }
+            let counts = counts(&order.iter().map(|&c| pieces(size(c))).collect::<Vec<u32>>());
+            for layer in own {
+                let mut rest = &order[..];
+                for &channels_in in &counts {
+                    let (group, others) = rest.split_at(channels_in);
+                    rest = others;
+                    let ranges = group.iter().map(|&c| self.0[layer][c]);
+                    let range = ranges.fold(Range::EMPTY, Range::and);
+                    groups[layer].push(Group { channels: channels_in, range });
+                }
             }
         }
+        if groups.iter().all(|groups| groups.len() == 1) {
+            // One range for all says as much, and the order stays as it is.
+            return (weights.clone(), Vec::new());
+        }
+        (sorted, groups)
     }
-    (sorted, groups)
 }
 
 /// How many channels each group has, of channels whose tables have these pieces, in ascending order: the smallest group

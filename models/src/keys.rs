@@ -11,9 +11,17 @@ use crate::{
 };
 
 /// The sum of each layer's keys, and how many they were.
-struct Keys {
+pub(crate) struct Keys {
     sums: Vec<Vec<f64>>,
     rows: Vec<usize>,
+}
+
+impl Keys {
+    /// None seen yet.
+    pub(crate) fn new(model: &Model) -> Self {
+        let (layers, d) = (model.stack.layers, model.stack.width);
+        Self { sums: vec![vec![0.0; d]; layers], rows: vec![0; layers] }
+    }
 }
 
 impl Probe for Keys {
@@ -38,30 +46,37 @@ impl Probe for Keys {
 /// # Panics
 /// Where `inputs` or `weights` do not have the model's shapes.
 pub fn centred(model: &Model, weights: &Weights, inputs: &[Vec<f32>]) -> Weights {
-    let mut centred = weights.clone();
-    if !model.stack.qkv_bias {
-        return centred;
-    }
-    let (layers, d, dh) = (model.stack.layers, model.stack.width, model.stack.head_dim());
-    let mut keys = Keys { sums: vec![vec![0.0; d]; layers], rows: vec![0; layers] };
+    let mut keys = Keys::new(model);
     for input in inputs {
         forward(model, weights, input, &mut keys);
     }
-    // A stack that shares its weights has one bias for all of its layers.
-    let owners: Vec<Vec<usize>> = match model.stack.shared {
-        true => vec![(0..layers).collect()],
-        false => (0..layers).map(|layer| vec![layer]).collect(),
-    };
-    for layers in owners {
-        let rows: usize = layers.iter().map(|&l| keys.rows[l]).sum();
-        let bias = centred.values_mut(&format!("{}.attn.qkv.bias", model.block(layers[0])));
-        for (i, bias) in bias[d..2 * d].iter_mut().enumerate() {
-            let softmax = |&l: &usize| model.stack.attention[l][i / dh] == Attention::Softmax;
-            if rows > 0 && layers.iter().all(softmax) {
-                let sum: f64 = layers.iter().map(|&l| keys.sums[l][i]).sum();
-                *bias = (f64::from(*bias) - sum / rows as f64) as f32;
+    keys.centred(model, weights)
+}
+
+impl Keys {
+    /// What [`centred`] gives where these are the keys of all inputs.
+    pub(crate) fn centred(&self, model: &Model, weights: &Weights) -> Weights {
+        let mut centred = weights.clone();
+        if !model.stack.qkv_bias {
+            return centred;
+        }
+        let (layers, d, dh) = (model.stack.layers, model.stack.width, model.stack.head_dim());
+        // A stack that shares its weights has one bias for all of its layers.
+        let owners: Vec<Vec<usize>> = match model.stack.shared {
+            true => vec![(0..layers).collect()],
+            false => (0..layers).map(|layer| vec![layer]).collect(),
+        };
+        for layers in owners {
+            let rows: usize = layers.iter().map(|&l| self.rows[l]).sum();
+            let bias = centred.values_mut(&format!("{}.attn.qkv.bias", model.block(layers[0])));
+            for (i, bias) in bias[d..2 * d].iter_mut().enumerate() {
+                let softmax = |&l: &usize| model.stack.attention[l][i / dh] == Attention::Softmax;
+                if rows > 0 && layers.iter().all(softmax) {
+                    let sum: f64 = layers.iter().map(|&l| self.sums[l][i]).sum();
+                    *bias = (f64::from(*bias) - sum / rows as f64) as f32;
+                }
             }
         }
+        centred
     }
-    centred
 }

@@ -39,6 +39,7 @@ mod layout;
 mod matrix;
 pub mod model;
 mod options;
+pub mod owner;
 pub mod private;
 pub mod probe;
 mod range;

@@ -1,6 +1,7 @@
 //! Models of texts, and imported ones of pictures, through server and client.
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::SocketAddr,
     path::Path,
@@ -95,6 +96,39 @@ fn demo(parties: &Parties, model: &str, args: &[&str]) -> Value {
 fn embedding(result: &Value) -> Vec<f64> {
     let numbers = result["embedding"].as_array().unwrap();
     numbers.iter().map(|x| x.as_f64().unwrap()).collect()
+}
+
+#[test]
+fn hidden_channels_of_unlike_range_are_sorted_when_a_model_is_calibrated() {
+    let parties = Parties::new();
+    let folder = parties.texts();
+    let model = fs::read_to_string(parties.path("texts/arch.toml")).unwrap();
+    let model = Model::from_toml(&model).unwrap();
+    let path = parties.path("texts/weights.safetensors");
+    let offline = |parties: &Parties| -> u64 {
+        let said = parties.must(&["plan", &folder, "--tokens", "9", "--json"]);
+        let plan: Value = serde_json::from_str(&said).unwrap();
+        plan["planned"]["offline_bytes"].as_u64().unwrap()
+    };
+    // Every seventh channel of the first layer reaches 16 times as far.
+    let before = Weights::load(&path, &model).unwrap();
+    let values = before.iter().map(|(name, values)| (name.to_owned(), values.to_vec()));
+    let mut values: BTreeMap<String, Vec<f32>> = values.collect();
+    let wide = values.get_mut("blocks.0.mlp.fc1.weight").unwrap();
+    wide.chunks_mut(model.stack.width).step_by(7).flatten().for_each(|w| *w *= 16.0);
+    Weights::from_values(&model, values).unwrap().save(&path, Precision::F32).unwrap();
+    parties.calibrated("texts");
+    let ranges = fs::read_to_string(parties.path("texts/calibration.toml")).unwrap();
+    let grouped = offline(&parties);
+    // As it is where all channels pay for the widest one's table.
+    let one: String =
+        ranges.lines().filter(|l| !l.starts_with("groups")).map(|l| l.to_owned() + "\n").collect();
+    parties.write("texts/calibration.toml", one.as_bytes());
+    let all_alike = offline(&parties);
+    assert!(grouped < all_alike, "{grouped} bytes, {all_alike} without groups: {ranges}");
+    parties.write("texts/calibration.toml", ranges.as_bytes());
+    let all = demo(&parties, &folder, &["--file", &parties.text("three.txt")]);
+    assert_eq!(all["agree_plaintext"], 3);
 }
 
 #[test]

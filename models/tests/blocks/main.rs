@@ -12,6 +12,7 @@ use sotto_models::{
     float::{NoProbe, Tensor, forward},
     keys,
     model::{Classes, Hidden, Input, Output, Pixels, Place, Pool, Stack, Table, Words},
+    owner,
     private::{MaxKind, Options, Reveal},
     probe::HeadPart,
     text::{self, Text},
@@ -343,6 +344,12 @@ fn channels_of_unlike_range_have_tables_of_their_own() {
     let rows: Vec<Vec<f32>> =
         texts.iter().map(|text| text::rows(&model, &weights, text).unwrap()).collect();
     let (sorted, groups) = channels::sorted(&model, &weights, &rows);
+    let centred = keys::centred(&model, &weights, &rows);
+    let both = channels::sorted(&model, &centred, &rows);
+    let mut seen = 0;
+    let arranged = owner::arranged(&model, &weights, &rows, |done| seen += done);
+    assert_eq!((arranged.0.hash(), seen), (both.0.hash(), (1..=rows.len()).sum()));
+    assert_eq!(arranged.1.len(), groups.len());
     for layer in &groups {
         assert!((2..=4).contains(&layer.len()), "{layer:?}");
         assert!(layer.windows(2).all(|pair| pair[0].range.size() < pair[1].range.size()));
