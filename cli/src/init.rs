@@ -1,9 +1,14 @@
 //! `sotto init`: a folder for each party, with keys, certificates and a commented configuration.
 
-use std::{fs, net::Ipv4Addr, path::PathBuf};
+use std::{
+    fs,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use serde::Serialize;
+use sotto_models::{calibration::hex, model::Output};
 use sotto_net::Identity;
 
 use crate::{error::Error, model::Model, print, source::Source};
@@ -27,7 +32,8 @@ pub struct Init {
     /// A client's name; as often as there are clients.
     #[arg(long = "client", value_name = "NAME", default_values_t = ["client".to_owned()])]
     clients: Vec<String>,
-    /// What the server serves: `demo`, `vit_cifar`, `vit_tiny` or a model folder.
+    /// What the server serves: `demo`, `vit_cifar`, `vit_tiny` or a model folder, which is copied into the server's. Of a model of
+    /// texts each client gets the lexicon.
     #[arg(long, default_value = "demo")]
     model: PathBuf,
     /// Where correlations come from: without a dealer it has no folder.
@@ -64,7 +70,11 @@ impl Init {
     /// [`Error::Config`] for a folder that has something in it, and for names and addresses that no configuration takes;
     /// [`Error::Io`].
     pub fn run(&self) -> Result<(), Error> {
-        let parties = self.parties()?;
+        let model = match Model::is_named(&self.model) {
+            true => None,
+            false => Some(Model::find(&self.model)?),
+        };
+        let parties = self.parties(model.as_ref())?;
         let named = parties.iter().map(|party| Ok((party.name, Identity::generate(party.name)?)));
         let identities = named.collect::<Result<Vec<_>, Error>>()?;
         for (i, (name, _)) in identities.iter().enumerate() {
@@ -88,6 +98,9 @@ impl Init {
                     fs::write(&path, theirs.certificate().to_pem()).map_err(Error::io(&path))?;
                 }
             }
+            if let Some(model) = &model {
+                self.give(model, party, &folder)?;
+            }
             let path = folder.join(party.file);
             fs::write(&path, &party.text).map_err(Error::io(&path))?;
             made.push(Made {
@@ -108,7 +121,21 @@ impl Init {
         )
     }
 
-    fn parties(&self) -> Result<Vec<Party<'_>>, Error> {
+    /// What a party has of the model: the server all of it, a client the lexicon.
+    fn give(&self, model: &Model, party: &Party<'_>, folder: &Path) -> Result<(), Error> {
+        match party.command {
+            "deal" => {}
+            "serve" => Model::copy(&self.model, &folder.join("model"))?,
+            _ => {
+                if let Some(lexicon) = &model.lexicon {
+                    lexicon.save(&self.model, &folder.join("lexicon"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn parties(&self, model: Option<&Model>) -> Result<Vec<Party<'_>>, Error> {
         let (server, dealer) = (port(&self.server)?, port(&self.dealer)?);
         // Of this machine alone, where both are.
         let (host, network) = match is_here(&self.server) && is_here(&self.dealer) {
@@ -116,11 +143,11 @@ impl Init {
             false if self.server.starts_with('[') => ("[::]", "lan"),
             false => ("0.0.0.0", "lan"),
         };
-        let named = Model::is_named(&self.model);
-        let model = match named {
-            true => self.model.clone(),
-            // The configuration is in another folder.
-            false => fs::canonicalize(&self.model).map_err(Error::io(&self.model))?,
+        let served = if model.is_some() { Path::new("model") } else { &self.model };
+        let lexicon = model.and_then(|model| model.lexicon.as_ref());
+        let asks = match model.map(|model| &model.arch.output) {
+            Some(Output::Embedding { .. }) => "embed",
+            _ => "infer",
         };
         let filled = |template: &str| {
             let text = with_clients(template, &self.clients)
@@ -129,7 +156,10 @@ impl Init {
                 .replace("\"192.0.2.10:7100\"", &format!("{:?}", self.dealer))
                 .replace("\"192.0.2.11:7101\"", &format!("{:?}", self.server))
                 .replace("network = \"lan\"", &format!("network = \"{network}\""))
-                .replace("model = \"demo\"", &format!("model = {:?}", model.display().to_string()));
+                .replace(
+                    "model = \"demo\"",
+                    &format!("model = {:?}", served.display().to_string()),
+                );
             match self.source {
                 Source::Dealer => text,
                 Source::Peer => {
@@ -160,9 +190,15 @@ impl Init {
             command: "serve",
         });
         for name in clients() {
-            let text = filled(CLIENT).replace("\"client\"", &format!("\"{name}\""));
+            let mut text = filled(CLIENT).replace("\"client\"", &format!("\"{name}\""));
+            if let Some(lexicon) = lexicon {
+                text = text.replace("# lexicon = ", "lexicon = ").replace(
+                    "# lexicon_hash = \"eb1f...\"",
+                    &format!("lexicon_hash = {:?}", hex(&lexicon.hash())),
+                );
+            }
             let peers = ["server"].into_iter().chain(dealer).collect();
-            parties.push(Party { name, file: "client.toml", text, peers, command: "infer" });
+            parties.push(Party { name, file: "client.toml", text, peers, command: asks });
         }
         Ok(parties)
     }

@@ -1,13 +1,14 @@
 //! Models on disk, by preset name, and the one that is embedded for the demo.
 
-use std::{fmt::Display, path::Path};
+use std::{fmt::Display, fs, path::Path};
 
+use sotto_import::tokenizer;
 use sotto_models::{
     Arch, Calibration, Model as Description, Weights,
     arch::Attention,
     calibration::hex,
     files,
-    images::{Fit, Framing, normalise, read_cifar},
+    images::{FRAMING, Fit, Framing, normalise, read_cifar},
     model::{Input, Pixels},
 };
 
@@ -34,6 +35,10 @@ fn preset(name: &Path) -> Option<Arch> {
     };
     Some(arch.with_attention(kind))
 }
+
+/// A model's files; the last two where it has them.
+const FILES: [&str; 5] =
+    ["arch.toml", "weights.safetensors", "calibration.toml", tokenizer::FILE, FRAMING];
 
 /// A model with its weights. No `Debug`: the weights are the server's secret.
 pub struct Model {
@@ -79,6 +84,20 @@ impl Model {
     /// Whether `name` is one of a model that needs no folder.
     pub fn is_named(name: &Path) -> bool {
         name.to_str() == Some("demo") || preset(name).is_some()
+    }
+
+    /// Copies a model's files, and nothing else of its folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn copy(folder: &Path, to: &Path) -> Result<(), Error> {
+        fs::create_dir_all(to).map_err(Error::io(to))?;
+        for file in FILES.map(|name| (folder.join(name), to.join(name))) {
+            if file.0.exists() {
+                fs::copy(&file.0, &file.1).map_err(Error::io(&file.1))?;
+            }
+        }
+        Ok(())
     }
 
     fn load(folder: &Path) -> Result<Self, Error> {

@@ -132,6 +132,35 @@ fn hidden_channels_of_unlike_range_are_sorted_when_a_model_is_calibrated() {
 }
 
 #[test]
+fn init_gives_a_server_its_model_and_clients_the_lexicon() {
+    let parties = Parties::new();
+    let model = parties.texts();
+    let said = parties.must(&["init", &parties.text("try"), "--model", &model, "--json"]);
+    let made: Value = serde_json::from_str(&said).unwrap();
+    let commands: Vec<_> = made.as_array().unwrap().iter().map(|m| &m["command"]).collect();
+    assert!(commands[2].as_str().unwrap().starts_with("sotto embed --config"), "{commands:?}");
+    // Whole folders go to their hosts: nothing in them is elsewhere.
+    fs::rename(&model, parties.path("elsewhere")).unwrap();
+    let config = |party: &str| parties.text(&format!("try/{party}/{party}.toml"));
+    for party in ["server", "client"] {
+        let checked = parties.sotto(&["check", "--config", &config(party), "--json"]);
+        let lines: Vec<Value> = serde_json::from_str(&checked.out).unwrap();
+        let wrong = lines.iter().filter(|l| l["ok"] == false).map(|l| l["what"].to_string());
+        // Nobody runs yet: what is wrong is that peers do not answer.
+        let wrong: Vec<String> = wrong.filter(|what| !what.contains('`')).collect();
+        assert_eq!(wrong, [""; 0], "{party}: {}", checked.out);
+    }
+    let text = fs::read_to_string(config("client")).unwrap();
+    let hash =
+        parties.must(&["lexicon", &parties.text("elsewhere"), "--out", &parties.text("again")]);
+    let hash = hash.trim().rsplit(' ').next().unwrap();
+    assert!(text.contains(&format!("\nlexicon_hash = \"{hash}\"")), "{text}");
+    assert!(
+        !parties.path("try/dealer/model").exists() && !parties.path("try/client/model").exists()
+    );
+}
+
+#[test]
 fn texts_of_two_lengths_go_with_a_dealer_and_without() {
     let parties = Parties::new();
     parties.texts();

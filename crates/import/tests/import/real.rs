@@ -147,8 +147,12 @@ fn a_sentiment_head_says_of_private_embeddings_what_it_says_of_plain_ones() {
             Private::of_lengths(model, &calibration, &lengths, Options::default()).unwrap();
         let mut coins = Coins::Fair(Box::new(Seed::from_bytes([5; 32]).stream(number as u64)));
         let matrices = matrices.get_or_insert_with(|| private.matrices(weights));
-        let values =
-            simulate(&private.plan, matrices, &private.encode(&[rows.clone()]), &mut coins);
+        let values = simulate(
+            &private.plan,
+            matrices,
+            &private.encode(std::slice::from_ref(&rows)),
+            &mut coins,
+        );
         let result = private.decode(&values[private.plan.outputs[0].index()]).concat();
         let both = [plain(&rows), result];
         let said = both.each_ref().map(|embedding| judge(embedding) > 0.0);
