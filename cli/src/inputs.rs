@@ -17,6 +17,9 @@ use crate::error::Error;
 /// Files in a folder of pictures that are taken.
 const SUFFIXES: [&str; 3] = ["png", "jpg", "jpeg"];
 
+/// And pictures that are not read: they are told, not passed over.
+const OTHERS: [&str; 8] = ["webp", "gif", "bmp", "tif", "tiff", "heic", "avif", "jxl"];
+
 /// A picture or text that cannot be evaluated.
 #[derive(Clone, Debug, Serialize)]
 pub struct Unread {
@@ -112,7 +115,7 @@ fn unread(path: &Path, error: String) -> Unread {
     Unread { name, error }
 }
 
-/// The PNG and JPEG files in a folder that is no data set's, by name; `None` for anything else.
+/// The pictures in a folder that is no data set's, by name; `None` for anything else.
 fn pictures_in(path: &Path) -> Result<Option<Vec<PathBuf>>, String> {
     let holds = |set: &&cifar::Cifar| {
         [path.join(set.folder).join(set.test), path.join(set.test)].iter().any(|f| f.is_file())
@@ -122,7 +125,7 @@ fn pictures_in(path: &Path) -> Result<Option<Vec<PathBuf>>, String> {
     }
     let is_picture = |file: &PathBuf| {
         let suffix = file.extension().and_then(|e| e.to_str()).unwrap_or_default();
-        SUFFIXES.iter().any(|s| suffix.eq_ignore_ascii_case(s)) && file.is_file()
+        SUFFIXES.iter().chain(&OTHERS).any(|s| suffix.eq_ignore_ascii_case(s)) && file.is_file()
     };
     let entries = path.read_dir().map_err(|e| format!("{}: {e}", path.display()))?;
     let files = entries.filter_map(|entry| Some(entry.ok()?.path()));

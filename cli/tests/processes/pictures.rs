@@ -56,6 +56,7 @@ fn one_bad_picture_is_named_and_the_others_are_classified() {
         png(&parties, name, 32);
     }
     parties.write("folder/notes.txt", b"no picture");
+    parties.write("folder/c.webp", b"RIFF\x10\0\0\0WEBPVP8 ");
     let files = [
         parties.text("images.bin"),
         parties.text("none.png"),
@@ -64,20 +65,22 @@ fn one_bad_picture_is_named_and_the_others_are_classified() {
     ];
     let files = files.each_ref().map(|f| &f[..]);
     let done = parties.infer(&config, &files);
-    done.failed(3, &["2 of 20 images", "none.png"]);
+    done.failed(3, &["3 of 21 images", "none.png"]);
     let all = document(&done);
     let results = all["results"].as_array().unwrap();
     let errors: Vec<_> = results.iter().filter_map(|r| r["error"].as_str()).collect();
-    assert!(errors.len() == 2 && errors[0].contains("No such file"), "{errors:?}");
+    assert!(errors.len() == 3 && errors[0].contains("No such file"), "{errors:?}");
     assert!(errors[1].contains("48 x 48") && errors[1].contains("--resize"), "{errors:?}");
+    assert!(errors[2].contains("c.webp") && errors[2].contains("PNG"), "{errors:?}");
     let classified = results.iter().filter(|r| r["class"].is_number()).count();
-    assert_eq!((classified, results.len()), (DEMO_IMAGES.len() / 3073 + 2, 20));
+    assert_eq!((classified, results.len()), (DEMO_IMAGES.len() / 3073 + 2, 21));
     assert_eq!(results.iter().filter(|r| r["name"] == "a.PNG").count(), 1);
     assert_eq!(all["exit_code"], 3);
 
     let table = parties.start_infer(&config, &[&["--limit", "18"], &files[..]].concat()).finish();
     assert_eq!(table.code, 3, "{}", table.err);
     assert!(table.out.contains("none.png: ") && table.out.contains("images.bin#15"));
+    fs::remove_file(parties.path("folder/c.webp")).unwrap();
     let resized = parties.infer(&config, &["--resize", files[2], files[3]]);
     assert_eq!(resized.classes().len(), 3);
     assert_eq!(document(&resized)["error"], Value::Null);

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use image::imageops::FilterType;
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::{Fit, MAX_FILE, Picture};
 use crate::{Error, Model};
@@ -33,7 +33,7 @@ pub fn decode(
     let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .expect("a slice in memory is read without errors");
-    if reader.format().is_none() {
+    if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::Jpeg)) {
         let why = "is neither PNG nor JPEG, nor CIFAR's .bin or .tar.gz";
         return Err(Error::picture(file, why));
     }
