@@ -3,7 +3,6 @@
 use std::{fs, thread, time::Duration};
 
 use sotto::{
-    card::Card,
     config::Source,
     messages::{self, AHEAD, ClientHello, Request, step},
     refusal::Refusal,
@@ -136,7 +135,7 @@ pub fn unread(scene: &Scene) -> Result<Found, Error> {
     let scene = &scene.demo()?;
     // More than may wait and be in flight.
     let sized = |batch: &usize| {
-        let traced = Card::new(&scene.model, *batch, Options::default()).trace(None);
+        let traced = scene.model.card(*batch, Options::default()).trace(None);
         traced.is_ok_and(|private| private.plan.online().from_server > 3 * AHEAD)
     };
     let batch = [1, 4, 16, 64].into_iter().find(sized);

@@ -9,10 +9,7 @@ use std::{
     time::Duration,
 };
 
-use sotto::{
-    card::Card,
-    messages::{self, Ask, DealerHello, DealerWelcome, Dealt, Epoch, Secret, VERSION, step},
-};
+use sotto::messages::{self, Ask, DealerHello, DealerWelcome, Dealt, Epoch, Secret, VERSION, step};
 use sotto_models::private::Options;
 use sotto_net::{Endpoint, Link, QuicLink};
 use sotto_protocols::Role;
@@ -121,7 +118,7 @@ fn taken(server: &mut QuicLink, client: &mut QuicLink) -> Result<[[u8; 32]; 2], 
 pub fn dealer(scene: &Scene, count: usize) -> Result<Found, Error> {
     let tried = format!("the dealer's memory after {count} batches that both sides have");
     let dealer = scene.dealer()?;
-    let card = Card::new(&scene.model, 1, Options::default());
+    let card = scene.model.card(1, Options::default());
     let plan = card.trace(None)?.plan.hash();
     let server = scene.endpoint("server", &["dealer"], &[])?;
     let client = scene.endpoint("client", &["dealer"], &[])?;

@@ -81,7 +81,7 @@ pub fn one_prefix(scene: &Scene) -> Result<Found, Error> {
     let attacker = scene.endpoint("server", &["dealer"], &[])?;
     let mut links = Vec::new();
     for batch in [1, 2] {
-        let card = Card::new(&scene.model, batch, Options::default());
+        let card = scene.model.card(batch, Options::default());
         let plan = card.trace(None)?.plan.hash();
         let epoch = announce(&attacker, &dealer, &card, plan)?.map_err(Error::scene)?;
         links.push(batches(&attacker, &dealer, plan, epoch)?);
@@ -116,7 +116,7 @@ pub fn one_prefix(scene: &Scene) -> Result<Found, Error> {
 /// Cards that are wrong in one thing each.
 fn hostile_cards(scene: &Scene) -> Vec<(&'static str, Card)> {
     let model = &scene.model;
-    let honest = Card::new(model, 1, Options::default());
+    let honest = model.card(1, Options::default());
     let ranged = |size: f32, layer: Option<usize>| {
         let mut calibration: Calibration = model.calibration.clone();
         let all = calibration.layers.iter_mut().enumerate();
@@ -204,7 +204,7 @@ pub fn hostile_cards_end_nobody(scene: &Scene) -> Result<Found, Error> {
             broken.push(format!("the client ends with {name}: {}", done.error()));
         }
     }
-    let honest = Card::new(&scene.model, 1, Options::default());
+    let honest = scene.model.card(1, Options::default());
     let plan = honest.trace(None)?.plan.hash();
     if announce(&attacker, &dealer, &honest, plan)?.is_err() || dealer.text().contains("panicked") {
         broken.push("a thread of the dealer ended".into());

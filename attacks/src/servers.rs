@@ -81,10 +81,10 @@ pub fn changed_card(scene: &Scene) -> Result<Found, Error> {
     let tried = "a link that breaks after the first request, then another card for the same stream";
     let dealer = scene.dealer()?;
     let rogue = scene.endpoint("server", &["dealer"], &["client"])?;
-    let first = Card::new(&scene.model, 1, Options::default());
+    let first = scene.model.card(1, Options::default());
     let plan = first.trace(None)?.plan;
     let epoch = announce(&rogue, &dealer, &first, &plan)?;
-    let second = Card::new(&scene.model, 2, Options::default());
+    let second = scene.model.card(2, Options::default());
     let (done, asked) = with_client(scene, &rogue, &dealer, || {
         let mut link = greet(&rogue, &first, &plan, epoch)?;
         let _: Request = messages::recv(&mut link, step::REQUEST)?;
@@ -103,7 +103,7 @@ pub fn assigns(scene: &Scene) -> Result<Found, Error> {
     let tried = format!("{FLOOD} batches assigned for one evaluation, none said to be ready");
     let dealer = scene.dealer()?;
     let rogue = scene.endpoint("server", &["dealer"], &["client"])?;
-    let card = Card::new(&scene.model, 1, Options::default());
+    let card = scene.model.card(1, Options::default());
     let plan = card.trace(None)?.plan;
     let epoch = announce(&rogue, &dealer, &card, &plan)?;
     let mut supply = peer::connect(&rogue, "dealer", &dealer)?;

@@ -16,7 +16,7 @@ use std::{
 
 use clap::Args;
 use serde::Serialize;
-use sotto::config::Source;
+use sotto::{choices, config::Source};
 use sotto_crypto::Seed;
 
 use crate::error::Error;
@@ -39,7 +39,7 @@ pub struct Soak {
     #[arg(long)]
     seed: Option<u64>,
     /// Where correlations come from.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_parser = choices::source(), default_value = "dealer")]
     source: Source,
     /// One JSON object instead of lines.
     #[arg(long)]

@@ -56,7 +56,7 @@ impl Agreement {
             texts: TextArgs::default(),
             limit: pictures.len(),
             batch: self.batch,
-            network: Network::preset("loopback").map_err(sotto::Error::from)?,
+            network: Network::preset("loopback").map_err(sotto::Error::unusable)?,
         };
         let summary = demo::run(&demo, program, &Stop::default())?;
         print!("{}", text(&summary, self.batch, &|class| arch.label(class)));

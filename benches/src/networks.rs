@@ -100,7 +100,7 @@ pub fn measure(
     // Through the emulator, every message costs its work, too, on the same cores.
     let calibrate = |through| -> Result<Machines, Error> {
         let (machine, _) =
-            sotto_netsim::calibrate(through, |_, _| ()).map_err(sotto::Error::from)?;
+            sotto_netsim::calibrate(through, |_, _| ()).map_err(sotto::Error::unusable)?;
         Ok(Machines::one(&machine))
     };
     let (direct, emulated) = (calibrate(Through::Loopback)?, calibrate(Through::Emulator)?);
@@ -140,7 +140,7 @@ fn one(
     machines: &Machines,
 ) -> Result<Compared, Error> {
     let between = emulate::network(network, Path::new(""))?;
-    let priced = Priced::new(plan, machines).map_err(sotto::Error::from)?;
+    let priced = Priced::new(plan, machines).map_err(sotto::Error::unusable)?;
     let predicted =
         predict(&priced, machines, &between, sotto_netsim::Source::Dealer(Role::Server), 0);
     // Short runs vary the most: as many images as take some seconds.

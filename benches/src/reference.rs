@@ -46,7 +46,7 @@ pub fn measure(
         let loaded = Loaded { model: arch, weights, inputs };
         let found = devices::list().into_iter().filter(|(_, found)| found.is_ok());
         for (name, _) in found {
-            let device = devices::open(name).map_err(sotto::Error::from)?;
+            let device = devices::open(name).map_err(sotto::Error::unusable)?;
             for &precision in &device.info().precisions {
                 bar.set_message(format!("{preset} on {name} in {}", precision.name()));
                 let report = measured(&loaded, &*device, Asked { precision, batch, effort })?;

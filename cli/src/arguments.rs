@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use sotto::{
     check::Check,
+    choices::source,
     config::Source,
     import::Import,
     infer::{Embed, Infer},
@@ -59,7 +60,7 @@ pub enum Command {
         net: String,
         /// Where correlated randomness comes from: a third process deals it, or server and client make it by themselves,
         /// which needs no third party and costs more.
-        #[arg(long, value_enum, default_value_t)]
+        #[arg(long, value_parser = source(), default_value = "dealer")]
         source: Source,
         /// One JSON object instead of tables.
         #[arg(long)]

@@ -1,6 +1,9 @@
 //! What a user chooses of a plan that is not the model's.
 
-use clap::{Args, ValueEnum};
+use clap::{
+    Args, ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
 use sotto_models::{
     Private,
     format::MaxKind,
@@ -11,7 +14,17 @@ use crate::{
     card::{self, check_batch},
     error::Error,
     model::Model,
+    source::Source,
 };
+
+/// Reads where correlated randomness comes from, in a configuration's words.
+pub fn source() -> impl TypedValueParser<Value = Source> {
+    let dealer = PossibleValue::new("dealer")
+        .help("A third party deals it, and must not collude with either of the two");
+    let peer = PossibleValue::new("peer").help("Server and client make it by themselves");
+    let values = PossibleValuesParser::new([dealer, peer]);
+    values.map(|name| if name == "peer" { Source::Peer } else { Source::Dealer })
+}
 
 /// Choices as a command line has them.
 #[derive(Args)]

@@ -1,51 +1,21 @@
 //! Configuration files: one small TOML a party.
 
-mod memory;
-mod own;
-
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use sotto_models::{
     format::MaxKind,
     private::{Options, Reveal, Tables},
 };
-use sotto_protocols::{
-    make::{weights_len, whole_recipe},
-    plan::Plan,
+use sotto_protocols::plan::Plan;
+
+pub use sotto_client::config::ClientConfig;
+pub use sotto_session::config::{
+    Certificates, MAKING, Own, Peer, Source, batch_memory, folder, least, load,
 };
+use sotto_session::config::{default_memory, default_pool, places};
 
 use crate::error::Error;
-pub use crate::source::Source;
-use memory::places;
-pub use memory::{MAKING, batch_memory, least};
-pub use own::{Certificates, Own, Peer};
-
-fn default_pool() -> usize {
-    2
-}
-
-impl Source {
-    /// The dealer of a configuration, where it is the source.
-    ///
-    /// # Errors
-    /// [`Error::Config`] where a dealer is missing, or given and not the source.
-    pub fn dealer<'a>(&self, dealer: &'a Option<Peer>) -> Result<Option<&'a Peer>, Error> {
-        match (self, dealer) {
-            (Source::Dealer, Some(dealer)) => Ok(Some(dealer)),
-            (Source::Peer, None) => Ok(None),
-            (Source::Dealer, None) => Err(Error::Config(
-                "a [dealer] table is missing; without a dealer, `source = \"peer\"` on both sides \
-                 has server and client make correlations by themselves"
-                    .into(),
-            )),
-            (Source::Peer, Some(_)) => Err(Error::Config(
-                "`source = \"peer\"` needs no dealer: take the [dealer] table away, or the `source`"
-                    .into(),
-            )),
-        }
-    }
-}
 
 /// `server.toml`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -187,10 +157,6 @@ impl ServerConfig {
     }
 }
 
-fn default_memory() -> u64 {
-    4096
-}
-
 fn one() -> usize {
     1
 }
@@ -226,72 +192,4 @@ pub enum CorrectionsConfig {
     Server,
     /// The client.
     Client,
-}
-
-/// `client.toml`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ClientConfig {
-    /// Ourselves.
-    pub own: Own,
-    /// The server.
-    pub server: Peer,
-    /// Where correlations come from, as at the server.
-    #[serde(default)]
-    pub source: Source,
-    /// The dealer, where there is one.
-    pub dealer: Option<Peer>,
-    /// The model that the client insists on, as the server's log and refusals name it.
-    pub model: Option<String>,
-    /// For texts: folder with arch.toml, tokenizer.json and tables.safetensors, as `sotto lexicon` writes it.
-    pub lexicon: Option<PathBuf>,
-    /// File in which the masked weights are kept, so that they are not sent again after a restart; in memory alone without.
-    pub weights_file: Option<PathBuf>,
-    /// The lexicon that the client insists on, as `sotto lexicon` prints it: its tokenizer decides what lengths tell.
-    pub lexicon_hash: Option<String>,
-    /// Batches assigned ahead of the evaluation; 0 asks for each when it is needed.
-    #[serde(default = "default_pool")]
-    pub pool: usize,
-    /// Memory for masked weights and batches, in MiB: a server's model that needs more is refused.
-    #[serde(default = "default_memory")]
-    pub memory: u64,
-}
-
-impl ClientConfig {
-    /// Batches of `plan` that there is memory for, beside the server's masked or encrypted weights.
-    ///
-    /// # Errors
-    /// [`Error::Config`] when there is none for the fewest; [`Error::Protocol`] where two parties cannot make the plan's batches.
-    pub fn places(&self, plan: &Plan) -> Result<usize, Error> {
-        let words: u64 = plan.weights.iter().map(|w| (w.outputs * w.inputs) as u64).sum();
-        let weights = match self.source {
-            Source::Dealer => 8 * words,
-            Source::Peer => weights_len(&whole_recipe(plan)?) as u64,
-        };
-        places(self.memory, weights, plan, least(self.source))
-    }
-}
-
-impl ClientConfig {
-    /// Whom the client dials.
-    ///
-    /// # Errors
-    /// As [`Source::dealer`].
-    pub fn dialled(&self) -> Result<Vec<&Peer>, Error> {
-        Ok([&self.server].into_iter().chain(self.source.dealer(&self.dealer)?).collect())
-    }
-}
-
-/// Reads a configuration; relative paths in it are relative to its folder.
-///
-/// # Errors
-/// [`Error::Io`] when it cannot be read, [`Error::Config`] with line and field when it is malformed.
-pub fn load<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, Error> {
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-    toml::from_str(&text).map_err(|e| Error::Config(format!("{}: {e}", path.display())))
-}
-
-/// The folder of a configuration, to which paths in it are relative.
-pub fn folder(config: &Path) -> &Path {
-    config.parent().unwrap_or(Path::new("."))
 }

@@ -84,11 +84,11 @@ impl From<Counts> for CountLine {
 /// A preset, or a TOML file relative to `base`.
 ///
 /// # Errors
-/// [`Error::Network`] and [`Error::Config`] that say what is accepted, [`Error::Io`] when the file cannot be read.
+/// [`Error::Config`] that says what is accepted, [`Error::Io`] when the file cannot be read.
 pub fn network(name: &str, base: &File) -> Result<Network, Error> {
     let path = base.join(name);
     if File::new(name).extension().is_none() && !path.is_file() {
-        return Ok(Network::preset(name)?);
+        return Network::preset(name).map_err(Error::unusable);
     }
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
     Network::from_toml(&text).map_err(|e| Error::Config(format!("{}: {e}", path.display())))
@@ -139,7 +139,7 @@ impl Paths {
     /// Adds the path of a pair named as in [`PAIRS`]; gives the address that its first party must connect to.
     ///
     /// # Errors
-    /// [`Error::Config`] for another name, [`Error::Network`] for an address that cannot be had.
+    /// [`Error::Config`] for another name, or for an address that cannot be had.
     pub fn add(&mut self, pair: &str, between: Between) -> Result<SocketAddr, Error> {
         let known = PAIRS.iter().find(|(name, ..)| *name == pair);
         let &(name, from, to) = known.ok_or_else(|| unknown(pair))?;
@@ -150,9 +150,9 @@ impl Paths {
         let plan = LinkPlan { listen: between.listen, target: between.target, path };
         let emulator = match &mut self.emulator {
             Some(emulator) => emulator,
-            none => none.insert(Emulator::start(self.seed)?),
+            none => none.insert(Emulator::start(self.seed).map_err(Error::unusable)?),
         };
-        let link = emulator.add(&plan)?;
+        let link = emulator.add(&plan).map_err(Error::unusable)?;
         let address = link.address();
         self.links.push((name, link));
         Ok(address)

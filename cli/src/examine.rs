@@ -13,7 +13,7 @@ use sotto_models::{calibration::hex, model::Input};
 use sotto_net::{Certificate, Link, QuicLink};
 
 use crate::{
-    card::{Card, short},
+    card::short,
     config::{self, ClientConfig, DealerConfig, Own, Peer, ServedClient, ServerConfig},
     error::Error,
     lexicon::Lexicon,
@@ -130,7 +130,7 @@ fn look(party: &Party, base: &Path) -> Vec<Looked> {
         let folder = file.parent().unwrap_or(Path::new("."));
         add("folder of the weights file".into(), writable(folder));
     }
-    let lexicon = party.client.as_ref().map(|client| Lexicon::configured(client, base));
+    let lexicon = party.client.as_ref().map(|client| client.lexicon(base));
     let lexicon = lexicon.transpose().map(Option::flatten);
     let texts = matches!(lexicon, Ok(Some(_)));
     if let Some(found) = lexicon.transpose() {
@@ -195,7 +195,7 @@ fn serves(client: &ClientConfig, texts: bool, link: &mut QuicLink) -> Result<&'s
 fn model(server: &ServerConfig, base: &Path) -> Result<String, Error> {
     let named = Model::is_named(&server.model);
     let model = Model::find(&if named { server.model.clone() } else { base.join(&server.model) })?;
-    let card = Card::new(&model, server.batch, server.options());
+    let card = model.card(server.batch, server.options());
     let name = server.model.display();
     let Input::Words(words) = &model.arch.input else {
         let plan = card.trace(None)?.plan;

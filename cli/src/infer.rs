@@ -143,7 +143,7 @@ impl Infer {
         if !self.texts.are_given() {
             return Ok(Given::Pictures(Inputs::find(&self.images, Fit::Exact, self.limit)?));
         }
-        let lexicon = Lexicon::configured(config, config::folder(&self.config))?.ok_or_else(|| {
+        let lexicon = config.lexicon(config::folder(&self.config))?.ok_or_else(|| {
             let why = "texts need `lexicon = FOLDER`, the folder that `sotto lexicon` writes where the model is";
             Error::Config(format!("{}: {why}", self.config.display()))
         })?;

@@ -11,7 +11,7 @@ use serde::Serialize;
 use sotto_models::{calibration::hex, model::Output};
 use sotto_net::Identity;
 
-use crate::{error::Error, model::Model, print, source::Source};
+use crate::{choices, error::Error, model::Model, print, source::Source};
 
 /// The configurations, as docs/hosts.md prints them.
 const DEALER: &str = include_str!("init/dealer.toml");
@@ -37,7 +37,7 @@ pub struct Init {
     #[arg(long, default_value = "demo")]
     model: PathBuf,
     /// Where correlations come from: without a dealer it has no folder.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_parser = choices::source(), default_value = "dealer")]
     source: Source,
     /// The folders and fingerprints as JSON.
     #[arg(long)]

@@ -18,7 +18,7 @@ use sotto::{
     logs,
     model::Model,
     notify, print, processes, server,
-    stop::Stop,
+    stop::{self, Stop},
     trainer,
 };
 use sotto_models::calibration::hex;
@@ -59,7 +59,7 @@ fn run(command: Command) -> Result<(), Error> {
             let program = std::env::current_exe().map_err(Error::io(Path::new("sotto")))?;
             let network = emulate::network(&net, Path::new(""))?;
             let demo = Demo { model, images, resize, texts, limit, batch, network, source };
-            let summary = demo::run(&demo, &program, &Stop::on_signal()?)?;
+            let summary = demo::run(&demo, &program, &stop::on_signal()?)?;
             if json {
                 print::json(&summary)?;
             } else {
@@ -71,7 +71,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Emulate { config, json: as_json } => {
             let (stop, stopped) = std::sync::mpsc::channel();
             // Whoever receives it may have ended meanwhile.
-            Stop::on_signal()?.then(move || stop.send(()).unwrap_or(()));
+            stop::on_signal()?.then(move || stop.send(()).unwrap_or(()));
             let bar = ProgressBar::new_spinner();
             let lines = emulate::run(&config, &stopped, &mut |said| {
                 match said {
@@ -114,15 +114,15 @@ fn run(command: Command) -> Result<(), Error> {
         }
         Command::Init(init) => init.run(),
         Command::Serve { config } => {
-            let stop = Stop::on_signal()?;
+            let stop = stop::on_signal()?;
             server::run(&config, &stop, announce(&stop))
         }
         Command::Deal { config } => {
-            let stop = Stop::on_signal()?;
+            let stop = stop::on_signal()?;
             dealer::run(&config, &stop, announce(&stop))
         }
-        Command::Infer(infer) => infer.run(&Stop::on_signal()?),
-        Command::Embed(embed) => embed.run(&Stop::on_signal()?),
+        Command::Infer(infer) => infer.run(&stop::on_signal()?),
+        Command::Embed(embed) => embed.run(&stop::on_signal()?),
         Command::Plan(plan) => plan.run(),
         Command::Lexicon { model, out } => {
             let found = Model::find(&model)?;
@@ -176,7 +176,8 @@ fn run(command: Command) -> Result<(), Error> {
             let (machine, checks) = sotto_netsim::calibrate(through, |done, all| {
                 bar.set_length(all as u64);
                 bar.set_position(done as u64);
-            })?;
+            })
+            .map_err(Error::unusable)?;
             bar.finish_and_clear();
             std::fs::write(&out, machine.to_json()).map_err(Error::io(&out))?;
             let gates = machine.gates.len();

@@ -10,9 +10,10 @@ use sotto_models::{
     files,
     images::{FRAMING, Fit, Framing, normalise, read_cifar},
     model::{Input, Pixels},
+    private::Options,
 };
 
-use crate::{error::Error, lexicon::Lexicon};
+use crate::{card::Card, error::Error, lexicon::Lexicon};
 
 /// The embedded demo model: architecture, weights, calibration.
 const DEMO_ARCH: &str = include_str!("../../models/demo/arch.toml");
@@ -143,6 +144,15 @@ impl Model {
     /// What to do with a picture of another size: as the model's preprocessor says, otherwise as `resize` does.
     pub fn fit(&self, resize: bool) -> Fit {
         fit(self.framing, resize)
+    }
+
+    /// What others are told of it. What its calibration says beside the format stays here, and so does the hash of the weights,
+    /// which would confirm a guess.
+    pub fn card(&self, batch: usize, options: Options) -> Card {
+        let calibration = self.calibration.told(&self.arch, options);
+        let (arch, calibration) = (self.arch.to_toml(), calibration.to_toml());
+        let lexicon = self.lexicon.as_ref().map(|l| l.hash());
+        Card { arch, calibration, batch, options, framing: self.framing, lexicon }
     }
 
     fn checked(self) -> Result<Self, Error> {

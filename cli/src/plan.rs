@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sotto_models::{Private, calibration::hex};
 
 use crate::{
-    choices::Choices,
+    choices::{self, Choices},
     config::Source,
     error::Error,
     model::Model,
@@ -23,7 +23,7 @@ pub struct Plan {
     #[command(flatten)]
     choices: Choices,
     /// Where correlations come from: a dealer, or server and client by themselves.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_parser = choices::source(), default_value = "dealer")]
     source: Source,
     /// Every gate and the totals as JSON.
     #[arg(long)]

@@ -66,7 +66,7 @@ impl Reference {
     /// Runs the model and prints what was found.
     ///
     /// # Errors
-    /// [`Error::Device`] for a device that is not there, or that has not the precision or the memory; whatever is wrong with
+    /// [`Error::Config`] for a device that is not there, or that has not the precision or the memory; whatever is wrong with
     /// the model's files or a sample.
     pub fn run(&self) -> Result<(), Error> {
         if self.device == "list" {
@@ -76,7 +76,7 @@ impl Reference {
                 false => device_lines(&all).into_iter().try_for_each(print::line),
             };
         }
-        let device = devices::open(&self.device)?;
+        let device = devices::open(&self.device).map_err(Error::unusable)?;
         let loaded = self.load()?;
         let effort = if self.quick { Effort::QUICK } else { Effort::FULL };
         let asked = Asked { precision: self.precision, batch: self.batch as usize, effort };
@@ -156,7 +156,7 @@ pub struct Asked {
 /// Runs every input on a device and in the float reference, and takes the times of the longest.
 ///
 /// # Errors
-/// [`Error::Device`].
+/// [`Error::Config`].
 pub fn measured(loaded: &Loaded, device: &dyn Device, asked: Asked) -> Result<Report, Error> {
     let Loaded { model, weights, inputs } = loaded;
     // Texts of a length share a program.
@@ -169,7 +169,8 @@ pub fn measured(loaded: &Loaded, device: &dyn Device, asked: Asked) -> Result<Re
     for (rows, at) in lengths {
         let program = program(model, weights, rows);
         let some: Vec<&[f32]> = at.iter().map(|&at| &inputs[at][..]).collect();
-        let found = measure::results(device, &program, asked.precision, asked.batch, &some)?;
+        let found = measure::results(device, &program, asked.precision, asked.batch, &some)
+            .map_err(Error::unusable)?;
         for (&at, found) in at.iter().zip(found) {
             results[at] = result(model, found);
         }
@@ -177,7 +178,8 @@ pub fn measured(loaded: &Loaded, device: &dyn Device, asked: Asked) -> Result<Re
     }
     let (program, input) = longest.expect("there is an input");
     let Asked { precision, batch, effort } = asked;
-    let times = measure::times(device, &program, precision, batch, input, effort)?;
+    let times = measure::times(device, &program, precision, batch, input, effort)
+        .map_err(Error::unusable)?;
     let start = Instant::now();
     let plain: Vec<Vec<f32>> =
         inputs.iter().map(|input| forward(model, weights, input, &mut NoProbe)).collect();

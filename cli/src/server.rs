@@ -77,7 +77,7 @@ pub fn run(
     let config = &config;
     let named = Model::is_named(&config.model);
     let model = Model::find(&if named { config.model.clone() } else { base.join(&config.model) })?;
-    let card = Card::new(&model, config.batch, config.options());
+    let card = model.card(config.batch, config.options());
     let input = model.arch.input.clone();
     let texts = matches!(input, Input::Words(_));
     // Plans of all lengths have the same matrices, in the same order.

@@ -14,7 +14,7 @@ use sotto_netsim::{
 use sotto_protocols::{Role, make::whole_recipe};
 
 use crate::{
-    choices::Choices,
+    choices::{self, Choices},
     config::{CorrectionsConfig, Source},
     emulate,
     error::Error,
@@ -61,7 +61,7 @@ pub struct Simulate {
     #[arg(long)]
     shared: bool,
     /// Where correlations come from: a dealer, or server and client by themselves.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_parser = choices::source(), default_value = "dealer")]
     source: Source,
     /// Who receives the dealer's corrections.
     #[arg(long, value_enum, default_value = "server")]
@@ -124,11 +124,13 @@ impl Simulate {
             ..PathFile::default()
         };
         let name = format!("{} with {} at the client", network.name, given.join(", "));
-        Ok(Network { name, ..network.with_client(&changes)? })
+        Ok(Network { name, ..network.with_client(&changes).map_err(Error::unusable)? })
     }
 
     fn machines(&self) -> Result<Machines, Error> {
-        let load = |path: &Option<PathBuf>| path.as_deref().map(Machine::load).transpose();
+        let load = |path: &Option<PathBuf>| {
+            path.as_deref().map(Machine::load).transpose().map_err(Error::unusable)
+        };
         let server = load(&self.machine)?.unwrap_or_else(Machine::reference);
         Ok(Machines {
             client: load(&self.client_machine)?.unwrap_or_else(|| server.clone()),
@@ -141,7 +143,7 @@ impl Simulate {
     /// Predicts, prints, draws.
     ///
     /// # Errors
-    /// [`Error::Config`], [`Error::Network`] and [`Error::Model`] for what is not usable; [`Error::Io`] for the picture.
+    /// [`Error::Config`] and [`Error::Model`] for what is not usable; [`Error::Io`] for the picture.
     pub fn run(&self) -> Result<(), Error> {
         let (network, machines) = (self.network()?, self.machines()?);
         let model = Model::find(&self.model)?;
@@ -152,10 +154,13 @@ impl Simulate {
         };
         let predicted = |private: &Private| {
             let plan = &private.plan;
-            let priced = Priced::new(plan, &machines)?;
+            let priced = Priced::new(plan, &machines).map_err(Error::unusable)?;
             let making = match self.source {
                 Source::Dealer => None,
-                Source::Peer => Some(Making::new(plan, &whole_recipe(plan)?, COTS, &machines)?),
+                Source::Peer => Some(
+                    Making::new(plan, &whole_recipe(plan)?, COTS, &machines)
+                        .map_err(Error::unusable)?,
+                ),
             };
             let source = match &making {
                 None => sotto_netsim::Source::Dealer(corrected),

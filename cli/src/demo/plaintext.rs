@@ -42,7 +42,7 @@ impl Plaintext {
 /// none. `private` are the seconds of a private one.
 ///
 /// # Errors
-/// [`Error::Device`] of this processor; a GPU that fails is left out.
+/// [`Error::Config`] of this processor; a GPU that fails is left out.
 pub(super) fn run(
     model: &Model,
     weights: &Weights,
@@ -72,7 +72,7 @@ pub(super) fn run(
         }
         match on(&*device) {
             Ok(found) => all.push(found),
-            Err(e) if name == "cpu" => return Err(e.into()),
+            Err(e) if name == "cpu" => return Err(Error::unusable(e)),
             Err(e) => tracing::warn!("{e}"),
         }
     }

@@ -20,7 +20,6 @@ use super::{
     summary::{CLOSE, Compared},
 };
 use crate::{
-    card::Card,
     client::{Answer, Query, top},
     error::Error,
     model::Model,
@@ -43,7 +42,7 @@ impl References {
         batch: usize,
         lengths: impl Iterator<Item = Option<u32>>,
     ) -> Result<Self, Error> {
-        let card = Card::new(&model, batch, Options::default());
+        let card = model.card(batch, Options::default());
         let mut plans = BTreeMap::new();
         for rows in lengths {
             if let Entry::Vacant(entry) = plans.entry(rows) {
@@ -86,7 +85,7 @@ impl References {
     /// private one.
     ///
     /// # Errors
-    /// [`Error::Device`]; those of [`References::compare`].
+    /// [`Error::Config`]; those of [`References::compare`].
     pub fn plaintext(&self, queries: &[Query], private: f64) -> Result<Vec<Plaintext>, Error> {
         let Model { arch, weights, lexicon, .. } = &self.model;
         let Some(longest) = queries.last().map(Query::rows) else { return Ok(Vec::new()) };

@@ -74,7 +74,7 @@ fn a_server_that_describes_another_model_than_the_lexicons_is_refused() {
     let parties = Parties::new();
     parties.texts();
     let model = Model::find(&parties.path("texts")).unwrap();
-    let honest = Card::new(&model, 1, Default::default());
+    let honest = model.card(1, Default::default());
     let changes: [fn(&mut Description); 3] = [
         |model| model.stack.width *= 2,
         |model| model.stack.heads = 1,

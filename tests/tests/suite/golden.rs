@@ -1,7 +1,7 @@
 //! The hashes of the presets' plans, written down.
 //!
 //! A change here is a change of what the parties say to each other: programs before and after it refuse each other.
-//! Where that is meant, the version in `cli/src/messages.rs` goes up, and the table becomes what the test prints.
+//! Where that is meant, the version in `crates/session/src/messages.rs` goes up, and the table becomes what the test prints.
 
 use std::collections::HashSet;
 

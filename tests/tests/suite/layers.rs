@@ -7,13 +7,15 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Our packages by layer: each may depend on lower ones alone.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 11] = [
     &["sotto-ring", "sotto-link"],
     &["sotto-crypto", "sotto-net"],
     &["sotto-ot", "sotto-lattice"],
     &["sotto-protocols"],
     &["sotto-models"],
     &["sotto-netsim", "sotto-import", "sotto-gpu", "sotto-wasm"],
+    &["sotto-session"],
+    &["sotto-client"],
     &["sotto-nas"],
     &["sotto", "sotto-cli"],
     &["sotto-tests", "sotto-bench", "sotto-attacks", "sotto-fuzz"],

@@ -29,9 +29,9 @@ use sotto_net::{Endpoint, Link, QuicLink};
 use sotto_protocols::{Role, party::Party, plan::Traffic, weights::Weights};
 pub use stream::Stream;
 
-use crate::{
+use crate::config::ClientConfig;
+use sotto_session::{
     card::Card,
-    config::ClientConfig,
     error::Error,
     lexicon::Lexicon,
     messages::{self, Epoch, Masks, Request, step},

@@ -24,7 +24,10 @@ pub fn least(source: Source) -> usize {
 }
 
 /// Batches that `memory` MiB have room for, beside `taken` bytes.
-pub(super) fn places(memory: u64, taken: u64, plan: &Plan, least: usize) -> Result<usize, Error> {
+///
+/// # Errors
+/// [`Error::Config`] when they are fewer than `least`.
+pub fn places(memory: u64, taken: u64, plan: &Plan, least: usize) -> Result<usize, Error> {
     let (bytes, batch) = (memory.saturating_mul(1 << 20), batch_memory(plan));
     let (places, least) = (bytes.saturating_sub(taken) / batch, least as u64);
     let few = if least == 2 { "two".to_owned() } else { least.to_string() };

@@ -13,7 +13,7 @@ use sotto_net::{Link, QuicLink};
 use sotto_protocols::{Role, cost::Cost, plan::Plan, weights::Weights};
 
 use super::claims::Ready;
-use crate::{
+use sotto_session::{
     error::Error,
     messages::{self, Reply, Request, step},
     waiting::Waiting,

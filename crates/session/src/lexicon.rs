@@ -17,7 +17,7 @@ use sotto_models::{
     weights::Precision,
 };
 
-use crate::{config::ClientConfig, error::Error};
+use crate::error::Error;
 
 /// The public tables' file.
 const TABLES: &str = "tables.safetensors";
@@ -40,29 +40,6 @@ impl Lexicon {
         let tokenizer = Tokenizer::load(&folder.join(FILE), &model)?;
         let tables = Weights::load_public(&folder.join(TABLES), &model)?;
         Ok(Self { model, tokenizer, tables })
-    }
-
-    /// The one that a client's configuration names, with `base` its folder; `None` where it names none.
-    ///
-    /// # Errors
-    /// As [`Lexicon::load`]; [`Error::Config`] for another one than it insists on.
-    pub fn configured(config: &ClientConfig, base: &Path) -> Result<Option<Self>, Error> {
-        let (Some(folder), pinned) = (&config.lexicon, &config.lexicon_hash) else {
-            return match config.lexicon_hash {
-                None => Ok(None),
-                Some(_) => Err(Error::Config("`lexicon_hash` needs `lexicon = FOLDER`".into())),
-            };
-        };
-        let lexicon = Self::load(&base.join(folder))?;
-        let found = hex(&lexicon.hash());
-        match pinned {
-            Some(pinned) if *pinned != found => Err(Error::Config(format!(
-                "`lexicon` is {found}, and `lexicon_hash` insists on {}: a tokenizer decides what lengths tell; look at \
-                 it before you take another",
-                sotto_net::printable(pinned, 64)
-            ))),
-            _ => Ok(Some(lexicon)),
-        }
     }
 
     /// Refuses a card's hash of its lexicon and description of its model that are not of this lexicon: results would be of other

@@ -11,9 +11,8 @@ use sotto_models::Private;
 use sotto_net::Endpoint;
 
 use super::{Answer, Before, Client, Known, Query, Wanted, making::Shop};
-use crate::{
-    card::Card, config::ClientConfig, error::Error, messages::Epoch, refusal::Refusal, stop::Stop,
-};
+use crate::config::ClientConfig;
+use sotto_session::{card::Card, error::Error, messages::Epoch, refusal::Refusal, stop::Stop};
 
 /// How often an evaluation is tried in all, each time with a fresh batch.
 const TRIES: usize = 3;

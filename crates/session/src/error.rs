@@ -1,6 +1,9 @@
 //! Errors as a user sees them, and the exit code of each.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+};
 
 use sotto_net::printable;
 use sotto_protocols::plan::Plan;
@@ -31,9 +34,6 @@ pub enum Error {
     /// A model, calibration or picture is wrong.
     #[error(transparent)]
     Model(#[from] sotto_models::Error),
-    /// A device of the plaintext reference that is not there, or not up to it.
-    #[error(transparent)]
-    Device(#[from] sotto_gpu::Error),
     /// A folder that cannot be imported, or a text that its tokenizer cannot number.
     #[error(transparent)]
     Import(#[from] sotto_import::Error),
@@ -48,9 +48,6 @@ pub enum Error {
     /// A connection failed.
     #[error("{}", .0.told(&|step| step::name(step, None)))]
     Net(#[from] sotto_net::Error),
-    /// A network, a rate or a machine profile is not usable.
-    #[error(transparent)]
-    Network(#[from] sotto_netsim::Error),
     /// A batch or what a peer sent is not of use.
     #[error("{}", evaluation(.0, None))]
     Protocol(#[from] sotto_protocols::Error),
@@ -124,8 +121,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Check(_) | Error::Distrust(_) | Error::Crypto(_) => 1,
-            Error::Config(_) | Error::Io { .. } | Error::Network(_) | Error::Output(_) => 2,
-            Error::Device(_) => 2,
+            Error::Config(_) | Error::Io { .. } | Error::Output(_) => 2,
             // The plan is chosen by whoever asks for it.
             Error::Protocol(sotto_protocols::Error::DealerOnly(_)) => 2,
             Error::Net(sotto_net::Error::Config(_) | sotto_net::Error::Io { .. }) => 2,
@@ -141,7 +137,7 @@ impl Error {
     }
 
     /// Whether trying again at once cannot help.
-    pub(crate) fn is_final(&self) -> bool {
+    pub fn is_final(&self) -> bool {
         match self {
             Error::Net(sotto_net::Error::Identity { .. } | sotto_net::Error::Config(_)) => true,
             Error::Net(_) | Error::Protocol(_) | Error::Online { .. } => false,
@@ -151,8 +147,13 @@ impl Error {
     }
 
     /// What is wrong with a text of this number.
-    pub(crate) fn text(number: usize, e: &Self) -> Self {
+    pub fn text(number: usize, e: &Self) -> Self {
         Error::Text { number, why: e.to_string() }
+    }
+
+    /// What somebody chose cannot be used, for the reason that is given.
+    pub fn unusable(why: impl Display) -> Self {
+        Error::Config(why.to_string())
     }
 
     /// The closure for `map_err` at an evaluation of a plan.

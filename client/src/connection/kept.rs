@@ -13,12 +13,8 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use crate::{
-    config::{ClientConfig, Source},
-    error::Error,
-    files,
-    messages::Masks,
-};
+use crate::config::ClientConfig;
+use sotto_session::{config::Source, error::Error, files, messages::Masks};
 
 const MAGIC: &[u8; 16] = b"sotto weights 1\n";
 /// Magic, masks, model, matrices, seal.

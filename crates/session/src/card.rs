@@ -2,11 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use sotto_models::{
-    Calibration, Model as Description, Private, calibration::hex, images::Framing, model::Input,
-    private::Options,
+    Calibration, Model, Private, calibration::hex, images::Framing, model::Input, private::Options,
 };
 
-use crate::{error::Error, model::Model};
+use crate::error::Error;
 
 /// Largest batch of images or texts that a card may ask for.
 pub const MAX_BATCH: usize = 64;
@@ -32,22 +31,13 @@ pub struct Card {
 }
 
 impl Card {
-    /// The card of a model. What its calibration says beside the format stays here, and so does the hash of the weights, which
-    /// would confirm a guess.
-    pub fn new(model: &Model, batch: usize, options: Options) -> Self {
-        let calibration = model.calibration.told(&model.arch, options);
-        let (arch, calibration) = (model.arch.to_toml(), calibration.to_toml());
-        let lexicon = model.lexicon.as_ref().map(|l| l.hash());
-        Self { arch, calibration, batch, options, framing: model.framing, lexicon }
-    }
-
     /// Traces the plan for pictures, or for texts of so many rows.
     ///
     /// # Errors
     /// [`Error::Model`] when a file is malformed, does not fit the other, or has no such texts; [`Error::Config`] when the batch
     /// is not in 1 to [`MAX_BATCH`], or texts and pictures are mistaken.
     pub fn trace(&self, rows: Option<usize>) -> Result<Private, Error> {
-        let model = Description::from_toml(&self.arch)?;
+        let model = Model::from_toml(&self.arch)?;
         let calibration = Calibration::from_toml(&self.calibration)?;
         if let (Some(framing), Some(pixels)) = (&self.framing, model.pixels()) {
             framing.validate(pixels)?;
@@ -70,7 +60,7 @@ impl Card {
 /// # Errors
 /// As [`Card::trace`].
 pub fn trace(
-    model: &Description,
+    model: &Model,
     calibration: &Calibration,
     batch: usize,
     rows: Option<usize>,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::messages::{Epoch, OPEN};
+use sotto_session::messages::{Epoch, OPEN};
 
 /// The numbers of each epoch that the dealer gave us a part of.
 #[derive(Default)]

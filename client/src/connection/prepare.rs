@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sotto_net::{Link, QuicLink};
 
 use super::{Client, Supply, claims::Ready, connect};
-use crate::{
+use sotto_session::{
     error::Error,
     messages::{self, Assigned, Reply, Request, Tag, step},
     refusal::Refusal,

@@ -17,9 +17,9 @@ use super::{
     kept::{Kept, Of},
     making::{Making, Shop},
 };
-use crate::{
+use crate::config::ClientConfig;
+use sotto_session::{
     card::{Card, short},
-    config::ClientConfig,
     dealer_link::Dealer,
     error::Error,
     messages::{self, ClientHello, Reply, ServerWelcome, step},

@@ -10,7 +10,7 @@ use sotto_models::{
 use sotto_net::printable;
 
 use super::Costs;
-use crate::{error::Error, lexicon::Lexicon};
+use sotto_session::{error::Error, lexicon::Lexicon};
 
 /// Longest name of a class (characters).
 const LABEL: usize = 64;

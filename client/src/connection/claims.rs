@@ -19,7 +19,7 @@ use sotto_protocols::{
 };
 
 use super::numbers::Numbers;
-use crate::{
+use sotto_session::{
     dealer_link::Batches,
     error::Error,
     messages::{Assigned, Epoch, Tag},
