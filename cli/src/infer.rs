@@ -11,7 +11,7 @@ use sotto_models::{Private, images::Fit, model::Output, private::Reveal};
 
 use crate::{
     calibrate,
-    client::{Query, Stream, Wanted, label},
+    client::{Client, Query, label},
     config::{self, ClientConfig},
     error::Error,
     inputs::{Inputs, Unread},
@@ -110,7 +110,7 @@ impl Infer {
     ///
     /// # Errors
     /// [`Error::Inputs`] for pictures or texts that could not be evaluated while others were; [`Error::Stopped`] after a
-    /// signal; those of [`Stream`]. What was found before is printed.
+    /// signal; those of [`Client`]. What was found before is printed.
     pub fn run(&self, stop: &Stop) -> Result<(), Error> {
         let form = match (self.json, self.json_lines) {
             (true, _) => Form::Document,
@@ -178,18 +178,19 @@ impl Infer {
         };
         let bar = results.bar.clone();
         bar.set_message("masked weights");
-        let progress = |got: u64, all: u64| {
-            bar.set_length(all);
-            bar.set_position(got);
-        };
-        let base = config::folder(&self.config);
-        let wanted = Wanted::new(rows, lexicon.clone());
-        let mut stream = Stream::open(config, base, wanted, stop, &progress)?;
-        let setup = stream.client().map(|client| SetupLine {
-            setup_bytes: client.setup_bytes,
-            setup_s: client.setup_s,
-            model: client.model(),
-            calibrated_on: client.calibrated_on(),
+        let mut told = config.read(config::folder(&self.config))?;
+        (told.lexicon, told.stop) = (lexicon.clone(), stop.clone());
+        let received = bar.clone();
+        told.progress = Box::new(move |got, all| {
+            received.set_length(all);
+            received.set_position(got);
+        });
+        let mut client = Client::connect(told, rows)?;
+        let setup = client.connection().map(|connection| SetupLine {
+            setup_bytes: connection.setup_bytes,
+            setup_s: connection.setup_s,
+            model: connection.model(),
+            calibrated_on: connection.calibrated_on(),
         });
         let setup = setup.unwrap_or_default();
         let warning = calibrate::thin("the server's model", setup.calibrated_on, what);
@@ -197,7 +198,7 @@ impl Infer {
             print::say(warning);
         }
         results.setup(setup)?;
-        let private = stream.private();
+        let private = client.private()?;
         results.class_only = private.reveal == Reveal::Class;
         if embed && !matches!(private.model.output, Output::Embedding { .. }) {
             let why = "the server's model gives classes, no embedding: use `sotto infer`";
@@ -206,7 +207,7 @@ impl Infer {
         let asked = match given {
             Given::Texts(_, asked) => asked,
             Given::Pictures(inputs) => {
-                let inputs = inputs.fitted(fit(stream.card().framing, self.resize));
+                let inputs = inputs.fitted(fit(client.card()?.framing, self.resize));
                 let (pictures, unread) = inputs.load(&private.model);
                 let pictures = pictures.into_iter().map(|picture| Ok(Query::Picture(picture)));
                 pictures.chain(unread.into_iter().map(Err)).collect()
@@ -224,27 +225,19 @@ impl Infer {
             let header = columns.header();
             bar.suspend(|| print::line(header))?;
         }
-        let mut queries = Vec::new();
+        let (mut places, mut queries) = (Vec::new(), Vec::new());
         for (place, one) in asked.into_iter().enumerate() {
             match one {
-                Ok(query) => queries.push((place, query)),
+                Ok(query) => {
+                    places.push(place);
+                    queries.push(query);
+                }
                 Err(unread) => results.add(place, Line::Unread(unread))?,
             }
         }
-        // All of one length, the shortest first.
-        queries.sort_by_key(|(_, query)| query.rows());
-        for same in queries.chunk_by(|(_, a), (_, b)| a.rows() == b.rows()) {
-            let chunks = same.chunks(private.batch);
-            let all = chunks.len();
-            for (i, chunk) in chunks.enumerate() {
-                let asked: Vec<Query> = chunk.iter().map(|(_, query)| query.clone()).collect();
-                let answers = stream.answer(&asked, all - i)?;
-                for ((place, _), answer) in chunk.iter().zip(answers) {
-                    results.add(*place, Line::Done(answer))?;
-                }
-            }
-        }
-        stream.leave();
+        client
+            .answer_each(&queries, &mut |i, answer| results.add(places[i], Line::Done(answer)))?;
+        client.leave();
         Ok(())
     }
 }

@@ -19,6 +19,7 @@ pub fn on_signal() -> Result<Stop, Error> {
         }
         let asked = asked.clone();
         // This thread is left to hear of a second signal.
+        tracing::info!("asked to stop: what runs may finish, a second signal ends it at once");
         thread::spawn(move || asked.ask());
     };
     ctrlc::set_handler(handler)

@@ -1,18 +1,110 @@
-//! `client.toml`.
+//! What a client is told: as a value, or by a `client.toml`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::Deserialize;
 use sotto_models::calibration::hex;
+use sotto_net::{Endpoint, Identity, Profile};
 use sotto_protocols::{
     make::{weights_len, whole_recipe},
     plan::Plan,
 };
 use sotto_session::{
     Error,
-    config::{Own, Peer, Source, default_memory, default_pool, least, places},
+    config::{self, Own, Peer, Source, default_memory, default_pool, dialling, least, places},
     lexicon::Lexicon,
+    stop::Stop,
 };
+
+/// What is told how many bytes of masked or encrypted weights are here, of how many.
+pub type Progress = Box<dyn Fn(u64, u64) + Send>;
+
+/// What a client is told. No `Debug`: it holds the client's key.
+#[non_exhaustive]
+pub struct Config {
+    /// Our name, certificate and key.
+    pub identity: Identity,
+    /// The server.
+    pub server: Peer,
+    /// The dealer; without one, server and client make correlated randomness by themselves. As at the server.
+    pub dealer: Option<Peer>,
+    /// The transport's settings.
+    pub profile: Profile,
+    /// How long a peer may be silent before it is given up, and about how long a connection is tried.
+    pub deadline: Duration,
+    /// The model that the client insists on, as the server's log and refusals name it.
+    pub model: Option<String>,
+    /// For texts: the tokenizer, and the tables of its words.
+    pub lexicon: Option<Arc<Lexicon>>,
+    /// File in which the masked weights are kept, so that they are not sent again after a restart; in memory alone without.
+    pub weights_file: Option<PathBuf>,
+    /// Batches of correlated randomness got ready ahead of the evaluation, where more are to come.
+    pub pool: usize,
+    /// Memory for masked weights and batches, in MiB: a server's model that needs more is refused.
+    pub memory: u64,
+    /// Asks the client to stop, from another thread.
+    pub stop: Stop,
+    /// What is told of the weights as they come.
+    pub progress: Progress,
+}
+
+impl Config {
+    /// A client of this server and dealer, if there is one, in a local network.
+    pub fn new(identity: Identity, server: Peer, dealer: Option<Peer>) -> Self {
+        Self {
+            identity,
+            server,
+            dealer,
+            profile: Profile::lan(),
+            deadline: Duration::from_secs(30),
+            model: None,
+            lexicon: None,
+            weights_file: None,
+            pool: default_pool(),
+            memory: default_memory(),
+            stop: Stop::at_once(),
+            progress: Box::new(|_, _| ()),
+        }
+    }
+
+    /// Reads a `client.toml`, and the files that it names.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Config`] for a file that is none, or names files that are none.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let (told, base) = (config::load::<ClientConfig>(path)?, config::folder(path));
+        let lexicon = told.lexicon(base)?.map(Arc::new);
+        Ok(Self { lexicon, ..told.read(base)? })
+    }
+
+    /// Where correlated randomness comes from.
+    pub fn source(&self) -> Source {
+        if self.dealer.is_some() { Source::Dealer } else { Source::Peer }
+    }
+
+    /// Binds an endpoint that dials server and dealer.
+    pub(crate) fn bind(&self) -> Result<Endpoint, Error> {
+        let dialled: Vec<&Peer> = [&self.server].into_iter().chain(&self.dealer).collect();
+        dialling(&self.identity, self.profile.clone(), &dialled)
+    }
+
+    /// Batches of `plan` that there is memory for, beside the server's masked or encrypted weights.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when there is none for the fewest; [`Error::Protocol`] where two parties cannot make the plan's batches.
+    pub(crate) fn places(&self, plan: &Plan) -> Result<usize, Error> {
+        let words: u64 = plan.weights.iter().map(|w| (w.outputs * w.inputs) as u64).sum();
+        let weights = match self.source() {
+            Source::Dealer => 8 * words,
+            Source::Peer => weights_len(&whole_recipe(plan)?) as u64,
+        };
+        places(self.memory, weights, plan, least(self.source()))
+    }
+}
 
 /// `client.toml`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -41,21 +133,6 @@ pub struct ClientConfig {
     /// Memory for masked weights and batches, in MiB: a server's model that needs more is refused.
     #[serde(default = "default_memory")]
     pub memory: u64,
-}
-
-impl ClientConfig {
-    /// Batches of `plan` that there is memory for, beside the server's masked or encrypted weights.
-    ///
-    /// # Errors
-    /// [`Error::Config`] when there is none for the fewest; [`Error::Protocol`] where two parties cannot make the plan's batches.
-    pub fn places(&self, plan: &Plan) -> Result<usize, Error> {
-        let words: u64 = plan.weights.iter().map(|w| (w.outputs * w.inputs) as u64).sum();
-        let weights = match self.source {
-            Source::Dealer => 8 * words,
-            Source::Peer => weights_len(&whole_recipe(plan)?) as u64,
-        };
-        places(self.memory, weights, plan, least(self.source))
-    }
 }
 
 impl ClientConfig {
@@ -88,5 +165,23 @@ impl ClientConfig {
             ))),
             _ => Ok(Some(lexicon)),
         }
+    }
+
+    /// The same as a value, with the files of `base`, the configuration's folder; but for the lexicon, which is the larger part of them.
+    ///
+    /// # Errors
+    /// As [`Source::dealer`]; [`Error::Net`] for keys and certificates that are none.
+    pub fn read(&self, base: &Path) -> Result<Config, Error> {
+        let dealer = self.source.dealer(&self.dealer)?.map(|dealer| dealer.held(base));
+        let (identity, server) = (self.own.identity(base)?, self.server.held(base)?);
+        Ok(Config {
+            profile: self.own.profile()?,
+            deadline: self.own.deadline(),
+            model: self.model.clone(),
+            weights_file: self.weights_file.as_ref().map(|file| base.join(file)),
+            pool: self.pool,
+            memory: self.memory,
+            ..Config::new(identity, server, dealer.transpose()?)
+        })
     }
 }

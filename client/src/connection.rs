@@ -1,35 +1,32 @@
-//! `sotto infer`: the client process.
+//! A connection to a server.
 //!
-//! Its images and texts leave it only as masked shares; a text's length is public. It checks that the plan that it traces from the server's card is the
+//! A client's images and texts leave it only as masked shares; a text's length is public. The client checks that the plan that it traces from the server's card is the
 //! server's, and that what it measures is what the plan says.
 
-mod answer;
 mod claims;
 mod connect;
-mod kept;
-mod making;
+pub(crate) mod kept;
+pub(crate) mod making;
 mod numbers;
 mod prepare;
-mod stream;
 
 use std::{
-    path::Path,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-pub use answer::{Answer, Found, Labelled, Query, label, top};
-use claims::Claims;
+use claims::{Claims, Ready};
 use kept::Kept;
 use making::{Making, Shop};
 use numbers::Numbers;
-use serde::{Deserialize, Serialize};
 use sotto_models::{Private, calibration::hex};
 use sotto_net::{Endpoint, Link, QuicLink};
 use sotto_protocols::{Role, party::Party, plan::Traffic, weights::Weights};
-pub use stream::Stream;
 
-use crate::config::ClientConfig;
+use crate::{
+    answer::{Answer, Costs, Found, Query},
+    config::Config,
+};
 use sotto_session::{
     card::Card,
     error::Error,
@@ -37,57 +34,11 @@ use sotto_session::{
     messages::{self, Epoch, Masks, Request, step},
 };
 
-/// Measured costs of one evaluation (of a batch of images).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Costs {
-    /// Bytes of masked weights, or of encrypted ones and keys, that came over the connection before; 0 where the client held
-    /// them.
-    #[serde(default)]
-    pub setup_bytes: u64,
-    /// Bytes that server and client received from the dealer; without one, that crossed between them.
-    pub offline_bytes: u64,
-    /// Sequential message times between the two for it: none with a dealer.
-    pub offline_flights: u64,
-    /// Seconds from the need of a batch to both parties' being ready; 0 from a filled pool.
-    pub offline_s: f64,
-    /// Payload bytes from server to client.
-    pub from_server: u64,
-    /// Payload bytes from client to server.
-    pub from_client: u64,
-    /// Sequential message times.
-    pub flights: u64,
-    /// Seconds from the first online byte to the result.
-    pub online_s: f64,
-}
-
-/// What a client asks for.
-#[derive(Clone, Default)]
-pub struct Wanted {
-    /// Words of each text; `None` for pictures. A connection has one plan.
-    pub rows: Option<u32>,
-    /// The client's own tokenizer and tables, for texts.
-    pub lexicon: Option<Arc<Lexicon>>,
-    /// Where masked weights are kept, as the configuration says.
-    kept: Option<Arc<Kept>>,
-}
-
-impl Wanted {
-    /// Inputs of so many rows, with what they are read by.
-    pub fn new(rows: Option<u32>, lexicon: Option<Arc<Lexicon>>) -> Self {
-        Self { rows, lexicon, kept: None }
-    }
-
-    /// With what a configuration in the folder `base` says of kept weights.
-    fn configured(self, config: &ClientConfig, base: &Path) -> Result<Self, Error> {
-        Ok(Self { kept: Kept::of(config, base)?.map(Arc::new), ..self })
-    }
-}
-
 /// What a client holds of a server's model, whatever connection it came over.
 #[derive(Clone)]
-struct Known {
-    /// What the server said of it: a stream of results is of one card.
-    card: Card,
+pub(crate) struct Known {
+    /// What the server said of it: a client's results are of one card.
+    pub card: Card,
     weights: Arc<Weights>,
     /// The plans' hash of the matrices, which plans of all lengths share.
     matrices: [u8; 32],
@@ -99,38 +50,40 @@ struct Known {
     images: usize,
     /// Which batches of it this process has had.
     numbers: Arc<Mutex<Numbers>>,
-    lane: Lane,
+    pub lane: Lane,
 }
 
 /// The plan of a connection, and what belongs to it.
 #[derive(Clone)]
-struct Lane {
+pub(crate) struct Lane {
     rows: Option<u32>,
-    private: Arc<Private>,
+    pub private: Arc<Private>,
     /// Hash of the server's plan.
     plan: [u8; 32],
-    epoch: Epoch,
+    pub epoch: Epoch,
     /// Without a dealer: the link over which batches are made, which outlives the one over which they are used.
     making: Option<Arc<Making>>,
 }
 
 impl Known {
     /// The same, for a connection of another length.
-    fn without_making(&self) -> Self {
+    pub fn without_making(&self) -> Self {
         let lane = Lane { making: None, ..self.lane.clone() };
         Self { lane, ..self.clone() }
     }
 }
 
-/// What a connection has from those before it.
+/// What a client has for its next connection.
 #[derive(Default)]
-struct Before {
+pub(crate) struct Before {
     /// The model, which is not sent again.
-    known: Option<Known>,
+    pub known: Option<Known>,
     /// An epoch that the dealer no longer knows, which is said.
-    stale: Option<Epoch>,
+    pub stale: Option<Epoch>,
     /// A link for making, from texts of another length.
-    shop: Option<Shop>,
+    pub shop: Option<Shop>,
+    /// Where masked weights are kept, as the configuration says.
+    pub kept: Option<Arc<Kept>>,
 }
 
 /// Where a client's batches come from.
@@ -139,13 +92,15 @@ enum Supply {
     Peer(Arc<Making>),
 }
 
-/// A connected client.
-pub struct Client {
+/// A connection of a client, for pictures or for texts of one length. What fails ends it.
+pub struct Connection {
     endpoint: Arc<Endpoint>,
     link: QuicLink,
-    known: Known,
+    pub(crate) known: Known,
     lexicon: Option<Arc<Lexicon>>,
     supply: Supply,
+    /// A batch that both sides have ready, and the bytes of its offline messages.
+    prepared: Option<(Ready, u64)>,
     deadline: Duration,
     /// Batches to have assigned ahead of the evaluation.
     pool: usize,
@@ -157,20 +112,15 @@ pub struct Client {
     pub setup_s: f64,
 }
 
-impl Client {
-    /// Connects to server and dealer and receives the masked weights; `progress` is told of each piece.
+impl Connection {
+    /// Connects to server and dealer, for texts of so many `tokens` or, without, for pictures, and receives the masked weights.
     ///
     /// # Errors
     /// [`Error::Net`] when a peer cannot be reached, [`Error::Refused`] when it will not serve,
     /// [`Error::Check`] when it runs another plan.
-    pub fn connect(
-        config: &ClientConfig,
-        base: &Path,
-        progress: &dyn Fn(u64, u64),
-    ) -> Result<Self, Error> {
-        let endpoint = Arc::new(config.own.bind(base, &config.dialled()?, &[])?);
-        let wanted = Wanted::default().configured(config, base)?;
-        Self::connect_by(config, endpoint, wanted, Before::default(), progress)
+    pub fn open(config: &Config, tokens: Option<u32>) -> Result<Self, Error> {
+        let before = Before { kept: Kept::of(config)?.map(Arc::new), ..Before::default() };
+        Self::connect(config, Arc::new(config.bind()?), tokens, before)
     }
 
     /// The traced model.
@@ -194,6 +144,9 @@ impl Client {
     }
 
     /// Evaluates up to a batch of pictures, or of texts of the connection's length, at once.
+    ///
+    /// # Panics
+    /// For more than a batch, and for inputs of another kind or length than the connection's.
     ///
     /// # Errors
     /// [`Error::Net`] and [`Error::Protocol`] when a peer fails, [`Error::Exhausted`] without correlations,
@@ -225,6 +178,7 @@ impl Client {
             found: Found::new(model, query, lexicon.as_deref(), result),
             costs: costs.clone(),
             batch,
+            reveal: private.reveal,
         };
         Ok(queries.iter().zip(private.decode(&output)).map(answer).collect())
     }
@@ -288,7 +242,7 @@ impl Client {
     }
 
     /// Says good-bye to the server, but on the link for making, which is for texts of another length.
-    fn part(self, rows: Option<u32>) -> Option<Shop> {
+    pub(crate) fn part(self, rows: Option<u32>) -> Option<Shop> {
         self.end(|making| match rows {
             Some(rows) => making.part(rows),
             None => {
@@ -303,7 +257,7 @@ impl Client {
         if bye.is_ok() {
             drop(self.link.finish());
         }
-        // What it shares with a stream of results is the stream's to leave.
+        // What it shares with a client is the client's to leave.
         drop(self.known);
         let kept = match self.supply {
             Supply::Dealer(_) => None,

@@ -12,6 +12,7 @@ mod hostile;
 mod kept;
 mod killed;
 mod lexicons;
+mod library;
 mod limits;
 mod operations;
 mod parties;

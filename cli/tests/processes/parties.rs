@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sotto::{client::Query, config, model::DEMO_IMAGES};
+use sotto::{
+    client::{Config, Connection, Query},
+    model::DEMO_IMAGES,
+};
 use sotto_models::{Arch, Weights, images::Picture, weights::Precision};
 use sotto_net::Identity;
 use tempfile::TempDir;
@@ -175,9 +178,8 @@ impl Parties {
     }
 
     /// A client inside of the test.
-    pub fn connect(&self, config: &str) -> sotto::client::Client {
-        let loaded: config::ClientConfig = config::load(Path::new(config)).unwrap();
-        sotto::client::Client::connect(&loaded, self.folder.path(), &|_, _| ()).unwrap()
+    pub fn connect(&self, config: &str) -> Connection {
+        Connection::open(&Config::load(Path::new(config)).unwrap(), None).unwrap()
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, time::Instant};
 
-use sotto::{client::Query, error::Error};
+use sotto::{
+    client::{Connection, Query},
+    error::Error,
+};
 use sotto_models::images::{Fit, load};
 
 use crate::{
@@ -21,7 +24,7 @@ fn waiting(parties: &Parties, folder: &str) -> Vec<String> {
     names
 }
 
-fn pictures(parties: &Parties, client: &sotto::client::Client) -> Vec<Query> {
+fn pictures(parties: &Parties, client: &Connection) -> Vec<Query> {
     queries(load(&parties.path("images.bin"), &client.private().model, Fit::Exact, 8).unwrap())
 }
 

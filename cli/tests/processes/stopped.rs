@@ -2,11 +2,7 @@
 
 use std::{fs, path::Path, process::Command, time::Instant};
 
-use sotto::{
-    client::{Stream, Wanted},
-    config,
-    stop::Stop,
-};
+use sotto::client::{Client, Config};
 use sotto_models::images::{Fit, load};
 
 use crate::{
@@ -105,18 +101,18 @@ fn an_idle_client_finds_a_server_that_was_killed_meanwhile() {
     let (_dealer, dealer) = parties.dealer("", None);
     let (mut first, server) = parties.server("", dealer, None);
     let config = parties.client_config("client", "", [server, dealer]);
-    let loaded: config::ClientConfig = config::load(Path::new(&config)).unwrap();
-    let (folder, stop) = (parties.path(""), Stop::default());
-    let mut stream = Stream::open(&loaded, &folder, Wanted::default(), &stop, &|_, _| ()).unwrap();
-    let model = &stream.private().model;
+    let mut client = Client::connect(Config::load(Path::new(&config)).unwrap(), None).unwrap();
+    let model = &client.private().unwrap().model;
     let pictures = queries(load(&parties.path("images.bin"), model, Fit::Exact, 2).unwrap());
-    stream.answer(&pictures[..1], 2).unwrap();
+    client.expect(1);
+    client.answer(&pictures[..1]).unwrap();
+    client.expect(0);
     first.kill();
     let (_second, _) = parties.server("", dealer, Some(server));
     let since = Instant::now();
-    stream.answer(&pictures[1..], 1).unwrap();
+    client.answer(&pictures[1..]).unwrap();
     assert!(since.elapsed().as_secs() < DEADLINE / 2, "it waited for a dead server");
-    stream.leave();
+    client.leave();
 }
 
 #[test]
@@ -156,7 +152,7 @@ fn an_interrupted_client_prints_what_it_has() {
         assert!((2..200).contains(&results), "{results}");
         assert_eq!(
             (&all["error"], &all["exit_code"]),
-            (&"stopped by a signal".into(), &130.into())
+            (&"stopped before it was done".into(), &130.into())
         );
     }
     // While it waits for somebody who is not there.
@@ -166,7 +162,7 @@ fn an_interrupted_client_prints_what_it_has() {
     let client = parties.start_infer(&config, &[&parties.text("images.bin")]);
     silent.recv_from(&mut [0; 2000]).unwrap();
     client.signal("INT");
-    client.finish().failed(130, &["stopped by a signal"]);
+    client.finish().failed(130, &["stopped before it was done"]);
 }
 
 /// Numbers of the processes whose command line has `text`.
@@ -197,7 +193,7 @@ fn a_demo_that_is_ended_leaves_no_process_and_no_key() {
         let done = demo.finish();
         wait_until("the children's end", || running_with(&folder).is_empty());
         if signal != "KILL" {
-            done.failed(130, &["stopped by a signal"]);
+            done.failed(130, &["stopped before it was done"]);
             assert_eq!(fs::read_dir(&tmp).unwrap().count(), 0, "its keys stay behind");
         }
     }

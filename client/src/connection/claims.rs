@@ -51,6 +51,11 @@ impl Ready {
         let bytes = traffic.from_server + traffic.from_client;
         Self { id, staged, tag, bytes, flights: traffic.flights, since: Instant::now() }
     }
+
+    /// Whether the server has it, too, if it has not failed.
+    pub fn is_fresh(&self) -> bool {
+        self.since.elapsed() <= FRESH
+    }
 }
 
 #[derive(Default)]

@@ -12,12 +12,12 @@ use sotto_protocols::{
 };
 
 use super::{
-    Before, Client, Known, Lane, Supply, Wanted,
+    Before, Connection, Known, Lane, Supply,
     claims::{Claims, Deal},
     kept::{Kept, Of},
     making::{Making, Shop},
 };
-use crate::config::ClientConfig;
+use crate::config::Config;
 use sotto_session::{
     card::{Card, short},
     dealer_link::Dealer,
@@ -94,7 +94,7 @@ pub(super) fn garbage(link: &QuicLink, step: u32) -> Error {
 /// What makes batches, and the bytes of its setup: over the link that is at hand from texts of another length, else over a new one.
 /// `progress` is told of the encrypted weights.
 pub(super) fn making(
-    config: &ClientConfig,
+    config: &Config,
     endpoint: &Endpoint,
     (lane, weights, model): (&Lane, &Arc<Weights>, &[u8; 32]),
     shop: Option<Shop>,
@@ -104,7 +104,7 @@ pub(super) fn making(
     // Before it is asked for: a description may ask for more than two parties can make.
     let recipe = Arc::new(whole_recipe(plan)?);
     let cost = recipe.cost(plan, COTS);
-    let deadline = config.own.deadline();
+    let deadline = config.deadline;
     let times = (cost, patience(&recipe, deadline), longest(&recipe, &cost, deadline));
     let ours = (Arc::clone(plan), Arc::clone(weights));
     if let Some(shop) = shop {
@@ -123,7 +123,7 @@ pub(super) fn making(
         model: Some(hex(model)),
         rows: lane.rows,
         making: Some(nonce),
-        ..ClientHello::new(config.source)
+        ..ClientHello::new(config.source())
     };
     messages::send(&mut link, step::HELLO, &hello)?;
     let theirs = match messages::recv(&mut link, step::WELCOME)? {
@@ -150,22 +150,22 @@ fn turn((mut link, mut workshop): Shop, plan: &Plan, recipe: &Arc<Recipe>) -> Re
     }
 }
 
-impl Client {
+impl Connection {
     /// Connects over an endpoint, with what is at hand from before.
-    pub(super) fn connect_by(
-        config: &ClientConfig,
+    pub(crate) fn connect(
+        config: &Config,
         endpoint: Arc<Endpoint>,
-        Wanted { rows, lexicon, kept }: Wanted,
-        Before { known, stale, shop }: Before,
-        progress: &dyn Fn(u64, u64),
+        rows: Option<u32>,
+        Before { known, stale, shop, kept }: Before,
     ) -> Result<Self, Error> {
-        let start = Instant::now();
-        let deadline = config.own.deadline();
+        let (start, progress) = (Instant::now(), &*config.progress);
+        let lexicon = config.lexicon.clone().filter(|_| rows.is_some());
+        let deadline = config.deadline;
         let (server, at) = (&config.server.name, config.server.address()?);
         let waiting = Waiting::until(format!("{server} at {at} to answer"));
         let mut link = endpoint.connect(at, server, deadline)?;
         link.set_deadline(deadline);
-        // A stream of results is one model's.
+        // A client's results are one model's.
         let model = known.as_ref().map(|known| hex(&known.model)).or(config.model.clone());
         let wanted = model.clone();
         // Read before the server is asked: what it names then is here.
@@ -178,7 +178,7 @@ impl Client {
         messages::send(
             &mut link,
             step::HELLO,
-            &ClientHello { model, rows, held, stale, ..ClientHello::new(config.source) },
+            &ClientHello { model, rows, held, stale, ..ClientHello::new(config.source()) },
         )?;
         let (card, plan, model, [epoch, masks], setup) =
             match messages::recv(&mut link, step::WELCOME)? {
@@ -205,7 +205,7 @@ impl Client {
         if let Some(lexicon) = &lexicon {
             lexicon.check(card.lexicon.as_ref(), &card.arch, link.peer())?;
         }
-        let dealer = config.source.dealer(&config.dealer)?;
+        let dealer = config.dealer.as_ref();
         let before = known.as_ref().map(|known| known.lane.clone());
         let mut lane = match before.filter(|l| (l.rows, l.epoch, l.plan) == (rows, epoch, plan)) {
             Some(lane) => lane,
@@ -279,6 +279,7 @@ impl Client {
             known: Known { lane, ..known },
             lexicon,
             supply,
+            prepared: None,
             deadline,
             pool,
             left: usize::MAX,

@@ -8,13 +8,13 @@
 use std::{
     fs::{self, OpenOptions},
     io::Write,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use zeroize::Zeroizing;
 
-use crate::config::ClientConfig;
-use sotto_session::{config::Source, error::Error, files, messages::Masks};
+use crate::config::Config;
+use sotto_session::{error::Error, files, messages::Masks};
 
 const MAGIC: &[u8; 16] = b"sotto weights 1\n";
 /// Magic, masks, model, matrices, seal.
@@ -44,16 +44,16 @@ impl Kept {
     /// The file that a configuration names, if any.
     ///
     /// # Errors
-    /// [`Error::Config`] without a dealer; [`Error::Io`] when the file's folder is not there, and those of the identity.
-    pub fn of(config: &ClientConfig, base: &Path) -> Result<Option<Self>, Error> {
+    /// [`Error::Config`] without a dealer; [`Error::Io`] when the file's folder is not there.
+    pub fn of(config: &Config) -> Result<Option<Self>, Error> {
         let Some(file) = &config.weights_file else { return Ok(None) };
-        if config.source == Source::Peer {
+        if config.dealer.is_none() {
             return Err(Error::Config(
                 "`weights_file` needs a dealer; with `source = \"peer\"` leave it out".into(),
             ));
         }
-        let key = config.own.identity(base)?.secret("masked weights");
-        let (path, server) = (files::real(&base.join(file))?, config.server.name.clone());
+        let key = config.identity.secret("masked weights");
+        let (path, server) = (files::real(file)?, config.server.name.clone());
         Ok(Some(Self { path, key, server, most: config.memory.saturating_mul(1 << 20) }))
     }
 
@@ -119,6 +119,8 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn kept(path: &Path, key: u8, server: &str) -> Kept {

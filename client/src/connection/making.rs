@@ -44,7 +44,7 @@ enum End {
 }
 
 /// A link for making that is set up.
-pub(super) type Shop = (QuicLink, Workshop);
+pub(crate) type Shop = (QuicLink, Workshop);
 
 struct Shared {
     state: Mutex<State>,

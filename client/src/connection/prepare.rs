@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sotto_net::{Link, QuicLink};
 
-use super::{Client, Supply, claims::Ready, connect};
+use super::{Connection, Supply, claims::Ready, connect};
 use sotto_session::{
     error::Error,
     messages::{self, Assigned, Reply, Request, Tag, step},
@@ -26,9 +26,24 @@ struct Theirs {
     bytes: u64,
 }
 
-impl Client {
+impl Connection {
+    /// Waits until both sides have a batch ready for the next evaluation.
+    ///
+    /// # Errors
+    /// As [`Connection::answer`].
+    pub fn wait_until_ready(&mut self) -> Result<(), Error> {
+        let prepared = self.prepare()?;
+        self.prepared = Some(prepared);
+        Ok(())
+    }
+
     /// Gets a batch ready; gives the client's part and the bytes of all offline messages.
     pub(super) fn prepare(&mut self) -> Result<(Ready, u64), Error> {
+        // The server gives up what is not used, somewhat later than we do.
+        let mut held = match self.prepared.take() {
+            Some(prepared) if prepared.0.is_fresh() => return Ok(prepared),
+            held => held,
+        };
         self.left = self.left.saturating_sub(1);
         let ahead = self.pool.min(self.left);
         let (link, deadline) = (&mut self.link, self.deadline);
@@ -36,7 +51,10 @@ impl Client {
         let claims = match &self.supply {
             Supply::Dealer(claims) => claims,
             Supply::Peer(making) => loop {
-                let ready = making.next(ahead)?;
+                let ready = match held.take() {
+                    Some((ready, _)) => ready,
+                    None => making.next(ahead)?,
+                };
                 let (id, bytes) = (ready.id, ready.bytes);
                 ask(link, Some(id), 0)?;
                 let theirs = match until_ready(link, deadline, 0, &mut |_| false) {

@@ -173,14 +173,22 @@ impl Identity {
             }
         }
         let text = Zeroizing::new(fs::read_to_string(&path).map_err(io)?);
-        // The parser's own error might quote the file.
-        let parsed = pem::parse(text.as_bytes()).ok().filter(|parsed| parsed.tag() == KEY_TAG);
-        let parsed = parsed.ok_or_else(|| {
+        let key = key_of(&text).ok_or_else(|| {
             Error::Config(format!("{} is not a private key in PEM form", path.display()))
         })?;
-        let key = Zeroizing::new(parsed.into_contents());
         let certificate = Certificate::load(&dir.join(format!("{name}.cert")))?;
         Ok(Identity { name: name.into(), certificate, key })
+    }
+
+    /// A key and the certificate for it, as PEM texts.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for texts that are something else; no error quotes the key.
+    pub fn from_pem(name: &str, certificate: &str, key: &str) -> Result<Self, Error> {
+        check_name(name)?;
+        let key = key_of(key)
+            .ok_or_else(|| Error::Config(format!("the key of {name} is none in PEM form")))?;
+        Ok(Identity { name: name.into(), certificate: Certificate::from_pem(certificate)?, key })
     }
 
     /// The public half, to be given to the other parties.
@@ -209,6 +217,12 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Identity({}, {})", self.name, self.certificate.fingerprint())
     }
+}
+
+/// The key in a PEM text. The parser's own error might quote it.
+fn key_of(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let parsed = pem::parse(text.as_bytes()).ok().filter(|parsed| parsed.tag() == KEY_TAG)?;
+    Some(Zeroizing::new(parsed.into_contents()))
 }
 
 fn self_signed(name: &str, pair: &KeyPair) -> Result<Certificate, rcgen::Error> {
@@ -246,6 +260,12 @@ mod tests {
         assert_eq!(*made.key, *read.key);
         assert_eq!(made.certificate().fingerprint().len(), 64);
         assert!(made.save(dir.path()).is_err(), "never overwrites a key");
+        let text = |file| fs::read_to_string(dir.path().join(file)).unwrap();
+        let [certificate, key] = [text("client.cert"), text("client.key")];
+        let told = Identity::from_pem("client", &certificate, &key).unwrap();
+        assert_eq!((told.certificate(), &*told.key), (made.certificate(), &*made.key));
+        let other = Identity::from_pem("client", &certificate, &certificate).unwrap_err();
+        assert!(!other.to_string().contains("BEGIN"), "{other}");
     }
 
     #[cfg(unix)]

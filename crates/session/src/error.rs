@@ -101,8 +101,8 @@ pub enum Error {
         /// How many were to be evaluated.
         of: usize,
     },
-    /// A signal ended it before it was done.
-    #[error("stopped by a signal")]
+    /// Somebody asked it to stop before it was done.
+    #[error("stopped before it was done")]
     Stopped,
     /// Nobody reads the output any more.
     #[error("nobody reads the output")]

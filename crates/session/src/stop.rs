@@ -1,7 +1,7 @@
-//! What happens when a process is asked to stop: by SIGINT, SIGTERM or SIGHUP.
+//! What happens when a process, or a client inside of one, is asked to stop.
 //!
-//! No new work is begun, what runs may finish for a while, links are closed with a reason, and the command ends as
-//! usual, so that whatever cleans up on drop does. A second signal ends the process at once.
+//! No new work is begun, what runs may finish for a while, links are closed with a reason, and who asked ends as
+//! usual, so that whatever cleans up on drop does.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard},
@@ -25,20 +25,37 @@ struct State {
     then: Vec<Then>,
 }
 
-#[derive(Default)]
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    grace: Duration,
 }
 
-/// Whether a process is asked to stop; all clones are one. The default is one that nothing asks.
-#[derive(Clone, Default)]
+impl Shared {
+    fn new(grace: Duration) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), grace })
+    }
+}
+
+/// Whether a process, or a client inside of one, is asked to stop; all clones are one. By default what runs may finish.
+#[derive(Clone)]
 pub struct Stop(Arc<Shared>);
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self(Shared::new(GRACE))
+    }
+}
 
 /// Work that is let finish; dropped at its end.
 pub struct Working(Stop);
 
 impl Stop {
+    /// One that lets nothing finish: what runs fails, and the batch that it uses is burnt.
+    pub fn at_once() -> Self {
+        Self(Shared::new(Duration::ZERO))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(|e| e.into_inner())
     }
@@ -49,7 +66,6 @@ impl Stop {
         state.asked = true;
         let all = std::mem::take(&mut state.then);
         drop(state);
-        tracing::info!("asked to stop: what runs may finish, a second signal ends it at once");
         all.into_iter().for_each(|then| then());
     }
 
@@ -86,7 +102,7 @@ impl Stop {
             let Some(endpoint) = endpoint.upgrade() else { return };
             endpoint.turn_away();
             let busy = |state: &mut State| state.running > 0;
-            drop(stop.0.changed.wait_timeout_while(stop.lock(), GRACE, busy));
+            drop(stop.0.changed.wait_timeout_while(stop.lock(), stop.0.grace, busy));
             stop.close(&endpoint);
         });
     }

@@ -23,7 +23,24 @@ pub struct Peer {
     pub address: Option<String>,
 }
 
-/// Files of a party's certificates.
+impl Peer {
+    /// One that listens at `HOST:port` and shows this certificate.
+    pub fn new(name: &str, certificate: Certificate, address: &str) -> Self {
+        let certificate = Certificates::Held(vec![certificate]);
+        Self { name: name.into(), certificate, address: Some(address.into()) }
+    }
+
+    /// The same with its certificates read, with `base` the configuration's folder.
+    ///
+    /// # Errors
+    /// [`Error::Net`] for a file that holds none.
+    pub fn held(&self, base: &Path) -> Result<Self, Error> {
+        let certificate = Certificates::Held(self.certificate.read(base)?);
+        Ok(Self { certificate, ..self.clone() })
+    }
+}
+
+/// A party's certificates: files of them, or themselves.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(
     untagged,
@@ -34,6 +51,9 @@ pub enum Certificates {
     One(PathBuf),
     /// The one that it shows, and the one that comes or goes.
     Two([PathBuf; 2]),
+    /// In memory.
+    #[serde(skip)]
+    Held(Vec<Certificate>),
 }
 
 impl Certificates {
@@ -42,6 +62,15 @@ impl Certificates {
         match self {
             Certificates::One(file) => std::slice::from_ref(file),
             Certificates::Two(files) => files,
+            Certificates::Held(_) => &[],
+        }
+    }
+
+    fn read(&self, base: &Path) -> Result<Vec<Certificate>, Error> {
+        let load = |file: &PathBuf| Ok(Certificate::load(&base.join(file))?);
+        match self {
+            Certificates::Held(all) => Ok(all.clone()),
+            _ => self.files().iter().map(load).collect(),
         }
     }
 }
@@ -103,31 +132,23 @@ impl Own {
         dial: &[&Peer],
         accept: &[&Peer],
     ) -> Result<(), Error> {
-        let [dialled, accepted] = self.pinned(base, dial, accept)?;
+        let [dialled, accepted] = pinned(&self.name, base, dial, accept)?;
         Ok(endpoint.replace_peers(&self.identity(base)?, &dialled, &accepted)?)
     }
 
-    /// The certificates of those that we dial, and of those that we accept.
-    fn pinned(&self, base: &Path, dial: &[&Peer], accept: &[&Peer]) -> Result<[Pins; 2], Error> {
-        let peers: Vec<_> = dial.iter().chain(accept).collect();
-        let twice = (peers.iter().enumerate())
-            .find(|(i, p)| p.name == self.name || peers[..*i].iter().any(|q| q.name == p.name));
-        if let Some((_, peer)) = twice {
-            return Err(Error::Config(format!(
-                "`{}` is the name of two parties; give each its own",
-                peer.name
-            )));
+    /// The transport's settings.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an unknown network.
+    pub fn profile(&self) -> Result<Profile, Error> {
+        match self.network.as_str() {
+            "loopback" => Ok(Profile::loopback()),
+            "lan" => Ok(Profile::lan()),
+            "wan" => Ok(Profile::wan()),
+            other => {
+                Err(Error::Config(format!("network `{other}`: loopback, lan or wan are accepted")))
+            }
         }
-        peers.iter().try_for_each(|p| p.check())?;
-        let pinned = |peers: &[&Peer]| {
-            let files =
-                peers.iter().flat_map(|p| p.certificate.files().iter().map(|file| (&p.name, file)));
-            let pin = |(name, file): (&String, &PathBuf)| {
-                Ok((name.clone(), Certificate::load(&base.join(file))?))
-            };
-            files.map(pin).collect::<Result<Pins, Error>>()
-        };
-        Ok([pinned(dial)?, pinned(accept)?])
     }
 
     /// Binds our endpoint, with `base` the folder of the configuration: it dials some and is dialled by others, and
@@ -136,28 +157,54 @@ impl Own {
     /// # Errors
     /// [`Error::Config`] for an unknown network, [`Error::Net`] for keys or addresses that do not work.
     pub fn bind(&self, base: &Path, dial: &[&Peer], accept: &[&Peer]) -> Result<Endpoint, Error> {
-        let profile = match self.network.as_str() {
-            "loopback" => Profile::loopback(),
-            "lan" => Profile::lan(),
-            "wan" => Profile::wan(),
-            other => {
-                return Err(Error::Config(format!(
-                    "network `{other}`: loopback, lan or wan are accepted"
-                )));
-            }
-        };
-        let identity = self.identity(base)?;
-        let [dialled, accepted] = self.pinned(base, dial, accept)?;
-        // A name that cannot be looked up yet may be known once we connect.
-        let peers = dial.iter().chain(accept);
-        let first = peers.filter(|p| p.address.is_some()).find_map(|p| p.address().ok());
-        let any = match first {
-            Some(a) if a.is_ipv6() => SocketAddr::from(([0u16; 8], 0)),
-            _ => SocketAddr::from(([0u8; 4], 0)),
-        };
-        let at = self.listen.filter(|_| !accept.is_empty()).unwrap_or(any);
+        let (profile, identity) = (self.profile()?, self.identity(base)?);
+        let [dialled, accepted] = pinned(&self.name, base, dial, accept)?;
+        let at = self
+            .listen
+            .filter(|_| !accept.is_empty())
+            .unwrap_or_else(|| any(dial.iter().chain(accept)));
         Ok(Endpoint::bind(at, &identity, &dialled, &accepted, profile)?)
     }
+}
+
+/// Binds an endpoint that dials, and listens nowhere. Certificates of peers are in memory.
+///
+/// # Errors
+/// [`Error::Config`] for two parties of one name, [`Error::Net`] for keys that do not work.
+pub fn dialling(identity: &Identity, profile: Profile, dial: &[&Peer]) -> Result<Endpoint, Error> {
+    let [dialled, _] = pinned(identity.name(), Path::new(""), dial, &[])?;
+    Ok(Endpoint::bind(any(dial.iter()), identity, &dialled, &[], profile)?)
+}
+
+/// A free port, from which peers can be dialled.
+fn any<'a>(peers: impl Iterator<Item = &'a &'a Peer>) -> SocketAddr {
+    // A name that cannot be looked up yet may be known once we connect.
+    match peers.filter(|p| p.address.is_some()).find_map(|p| p.address().ok()) {
+        Some(a) if a.is_ipv6() => SocketAddr::from(([0u16; 8], 0)),
+        _ => SocketAddr::from(([0u8; 4], 0)),
+    }
+}
+
+/// The certificates of those that we dial, and of those that we accept.
+fn pinned(own: &str, base: &Path, dial: &[&Peer], accept: &[&Peer]) -> Result<[Pins; 2], Error> {
+    let peers: Vec<_> = dial.iter().chain(accept).collect();
+    let twice = (peers.iter().enumerate())
+        .find(|(i, p)| p.name == own || peers[..*i].iter().any(|q| q.name == p.name));
+    if let Some((_, peer)) = twice {
+        return Err(Error::Config(format!(
+            "`{}` is the name of two parties; give each its own",
+            peer.name
+        )));
+    }
+    peers.iter().try_for_each(|p| p.check())?;
+    let pinned = |peers: &[&Peer]| {
+        let pin = |peer: &&Peer| -> Result<Pins, Error> {
+            let all = peer.certificate.read(base)?.into_iter();
+            Ok(all.map(|certificate| (peer.name.clone(), certificate)).collect())
+        };
+        Ok::<Pins, Error>(peers.iter().map(pin).collect::<Result<Vec<_>, _>>()?.concat())
+    };
+    Ok([pinned(dial)?, pinned(accept)?])
 }
 
 impl Peer {

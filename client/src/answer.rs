@@ -5,12 +5,35 @@ use sotto_models::{
     Model,
     images::{Picture, normalise},
     model::{Input, Output},
+    private::Reveal,
     text::Text,
 };
 use sotto_net::printable;
 
-use super::Costs;
 use sotto_session::{error::Error, lexicon::Lexicon};
+
+/// Measured costs of one evaluation (of a batch of images).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Costs {
+    /// Bytes of masked weights, or of encrypted ones and keys, that came over the connection before; 0 where the client held
+    /// them.
+    #[serde(default)]
+    pub setup_bytes: u64,
+    /// Bytes that server and client received from the dealer; without one, that crossed between them.
+    pub offline_bytes: u64,
+    /// Sequential message times between the two for it: none with a dealer.
+    pub offline_flights: u64,
+    /// Seconds from the need of a batch to both parties' being ready; 0 from a filled pool.
+    pub offline_s: f64,
+    /// Payload bytes from server to client.
+    pub from_server: u64,
+    /// Payload bytes from client to server.
+    pub from_client: u64,
+    /// Sequential message times.
+    pub flights: u64,
+    /// Seconds from the first online byte to the result.
+    pub online_s: f64,
+}
 
 /// Longest name of a class (characters).
 const LABEL: usize = 64;
@@ -68,7 +91,7 @@ impl Query {
             (_, Input::Pixels(_), _) => {
                 Err(Error::Config(format!("`{}` takes pictures, no texts", model.name)))
             }
-            _ => Err(Error::Config(format!("`{}` takes texts: give --text or --file", model.name))),
+            _ => Err(Error::Config(format!("`{}` takes texts, no pictures", model.name))),
         }
     }
 }
@@ -113,7 +136,7 @@ pub enum Found {
 
 impl Found {
     /// Reads a decoded result.
-    pub(super) fn new(
+    pub(crate) fn new(
         model: &Model,
         query: &Query,
         lexicon: Option<&Lexicon>,
@@ -188,4 +211,17 @@ pub struct Answer {
     pub costs: Costs,
     /// Pictures or texts in that evaluation.
     pub batch: usize,
+    /// How much of the result the server reveals.
+    #[serde(skip)]
+    pub reveal: Reveal,
+}
+
+impl Answer {
+    /// The logits of a picture or a text as a whole; `None` where the server reveals the class alone.
+    pub fn logits(&self) -> Option<&[f64]> {
+        match &self.found {
+            Found::Class { logits, .. } if self.reveal != Reveal::Class => Some(logits),
+            _ => None,
+        }
+    }
 }
