@@ -7,20 +7,15 @@ use sotto_models::{
     Arch, Calibration, Model as Description, Weights,
     arch::Attention,
     calibration::hex,
-    files,
+    demo, files,
     images::{FRAMING, Fit, Framing, normalise, read_cifar},
     model::{Input, Pixels},
     private::Options,
 };
 
-use crate::{card::Card, error::Error, lexicon::Lexicon};
+pub use sotto_models::demo::IMAGES as DEMO_IMAGES;
 
-/// The embedded demo model: architecture, weights, calibration.
-const DEMO_ARCH: &str = include_str!("../../models/demo/arch.toml");
-const DEMO_WEIGHTS: &[u8] = include_bytes!("../../models/demo/weights.safetensors");
-const DEMO_CALIBRATION: &str = include_str!("../../models/demo/calibration.toml");
-/// CIFAR-10 test images in the official binary format.
-pub const DEMO_IMAGES: &[u8] = include_bytes!("../../models/demo/images.bin");
+use crate::{card::Card, error::Error, lexicon::Lexicon};
 
 /// The architecture of a preset's name.
 fn preset(name: &Path) -> Option<Arch> {
@@ -61,9 +56,9 @@ impl Model {
     /// # Errors
     /// [`Error::Model`] when the embedded files do not fit each other: a broken build.
     pub fn demo() -> Result<Self, Error> {
-        let arch = Description::from_toml(DEMO_ARCH)?;
-        let weights = Weights::from_bytes(&arch, DEMO_WEIGHTS)?;
-        let calibration = Calibration::from_toml(DEMO_CALIBRATION)?;
+        let arch = Description::from_toml(demo::ARCH)?;
+        let weights = Weights::from_bytes(&arch, demo::WEIGHTS)?;
+        let calibration = Calibration::from_toml(demo::CALIBRATION)?;
         Self { arch, weights, calibration, framing: None, lexicon: None }.checked()
     }
 

@@ -26,6 +26,7 @@
 pub mod arch;
 pub mod calibration;
 pub mod channels;
+pub mod demo;
 pub mod error;
 pub mod files;
 mod fixed;

@@ -7,7 +7,7 @@ use std::{env, error::Error, fs, process::ExitCode};
 
 use sotto_crypto::Seed;
 use sotto_models::{
-    Calibration, Model, Private, Weights,
+    Calibration, Model, Private, Weights, demo,
     images::{Fit, normalise, read_cifar},
     private::Options,
 };
@@ -44,14 +44,12 @@ fn main() -> ExitCode {
 }
 
 fn record() -> Result<Vec<u8>, Box<dyn Error>> {
-    let model = Model::from_toml(include_str!("../../models/demo/arch.toml"))?;
-    let weights =
-        Weights::from_bytes(&model, include_bytes!("../../models/demo/weights.safetensors"))?;
-    let calibration = Calibration::from_toml(include_str!("../../models/demo/calibration.toml"))?;
+    let model = Model::from_toml(demo::ARCH)?;
+    let weights = Weights::from_bytes(&model, demo::WEIGHTS)?;
+    let calibration = Calibration::from_toml(demo::CALIBRATION)?;
     // As a card has it.
     let calibration = calibration.told(&model, Options::default());
-    let pictures: &[u8] = include_bytes!("../../models/demo/images.bin");
-    let pictures = read_cifar(pictures, "images.bin", &model, Fit::Resize, 1)?;
+    let pictures = read_cifar(demo::IMAGES, "images.bin", &model, Fit::Resize, 1)?;
     let pixels = model.pixels().ok_or("the demo model takes pictures")?;
     let picture = normalise(pixels, &pictures[0]);
 

@@ -82,7 +82,7 @@ struct Edge {
 }
 
 /// What cargo says of the workspace alone.
-fn metadata() -> Value {
+pub fn metadata() -> Value {
     asked(&["metadata", "--no-deps", "--offline", "--format-version", "1"])
 }
 
@@ -163,7 +163,7 @@ fn host() -> String {
 }
 
 /// By package, what it is built with: the edges that cargo resolved, tests' own left out.
-fn resolved() -> BTreeMap<String, BTreeSet<String>> {
+pub fn resolved() -> BTreeMap<String, BTreeSet<String>> {
     let platform = host();
     let arguments = ["--offline", "--locked", "--format-version", "1", "--filter-platform"];
     let all = asked(&[&["metadata"][..], &arguments, &[&platform]].concat());
@@ -185,7 +185,7 @@ fn resolved() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// The way from `package` to one of `barred`, if there is one.
-fn way(
+pub fn way(
     edges: &BTreeMap<String, BTreeSet<String>>,
     package: &str,
     barred: &[&str],

@@ -13,6 +13,7 @@ mod hostile_files;
 mod hostile_peer;
 mod layers;
 mod models;
+mod packages;
 mod random_plans;
 mod sources;
 mod statistics;
