@@ -147,7 +147,7 @@ impl Client {
     }
 
     /// Connects where there is no connection for texts of so many `tokens` or, without, for pictures, and waits until
-    /// both sides have a batch for the next evaluation. It is kept for 45 seconds.
+    /// both sides have a batch for the next evaluation. Left for more than 45 seconds it is burnt, and the evaluation gets another.
     ///
     /// # Errors
     /// As [`Client::answer`].

@@ -180,7 +180,7 @@ impl Identity {
         Ok(Identity { name: name.into(), certificate, key })
     }
 
-    /// A key and the certificate for it, as PEM texts.
+    /// A key and the certificate for it, as PEM texts, which are the caller's to wipe.
     ///
     /// # Errors
     /// [`Error::Config`] for texts that are something else; no error quotes the key.
