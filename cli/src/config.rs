@@ -130,7 +130,7 @@ impl ServerConfig {
 
     /// Least memory for a plan, in bytes: the fewest batches.
     pub fn needs(&self, plan: &Plan) -> u64 {
-        least(self.source) as u64 * batch_memory(plan)
+        least(self.source) as u64 * batch_memory(plan, self.source)
     }
 
     /// Batches of `plan` that there is memory for.
@@ -141,7 +141,7 @@ impl ServerConfig {
         if self.pool > MAX_POOL {
             return Err(Error::Config(format!("a pool of {}; at most {MAX_POOL}", self.pool)));
         }
-        let places = places(self.memory, 0, plan, least(self.source))?;
+        let places = places(self.memory, 0, plan, self.source)?;
         // Without a dealer none wait for whoever comes.
         let waits = self.pool_folder.is_none() && self.source == Source::Dealer;
         let kept = if waits { self.pool } else { 0 };
@@ -149,7 +149,7 @@ impl ServerConfig {
             return Err(Error::Config(format!(
                 "a pool of {kept} batches of {} MiB each does not fit into `memory = {}`; raise it, lower `pool`, \
                  or set `pool_folder`",
-                batch_memory(plan).div_ceil(1 << 20),
+                batch_memory(plan, self.source).div_ceil(1 << 20),
                 self.memory
             )));
         }

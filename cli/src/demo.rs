@@ -119,6 +119,9 @@ fn asked(demo: &Demo, model: &Model, folder: &Path) -> Result<(Vec<String>, Vec<
     Ok((arguments, pictures.into_iter().map(Query::Picture).collect()))
 }
 
+/// What the three processes are asked is our own: whatever it takes, in MiB.
+const MEMORY: &str = "memory = 1048576\n";
+
 fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
     let model = Model::find(&demo.model)?;
     let network = &demo.network;
@@ -138,8 +141,8 @@ fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
         pool: 0,
         source: demo.source,
         deadline: emulate::deadline(network, 30),
-        server_lines: String::new(),
-        client_lines: if is_text { "lexicon = \"lexicon\"\n".into() } else { String::new() },
+        server_lines: MEMORY.into(),
+        client_lines: MEMORY.to_owned() + if is_text { "lexicon = \"lexicon\"\n" } else { "" },
     };
     let mut paths = Paths::new(network.clone(), 1);
     let mut between = |pair: &str, target: SocketAddr| match emulate::is_free(network) {

@@ -15,7 +15,7 @@ use sotto_protocols::{
 };
 use sotto_session::{
     Error,
-    config::{self, Own, Peer, Source, default_memory, default_pool, dialling, least, places},
+    config::{self, Own, Peer, Source, default_memory, default_pool, dialling, places},
     lexicon::Lexicon,
     stop::Stop,
 };
@@ -102,7 +102,7 @@ impl Config {
             Source::Dealer => 8 * words,
             Source::Peer => weights_len(&whole_recipe(plan)?) as u64,
         };
-        places(self.memory, weights, plan, least(self.source()))
+        places(self.memory, weights, plan, self.source())
     }
 }
 

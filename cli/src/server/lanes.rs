@@ -239,7 +239,10 @@ impl Lanes {
             Refusal::Card(e.to_string())
         };
         let plan = common.card.trace(rows.map(|n| n as usize)).map_err(unusable)?.plan;
-        let (all, batch) = (common.config.memory.saturating_mul(1 << 20), batch_memory(&plan));
+        let (all, batch) = (
+            common.config.memory.saturating_mul(1 << 20),
+            batch_memory(&plan, common.config.source),
+        );
         let least = least(common.config.source) as u64;
         let needed = common.config.needs(&plan);
         if needed > all {
@@ -273,7 +276,7 @@ impl Common {
         places: u64,
         pool: usize,
     ) -> Result<Lane, Error> {
-        let batch = batch_memory(&plan);
+        let batch = batch_memory(&plan, self.config.source);
         let batches = places * batch;
         let (hash, bits, places) = (plan.hash(), plan.revealed_bits(), places as usize);
         // Half of them for one client, what it evaluates with included, but where there is no other.
