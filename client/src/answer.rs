@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use sotto_models::{
     Model,
     images::{Picture, normalise},
+    length::Length,
     model::{Input, Output},
     private::Reveal,
     text::Text,
@@ -59,6 +60,8 @@ pub enum Query {
         name: String,
         /// Its words.
         text: Text,
+        /// What the server learns of their number.
+        length: Length,
     },
 }
 
@@ -71,8 +74,16 @@ impl Query {
         }
     }
 
-    /// Words of a text, which are public; `None` for a picture.
-    pub fn rows(&self) -> Option<u32> {
+    /// A text's length as the server learns it; `None` for a picture.
+    pub fn length(&self) -> Option<Length> {
+        match self {
+            Query::Picture(_) => None,
+            Query::Text { length, .. } => Some(*length),
+        }
+    }
+
+    /// Words of a text; `None` for a picture.
+    pub fn words(&self) -> Option<u32> {
         match self {
             Query::Picture(_) => None,
             Query::Text { text, .. } => Some(text.words.len() as u32),
@@ -204,6 +215,9 @@ pub struct Answer {
     /// Words of a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<u32>,
+    /// Words of its bucket, where its own number is hidden.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<u32>,
     /// What it is.
     #[serde(flatten)]
     pub found: Found,
@@ -223,5 +237,12 @@ impl Answer {
             Found::Class { logits, .. } if self.reveal != Reveal::Class => Some(logits),
             _ => None,
         }
+    }
+}
+
+impl Answer {
+    /// Rows of each text in the plan.
+    pub fn rows(&self) -> Option<u32> {
+        self.bucket.or(self.tokens)
     }
 }

@@ -3,7 +3,7 @@
 pub use sotto_protocols::compose::attention::SoftmaxFormat;
 use sotto_protocols::{
     compose::{
-        attention::{DivideFormat, LinearFormat, ScoreFormat, Shift},
+        attention::{DivideFormat, Hidden, LinearFormat, ScoreFormat, Shift},
         row_max::MaxFormat,
     },
     functions::Window,
@@ -14,7 +14,7 @@ use crate::{
     fixed::{ACTIVATION, MARGIN, WEIGHT, at_most, bits},
     kind::{Attention, RELU_EPS},
     model::Place,
-    options::MaxKind,
+    options::{Lengths, MaxKind, Options},
     probe::{HeadPart, Tensor},
     range::Range,
 };
@@ -41,12 +41,12 @@ pub fn format(
     model: &Model,
     cal: &Calibration,
     layer: usize,
-    max: MaxKind,
+    options: Options,
     result_width: u32,
 ) -> Result<AttentionFormat, Error> {
     Ok(AttentionFormat {
-        softmax: softmax(model, cal, layer, max, result_width)?,
-        relu: relu(model, cal, layer, result_width)?,
+        softmax: softmax(model, cal, layer, options, result_width)?,
+        relu: relu(model, cal, layer, options.lengths, result_width)?,
         linear: linear(model, cal, layer)?,
         scale: WEIGHT,
     })
@@ -99,6 +99,28 @@ const LEAST_ROOM: u32 = 2;
 fn score_format(score_bits: u32, scale: u32) -> ScoreFormat {
     let width = (scale + score_bits + MARGIN + 1).max(SCORE + 6);
     ScoreFormat { product_width: width + 2 * ACTIVATION - scale, score: (width, scale) }
+}
+
+/// Scores of softmax, in powers of two, with room for hidden keys' where lengths may be hidden: as far below the calibrated
+/// ones as these are lowered, in the scores' window beside the margin, and in the exponent's beside a factor of three,
+/// which is what scores that are not hidden have in it at least.
+fn softmax_scores(scores: Range, largest_max: f64, lengths: Lengths) -> ScoreFormat {
+    let log2e = std::f64::consts::LOG2_E;
+    let mut format = score_format(bits(scores.size() * log2e), SCORE);
+    if lengths == Lengths::Public {
+        return format;
+    }
+    let (lowest, below) = (-f64::from(scores.min) * log2e, f64::from(Hidden::BELOW));
+    let margin = f64::from(1u32 << MARGIN);
+    // A quarter of the exponent's window is above the maximum.
+    let fits = |half: f64| {
+        margin * lowest + below <= half && 3.0 * (lowest + largest_max) + below <= 1.5 * half
+    };
+    while format.score.0 < 64 && !fits(f64::from(format.score.0 - 1 - SCORE).exp2()) {
+        format.score.0 += 1;
+        format.product_width += 1;
+    }
+    format
 }
 
 fn divide_format(
@@ -170,19 +192,20 @@ fn softmax(
     model: &Model,
     cal: &Calibration,
     layer: usize,
-    kind: MaxKind,
+    options: Options,
     result_width: u32,
 ) -> Result<Option<SoftmaxFormat>, Error> {
     if !model.stack.attention[layer].contains(&Attention::Softmax) {
         return Ok(None);
     }
     let log2e = std::f64::consts::LOG2_E;
-    let scores = range(cal, layer, Attention::Softmax, HeadPart::Scores)?.size() * log2e;
+    let scores = range(cal, layer, Attention::Softmax, HeadPart::Scores)?;
     let row_max = range(cal, layer, Attention::Softmax, HeadPart::RowMax)?;
     let (low, high) = (f64::from(row_max.min) * log2e, f64::from(row_max.max) * log2e);
     let sums = range(cal, layer, Attention::Softmax, HeadPart::RowSum)?;
-    let format = score_format(bits(scores), SCORE);
-    let public = kind == MaxKind::Public && high - low <= 10.0 * log2e;
+    let format = softmax_scores(scores, high.ceil(), options.lengths);
+    let scores = scores.size() * log2e;
+    let public = options.max == MaxKind::Public && high - low <= 10.0 * log2e;
     let (shift, scale_up) = if public {
         possible(layer, scores, format.score.0 - SCORE, 1)?;
         // Powers lie in (2^-(high - low), 1].
@@ -223,6 +246,7 @@ fn relu(
     model: &Model,
     cal: &Calibration,
     layer: usize,
+    lengths: Lengths,
     result_width: u32,
 ) -> Result<Option<(ScoreFormat, DivideFormat)>, Error> {
     if !model.stack.attention[layer].contains(&Attention::Relu) {
@@ -233,9 +257,11 @@ fn relu(
     let unnormalised = range(cal, layer, Attention::Relu, HeadPart::Unnormalised)?.size();
     // Scores are the weights here, and small row sums divide them: keep their bits.
     let mut format = score_format(bits(scores), ACTIVATION);
-    // The comparison's opening must also be liftable: one bit more.
-    format.score.0 += 1;
-    format.product_width += 1;
+    // The comparison's opening must also be liftable: one bit more; and one for hidden keys' scores, which are lowered below
+    // zero whatever they were.
+    let more = if lengths == Lengths::Hidden { 2 } else { 1 };
+    format.score.0 += more;
+    format.product_width += more;
     let epsilon = f64::from(RELU_EPS);
     let sums = (epsilon, f64::from(sums.max) * 4.0 + epsilon);
     // Weights are scores here, not powers: theirs are the last bits to go.
