@@ -98,7 +98,12 @@ impl Query {
     pub fn input(&self, model: &Model, lexicon: Option<&Lexicon>) -> Result<Vec<f32>, Error> {
         match (self, &model.input, lexicon) {
             (Query::Picture(picture), Input::Pixels(pixels), _) => Ok(normalise(pixels, picture)),
-            (Query::Text { text, .. }, Input::Words(_), Some(lexicon)) => lexicon.rows(text),
+            (Query::Text { text, length, .. }, Input::Words(_), Some(lexicon)) => {
+                // As many look-ups for all texts of a bucket: the server sees when we are done.
+                let mut rows = lexicon.rows(&text.repeated(length.rows()))?;
+                rows.truncate(text.words.len() * model.stack.width);
+                Ok(rows)
+            }
             (_, Input::Pixels(_), _) => {
                 Err(Error::Config(format!("`{}` takes pictures, no texts", model.name)))
             }

@@ -140,6 +140,12 @@ fn a_client_that_hides_lengths_tells_none_to_a_server_that_does_not() {
     let refused = parties.infer(&config, &["--text", TEXTS[0]]);
     refused.failed(4, &["server", "public lengths alone", "`length = \"hidden\"` there"]);
     assert!(!process.log.text().contains(" 5 tokens"), "{}", process.log.text());
+    let examined = parties.sotto(&["check", "--config", &config]);
+    assert!(
+        examined.code == 1 && examined.out.contains("public lengths alone"),
+        "{}",
+        examined.out
+    );
     // Pictures have no length to hide.
     parties.sotto(&["plan", "demo", "--hidden-length"]).failed(3, &["no length to hide"]);
     let config = parties.server_config(&format!("model = \"demo\"\n{HIDDEN}"), dealer, Some(LOCAL));

@@ -7,6 +7,7 @@ use sotto_models::{
     Calibration, Model, Private, Weights,
     arch::Attention,
     float::{NoProbe, forward},
+    format::Step,
     length::Length,
     model::{Output, Pool},
     private::{Lengths, MaxKind, Options, Reveal, Tables},
@@ -144,6 +145,38 @@ fn all_texts_of_a_bucket_have_one_transcript() {
     assert_eq!(hidden.correction_bytes(), public.correction_bytes());
 }
 
+/// Scores that fill their window: the format has a bit more for hidden ones, and the matrices follow.
+#[test]
+fn scores_that_fill_their_window_leave_room_for_hidden_ones() {
+    let model = bert(Output::Embedding { pool: Pool::Mean, normalise: true });
+    let plain = Weights::random(&model, 6);
+    let mut case = Case::new(model, 6, &[1, 4, 9, 15, 16]);
+    let recorded =
+        |case: &Case| Calibration::record(&case.model, &case.weights, &case.inputs, |_| ());
+    let lowest = |calibration: &Calibration| -calibration.named(0, "softmax.scores").unwrap().min;
+    // 31 powers of two, of 32: with a margin of four, they fill a window of 128.
+    let times = 21.5 / lowest(&recorded(&case));
+    let named = plain.iter().map(|(name, values)| {
+        let mut values = values.to_vec();
+        if name.starts_with("blocks.0.attn.qkv") {
+            let queries = values.len() / 3;
+            values[..queries].iter_mut().for_each(|w| *w *= times);
+        }
+        (name.to_owned(), values)
+    });
+    case.weights = Weights::from_values(&case.model, named.collect()).expect("the model's own");
+    case.calibration = recorded(&case);
+    assert!((21.4..22.1).contains(&lowest(&case.calibration)), "{}", lowest(&case.calibration));
+    let private = case.private(Length::Hidden(16), 5, HIDDEN);
+    case.check(&private, &case.inputs, 2e-2);
+    let width = |private: &Private| match &private.format.sublayers[0].step {
+        Step::Attention(format) => format.softmax.as_ref().unwrap().scores.score.0,
+        Step::Mlp(_) => unreachable!("attention is first"),
+    };
+    let public = case.private(Length::Public(16), 1, Options::default());
+    assert_eq!(width(&private), width(&public) + 1);
+}
+
 #[test]
 fn the_class_alone_of_a_hidden_length() {
     let case = Case::new(bert(classes(4, Pool::Mean, None)), 3, &[6, 4]);
@@ -154,6 +187,19 @@ fn the_class_alone_of_a_hidden_length() {
         let best = truth.iter().copied().fold(f32::MIN, f32::max);
         let chosen = hot.iter().position(|&h| h == 1.0).expect("one class");
         assert!(truth[chosen] >= best - 2e-2, "{truth:?}: {chosen}");
+    }
+}
+
+/// A client does as many look-ups for each text of a bucket; those that are not the text's change nothing of its rows.
+#[test]
+fn rows_of_a_text_do_not_depend_on_what_follows() {
+    for model in [bert(classes(2, Pool::First, None)), text_models().swap_remove(5)] {
+        let tables = Weights::random(&model, 4);
+        for text in texts(&model, &[1, 7, 16], &mut Bench::new(8)) {
+            let rows = text::rows(&model, &tables, &text).unwrap();
+            let longer = text::rows(&model, &tables, &text.repeated(16)).unwrap();
+            assert_eq!((longer.len(), &longer[..rows.len()]), (16 * 32, &rows[..]));
+        }
     }
 }
 

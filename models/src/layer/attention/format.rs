@@ -302,3 +302,32 @@ fn linear(model: &Model, cal: &Calibration, layer: usize) -> Result<Option<Linea
         operand_width: ACTIVATION + bits(operand) + MARGIN + 2,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scores of all sizes, in nats: hidden ones have the room in both windows, at a bit at most, or two where scores are
+    /// smaller than what they are lowered by.
+    #[test]
+    fn hidden_scores_leave_no_window() {
+        let log2e = std::f64::consts::LOG2_E;
+        for i in 0..400 {
+            let most = 0.05 * 1.02f32.powi(i);
+            for (min, max, top) in
+                [(-most, most, most), (-most, 0.1 * most, 0.0), (-0.2, most, most)]
+            {
+                let top = f64::from(top) * log2e;
+                let of = |lengths| softmax_scores(Range { min, max }, top, lengths);
+                let [public, hidden] = [Lengths::Public, Lengths::Hidden].map(of);
+                let half = f64::from(hidden.score.0 - 1 - SCORE).exp2();
+                let (lowest, below) = (-f64::from(min) * log2e, f64::from(Hidden::BELOW));
+                assert!(4.0 * lowest + below <= half, "{min} {max}");
+                assert!(3.0 * (lowest + top) + below <= 1.5 * half, "{min} {max}");
+                let more = hidden.score.0 - public.score.0;
+                assert!(more <= if most < 6.0 { 2 } else { 1 }, "{min} {max}: {more} bits");
+                assert_eq!(hidden.product_width - public.product_width, more);
+            }
+        }
+    }
+}
