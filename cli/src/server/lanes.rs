@@ -204,17 +204,15 @@ impl Lanes {
 
     /// Whether texts of a length are served, of which the longest has `most` words.
     fn accepts(&self, length: Length, most: usize) -> Result<(), Refusal> {
-        let rows = length.rows();
-        if length.is_hidden() && self.common.card.options.lengths == Lengths::Public {
-            return Err(Refusal::PublicLength);
-        }
-        let rows_u32 = u32::try_from(rows).unwrap_or(u32::MAX);
-        if !(1..=most).contains(&rows) {
-            return Err(Refusal::Length { rows: rows_u32, most: most as u32 });
-        }
-        match length.is_hidden() && !buckets(most).contains(&rows_u32) {
-            true => Err(Refusal::Bucket(rows_u32)),
-            false => Ok(()),
+        let (Length::Public(rows) | Length::Hidden(rows)) = length;
+        let offered = self.common.card.options.lengths;
+        match length {
+            Length::Hidden(_) if offered == Lengths::Public => Err(Refusal::PublicLength),
+            _ if !(1..=most).contains(&length.rows()) => {
+                Err(Refusal::Length { rows, most: most as u32 })
+            }
+            Length::Hidden(_) if !buckets(most).contains(&rows) => Err(Refusal::Bucket(rows)),
+            _ => Ok(()),
         }
     }
 

@@ -1,9 +1,17 @@
 //! Texts of hidden lengths: what the server sees of two that share a bucket is the same, and both are right.
 
+use std::net::SocketAddr;
+
 use serde_json::Value;
-use sotto_models::model::Output;
+use sotto::{
+    config::Source,
+    messages::{self, ClientHello, ServerWelcome, step},
+    refusal::Refusal,
+};
+use sotto_models::{length::Length, model::Output};
 
 use crate::{
+    hostile::{connect, endpoint},
     parties::{LOCAL, Parties},
     spawned::Log,
     texts::{demo, embedding},
@@ -127,6 +135,39 @@ fn results_of_words_are_those_of_the_text() {
     let results = parties.infer(&config, &["--text", TEXTS[0]]).results();
     let words = results[0]["words"].as_array().unwrap();
     assert_eq!((words.len(), &words[2]["word"]), (5, &"client".into()));
+}
+
+/// Whoever asks for lengths of its own choice under the name of buckets would have as many plans as there are lengths.
+#[test]
+fn other_lengths_than_buckets_are_refused() {
+    let parties = Parties::new();
+    parties.texts();
+    let (_dealer, dealer) = parties.dealer("", None);
+    let client = endpoint(&parties, "client");
+    let ask = |server: SocketAddr, rows: u32| {
+        let mut link = connect(&client, "server", server);
+        let length = Some(Length::Hidden(rows));
+        let hello = ClientHello { length, ..ClientHello::new(Source::Dealer) };
+        messages::send(&mut link, step::HELLO, &hello).unwrap();
+        match messages::recv(&mut link, step::WELCOME).unwrap() {
+            ServerWelcome::Refused(why) => why,
+            _ => panic!("{rows} is no bucket"),
+        }
+    };
+    let (hides, server) = parties.server(&format!("model = \"texts\"\n{HIDDEN}"), dealer, None);
+    for rows in [0, 17, u32::MAX] {
+        assert_eq!(ask(server, rows), Refusal::Length { rows, most: 16 });
+    }
+    for rows in [1, 8, 15] {
+        assert_eq!(ask(server, rows), Refusal::Bucket(rows));
+    }
+    let (tells, server) = parties.server("model = \"texts\"\n", dealer, None);
+    for rows in [0, 5, 16, u32::MAX] {
+        assert_eq!(ask(server, rows), Refusal::PublicLength);
+    }
+    for process in [hides, tells] {
+        assert!(!process.log.text().contains("plan "), "nothing was announced for them");
+    }
 }
 
 #[test]
