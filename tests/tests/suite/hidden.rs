@@ -2,8 +2,9 @@
 
 use sotto_crypto::{Seed, Stream};
 use sotto_models::{
-    Calibration, Model, Private, Weights,
+    Calibration, Error, Model, Private, Weights,
     arch::{Activation, Attention},
+    calibration::Range,
     float::{NoProbe, forward},
     length::Length,
     model::{Classes, Input, Output, Place, Pool, Stack, Table, Words},
@@ -157,6 +158,34 @@ fn random_models_of_hidden_lengths_are_exact() {
         }
     }
     println!("largest distances to float: {far:.5?}");
+}
+
+/// Whatever a card says of its ranges: a plan, or an error that names what is too wide.
+#[test]
+fn every_range_is_a_plan_with_room_or_an_error() {
+    let mut model = encoder(2, 8, classes(Pool::Mean));
+    model.stack.attention = vec![vec![Attention::Relu, Attention::Softmax]];
+    let specimen = Specimen::new(model, 3);
+    let options = Options { lengths: Lengths::Hidden, ..Options::default() };
+    let (mut plans, mut errors) = (0, 0);
+    for (layer, tensors) in specimen.calibration.layers.iter().enumerate() {
+        for name in tensors.keys() {
+            for size in (-20..=60).step_by(4).map(|power| 2f32.powi(power)) {
+                for (min, max) in [(-size, size), (0.0, size), (-size, 0.0)] {
+                    let mut told = specimen.calibration.clone();
+                    told.layers[layer].insert(name.clone(), Range { min, max });
+                    let length = (Length::Hidden(16), 1);
+                    match Private::of_texts(&specimen.model, &told, length, options) {
+                        Ok(_) => plans += 1,
+                        Err(Error::Calibration(_)) => errors += 1,
+                        Err(e) => panic!("{name} from {min} to {max}: {e}"),
+                    }
+                }
+            }
+        }
+    }
+    println!("{plans} plans, {errors} errors");
+    assert!(plans > 400 && errors > 200, "{plans} plans, {errors} errors");
 }
 
 /// One word against a full bucket, under other weights: all that is opened, the row of own rows included, is uniform in both, and

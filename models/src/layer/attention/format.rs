@@ -178,13 +178,19 @@ fn largest_sum(model: &Model, span: f64) -> f64 {
 }
 
 /// Refuses scores whose exponentials would need more than 2^10 pieces, in units of `span` powers of two.
-fn possible(layer: usize, scores: f64, k: u32, span: u32) -> Result<(), Error> {
+fn possible(
+    layer: usize,
+    scores: f64,
+    (k, span): (u32, u32),
+    lengths: Lengths,
+) -> Result<(), Error> {
     if k <= 10 {
         return Ok(());
     }
+    let hidden = if lengths == Lengths::Hidden { Hidden::BELOW >> MARGIN } else { 0 };
     Err(Error::Calibration(format!(
         "layer {layer}: scores up to {scores:.0} powers of two; up to {} are possible (centre the keys, or train with a z-loss)",
-        span << 7
+        (span << 7) - hidden
     )))
 }
 
@@ -207,7 +213,7 @@ fn softmax(
     let scores = scores.size() * log2e;
     let public = options.max == MaxKind::Public && high - low <= 10.0 * log2e;
     let (shift, scale_up) = if public {
-        possible(layer, scores, format.score.0 - SCORE, 1)?;
+        possible(layer, scores, (format.score.0 - SCORE, 1), options.lengths)?;
         // Powers lie in (2^-(high - low), 1].
         (Shift::Public((high.ceil() as i64) << SCORE), 1.0)
     } else {
@@ -215,7 +221,7 @@ fn softmax(
         let span = if model.tokens() > 127 { 2 } else { 1 };
         // In units, as indices of the window [-2^(n-1), 2^(n-1)).
         let k = format.score.0 - SCORE - (span - 1);
-        possible(layer, scores, k, span)?;
+        possible(layer, scores, (k, span), options.lengths)?;
         let half = f64::from(1u32 << (k - 1));
         let unit = f64::from(span);
         let index = |x: f64| ((x / unit).floor() + half).clamp(1.0, 2.0 * half - 1.0) as u32;
