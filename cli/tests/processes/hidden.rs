@@ -1,6 +1,6 @@
 //! Texts of hidden lengths: what the server sees of two that share a bucket is the same, and both are right.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 use serde_json::Value;
 use sotto::{
@@ -12,6 +12,7 @@ use sotto_models::{length::Length, model::Output};
 
 use crate::{
     hostile::{connect, endpoint},
+    operations::{get, healthy, tcp_port},
     parties::{LOCAL, Parties},
     spawned::Log,
     texts::{demo, embedding},
@@ -37,6 +38,17 @@ fn said(log: &Log, from: usize) -> Vec<String> {
     lines.collect()
 }
 
+/// What a server counts of its client.
+fn metrics(at: SocketAddr) -> Vec<u64> {
+    let (_, metrics) = get(at, "/metrics");
+    let counts = ["evaluations", "inputs", "revealed_bits"].map(|name| {
+        let name = format!("sotto_{name}_total{{peer=\"client\"}} ");
+        let count = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        count.unwrap_or_else(|| panic!("no {name}in\n{metrics}")).parse().unwrap()
+    });
+    counts.to_vec()
+}
+
 #[test]
 fn a_server_cannot_tell_texts_of_a_bucket_apart() {
     let parties = Parties::new();
@@ -44,11 +56,14 @@ fn a_server_cannot_tell_texts_of_a_bucket_apart() {
     let (_dealer, dealer) = parties.dealer("", None);
     for (finished, source) in [(1, ""), (2, "source = \"peer\"\n")] {
         let lines = format!("{source}model = \"texts\"\n{HIDDEN}");
-        let (process, server) = parties.server(&lines, dealer, None);
+        let config = parties.server_config(&lines, dealer, None);
+        let health = SocketAddr::from((LOCAL.ip(), tcp_port()));
+        healthy(Path::new(&config), health);
+        let (process, server) = parties.start_server(&config);
         let lines = format!("{source}lexicon = \"texts-lexicon\"\n");
         let at = [server, dealer];
         let hidden = parties.client_config("client", &format!("{lines}{HIDDEN}"), at);
-        let (mut logs, mut costs) = (Vec::new(), Vec::new());
+        let (mut logs, mut costs, mut counted) = (Vec::new(), Vec::new(), vec![vec![0; 3]]);
         let mut found = Vec::new();
         // The first is asked twice: what a server says once alone is behind then.
         for (number, text) in (1..).zip([TEXTS[0], TEXTS[0], TEXTS[1]]) {
@@ -59,6 +74,7 @@ fn a_server_cannot_tell_texts_of_a_bucket_apart() {
             process.log.wait_for("has finished", finished * number);
             let lines = said(&process.log, from).into_iter();
             logs.push(lines.map(|line| line.replace(&of, "texts")).collect::<Vec<_>>());
+            counted.push(metrics(health));
             let (all, words) = (&results[0]["costs"], text.split(' ').count() as u64 + 2);
             assert_eq!(results[0]["tokens"].as_u64(), Some(words));
             assert_eq!(results[0]["bucket"], 16);
@@ -67,6 +83,10 @@ fn a_server_cannot_tell_texts_of_a_bucket_apart() {
             found.push(embedding(&results[0]));
         }
         assert_eq!(logs[1], logs[2], "{}", process.log.text());
+        let more = |at: usize| -> Vec<u64> {
+            counted[at].iter().zip(&counted[at - 1]).map(|(now, before)| now - before).collect()
+        };
+        assert!(more(1)[2] > 0 && (2..=3).all(|at| more(at) == more(1)), "{counted:?}");
         assert_eq!(costs[1], costs[2]);
         assert!(!process.log.text().contains("WARN"), "{}", process.log.text());
         // A client that has nothing to hide pays for its own words alone, at the same server.
