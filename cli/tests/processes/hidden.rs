@@ -23,11 +23,12 @@ const HIDDEN: &str = "length = \"hidden\"\n";
 /// Texts of 5 and of 9 words, of a model that takes 16.
 const TEXTS: [&str; 2] = ["the client sees", "a share is one of two numbers"];
 
-/// What a server's log says of its client from `from` on, without times, ports, and numbers of batches
+/// What a server's log says of its client's batches from `from` on, without times, ports, and numbers of batches
 /// and bits so far.
 fn said(log: &Log, from: usize) -> Vec<String> {
     let text = log.text();
-    let lines = text[from..].lines().filter(|line| line.contains("client")).map(|line| {
+    let of_batches = |line: &&str| line.contains("client") && line.contains("batch ");
+    let lines = text[from..].lines().filter(of_batches).map(|line| {
         let (_, line) = line.split_once("INFO").unwrap_or_else(|| panic!("no information: {line}"));
         let counted = ["(127.0.0.1:", "batch ", "at most "];
         counted.iter().fold(line.to_owned(), |line, before| {
@@ -35,7 +36,10 @@ fn said(log: &Log, from: usize) -> Vec<String> {
             format!("{head}{before}{}", tail.trim_start_matches(|c: char| c.is_ascii_digit()))
         })
     });
-    lines.collect()
+    let mut lines: Vec<String> = lines.collect();
+    // Threads of their own write them.
+    lines.sort();
+    lines
 }
 
 /// What a server counts of its client.
