@@ -124,7 +124,7 @@ pub fn dealer(scene: &Scene, count: usize) -> Result<Found, Error> {
     let client = scene.endpoint("client", &["dealer"], &[])?;
     let mut link = peer::connect(&server, "dealer", &dealer)?;
     let hello =
-        DealerHello::Server { version: VERSION, card, rows: None, plan, commitment: [1; 32] };
+        DealerHello::Server { version: VERSION, card, length: None, plan, commitment: [1; 32] };
     messages::send(&mut link, step::HELLO, &hello)?;
     let epoch = match messages::recv(&mut link, step::WELCOME)? {
         DealerWelcome::Setup { epoch, .. } => epoch,

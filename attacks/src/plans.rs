@@ -39,8 +39,13 @@ fn announce(
 ) -> Result<Result<Epoch, Refusal>, Error> {
     let mut link = peer::connect(attacker, "dealer", dealer)?;
     let commitment = [1; 32];
-    let hello =
-        DealerHello::Server { version: VERSION, card: card.clone(), rows: None, plan, commitment };
+    let hello = DealerHello::Server {
+        version: VERSION,
+        card: card.clone(),
+        length: None,
+        plan,
+        commitment,
+    };
     messages::send(&mut link, step::HELLO, &hello)?;
     match messages::recv(&mut link, step::WELCOME)? {
         DealerWelcome::Setup { epoch, .. } => Ok(Ok(epoch)),

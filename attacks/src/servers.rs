@@ -30,7 +30,7 @@ fn announce(from: &Endpoint, dealer: &Process, card: &Card, plan: &Plan) -> Resu
     let mut link = peer::connect(from, "dealer", dealer)?;
     let (card, plan) = (card.clone(), plan.hash());
     let hello =
-        DealerHello::Server { version: VERSION, card, rows: None, plan, commitment: [1; 32] };
+        DealerHello::Server { version: VERSION, card, length: None, plan, commitment: [1; 32] };
     messages::send(&mut link, step::HELLO, &hello)?;
     match messages::recv(&mut link, step::WELCOME)? {
         DealerWelcome::Setup { epoch, .. } => {

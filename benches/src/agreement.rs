@@ -15,6 +15,7 @@ use sotto::{
 use sotto_models::{
     Model as Description,
     images::{Fit, Picture, load},
+    private::Lengths,
 };
 use sotto_netsim::Network;
 
@@ -50,6 +51,7 @@ impl Agreement {
         fs::write(&file, to_records(&pictures)?).map_err(Error::io(&file))?;
         let demo = Demo {
             source: Source::Dealer,
+            lengths: Lengths::Public,
             model: self.model.clone(),
             images: vec![file],
             resize: false,

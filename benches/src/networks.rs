@@ -15,7 +15,10 @@ use sotto::{
     stop::Stop,
     texts::TextArgs,
 };
-use sotto_models::{Private, private::Options};
+use sotto_models::{
+    Private,
+    private::{Lengths, Options},
+};
 use sotto_netsim::{Machines, Priced, Through, predict};
 use sotto_protocols::{Role, plan::Plan};
 
@@ -147,6 +150,7 @@ fn one(
     let more = (SECONDS / (predicted.online_s + predicted.offline_s)) as usize;
     let demo = Demo {
         source: Source::Dealer,
+        lengths: Lengths::Public,
         model: model.into(),
         images: Vec::new(),
         resize: false,

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use sotto_crypto::Seed;
 use sotto_models::{
-    Calibration, Model, Private, Weights,
+    Calibration, Model, Weights,
     float::forward,
     layer::{Kind, Section},
-    private::Options,
+    length::Length,
+    private::{Lengths, Options},
     probe::{NormName, NormPart, Probe, Tensor},
 };
 use sotto_protocols::{
@@ -15,7 +16,7 @@ use sotto_protocols::{
     weights::Matrix,
 };
 
-use crate::error::Error;
+use crate::{card, error::Error};
 
 /// How far private results may be from plain ones on a calibration's own samples: the root of their mean square difference, in
 /// parts of the root of the plain ones' mean square. 5 % are a cosine of 0.9988; MiniLM has 1 %.
@@ -26,6 +27,7 @@ pub struct Compared<'a> {
     model: &'a Model,
     weights: &'a Weights,
     calibration: &'a Calibration,
+    options: Options,
     /// Those of the plans of all lengths, once there was one.
     matrices: Option<Vec<Matrix>>,
 }
@@ -50,9 +52,22 @@ struct Seen {
 }
 
 impl<'a> Compared<'a> {
-    /// Of this model.
-    pub fn new(model: &'a Model, weights: &'a Weights, calibration: &'a Calibration) -> Self {
-        Self { model, weights, calibration, matrices: None }
+    /// Of this model, with texts' lengths public or hidden.
+    pub fn new(
+        model: &'a Model,
+        weights: &'a Weights,
+        calibration: &'a Calibration,
+        lengths: Lengths,
+    ) -> Self {
+        let options = Options { lengths, ..Options::default() };
+        Self { model, weights, calibration, options, matrices: None }
+    }
+
+    fn length(&self, rows: usize) -> Result<Option<Length>, Error> {
+        match self.model.pixels() {
+            Some(_) => Ok(None),
+            None => Ok(Some(self.options.lengths.of(rows, self.model.tokens())?)),
+        }
     }
 
     /// Both results of sample `number`.
@@ -62,10 +77,11 @@ impl<'a> Compared<'a> {
     pub fn on(&mut self, number: usize, input: &[f32]) -> Result<Both, Error> {
         let rows = self.model.rows_of(input);
         let private =
-            Private::of_lengths(self.model, self.calibration, &[rows], Options::default())?;
+            card::trace(self.model, self.calibration, 1, self.length(rows)?, self.options)?;
         let matrices = self.matrices.get_or_insert_with(|| private.matrices(self.weights));
         let mut coins = Coins::Fair(Box::new(Seed::from_bytes([0; 32]).stream(number as u64)));
         let plan = &private.plan;
+        let private_rows = private.lengths()[0];
         let values = simulate(plan, matrices, &private.encode(&[input.to_vec()]), &mut coins);
         let mut seen = Norms::default();
         let plain = forward(self.model, self.weights, input, &mut seen);
@@ -78,12 +94,15 @@ impl<'a> Compared<'a> {
             let of = plan.nodes.iter().find(|node| plan.sections[node.section] == section)?;
             let wire = of.outputs[0].index();
             let unit = (-f64::from(plan.wires[wire].scale)).exp2();
-            let private: Vec<f64> = values[wire].iter().map(|&x| x as f64 * unit).collect();
+            let private = values[wire].iter().map(|&x| x as f64 * unit);
+            // What is padded comes after the text's own rows.
+            let (all, few) = (values[wire].len(), private.take(seen.values.len()));
+            let private: Vec<f64> = few.collect();
             // A last layer may compute a few rows alone.
-            (private.len() == seen.values.len()).then_some((seen, private))
+            (all == private_rows * self.model.stack.width).then_some((seen, private))
         };
         let norms = seen.0.into_iter().filter_map(norm).collect();
-        let result = private.decode(&values[plan.outputs[0].index()]).concat();
+        let result = private.decode_rows(&values[plan.outputs[0].index()], &[rows]).concat();
         Ok(Both { rows, plain, private: result, norms })
     }
 

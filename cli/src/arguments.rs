@@ -62,6 +62,9 @@ pub enum Command {
         /// which needs no third party and costs more.
         #[arg(long, value_parser = source(), default_value = "dealer")]
         source: Source,
+        /// Hide the lengths of texts: each is padded to a bucket of 16, 32, 64, .. words, and the server learns that alone.
+        #[arg(long)]
+        hidden_length: bool,
         /// One JSON object instead of tables.
         #[arg(long)]
         json: bool,

@@ -3,8 +3,13 @@
 use std::{fs, path::Path};
 
 use sotto_models::{
-    Calibration, Model, Private, calibration::Range, format::MARGIN, model::Input, owner,
-    private::Options, weights::Precision,
+    Calibration, Model, Private,
+    calibration::Range,
+    format::MARGIN,
+    model::Input,
+    owner,
+    private::{Lengths, Options},
+    weights::Precision,
 };
 
 use crate::{
@@ -104,7 +109,7 @@ pub fn calibrate(
     let calibration = Calibration { groups, ..joined(&half, &rest) };
     Private::new(&model, &calibration, 1, Options::default())?;
     let some: Vec<&Vec<f32>> = inputs.iter().step_by(count.div_ceil(COMPARED).max(1)).collect();
-    let (error, far) = Compared::new(&model, &weights, &calibration).all(&some)?;
+    let (error, far) = Compared::new(&model, &weights, &calibration, Lengths::Public).all(&some)?;
     if let (Some(tensor), false) = (&far, force) {
         return Err(Error::Config(format!(
             "`{}`: {}; scale the weights that write it, or --force",

@@ -10,6 +10,7 @@ use sotto_models::{Calibration, Model, Weights, files, format::MARGIN, model::Ou
 
 use crate::{
     agreement::Compared,
+    choices,
     client::top,
     error::Error,
     examine,
@@ -33,6 +34,9 @@ pub struct Check {
     /// At most so many.
     #[arg(long, default_value_t = 20)]
     limit: usize,
+    /// With hidden lengths of texts: each is padded to its bucket.
+    #[arg(long)]
+    hidden_length: bool,
     /// One JSON object instead of lines.
     #[arg(long)]
     json: bool,
@@ -85,7 +89,8 @@ impl Check {
         let calibration = recorded(folder, &weights)?;
         let bar = ProgressBar::new(inputs.len() as u64).with_message("checking");
         let mut samples = Vec::new();
-        let mut compared = Compared::new(&model, &weights, &calibration);
+        let mut compared =
+            Compared::new(&model, &weights, &calibration, choices::lengths(self.hidden_length));
         for (i, input) in inputs.iter().enumerate() {
             let both = compared.on(i, input)?;
             samples.push(distance(&model, both.rows, &both.plain, &both.private));

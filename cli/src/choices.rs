@@ -7,7 +7,8 @@ use clap::{
 use sotto_models::{
     Private,
     format::MaxKind,
-    private::{Options, Reveal, Tables},
+    length::Length,
+    private::{Lengths, Options, Reveal, Tables},
 };
 
 use crate::{
@@ -38,6 +39,9 @@ pub struct Choices {
     /// Of a model of texts: several numbers of words, each by itself.
     #[arg(long, value_name = "N,..", value_delimiter = ',')]
     lengths: Vec<usize>,
+    /// Of a model of texts: hidden lengths, each padded to its bucket of 16, 32, 64, .. words (`length = "hidden"`).
+    #[arg(long)]
+    hidden_length: bool,
     /// What the client learns: all logits, logits rounded to 8 bits, or the class alone.
     #[arg(long, value_enum, default_value_t = What::Logits)]
     reveal: What,
@@ -63,16 +67,22 @@ enum What {
     Class,
 }
 
+/// What a flag says of texts' lengths.
+pub fn lengths(hidden: bool) -> Lengths {
+    if hidden { Lengths::Hidden } else { Lengths::Public }
+}
+
 impl Choices {
     /// The model's private forms with these choices: one for pictures, of texts one for each length.
     ///
     /// # Errors
     /// [`Error::Model`] when the calibration does not fit or the model has no such texts, [`Error::Config`] for a batch that no
     /// server would run, and for lengths where the model takes pictures or none where it takes texts.
-    pub fn private(&self, model: &Model) -> Result<Vec<(Option<usize>, Private)>, Error> {
+    pub fn private(&self, model: &Model) -> Result<Vec<(Option<Length>, Private)>, Error> {
         check_batch(self.batch)?;
+        let options = self.options();
         let lengths: Vec<usize> = self.tokens.iter().chain(&self.lengths).copied().collect();
-        let rows: Vec<Option<usize>> = match (model.arch.pixels(), lengths.is_empty()) {
+        let lengths: Vec<Option<Length>> = match (model.arch.pixels(), lengths.is_empty()) {
             (None, true) => {
                 let why = format!(
                     "`{}` takes texts: give their length as --tokens N, or several as --lengths 32,128",
@@ -81,14 +91,19 @@ impl Choices {
                 return Err(Error::Config(why));
             }
             (_, true) => vec![None],
-            (_, false) => lengths.into_iter().map(Some).collect(),
+            (Some(_), false) => {
+                lengths.into_iter().map(|n| Some(Length::Public(n as u32))).collect()
+            }
+            (None, false) => {
+                let length = |n| Ok(Some(options.lengths.of(n, model.arch.tokens())?));
+                lengths.into_iter().map(length).collect::<Result<_, Error>>()?
+            }
         };
-        let trace = |rows| {
-            let options = self.options();
-            let traced = card::trace(&model.arch, &model.calibration, self.batch, rows, options);
-            Ok((rows, traced?))
+        let trace = |length| {
+            let traced = card::trace(&model.arch, &model.calibration, self.batch, length, options);
+            Ok((length, traced?))
         };
-        rows.into_iter().map(trace).collect()
+        lengths.into_iter().map(trace).collect()
     }
 
     fn options(&self) -> Options {
@@ -101,6 +116,7 @@ impl Choices {
                 What::Class => Reveal::Class,
             },
             tables: if self.row_tables { Tables::Rows } else { Tables::Pieces },
+            lengths: lengths(self.hidden_length),
         }
     }
 }

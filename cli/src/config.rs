@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use sotto_models::{
     format::MaxKind,
-    private::{Options, Reveal, Tables},
+    private::{Lengths, Options, Reveal, Tables},
 };
 use sotto_protocols::plan::Plan;
 
@@ -38,6 +38,9 @@ pub struct ServerConfig {
     /// `logits`, `rounded` (8 bits each) or `class`: what the client learns.
     #[serde(default)]
     pub reveal: Reveal,
+    /// Of texts: `public`, or `hidden`, with which clients may hide lengths.
+    #[serde(default)]
+    pub length: Lengths,
     /// Use a calibrated public maximum in softmax where the calibration allows it.
     #[serde(default)]
     pub public_max: bool,
@@ -119,6 +122,7 @@ impl ServerConfig {
             max: if self.public_max { MaxKind::Public } else { MaxKind::Coarse },
             reveal: self.reveal,
             tables: if self.row_tables { Tables::Rows } else { Tables::Pieces },
+            lengths: self.length,
         }
     }
 

@@ -18,6 +18,7 @@ use std::{
 use ledger::Ledger;
 use models::{Models, PlanHash, Registered};
 use sotto_crypto::Seed;
+use sotto_models::length::Length;
 use sotto_net::{Endpoint, Link, QuicLink};
 use sotto_protocols::{Role, seeds, weights::SetupMasks};
 use supply::Supply;
@@ -153,9 +154,9 @@ impl Dealer {
     fn converse(&self, link: &mut QuicLink) -> Result<(), Error> {
         let name = link.name().to_owned();
         let answer = match messages::recv(link, step::HELLO)? {
-            DealerHello::Server { version, card, rows, plan, commitment } => self
+            DealerHello::Server { version, card, length, plan, commitment } => self
                 .check(version)
-                .and_then(|()| self.register(&name, (&card, rows), plan, &commitment))
+                .and_then(|()| self.register(&name, (&card, length), plan, &commitment))
                 .map(|known| DealerWelcome::Setup {
                     epoch: known.epoch,
                     masks: known.masks,
@@ -230,15 +231,14 @@ impl Dealer {
     fn register(
         &self,
         server: &str,
-        (card, rows): (&Card, Option<u32>),
+        (card, length): (&Card, Option<Length>),
         plan: PlanHash,
         commitment: &[u8; 32],
     ) -> Result<Arc<Registered>, Refusal> {
         if !self.config().servers.iter().any(|p| p.name == server) {
             return Err(Refusal::NotYourRole("server".into()));
         }
-        let private =
-            card.trace(rows.map(|n| n as usize)).map_err(|e| Refusal::Card(e.to_string()))?;
+        let private = card.trace(length).map_err(|e| Refusal::Card(e.to_string()))?;
         let own = private.plan.hash();
         if own != plan {
             return Err(Refusal::OtherPlan { ours: short(&own), yours: short(&plan) });

@@ -13,7 +13,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
-use sotto_models::images::Fit;
+use sotto_models::{images::Fit, private::Lengths};
 use sotto_netsim::Network;
 use sotto_protocols::cost::Cost;
 
@@ -49,6 +49,8 @@ pub struct Demo {
     pub limit: usize,
     /// Images, or texts of one length, in one evaluation.
     pub batch: usize,
+    /// What the server learns of texts' lengths.
+    pub lengths: Lengths,
     /// What lies between the parties.
     pub network: Network,
     /// Where correlations come from.
@@ -81,7 +83,7 @@ fn asked(demo: &Demo, model: &Model, folder: &Path) -> Result<(Vec<String>, Vec<
             return Err(Error::Config(why));
         }
         lexicon.save(&demo.model, &folder.join("lexicon"))?;
-        let asked = demo.texts.read(demo.limit)?.queries(lexicon, demo.texts.long());
+        let asked = demo.texts.read(demo.limit)?.queries(lexicon, demo.texts.long(), demo.lengths);
         let of = asked.len();
         let (mut queries, mut failed) = (Vec::new(), Vec::new());
         for one in asked {
@@ -94,7 +96,7 @@ fn asked(demo: &Demo, model: &Model, folder: &Path) -> Result<(Vec<String>, Vec<
             return Err(Error::Inputs { what: "texts", failed, of });
         }
         // All of one length, the shortest first, as the client asks them.
-        queries.sort_by_key(Query::rows);
+        queries.sort_by_key(Query::length);
         arguments.extend(demo.texts.arguments()?);
         return Ok((arguments, queries));
     }
@@ -130,19 +132,26 @@ fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
         .stopped_by(stop);
     let (arguments, queries) = asked(demo, &model, deployment.folder.path())?;
     let is_text = model.lexicon.is_some();
-    let lengths = queries.iter().map(Query::rows);
-    let references = References::new(model, demo.batch, lengths)?;
+    let lengths = queries.iter().map(Query::length);
+    let references = References::new(model, (demo.batch, demo.lengths), lengths)?;
 
     let named = !demo.model.is_dir();
     let folder = if named { demo.model.clone() } else { absolute(&demo.model)? };
+    let hidden = match demo.lengths {
+        Lengths::Public => "",
+        Lengths::Hidden => "length = \"hidden\"\n",
+    };
     let settings = Settings {
         model: folder.display().to_string(),
         batch: demo.batch,
         pool: 0,
         source: demo.source,
         deadline: emulate::deadline(network, 30),
-        server_lines: MEMORY.into(),
-        client_lines: MEMORY.to_owned() + if is_text { "lexicon = \"lexicon\"\n" } else { "" },
+        server_lines: format!("{MEMORY}{hidden}"),
+        client_lines: match is_text {
+            true => format!("{MEMORY}lexicon = \"lexicon\"\n{hidden}"),
+            false => MEMORY.into(),
+        },
     };
     let mut paths = Paths::new(network.clone(), 1);
     let mut between = |pair: &str, target: SocketAddr| match emulate::is_free(network) {
@@ -181,7 +190,7 @@ fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
     let progress = bar(queries.len(), "float and integer references");
     let mut results = Vec::new();
     let mut rest = &lines[..];
-    for same in queries.chunk_by(|a, b| a.rows() == b.rows()) {
+    for same in queries.chunk_by(|a, b| a.length() == b.length()) {
         for queries in same.chunks(demo.batch) {
             if stop.asked() {
                 return Err(Error::Stopped);

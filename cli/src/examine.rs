@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde::Serialize;
-use sotto_models::{calibration::hex, model::Input};
+use sotto_models::{calibration::hex, length::Length, model::Input, private::Lengths};
 use sotto_net::{Certificate, Link, QuicLink};
 
 use crate::{
@@ -173,7 +173,11 @@ fn look(party: &Party, base: &Path) -> Vec<Looked> {
 /// It is asked for a text of no words: it compares all that both must agree on first, and nothing is traced or charged.
 fn serves(client: &ClientConfig, texts: bool, link: &mut QuicLink) -> Result<&'static str, Error> {
     let model = client.model.clone();
-    let hello = ClientHello { model, rows: Some(0), ..ClientHello::new(client.source) };
+    let length = Some(match client.length {
+        Lengths::Public => Length::Public(0),
+        Lengths::Hidden => Length::Hidden(0),
+    });
+    let hello = ClientHello { model, length, ..ClientHello::new(client.source) };
     messages::send(link, step::HELLO, &hello)?;
     let peer = link.peer().to_owned();
     let lacks = |why: &str| Err(Error::Config(format!("{peer} {why}")));
@@ -207,7 +211,9 @@ fn model(server: &ServerConfig, base: &Path) -> Result<String, Error> {
     let mut longest = 0;
     for step in (0..usize::BITS - words.positions.leading_zeros()).rev() {
         let rows = longest + (1 << step);
-        if rows <= words.positions && server.needs(&card.trace(Some(rows))?.plan) <= memory {
+        if rows <= words.positions
+            && server.needs(&card.trace(Some(Length::Public(rows as u32)))?.plan) <= memory
+        {
             longest = rows;
         }
     }

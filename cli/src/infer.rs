@@ -148,7 +148,7 @@ impl Infer {
             Error::Config(format!("{}: {why}", self.config.display()))
         })?;
         let texts = self.texts.read(self.limit)?;
-        let asked = texts.queries(&lexicon, self.texts.long());
+        let asked = texts.queries(&lexicon, self.texts.long(), config.length);
         Ok(Given::Texts(Arc::new(lexicon), asked))
     }
 
@@ -172,9 +172,9 @@ impl Infer {
             let mut all = all.into_iter().enumerate();
             return all.try_for_each(|(i, unread)| results.add(i, Line::Unread(unread)));
         }
-        let rows = match &given {
+        let length = match &given {
             Given::Pictures(_) => None,
-            Given::Texts(_, asked) => asked.iter().flatten().filter_map(Query::rows).min(),
+            Given::Texts(_, asked) => asked.iter().flatten().filter_map(Query::length).min(),
         };
         let bar = results.bar.clone();
         bar.set_message("masked weights");
@@ -185,7 +185,7 @@ impl Infer {
             received.set_length(all);
             received.set_position(got);
         });
-        let mut client = Client::connect(told, rows)?;
+        let mut client = Client::connect(told, length)?;
         let setup = client.connection().map(|connection| SetupLine {
             setup_bytes: connection.setup_bytes,
             setup_s: connection.setup_s,

@@ -10,7 +10,7 @@ use arguments::{Cli, Command};
 use clap::{CommandFactory, Parser};
 use indicatif::ProgressBar;
 use sotto::{
-    calibrate, dealer,
+    calibrate, choices, dealer,
     demo::{self, Demo},
     dumps,
     emulate::{self, Said},
@@ -55,10 +55,23 @@ fn announce(stop: &Stop) -> impl FnOnce(std::net::SocketAddr) {
 
 fn run(command: Command) -> Result<(), Error> {
     match command {
-        Command::Demo { model, images, resize, texts, limit, batch, net, source, json } => {
+        Command::Demo {
+            model,
+            images,
+            resize,
+            texts,
+            limit,
+            batch,
+            net,
+            source,
+            hidden_length,
+            json,
+        } => {
             let program = std::env::current_exe().map_err(Error::io(Path::new("sotto")))?;
             let network = emulate::network(&net, Path::new(""))?;
-            let demo = Demo { model, images, resize, texts, limit, batch, network, source };
+            let lengths = choices::lengths(hidden_length);
+            let demo =
+                Demo { model, images, resize, texts, limit, batch, network, source, lengths };
             let summary = demo::run(&demo, &program, &stop::on_signal()?)?;
             if json {
                 print::json(&summary)?;

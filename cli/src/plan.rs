@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
-use sotto_models::{Private, calibration::hex};
+use sotto_models::{Private, calibration::hex, length::Length};
 
 use crate::{
     choices::{self, Choices},
@@ -53,8 +53,8 @@ impl Plan {
         }
     }
 
-    fn object(&self, model: &Model, one: &(Option<usize>, Private)) -> Result<Value, Error> {
-        let (tokens, private) = one;
+    fn object(&self, model: &Model, one: &(Option<Length>, Private)) -> Result<Value, Error> {
+        let (length, private) = one;
         let mut object = json!({
             "model": model.arch.name,
             "batch": self.choices.batch,
@@ -64,19 +64,20 @@ impl Plan {
             "revealed_bits": private.plan.revealed_bits(),
             "gates": report::plan_lines(&private.plan),
         });
-        if let Some(tokens) = tokens {
-            object["tokens"] = json!(tokens);
+        if let Some(length) = length {
+            let key = if length.is_hidden() { "bucket" } else { "tokens" };
+            object[key] = json!(length.rows());
         }
         Ok(object)
     }
 
-    fn lengths(&self, all: &[(Option<usize>, Private)]) -> Result<(), Error> {
+    fn lengths(&self, all: &[(Option<Length>, Private)]) -> Result<(), Error> {
         let header = ["tokens", "flights", "online", "offline", "total", "setup, once"];
         let mut t = table(&header, 0);
-        for (tokens, private) in all {
+        for (length, private) in all {
             let planned = report::planned(&private.plan, self.source)?;
             t.add_row(vec![
-                tokens.unwrap_or_default().to_string(),
+                length.map(|length| length.to_string()).unwrap_or_default(),
                 planned.flights.to_string(),
                 bytes(planned.online_bytes),
                 bytes(planned.offline_bytes),

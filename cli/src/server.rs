@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-use sotto_models::{calibration::hex, model::Input};
+use sotto_models::{calibration::hex, length::Length, model::Input};
 use sotto_net::{Endpoint, Link, QuicLink};
 use sotto_protocols::weights::{Matrix, Weights};
 
@@ -81,7 +81,7 @@ pub fn run(
     let input = model.arch.input.clone();
     let texts = matches!(input, Input::Words(_));
     // Plans of all lengths have the same matrices, in the same order.
-    let private = card.trace(texts.then_some(1))?;
+    let private = card.trace(texts.then_some(Length::Public(1)))?;
     let matrices = private.matrices(&model.weights);
     let clients: Vec<_> = config.clients.iter().map(ServedClient::peer).collect();
     let accepted: Vec<_> = clients.iter().collect();
@@ -215,10 +215,10 @@ impl Server {
         let number = self.links.fetch_add(1, Ordering::Relaxed);
         let supply = self.check(link.name(), &hello).and_then(|()| {
             // A new length costs a plan: it is not for a client that may not ask.
-            if hello.rows.is_some() {
+            if hello.length.is_some() {
                 self.usage.allows(link.name(), 0)?;
             }
-            let lane = self.lanes.get(&self.input, hello.rows, link.name())?;
+            let lane = self.lanes.get(&self.input, hello.length, link.name())?;
             let batches = match &lane.supply {
                 Supply::Dealer(sessions) => {
                     let session = sessions.current(hello.stale, self.patience());
@@ -275,7 +275,7 @@ impl Server {
     ) -> Result<(), Error> {
         while let Supply::Peer(workplace) = &lane.supply {
             let ended = (self.deadline, &self.stop);
-            let Some(rows) = workplace.make_all(link, number, &mut shop, ended)? else {
+            let Some(length) = workplace.make_all(link, number, &mut shop, ended)? else {
                 // As on a link for evaluating: others have its place before it hears of the end.
                 drop((lane, shop));
                 drop(link.finish());
@@ -283,7 +283,7 @@ impl Server {
             };
             // It may have to give way to the next.
             drop(lane);
-            match self.turn(link.name(), rows, &mut shop) {
+            match self.turn(link.name(), length, &mut shop) {
                 Ok(next) => lane = next,
                 Err(why) => {
                     messages::send(link, step::REPLY, &Reply::Refused(why))?;
@@ -296,9 +296,9 @@ impl Server {
     }
 
     /// The lane of another length, which a link for making goes on with.
-    fn turn(&self, client: &str, rows: u32, shop: &mut Shop) -> Result<Held, Refusal> {
+    fn turn(&self, client: &str, length: Length, shop: &mut Shop) -> Result<Held, Refusal> {
         self.usage.allows(client, 0)?;
-        let lane = self.lanes.get(&self.input, Some(rows), client)?;
+        let lane = self.lanes.get(&self.input, Some(length), client)?;
         match &lane.supply {
             Supply::Peer(workplace) => workplace.enter(client, shop)?,
             Supply::Dealer(_) => return Err(Refusal::NotYourRole("client of a dealer".into())),

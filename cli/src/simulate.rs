@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 use serde::Serialize;
-use sotto_models::Private;
+use sotto_models::{Private, length::Length};
 use sotto_netsim::{
     Machine, Machines, Making, Network, Part, PathFile, Prediction, Priced, predict, timeline,
 };
@@ -87,6 +87,8 @@ struct Report<'a> {
     source: Source,
     #[serde(skip_serializing_if = "Option::is_none")]
     tokens: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bucket: Option<usize>,
     machines: Processors<'a>,
     prediction: &'a Prediction,
 }
@@ -170,12 +172,12 @@ impl Simulate {
             Ok::<_, Error>((priced, prediction))
         };
         let name = &model.arch.name;
-        let [(tokens, private)] = &all[..] else {
+        let [(length, private)] = &all[..] else {
             if self.svg.is_some() {
                 let why = "--svg draws one timeline: give one length, as --tokens N";
                 return Err(Error::Config(why.into()));
             }
-            let each = all.iter().map(|(tokens, p)| Ok((*tokens, predicted(p)?.1)));
+            let each = all.iter().map(|(length, p)| Ok((*length, predicted(p)?.1)));
             let each = each.collect::<Result<Vec<_>, Error>>()?;
             return self.lengths(name, &network, &machines, &each);
         };
@@ -185,7 +187,7 @@ impl Simulate {
             fs::write(path, timeline(&priced, &prediction, &title)).map_err(Error::io(path))?;
         }
         if self.json {
-            return print::json(&self.report(name, &machines, *tokens, &prediction));
+            return print::json(&self.report(name, &machines, *length, &prediction));
         }
         print::line(heading(name, &network, &machines))?;
         tables(&prediction, self.choices.batch, self.pool)?;
@@ -199,7 +201,7 @@ impl Simulate {
         &self,
         model: &'a str,
         machines: &'a Machines,
-        tokens: Option<usize>,
+        length: Option<Length>,
         prediction: &'a Prediction,
     ) -> Report<'a> {
         let machines = Processors {
@@ -209,7 +211,9 @@ impl Simulate {
             shared: machines.shared,
         };
         let (batch, source) = (self.choices.batch, self.source);
-        Report { model, batch, source, tokens, machines, prediction }
+        let rows = |hidden| length.filter(|length| length.is_hidden() == hidden).map(Length::rows);
+        let [tokens, bucket] = [false, true].map(rows);
+        Report { model, batch, source, tokens, bucket, machines, prediction }
     }
 
     /// What texts of several lengths cost.
@@ -218,10 +222,10 @@ impl Simulate {
         name: &str,
         network: &Network,
         machines: &Machines,
-        all: &[(Option<usize>, Prediction)],
+        all: &[(Option<Length>, Prediction)],
     ) -> Result<(), Error> {
         if self.json {
-            let each = all.iter().map(|(tokens, p)| self.report(name, machines, *tokens, p));
+            let each = all.iter().map(|(length, p)| self.report(name, machines, *length, p));
             let lengths: Vec<Report<'_>> = each.collect();
             return print::json(&serde_json::json!({ "model": name, "lengths": lengths }));
         }
@@ -229,9 +233,9 @@ impl Simulate {
         let header =
             ["tokens", "offline", "online", "total", "offline bytes", "online bytes", "flights"];
         let mut t = table(&header, 0);
-        for (tokens, p) in all {
+        for (length, p) in all {
             t.add_row(vec![
-                tokens.unwrap_or_default().to_string(),
+                length.map(|length| length.to_string()).unwrap_or_default(),
                 seconds(p.offline_s),
                 seconds(p.online_s),
                 seconds(p.total_s),

@@ -7,6 +7,7 @@ use std::{
 
 use clap::Args;
 use sotto_import::tokenizer::Long;
+use sotto_models::private::Lengths;
 use sotto_net::printable;
 
 use crate::{client::Query, error::Error, inputs::Unread, lexicon::Lexicon};
@@ -137,12 +138,19 @@ impl Texts {
         self.0.len()
     }
 
-    /// Each text as the model's tokenizer numbers it, or why the model does not take it.
-    pub fn queries(&self, lexicon: &Lexicon, long: Long) -> Vec<Result<Query, Unread>> {
+    /// Each text as the model's tokenizer numbers it, of a length that is public or hidden; or why the model does not take it.
+    pub fn queries(
+        &self,
+        lexicon: &Lexicon,
+        long: Long,
+        lengths: Lengths,
+    ) -> Vec<Result<Query, Unread>> {
         let each = |(number, (text, pair)): (usize, &(String, Option<String>))| {
             let name = format!("{number}: {}", printable(text, NAME));
-            match lexicon.encode(text, pair.as_deref(), long) {
-                Ok(text) => Ok(Query::Text { name, text }),
+            let text = lexicon.encode(text, pair.as_deref(), long);
+            let most = lexicon.model().tokens();
+            match text.and_then(|text| Ok((lengths.of(text.words.len(), most)?, text))) {
+                Ok((length, text)) => Ok(Query::Text { name, text, length }),
                 Err(e) => Err(Unread { error: Error::text(number, &e).to_string(), name }),
             }
         };

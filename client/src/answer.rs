@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use sotto_models::{
     Model,
     images::{Picture, normalise},
+    length::Length,
     model::{Input, Output},
     private::Reveal,
     text::Text,
@@ -59,6 +60,8 @@ pub enum Query {
         name: String,
         /// Its words.
         text: Text,
+        /// What the server learns of their number.
+        length: Length,
     },
 }
 
@@ -71,8 +74,16 @@ impl Query {
         }
     }
 
-    /// Words of a text, which are public; `None` for a picture.
-    pub fn rows(&self) -> Option<u32> {
+    /// A text's length as the server learns it; `None` for a picture.
+    pub fn length(&self) -> Option<Length> {
+        match self {
+            Query::Picture(_) => None,
+            Query::Text { length, .. } => Some(*length),
+        }
+    }
+
+    /// Words of a text; `None` for a picture.
+    pub fn words(&self) -> Option<u32> {
         match self {
             Query::Picture(_) => None,
             Query::Text { text, .. } => Some(text.words.len() as u32),
@@ -87,7 +98,12 @@ impl Query {
     pub fn input(&self, model: &Model, lexicon: Option<&Lexicon>) -> Result<Vec<f32>, Error> {
         match (self, &model.input, lexicon) {
             (Query::Picture(picture), Input::Pixels(pixels), _) => Ok(normalise(pixels, picture)),
-            (Query::Text { text, .. }, Input::Words(_), Some(lexicon)) => lexicon.rows(text),
+            (Query::Text { text, length, .. }, Input::Words(_), Some(lexicon)) => {
+                // As many look-ups for all texts of a bucket: the server sees when we are done.
+                let mut rows = lexicon.rows(&text.repeated(length.rows()))?;
+                rows.truncate(text.words.len() * model.stack.width);
+                Ok(rows)
+            }
             (_, Input::Pixels(_), _) => {
                 Err(Error::Config(format!("`{}` takes pictures, no texts", model.name)))
             }
@@ -204,6 +220,9 @@ pub struct Answer {
     /// Words of a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<u32>,
+    /// Words of its bucket, where its own number is hidden.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<u32>,
     /// What it is.
     #[serde(flatten)]
     pub found: Found,
@@ -223,5 +242,12 @@ impl Answer {
             Found::Class { logits, .. } if self.reveal != Reveal::Class => Some(logits),
             _ => None,
         }
+    }
+}
+
+impl Answer {
+    /// Rows of each text in the plan.
+    pub fn rows(&self) -> Option<u32> {
+        self.bucket.or(self.tokens)
     }
 }

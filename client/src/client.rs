@@ -10,6 +10,7 @@ use sotto_import::tokenizer::Long;
 use sotto_models::{
     Private,
     images::{Fit, Picture, decode},
+    length::Length,
 };
 use sotto_net::Endpoint;
 use sotto_session::{card::Card, error::Error, messages::Epoch, refusal::Refusal, stop::Stop};
@@ -31,8 +32,8 @@ pub struct Client {
     config: Config,
     endpoint: Arc<Endpoint>,
     kept: Option<Arc<Kept>>,
-    /// Tokens of the texts that the connection is for; `None` for pictures.
-    rows: Option<u32>,
+    /// The length of the texts that the connection is for; `None` for pictures.
+    length: Option<Length>,
     connection: Option<Connection>,
     known: Option<Known>,
     stale: Option<Epoch>,
@@ -50,18 +51,18 @@ impl Client {
         let kept = Kept::of(&config)?.map(Arc::new);
         let endpoint = Arc::new(config.bind()?);
         config.stop.closes(&endpoint);
-        let (rows, connection, known, stale, shop) = (None, None, None, None, None);
-        Ok(Self { config, endpoint, kept, rows, connection, known, stale, shop, expected: 0 })
+        let (length, connection, known, stale, shop) = (None, None, None, None, None);
+        Ok(Self { config, endpoint, kept, length, connection, known, stale, shop, expected: 0 })
     }
 
-    /// Connects for texts of so many `tokens`, special ones included, or, without, for pictures; and takes the masked weights.
+    /// Connects for texts of a `length`, or, without, for pictures; and takes the masked weights.
     ///
     /// # Errors
     /// Those of [`Client::new`]; [`Error::Net`] when a peer cannot be reached, [`Error::Refused`] when it will not serve,
     /// [`Error::Check`] when it runs another plan; [`Error::Stopped`] when it was asked to stop.
-    pub fn connect(config: Config, tokens: Option<u32>) -> Result<Self, Error> {
+    pub fn connect(config: Config, length: Option<Length>) -> Result<Self, Error> {
         let mut client = Self::new(config)?;
-        client.rows = tokens;
+        client.length = length;
         client.persist(|_| Ok(()))?;
         Ok(client)
     }
@@ -127,7 +128,8 @@ impl Client {
         Ok(Query::Picture(Picture { pixels, label: None, name: name.into() }))
     }
 
-    /// A text as the configuration's lexicon numbers it. Its number of tokens, [`Query::rows`], is public.
+    /// A text as the configuration's lexicon numbers it. Its length, [`Query::length`], is public: its number of
+    /// tokens, or the bucket that hides it, as the configuration says.
     ///
     /// # Errors
     /// [`Error::Config`] where there is no lexicon, [`Error::Import`] for a text that the model does not take.
@@ -137,7 +139,9 @@ impl Client {
                 "texts need a lexicon: the folder that `sotto lexicon` writes where the model is";
             return Err(Error::Config(why.into()));
         };
-        Ok(Query::Text { name: name.into(), text: lexicon.encode(text, None, Long::Refuse)? })
+        let text = lexicon.encode(text, None, Long::Refuse)?;
+        let length = self.config.length.of(text.words.len(), lexicon.model().tokens())?;
+        Ok(Query::Text { name: name.into(), text, length })
     }
 
     /// Says how many evaluations will follow those that are asked for next, so that batches are got ready for them meanwhile. None
@@ -146,13 +150,13 @@ impl Client {
         self.expected = evaluations;
     }
 
-    /// Connects where there is no connection for texts of so many `tokens` or, without, for pictures, and waits until
+    /// Connects where there is no connection for texts of this `length` or, without, for pictures, and waits until
     /// both sides have a batch for the next evaluation. Left for more than 45 seconds it is burnt, and the evaluation gets another.
     ///
     /// # Errors
     /// As [`Client::answer`].
-    pub fn wait_until_ready(&mut self, tokens: Option<u32>) -> Result<(), Error> {
-        self.turn(tokens);
+    pub fn wait_until_ready(&mut self, length: Option<Length>) -> Result<(), Error> {
+        self.turn(length);
         let left = self.expected.saturating_add(1);
         self.persist(|connection| {
             connection.expect(left);
@@ -175,7 +179,7 @@ impl Client {
     }
 
     /// Evaluates pictures or texts, and tells `each` every answer as it comes, with the query's place: as many at once as the
-    /// server takes, those of one length together, the shortest first. Texts of another length have another connection, over
+    /// server takes, those of one length together, the shortest first, those of a bucket in the order of `queries`. Texts of another length have another connection, over
     /// which the weights are not sent again. Where a peer was restarted it connects and tries again.
     ///
     /// # Errors
@@ -187,9 +191,9 @@ impl Client {
         each: &mut dyn FnMut(usize, Answer) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut order: Vec<usize> = (0..queries.len()).collect();
-        order.sort_by_key(|&place| queries[place].rows());
-        for same in order.chunk_by(|&a, &b| queries[a].rows() == queries[b].rows()) {
-            self.turn(queries[same[0]].rows());
+        order.sort_by_key(|&place| queries[place].length());
+        for same in order.chunk_by(|&a, &b| queries[a].length() == queries[b].length()) {
+            self.turn(queries[same[0]].length());
             let chunks = same.chunks(self.private()?.batch);
             let all = chunks.len();
             for (done, chunk) in chunks.enumerate() {
@@ -202,16 +206,16 @@ impl Client {
         Ok(())
     }
 
-    /// Goes on with texts of so many tokens, or with pictures.
-    fn turn(&mut self, rows: Option<u32>) {
-        if rows == self.rows {
+    /// Goes on with texts of a length, or with pictures.
+    fn turn(&mut self, length: Option<Length>) {
+        if length == self.length {
             return;
         }
-        self.rows = rows;
+        self.length = length;
         if let Some(connection) = self.connection.take() {
             // Else its making would outlive it; its link for that goes on with the next length.
             self.known = Some(connection.known.without_making());
-            self.shop = connection.part(rows);
+            self.shop = connection.part(length);
         }
     }
 
@@ -232,7 +236,7 @@ impl Client {
                 let (known, stale) = (self.known.clone(), self.stale.take());
                 let before =
                     Before { known, stale, shop: self.shop.take(), kept: self.kept.clone() };
-                Connection::connect(&self.config, Arc::clone(&self.endpoint), self.rows, before)?
+                Connection::connect(&self.config, Arc::clone(&self.endpoint), self.length, before)?
             }
         };
         self.known = Some(connection.known.clone());

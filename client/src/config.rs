@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde::Deserialize;
-use sotto_models::calibration::hex;
+use sotto_models::{calibration::hex, private::Lengths};
 use sotto_net::{Endpoint, Identity, Profile};
 use sotto_protocols::{
     make::{weights_len, whole_recipe},
@@ -42,6 +42,8 @@ pub struct Config {
     pub lexicon: Option<Arc<Lexicon>>,
     /// File in which the masked weights are kept, so that they are not sent again after a restart; in memory alone without.
     pub weights_file: Option<PathBuf>,
+    /// What the server learns of texts' lengths; hidden ones need the same at the server.
+    pub length: Lengths,
     /// Batches of correlated randomness got ready ahead of the evaluation, where more are to come.
     pub pool: usize,
     /// Memory for masked weights and batches, in MiB: a server's model that needs more is refused.
@@ -64,6 +66,7 @@ impl Config {
             model: None,
             lexicon: None,
             weights_file: None,
+            length: Lengths::Public,
             pool: default_pool(),
             memory: default_memory(),
             stop: Stop::at_once(),
@@ -127,6 +130,9 @@ pub struct ClientConfig {
     pub weights_file: Option<PathBuf>,
     /// The lexicon that the client insists on, as `sotto lexicon` prints it: its tokenizer decides what lengths tell.
     pub lexicon_hash: Option<String>,
+    /// Of texts: `public`, or `hidden`, which pads each to a bucket of 16, 32, 64, .. tokens and needs the same at the server.
+    #[serde(default)]
+    pub length: Lengths,
     /// Batches assigned ahead of the evaluation; 0 asks for each when it is needed.
     #[serde(default = "default_pool")]
     pub pool: usize,
@@ -179,6 +185,7 @@ impl ClientConfig {
             deadline: self.own.deadline(),
             model: self.model.clone(),
             weights_file: self.weights_file.as_ref().map(|file| base.join(file)),
+            length: self.length,
             pool: self.pool,
             memory: self.memory,
             ..Config::new(identity, server, dealer.transpose()?)

@@ -1,6 +1,6 @@
 //! A connection to a server.
 //!
-//! A client's images and texts leave it only as masked shares; a text's length is public. The client checks that the plan that it traces from the server's card is the
+//! A client's images and texts leave it only as masked shares; a text's length, or its bucket, is public. The client checks that the plan that it traces from the server's card is the
 //! server's, and that what it measures is what the plan says.
 
 mod claims;
@@ -19,7 +19,7 @@ use claims::{Claims, Ready};
 use kept::Kept;
 use making::{Making, Shop};
 use numbers::Numbers;
-use sotto_models::{Private, calibration::hex};
+use sotto_models::{Private, calibration::hex, length::Length};
 use sotto_net::{Endpoint, Link, QuicLink};
 use sotto_protocols::{Role, party::Party, plan::Traffic, weights::Weights};
 
@@ -56,7 +56,7 @@ pub(crate) struct Known {
 /// The plan of a connection, and what belongs to it.
 #[derive(Clone)]
 pub(crate) struct Lane {
-    rows: Option<u32>,
+    length: Option<Length>,
     pub private: Arc<Private>,
     /// Hash of the server's plan.
     plan: [u8; 32],
@@ -113,14 +113,14 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects to server and dealer, for texts of so many `tokens` or, without, for pictures, and receives the masked weights.
+    /// Connects to server and dealer, for texts of a `length` or, without, for pictures, and receives the masked weights.
     ///
     /// # Errors
     /// [`Error::Net`] when a peer cannot be reached, [`Error::Refused`] when it will not serve,
     /// [`Error::Check`] when it runs another plan.
-    pub fn open(config: &Config, tokens: Option<u32>) -> Result<Self, Error> {
+    pub fn open(config: &Config, length: Option<Length>) -> Result<Self, Error> {
         let before = Before { kept: Kept::of(config)?.map(Arc::new), ..Before::default() };
-        Self::connect(config, Arc::new(config.bind()?), tokens, before)
+        Self::connect(config, Arc::new(config.bind()?), length, before)
     }
 
     /// The traced model.
@@ -152,19 +152,18 @@ impl Connection {
     /// [`Error::Net`] and [`Error::Protocol`] when a peer fails, [`Error::Exhausted`] without correlations,
     /// [`Error::Check`] when a measured count is not the plan's.
     pub fn answer(&mut self, queries: &[Query]) -> Result<Vec<Answer>, Error> {
-        let Lane { private, rows, .. } = &self.known.lane;
-        let (private, rows, batch) = (Arc::clone(private), *rows, private.batch);
+        let Lane { private, length, .. } = &self.known.lane;
+        let (private, length, batch) = (Arc::clone(private), *length, private.batch);
         let lexicon = self.lexicon.clone();
         let model = &private.model;
         assert!(queries.len() <= batch, "{} inputs in a batch of {batch}", queries.len());
-        assert!(queries.iter().all(|query| query.rows() == rows), "inputs of one length");
+        assert!(queries.iter().all(|query| query.length() == length), "inputs of one length");
         let inputs = queries.iter().map(|query| query.input(model, lexicon.as_deref()));
         let mut inputs = inputs.collect::<Result<Vec<_>, Error>>()?;
         for input in &inputs {
             private.check_input(input)?;
         }
-        let size = inputs.first().map_or(0, Vec::len);
-        inputs.resize(batch, vec![0.0; size]);
+        let own = private.fill(&mut inputs);
         let inputs = private.encode(&inputs);
         let mut costs = Costs { setup_bytes: self.setup_bytes, ..Costs::default() };
         let output = self.evaluate(&inputs, &mut costs)?;
@@ -174,13 +173,14 @@ impl Connection {
                 Query::Picture(picture) => picture.label,
                 Query::Text { .. } => None,
             },
-            tokens: rows,
+            tokens: query.words(),
+            bucket: length.filter(|length| length.is_hidden()).map(|length| length.rows() as u32),
             found: Found::new(model, query, lexicon.as_deref(), result),
             costs: costs.clone(),
             batch,
             reveal: private.reveal,
         };
-        Ok(queries.iter().zip(private.decode(&output)).map(answer).collect())
+        Ok(queries.iter().zip(private.decode_rows(&output, &own)).map(answer).collect())
     }
 
     fn evaluate(&mut self, inputs: &[Vec<i64>], costs: &mut Costs) -> Result<Vec<i64>, Error> {
@@ -242,9 +242,9 @@ impl Connection {
     }
 
     /// Says good-bye to the server, but on the link for making, which is for texts of another length.
-    pub(crate) fn part(self, rows: Option<u32>) -> Option<Shop> {
-        self.end(|making| match rows {
-            Some(rows) => making.part(rows),
+    pub(crate) fn part(self, length: Option<Length>) -> Option<Shop> {
+        self.end(|making| match length {
+            Some(length) => making.part(length),
             None => {
                 making.leave();
                 None

@@ -59,6 +59,10 @@ pub use answer::{Answer, Costs, Found, Labelled, Query, label, top};
 pub use client::Client;
 pub use config::Config;
 pub use connection::Connection;
-pub use sotto_models::{images::Picture, private::Reveal};
+pub use sotto_models::{
+    images::Picture,
+    length::Length,
+    private::{Lengths, Reveal},
+};
 pub use sotto_net::{Certificate, Identity, Profile};
 pub use sotto_session::{Error, config::Peer, lexicon::Lexicon, refusal::Refusal, stop::Stop};

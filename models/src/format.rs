@@ -138,7 +138,7 @@ fn sublayer(
     };
     match sublayer.kind {
         Kind::Attention => {
-            let attention = attention::format(model, cal, layer, options.max, writer)?;
+            let attention = attention::format(model, cal, layer, options, writer)?;
             let product = attention.product_width();
             // Weights that are rounded a little more beat a model that has no format.
             let rings = (LEAST_WEIGHT..=WEIGHT).rev().map(|scale| least.max(product + scale));

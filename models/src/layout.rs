@@ -9,12 +9,23 @@ use sotto_protocols::{Wire, plan::Trace};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     lengths: Vec<usize>,
+    hidden: bool,
 }
 
 impl Layout {
     /// Of inputs of these many rows.
     pub fn new(lengths: &[usize]) -> Self {
-        Self { lengths: lengths.to_vec() }
+        Self { lengths: lengths.to_vec(), hidden: false }
+    }
+
+    /// Of so many texts of hidden lengths, each of these many rows or fewer.
+    pub fn hidden(bucket: usize, texts: usize) -> Self {
+        Self { lengths: vec![bucket; texts], hidden: true }
+    }
+
+    /// Whether the client alone knows which rows are inputs' own.
+    pub fn is_hidden(&self) -> bool {
+        self.hidden
     }
 
     /// Rows of each input.

@@ -37,6 +37,7 @@ pub mod keys;
 mod kind;
 pub mod layer;
 mod layout;
+pub mod length;
 mod matrix;
 pub mod model;
 mod options;

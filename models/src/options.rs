@@ -38,6 +38,18 @@ pub enum Tables {
     Rows,
 }
 
+/// Which lengths of texts the number format has room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lengths {
+    /// Public ones.
+    #[default]
+    Public,
+    /// Hidden ones ([`crate::length::Length`]), too: a bit more for scores where hidden ones need it. Plans of public and
+    /// of hidden lengths then have the same format and matrices.
+    Hidden,
+}
+
 /// Choices that are not the model's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
@@ -47,4 +59,6 @@ pub struct Options {
     pub reveal: Reveal,
     /// How activations are looked up.
     pub tables: Tables,
+    /// Which lengths texts may have.
+    pub lengths: Lengths,
 }

@@ -10,7 +10,7 @@ use sotto_protocols::{
     weights::Matrix,
 };
 
-pub use crate::options::{MaxKind, Options, ROUNDED, Reveal, Tables};
+pub use crate::options::{Lengths, MaxKind, Options, ROUNDED, Reveal, Tables};
 
 use crate::{
     Calibration, Error, Model, Weights,
@@ -18,6 +18,7 @@ use crate::{
     format::{Format, Step},
     layer::{Section, attention, embedding, head, mlp, norm, sublayers},
     layout::Layout,
+    length::Length,
     matrix::Named,
     model::Input,
     probe::Tensor,
@@ -87,21 +88,64 @@ impl Private {
             let why = format!("an input of {length} rows; the model takes {least} to {most}");
             return Err(Error::Options(why));
         }
+        Self::laid_out(model, calibration, Layout::new(lengths), options)
+    }
+
+    /// Traces the model for so many texts of one length, public or hidden.
+    ///
+    /// # Errors
+    /// As [`Private::of_lengths`]; [`Error::Options`] for a hidden length that is none of the model's, or where `options` have no
+    /// room for it.
+    pub fn of_texts(
+        model: impl Into<Model>,
+        calibration: &Calibration,
+        (length, batch): (Length, usize),
+        options: Options,
+    ) -> Result<Self, Error> {
+        let model = model.into();
+        model.validate()?;
+        in_batch(batch)?;
+        length.check(&model)?;
+        let layout = match length {
+            Length::Public(_) => Layout::new(&vec![length.rows(); batch]),
+            Length::Hidden(_) if options.lengths == Lengths::Public => {
+                let why = "a hidden length, where lengths are public (`length = \"hidden\"`)";
+                return Err(Error::Options(why.into()));
+            }
+            Length::Hidden(_) => Layout::hidden(length.rows(), batch),
+        };
+        Self::laid_out(model, calibration, layout, options)
+    }
+
+    fn laid_out(
+        model: Model,
+        calibration: &Calibration,
+        layout: Layout,
+        options: Options,
+    ) -> Result<Self, Error> {
+        if options.lengths == Lengths::Hidden && model.pixels().is_some() {
+            let why = format!("`{}` takes pictures, which have no length to hide", model.name);
+            return Err(Error::Options(why));
+        }
         let format = Format::new(&model, calibration, options)?;
-        let layout = Layout::new(lengths);
         let plan = Arc::new(trace(&model, &format, &layout, options));
         let given = match &model.input {
             Input::Pixels(_) => Tensor::Patches,
             Input::Words(_) => Tensor::Embed,
         };
         let limit = calibration.range(0, given)?.size() * f64::from(1u32 << MARGIN);
-        let (batch, reveal) = (lengths.len(), options.reveal);
+        let (batch, reveal) = (layout.lengths().len(), options.reveal);
         Ok(Self { model, format, plan, batch, reveal, layout, limit })
     }
 
-    /// Rows of each input.
+    /// Rows of each input; of a hidden length the bucket's.
     pub fn lengths(&self) -> &[usize] {
         self.layout.lengths()
+    }
+
+    /// Whether the client alone knows how many rows are an input's own.
+    pub fn is_hidden(&self) -> bool {
+        self.layout.is_hidden()
     }
 
     /// The server's matrices, in the order of this plan.
@@ -136,13 +180,29 @@ impl Private {
         )))
     }
 
+    /// Fills a batch with empty inputs, as long as any; gives each input's own rows.
+    pub fn fill(&self, inputs: &mut Vec<Vec<f32>>) -> Vec<usize> {
+        let longest = match &self.model.input {
+            Input::Pixels(pixels) => pixels.numbers(),
+            Input::Words(_) => self.lengths()[0] * self.model.stack.width,
+        };
+        inputs.resize(self.batch, vec![0.0; longest]);
+        inputs.iter().map(|input| self.model.rows_of(input)).collect()
+    }
+
     /// The client's inputs of the plan, in fixed point: of normalised pictures, or of texts' rows
-    /// ([`crate::text::rows`]).
+    /// ([`crate::text::rows`]), which are padded where lengths are hidden.
     ///
     /// # Panics
-    /// Where they are not of the lengths that the plan was traced for.
+    /// Where they are not of the lengths that the plan was traced for, or of none that its bucket holds.
     pub fn encode(&self, inputs: &[Vec<f32>]) -> Vec<Vec<i64>> {
         assert_eq!(inputs.len(), self.batch, "inputs of a batch");
+        if let (true, Some(bucket)) = (self.is_hidden(), self.layout.length()) {
+            let (inputs, hidden) = embedding::pad(inputs, bucket, self.model.stack.width);
+            let mut all = embedding::encode(&self.model, &inputs);
+            all.push(hidden);
+            return all;
+        }
         if let Input::Words(_) = self.model.input {
             for (input, &rows) in inputs.iter().zip(self.lengths()) {
                 assert_eq!(input.len(), rows * self.model.stack.width, "numbers of a text");
@@ -155,9 +215,25 @@ impl Private {
     /// an embedding, or one-hots where the class alone is revealed.
     ///
     /// # Panics
-    /// Where `output` is not the plan's.
+    /// Where `output` is not the plan's, or lengths are hidden.
     pub fn decode(&self, output: &[i64]) -> Vec<Vec<f64>> {
-        head::decode(&self.model, &self.format.head, &self.layout, self.reveal, output)
+        assert!(!self.is_hidden(), "results of hidden lengths need the lengths");
+        self.decode_rows(output, self.lengths())
+    }
+
+    /// The same of inputs that have so many rows of their own, which the client knows.
+    ///
+    /// # Panics
+    /// Where `output` is not the plan's, or a number of rows is none that it has room for.
+    pub fn decode_rows(&self, output: &[i64], own: &[usize]) -> Vec<Vec<f64>> {
+        assert_eq!(own.len(), self.batch, "inputs of a batch");
+        let fits = |(&rows, &own): (&usize, &usize)| match self.is_hidden() {
+            true => (1..=rows).contains(&own),
+            false => rows == own,
+        };
+        assert!(self.lengths().iter().zip(own).all(fits), "rows of a batch");
+        let rows = (&self.layout, own);
+        head::decode(&self.model, &self.format.head, rows, self.reveal, output)
     }
 }
 
@@ -188,7 +264,8 @@ fn trace(model: &Model, format: &Format, layout: &Layout, options: Options) -> P
     let mut t = Trace::new();
     let steps = sublayers(model);
     let reader = format.sublayers[0].widths.reader;
-    let [rows, mut x] = embedding::trace(&mut t, model, layout, format.embed_width, reader);
+    let ([rows, mut x], hidden) =
+        embedding::trace(&mut t, model, layout, format.embed_width, reader);
     let mut layout = layout.clone();
     for (sublayer, format) in steps.iter().zip(&format.sublayers) {
         let n = match (sublayer.norm, &format.norm) {
@@ -204,7 +281,7 @@ fn trace(model: &Model, format: &Format, layout: &Layout, options: Options) -> P
             Step::Attention(attention) => {
                 let format = (attention, format.widths);
                 let (y, kept) =
-                    attention::trace(&mut t, model, sublayer, format, &layout, operands);
+                    attention::trace(&mut t, model, sublayer, format, &layout, operands, hidden);
                 layout = kept;
                 y
             }
@@ -214,6 +291,6 @@ fn trace(model: &Model, format: &Format, layout: &Layout, options: Options) -> P
             }
         };
     }
-    let output = head::trace(&mut t, model, &format.head, &layout, options, x);
+    let output = head::trace(&mut t, model, &format.head, &layout, options, (x, hidden));
     t.finish(&[output])
 }

@@ -19,6 +19,20 @@ pub struct Text {
     pub kinds: Vec<u32>,
 }
 
+impl Text {
+    /// The text, and its first word again until there are so many.
+    pub fn repeated(&self, words: usize) -> Self {
+        let again = |all: &[u32]| {
+            let mut all = all.to_vec();
+            if let Some(&first) = all.first() {
+                all.resize(words.max(all.len()), first);
+            }
+            all
+        };
+        Self { words: again(&self.words), kinds: again(&self.kinds) }
+    }
+}
+
 /// The rows of a text, which are the model's input: words, positions and kinds added, normalised and mapped as the
 /// description says. `tables` needs no tensor but the public ones ([`Weights::public`]).
 ///

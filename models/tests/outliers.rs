@@ -9,8 +9,9 @@ use sotto_models::{
     arch::{Activation, Attention},
     channels,
     float::{NoProbe, forward},
+    length::Length,
     model::{Input, Output, Place, Pool, Stack, Table, Words},
-    private::Options,
+    private::{Lengths, Options},
     text::{self, Text},
 };
 use sotto_protocols::{
@@ -90,6 +91,37 @@ fn with_outliers(model: &Model) -> Weights {
 fn far(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+}
+
+/// Texts of every length of a bucket's edges, padded, against the float reference of what they are without.
+#[test]
+fn embeddings_of_hidden_lengths_are_those_of_the_text_alone() {
+    let model = model();
+    let weights = with_outliers(&model);
+    let mut bench = Bench::new(32);
+    let mut rows = |length: usize| {
+        let words = (0..length).map(|_| (bench.unit() * 60.0) as u32).collect();
+        text::rows(&model, &weights, &Text { words, kinds: Vec::new() }).expect("the model's")
+    };
+    let all: Vec<Vec<f32>> = (0..40).map(|i| rows(1 + i % 20)).collect();
+    let (weights, groups) = channels::sorted(&model, &weights, &all);
+    let calibration = Calibration { groups, ..Calibration::record(&model, &weights, &all, |_| ()) };
+    let options = Options { lengths: Lengths::Hidden, ..Options::default() };
+    for (bucket, own) in [(16, [1, 2, 9, 15, 16]), (20, [17, 18, 18, 19, 20])] {
+        let length = (Length::Hidden(bucket), own.len());
+        let private = Private::of_texts(&model, &calibration, length, options).expect("a format");
+        let inputs = own.map(|own| all[own - 1].clone());
+        let given = private.encode(&inputs);
+        let result = bench.run(&private.plan, private.matrices(&weights), &given);
+        result.check_exact();
+        for (input, got) in inputs.iter().zip(private.decode_rows(&result.outputs[0], &own)) {
+            let truth = forward(&model, &weights, input, &mut NoProbe);
+            // Both have length 1.
+            let cosine: f64 = truth.iter().zip(&got).map(|(&a, b)| f64::from(a) * b).sum();
+            println!("{} of {bucket} rows: cosine {cosine:.6}", model.rows_of(input));
+            assert!(cosine >= 0.9999, "{} of {bucket} rows: {cosine}", model.rows_of(input));
+        }
+    }
 }
 
 #[test]

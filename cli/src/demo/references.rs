@@ -6,8 +6,9 @@ use sotto_crypto::Seed;
 use sotto_models::{
     Private,
     float::{NoProbe, forward},
+    length::Length,
     model::Output,
-    private::Options,
+    private::{Lengths, Options},
 };
 use sotto_protocols::{
     plan::Plan,
@@ -28,7 +29,7 @@ use crate::{
 /// The model in the clear, with the plan of each length that is asked for.
 pub struct References {
     model: Model,
-    plans: BTreeMap<Option<u32>, Private>,
+    plans: BTreeMap<Option<Length>, Private>,
     matrices: Vec<Matrix>,
 }
 
@@ -39,14 +40,14 @@ impl References {
     /// Those of [`Card::trace`].
     pub fn new(
         model: Model,
-        batch: usize,
-        lengths: impl Iterator<Item = Option<u32>>,
+        (batch, lengths): (usize, Lengths),
+        asked: impl Iterator<Item = Option<Length>>,
     ) -> Result<Self, Error> {
-        let card = model.card(batch, Options::default());
+        let card = model.card(batch, Options { lengths, ..Options::default() });
         let mut plans = BTreeMap::new();
-        for rows in lengths {
-            if let Entry::Vacant(entry) = plans.entry(rows) {
-                entry.insert(card.trace(rows.map(|n| n as usize))?);
+        for length in asked {
+            if let Entry::Vacant(entry) = plans.entry(length) {
+                entry.insert(card.trace(length)?);
             }
         }
         // Plans of all lengths have the same matrices.
@@ -55,9 +56,10 @@ impl References {
         Ok(Self { model, plans, matrices })
     }
 
-    /// The plans, by length.
+    /// The plans, by the rows of their texts.
     pub fn plans(&self) -> impl Iterator<Item = (Option<u32>, &Plan)> {
-        self.plans.iter().map(|(rows, private)| (*rows, &*private.plan))
+        let rows = |length: &Option<Length>| length.map(|length| length.rows() as u32);
+        self.plans.iter().map(move |(length, private)| (rows(length), &*private.plan))
     }
 
     /// Up to a batch of one length beside what the client said of it.
@@ -70,13 +72,12 @@ impl References {
         let mut inputs = inputs.collect::<Result<Vec<_>, Error>>()?;
         let float = |input: &Vec<f32>| forward(arch, weights, input, &mut NoProbe);
         let floats: Vec<Vec<f32>> = inputs.iter().map(float).collect();
-        let private = &self.plans[&queries[0].rows()];
-        let size = inputs[0].len();
-        inputs.resize(private.batch, vec![0.0; size]);
+        let private = &self.plans[&queries[0].length()];
+        let own = private.fill(&mut inputs);
         let input = private.encode(&inputs);
         let mut coins = Coins::Fair(Box::new(Seed::from_bytes([5; 32]).stream(0)));
         let values = simulate(&private.plan, &self.matrices, &input, &mut coins);
-        let simulated = private.decode(&values[private.plan.outputs[0].index()]);
+        let simulated = private.decode_rows(&values[private.plan.outputs[0].index()], &own);
         let each = lines.iter().zip(floats.iter().zip(&simulated));
         Ok(each.map(|(line, (float, simulated))| self.one(line, float, simulated)).collect())
     }
@@ -88,8 +89,8 @@ impl References {
     /// [`Error::Config`]; those of [`References::compare`].
     pub fn plaintext(&self, queries: &[Query], private: f64) -> Result<Vec<Plaintext>, Error> {
         let Model { arch, weights, lexicon, .. } = &self.model;
-        let Some(longest) = queries.last().map(Query::rows) else { return Ok(Vec::new()) };
-        let same = queries.iter().filter(|query| query.rows() == longest);
+        let Some(longest) = queries.iter().map(Query::words).max() else { return Ok(Vec::new()) };
+        let same = queries.iter().filter(|query| query.words() == longest);
         let inputs = same.map(|query| query.input(arch, lexicon.as_ref()));
         plaintext::run(arch, weights, &inputs.collect::<Result<Vec<_>, Error>>()?, private)
     }

@@ -58,7 +58,7 @@ pub struct Compared {
 /// What texts of one length cost. Bytes and seconds are per text.
 #[derive(Clone, Debug, Serialize)]
 pub struct Length {
-    /// Words of each.
+    /// Words of each; of hidden lengths the bucket's.
     pub tokens: u32,
     /// How many.
     pub texts: usize,
@@ -151,7 +151,7 @@ impl Summary {
         lines: &[Answer],
         results: Vec<Compared>,
     ) -> Result<Self, Error> {
-        let first = lines.first().and_then(|line| line.tokens);
+        let first = lines.first().and_then(Answer::rows);
         for line in lines {
             let c = &line.costs;
             let measured = Cost {
@@ -161,9 +161,9 @@ impl Summary {
                 online_bytes: c.from_server + c.from_client,
                 flights: c.flights,
             };
-            let mut due = planned[&line.tokens];
+            let mut due = planned[&line.rows()];
             // It serves texts of all lengths.
-            if line.tokens != first {
+            if line.rows() != first {
                 due.setup_bytes = 0;
             }
             if measured != due {
@@ -249,7 +249,7 @@ fn lengths(batch: usize, planned: &BTreeMap<Option<u32>, Cost>, lines: &[Answer]
     let length = |(tokens, planned): (&Option<u32>, &Cost)| {
         let tokens = (*tokens)?;
         let of: Vec<&Costs> =
-            lines.iter().filter(|l| l.tokens == Some(tokens)).map(|l| &l.costs).collect();
+            lines.iter().filter(|l| l.rows() == Some(tokens)).map(|l| &l.costs).collect();
         let first = of.first()?;
         let median = |f: &dyn Fn(&Costs) -> f64| {
             let mut all: Vec<f64> = of.iter().map(|c| f(c) / batch as f64).collect();

@@ -9,7 +9,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use sotto_models::model::Input;
+use sotto_models::{
+    length::{Length, buckets},
+    model::Input,
+    private::Lengths,
+};
 use sotto_protocols::{plan::Plan, weights::Weights};
 
 use super::{
@@ -44,8 +48,8 @@ pub enum Supply {
 
 /// A plan, and where its batches come from.
 pub struct Lane {
-    /// Rows of each text; `None` for pictures.
-    pub rows: Option<u32>,
+    /// The texts' length; `None` for pictures.
+    pub length: Option<Length>,
     /// The plan.
     pub plan: Arc<Plan>,
     /// Its hash.
@@ -60,21 +64,21 @@ pub struct Lane {
 
 /// Which client's links use which length.
 #[derive(Default)]
-struct Holders(Mutex<Vec<(Arc<str>, Option<u32>)>>);
+struct Holders(Mutex<Vec<(Arc<str>, Option<Length>)>>);
 
 /// A client's use of a length.
-struct Claim(Arc<Holders>, (Arc<str>, Option<u32>));
+struct Claim(Arc<Holders>, (Arc<str>, Option<Length>));
 
 impl Holders {
     /// A client holds half of the lanes at most, those of idle links included: others have lengths, too.
-    fn claim(self: &Arc<Self>, client: &str, rows: Option<u32>) -> Result<Claim, Refusal> {
+    fn claim(self: &Arc<Self>, client: &str, length: Option<Length>) -> Result<Claim, Refusal> {
         let mut all = lock(&self.0);
-        let others = all.iter().filter(|(holder, held)| &**holder == client && *held != rows);
+        let others = all.iter().filter(|(holder, held)| &**holder == client && *held != length);
         let others = others.map(|(_, held)| held).collect::<BTreeSet<_>>().len();
         if others >= LANES / 2 {
             return Err(Refusal::Lengths(others));
         }
-        let claim: (Arc<str>, _) = (client.into(), rows);
+        let claim: (Arc<str>, _) = (client.into(), length);
         all.push(claim.clone());
         Ok(Claim(Arc::clone(self), claim))
     }
@@ -165,37 +169,51 @@ impl Lanes {
         Ok(())
     }
 
-    /// The lane for texts of so many rows, or for pictures, for a client's link; opened where it is not.
+    /// The lane for texts of a length, or for pictures, for a client's link; opened where it is not.
     ///
     /// # Errors
     /// Why a client does not get it.
-    pub fn get(&self, input: &Input, rows: Option<u32>, client: &str) -> Result<Held, Refusal> {
-        let claim = self.holders.claim(client, rows)?;
-        Ok(Held { lane: self.lane(input, rows)?, _claim: claim })
+    pub fn get(
+        &self,
+        input: &Input,
+        length: Option<Length>,
+        client: &str,
+    ) -> Result<Held, Refusal> {
+        let claim = self.holders.claim(client, length)?;
+        Ok(Held { lane: self.lane(input, length)?, _claim: claim })
     }
 
-    fn lane(&self, input: &Input, rows: Option<u32>) -> Result<Arc<Lane>, Refusal> {
-        match (input, rows) {
-            (Input::Words(words), Some(rows)) => {
-                let most = words.positions as u32;
-                if !(1..=most).contains(&rows) {
-                    return Err(Refusal::Length { rows, most });
-                }
-            }
+    fn lane(&self, input: &Input, length: Option<Length>) -> Result<Arc<Lane>, Refusal> {
+        match (input, length) {
+            (Input::Words(words), Some(length)) => self.accepts(length, words.positions)?,
             (Input::Words(_), None) => return Err(Refusal::OtherInput("texts".into())),
             (_, None) => {}
             (_, Some(_)) => return Err(Refusal::OtherInput("pictures".into())),
         }
-        if let Some(lane) = self.find(rows) {
+        if let Some(lane) = self.find(length) {
             return Ok(lane);
         }
         let _one = lock(&self.opening);
-        if let Some(lane) = self.find(rows) {
+        if let Some(lane) = self.find(length) {
             return Ok(lane);
         }
-        let lane = self.texts(rows)?;
+        let lane = self.texts(length)?;
         lock(&self.open).push(Arc::clone(&lane));
         Ok(lane)
+    }
+
+    /// Whether texts of a length are served, of which the longest has `most` words.
+    fn accepts(&self, length: Length, most: usize) -> Result<(), Refusal> {
+        let (Length::Public(rows) | Length::Hidden(rows)) = length;
+        let offered = self.common.card.options.lengths;
+        match length {
+            Length::Hidden(_) if offered == Lengths::Public => Err(Refusal::PublicLength),
+            _ if !(1..=most).contains(&length.rows()) => {
+                Err(Refusal::Length { rows, most: most as u32 })
+            }
+            Length::Hidden(_) if !buckets(most).contains(&rows) => Err(Refusal::Bucket(rows)),
+            _ => Ok(()),
+        }
     }
 
     /// Whether batches can be had now: in some lane, where any is open.
@@ -224,21 +242,22 @@ impl Lanes {
         each.fold([0, 0], |[ready, held], [r, h]| [ready + r, held + h])
     }
 
-    fn find(&self, rows: Option<u32>) -> Option<Arc<Lane>> {
+    fn find(&self, length: Option<Length>) -> Option<Arc<Lane>> {
         let mut open = lock(&self.open);
-        let at = open.iter().position(|lane| lane.rows == rows)?;
+        let at = open.iter().position(|lane| lane.length == length)?;
         let lane = open.remove(at);
         open.push(Arc::clone(&lane));
         Some(lane)
     }
 
-    fn texts(&self, rows: Option<u32>) -> Result<Arc<Lane>, Refusal> {
+    fn texts(&self, length: Option<Length>) -> Result<Arc<Lane>, Refusal> {
         let common = &self.common;
         let unusable = |e: Error| {
-            tracing::warn!("texts of {} tokens: {e}", rows.unwrap_or_default());
+            let length = length.map(|length| length.to_string()).unwrap_or_default();
+            tracing::warn!("texts of {length} tokens: {e}");
             Refusal::Card(e.to_string())
         };
-        let plan = common.card.trace(rows.map(|n| n as usize)).map_err(unusable)?.plan;
+        let plan = common.card.trace(length).map_err(unusable)?.plan;
         let (all, batch) = (
             common.config.memory.saturating_mul(1 << 20),
             batch_memory(&plan, common.config.source),
@@ -246,7 +265,7 @@ impl Lanes {
         let least = least(common.config.source) as u64;
         let needed = common.config.needs(&plan);
         if needed > all {
-            let rows = rows.unwrap_or_default();
+            let rows = length.map_or(0, |length| length.rows() as u32);
             return Err(Refusal::Memory { rows, needed: needed.div_ceil(1 << 20) });
         }
         // Half of it is for other lengths, where it can be.
@@ -263,7 +282,7 @@ impl Lanes {
         };
         // One is in use, the others wait for whoever comes.
         let pool = common.config.pool.min(places as usize - 1);
-        let lane = common.lane(rows, plan, places, pool).map_err(unusable)?;
+        let lane = common.lane(length, plan, places, pool).map_err(unusable)?;
         Ok(Arc::new(lane))
     }
 }
@@ -271,7 +290,7 @@ impl Lanes {
 impl Common {
     fn lane(
         &self,
-        rows: Option<u32>,
+        length: Option<Length>,
         plan: Arc<Plan>,
         places: u64,
         pool: usize,
@@ -285,7 +304,7 @@ impl Common {
             Some(dealer) => Supply::Dealer(Sessions::start(Basis {
                 dealer: Dealer { plan: hash, ..dealer.clone() },
                 card: self.card.clone(),
-                rows,
+                length,
                 commitment: self.commitment,
                 plan: Arc::clone(&plan),
                 weights: Arc::clone(&self.weights),
@@ -305,6 +324,6 @@ impl Common {
                 Arc::clone(&self.usage),
             )?),
         };
-        Ok(Lane { rows, plan, hash, bits, supply, memory: batches })
+        Ok(Lane { length, plan, hash, bits, supply, memory: batches })
     }
 }

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sotto_models::length::Length;
 use sotto_net::{Link, QuicLink};
 use sotto_protocols::{
     Role,
@@ -152,7 +153,7 @@ impl Workplace {
         number: u64,
         shop: &mut Shop,
         (deadline, stop): (Duration, &Stop),
-    ) -> Result<Option<u32>, Error> {
+    ) -> Result<Option<Length>, Error> {
         let name = link.name().to_owned();
         link.set_deadline(patience(&self.recipe, deadline));
         let making = Making { workplace: self, name: &name, number, begun: Cell::new(0) };
@@ -178,8 +179,8 @@ impl Workplace {
         making: &Making<'_>,
         workshop: &mut Workshop,
         (longest, stop): (Duration, &Stop),
-    ) -> Result<Option<u32>, Error> {
-        let finish = |link: &mut QuicLink| -> Result<Option<u32>, Error> {
+    ) -> Result<Option<Length>, Error> {
+        let finish = |link: &mut QuicLink| -> Result<Option<Length>, Error> {
             link.finish()?;
             Ok(None)
         };
@@ -188,7 +189,7 @@ impl Workplace {
             match messages::recv(link, step::REQUEST) {
                 Ok(Request::Make | Request::Length { .. }) if stop.asked() => return finish(link),
                 Ok(Request::Make) => asked = Instant::now(),
-                Ok(Request::Length { rows }) => return Ok(Some(rows)),
+                Ok(Request::Length { length }) => return Ok(Some(length)),
                 Ok(_) => return Ok(None),
                 // Nobody needs a batch now, or soon.
                 Err(Error::Net(sotto_net::Error::Deadline { .. })) if asked.elapsed() < IDLE => {

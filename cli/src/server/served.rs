@@ -213,9 +213,9 @@ impl<'a> Served<'a> {
         let inputs = card.batch as u64;
         metrics.evaluated(&self.name, &Evaluated { inputs, bits, seconds });
         let Used { images, bits } = used;
-        let what = match self.lane.rows {
+        let what = match self.lane.length {
             None => format!("{images} images"),
-            Some(rows) => format!("{images} texts, the last of {rows} tokens"),
+            Some(length) => format!("{images} texts, the last of {length} tokens"),
         };
         let bits = match &self.batches {
             Batches::Dealt(_) => format!("at most {bits} bits of the model in {what}"),
@@ -244,7 +244,7 @@ impl<'a> Served<'a> {
             self.server.usage.unused(&self.name, unused);
         }
         // A length costs a plan and its announcement: who asks for one uses it.
-        if self.lane.rows.is_some() && !self.used {
+        if self.lane.length.is_some() && !self.used {
             self.server.usage.unused(&self.name, 1);
         }
     }

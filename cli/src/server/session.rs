@@ -225,7 +225,7 @@ impl Sessions {
     fn announce(&self) -> Result<Option<Session>, Error> {
         let basis = &self.basis;
         let (epoch, name, seed) =
-            basis.dealer.announce(&basis.card, basis.rows, basis.commitment)?;
+            basis.dealer.announce(&basis.card, basis.length, basis.commitment)?;
         {
             let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
             let present = state.session.as_ref();

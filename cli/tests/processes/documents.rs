@@ -7,11 +7,13 @@ use crate::spawned::Process;
 
 const PAGE: &str = include_str!("../../../docs/hosts.md");
 
-/// The page's TOML blocks: dealer, server, client; with what is commented out where `all`.
+/// The page's TOML blocks: dealer, server, client; with what is commented out where `all`, but for what is of a model
+/// or of texts.
 fn blocks(all: bool) -> Vec<String> {
     let blocks = PAGE.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let other = |option: &str| option.starts_with("model =") || option.starts_with("length =");
     let line = |line: &str| match line.strip_prefix("# ") {
-        Some(option) if all && !option.starts_with("model =") => option.to_owned() + "\n",
+        Some(option) if all && !other(option) => option.to_owned() + "\n",
         _ => line.to_owned() + "\n",
     };
     blocks.map(|block| block.lines().map(line).collect()).collect()

@@ -163,7 +163,7 @@ fn the_dealer_gives_nothing_to_those_whom_it_does_not_concern() {
     let announce = |card: Card, version: u32, plan: [u8; 32]| DealerHello::Server {
         version,
         card,
-        rows: None,
+        length: None,
         plan,
         commitment: [1; 32],
     };

@@ -7,7 +7,7 @@ use sotto::{
     messages::{self, ClientHello, ServerWelcome, step},
     model::Model,
 };
-use sotto_models::Model as Description;
+use sotto_models::{Model as Description, length::Length};
 use sotto_net::{Certificate, Endpoint, Identity, Link, Profile};
 
 use crate::parties::{LOCAL, Parties};
@@ -95,7 +95,7 @@ fn a_server_that_describes_another_model_than_the_lexicons_is_refused() {
         }
         // The hash that the client has, of which everybody knows.
         let card = Card { arch: other.to_toml(), ..honest.clone() };
-        let plan = card.trace(Some(5)).unwrap().plan;
+        let plan = card.trace(Some(Length::Public(5))).unwrap().plan;
         let setup = plan.setup_bytes();
         let (model, epoch, masks) = ([0; 32], [0; 16], [0; 16]);
         let welcome = ServerWelcome::Card {

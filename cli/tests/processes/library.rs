@@ -158,10 +158,10 @@ fn answers_come_in_the_order_of_the_questions() {
     let mut client = Client::new(config).unwrap();
     let texts = ["the client sees neither", "a share", "the server"];
     let texts: Vec<Query> = texts.iter().map(|text| client.text(text, text).unwrap()).collect();
-    client.wait_until_ready(texts[1].rows()).unwrap();
+    client.wait_until_ready(texts[1].length()).unwrap();
     let answers = client.answer(&texts).unwrap();
     for (text, answer) in texts.iter().zip(&answers) {
-        assert_eq!((text.name(), text.rows()), (&answer.name[..], answer.tokens));
+        assert_eq!((text.name(), text.words()), (&answer.name[..], answer.tokens));
         assert!(matches!(answer.found, Found::Embedding { .. }) && answer.logits().is_none());
     }
     client.leave();

@@ -8,6 +8,7 @@ mod documents;
 mod emulated;
 mod end_to_end;
 mod faults;
+mod hidden;
 mod hostile;
 mod kept;
 mod killed;

@@ -22,12 +22,13 @@ fn udp_port() -> u16 {
     UdpSocket::bind(LOCAL).unwrap().local_addr().unwrap().port()
 }
 
-fn tcp_port() -> u16 {
+pub fn tcp_port() -> u16 {
     TcpListener::bind(LOCAL).unwrap().local_addr().unwrap().port()
 }
 
 /// Status and body of an answer.
-fn get(at: SocketAddr, path: &str) -> (u16, String) {
+/// Status and body of what a service answers.
+pub fn get(at: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(at).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     let mut answer = String::new();
@@ -55,7 +56,7 @@ fn number(metrics: &str, of: &str) -> u64 {
 }
 
 /// Has a configuration answer for health at `at`, and gives up soon.
-fn healthy(config: &Path, at: SocketAddr) {
+pub fn healthy(config: &Path, at: SocketAddr) {
     let text = fs::read_to_string(config).unwrap();
     let text = text.replace("[own]\n", &format!("[own]\nhealth = \"{at}\"\n"));
     fs::write(config, text.replace("deadline = 30 ", "deadline = 4 ")).unwrap();

@@ -19,6 +19,7 @@ use sotto::{
 };
 use sotto_models::{
     Model, Weights,
+    length::Length,
     model::{Classes, Input, Output, Pixels, Place, Pool},
     weights::Precision,
 };
@@ -57,7 +58,7 @@ impl Parties {
         self.calibrated("texts")
     }
 
-    fn calibrated(&self, name: &str) -> String {
+    pub fn calibrated(&self, name: &str) -> String {
         let folder = self.text(name);
         self.must(&["calibrate", &folder, "--text", &self.text("samples.txt")]);
         self.must(&["lexicon", &folder, "--out", &self.text(&format!("{name}-lexicon"))]);
@@ -65,7 +66,7 @@ impl Parties {
     }
 
     /// The tiny encoder with another output and random weights.
-    fn with_output(&self, name: &str, output: Output) -> String {
+    pub fn with_output(&self, name: &str, output: Output) -> String {
         let arch = fs::read_to_string(self.path("texts/arch.toml")).unwrap();
         let model = Model { output, name: name.into(), ..Model::from_toml(&arch).unwrap() };
         fs::create_dir(self.path(name)).unwrap();
@@ -86,14 +87,14 @@ impl Parties {
     }
 }
 
-fn demo(parties: &Parties, model: &str, args: &[&str]) -> Value {
+pub fn demo(parties: &Parties, model: &str, args: &[&str]) -> Value {
     let said = parties.must(&[&["demo", "--json", "--model", model], args].concat());
     let all: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(all["agree_simulator"], all["images"], "{all}");
     all
 }
 
-fn embedding(result: &Value) -> Vec<f64> {
+pub fn embedding(result: &Value) -> Vec<f64> {
     let numbers = result["embedding"].as_array().unwrap();
     numbers.iter().map(|x| x.as_f64().unwrap()).collect()
 }
@@ -294,7 +295,8 @@ fn lengths_of_a_hostile_client_are_refused() {
     let client = endpoint(&parties, "client");
     let ask = |rows: Option<u32>, making: Option<[u8; 32]>| {
         let mut link = connect(&client, "server", server);
-        let hello = ClientHello { rows, making, ..ClientHello::new(Source::Dealer) };
+        let length = rows.map(Length::Public);
+        let hello = ClientHello { length, making, ..ClientHello::new(Source::Dealer) };
         messages::send(&mut link, step::HELLO, &hello).unwrap();
         match messages::recv(&mut link, step::WELCOME).unwrap() {
             ServerWelcome::Refused(why) => why,
@@ -321,7 +323,8 @@ fn lengths_in_use_are_bounded_in_number_and_memory() {
     let first = endpoint(&parties, "client");
     let open = |client: &Endpoint, rows: u32| {
         let mut link = connect(client, "server", server);
-        let hello = ClientHello { rows: Some(rows), ..ClientHello::new(Source::Dealer) };
+        let hello =
+            ClientHello { length: Some(Length::Public(rows)), ..ClientHello::new(Source::Dealer) };
         messages::send(&mut link, step::HELLO, &hello).unwrap();
         (messages::recv::<ServerWelcome>(&mut link, step::WELCOME).unwrap(), link)
     };
@@ -370,7 +373,8 @@ fn who_said_good_bye_holds_no_length_while_the_server_waits_for_its_last_word() 
     let client = endpoint(&parties, "client");
     let open = |rows: u32, at| {
         let mut link = connect(&client, "server", at);
-        let hello = ClientHello { rows: Some(rows), ..ClientHello::new(Source::Dealer) };
+        let hello =
+            ClientHello { length: Some(Length::Public(rows)), ..ClientHello::new(Source::Dealer) };
         messages::send(&mut link, step::HELLO, &hello).unwrap();
         (messages::recv::<ServerWelcome>(&mut link, step::WELCOME).unwrap(), link)
     };

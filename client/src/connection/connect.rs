@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use sotto_models::{Calibration, Private, calibration::hex};
+use sotto_models::{Calibration, Private, calibration::hex, length::Length};
 use sotto_net::{Endpoint, Link, QuicLink};
 use sotto_protocols::{
     Role,
@@ -31,12 +31,12 @@ use sotto_session::{
 /// Traces the card's plan, which must be the one that the server says.
 pub(super) fn trace(
     card: &Card,
-    rows: Option<u32>,
+    length: Option<Length>,
     theirs: [u8; 32],
     peer: &str,
 ) -> Result<Private, Error> {
     let unusable = |e: Error| Error::Card { peer: peer.into(), why: e.to_string() };
-    let private = card.trace(rows.map(|n| n as usize)).map_err(unusable)?;
+    let private = card.trace(length).map_err(unusable)?;
     let ours = private.plan.hash();
     if ours != theirs {
         return Err(Error::Check(format!(
@@ -121,7 +121,7 @@ pub(super) fn making(
     let nonce = nonce()?;
     let hello = ClientHello {
         model: Some(hex(model)),
-        rows: lane.rows,
+        length: lane.length,
         making: Some(nonce),
         ..ClientHello::new(config.source())
     };
@@ -155,11 +155,11 @@ impl Connection {
     pub(crate) fn connect(
         config: &Config,
         endpoint: Arc<Endpoint>,
-        rows: Option<u32>,
+        length: Option<Length>,
         Before { known, stale, shop, kept }: Before,
     ) -> Result<Self, Error> {
         let (start, progress) = (Instant::now(), &*config.progress);
-        let lexicon = config.lexicon.clone().filter(|_| rows.is_some());
+        let lexicon = config.lexicon.clone().filter(|_| length.is_some());
         let deadline = config.deadline;
         let (server, at) = (&config.server.name, config.server.address()?);
         let waiting = Waiting::until(format!("{server} at {at} to answer"));
@@ -178,7 +178,7 @@ impl Connection {
         messages::send(
             &mut link,
             step::HELLO,
-            &ClientHello { model, rows, held, stale, ..ClientHello::new(config.source()) },
+            &ClientHello { model, length, held, stale, ..ClientHello::new(config.source()) },
         )?;
         let (card, plan, model, [epoch, masks], setup) =
             match messages::recv(&mut link, step::WELCOME)? {
@@ -207,12 +207,13 @@ impl Connection {
         }
         let dealer = config.dealer.as_ref();
         let before = known.as_ref().map(|known| known.lane.clone());
-        let mut lane = match before.filter(|l| (l.rows, l.epoch, l.plan) == (rows, epoch, plan)) {
+        let mut lane = match before.filter(|l| (l.length, l.epoch, l.plan) == (length, epoch, plan))
+        {
             Some(lane) => lane,
             None => {
-                let private = Arc::new(trace(&card, rows, plan, link.peer())?);
+                let private = Arc::new(trace(&card, length, plan, link.peer())?);
                 config.places(&private.plan)?;
-                Lane { rows, private, plan, epoch, making: None }
+                Lane { length, private, plan, epoch, making: None }
             }
         };
         let matrices = lane.private.plan.weights_hash();

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sotto_models::length::Length;
 use sotto_net::{Link, QuicLink};
 use sotto_protocols::{Role, cost::Cost, plan::Plan, weights::Weights};
 
@@ -40,7 +41,7 @@ enum End {
     /// With a good-bye.
     Leave,
     /// Its link goes on with texts of so many words.
-    Part(u32),
+    Part(Length),
 }
 
 /// A link for making that is set up.
@@ -102,8 +103,8 @@ impl Making {
 
     /// The link, once nothing is being made any more, for texts of another length, which the server is told. What is here of this one
     /// is burnt.
-    pub fn part(self, rows: u32) -> Option<Shop> {
-        self.end(End::Part(rows))
+    pub fn part(self, length: Length) -> Option<Shop> {
+        self.end(End::Part(length))
     }
 
     fn end(mut self, end: End) -> Option<Shop> {
@@ -196,8 +197,8 @@ fn make_all(
                         messages::send(link, step::REQUEST, &Request::Bye)?;
                         drop(link.finish());
                     }
-                    End::Part(rows) => {
-                        messages::send(link, step::REQUEST, &Request::Length { rows })?;
+                    End::Part(length) => {
+                        messages::send(link, step::REQUEST, &Request::Length { length })?;
                     }
                 }
                 return Ok(end);

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use sotto_models::{
-    Calibration, Model, Private, calibration::hex, images::Framing, model::Input, private::Options,
+    Calibration, Model, Private, calibration::hex, images::Framing, length::Length, model::Input,
+    private::Options,
 };
 
 use crate::error::Error;
@@ -31,18 +32,18 @@ pub struct Card {
 }
 
 impl Card {
-    /// Traces the plan for pictures, or for texts of so many rows.
+    /// Traces the plan for pictures, or for texts of a length.
     ///
     /// # Errors
     /// [`Error::Model`] when a file is malformed, does not fit the other, or has no such texts; [`Error::Config`] when the batch
     /// is not in 1 to [`MAX_BATCH`], or texts and pictures are mistaken.
-    pub fn trace(&self, rows: Option<usize>) -> Result<Private, Error> {
+    pub fn trace(&self, length: Option<Length>) -> Result<Private, Error> {
         let model = Model::from_toml(&self.arch)?;
         let calibration = Calibration::from_toml(&self.calibration)?;
         if let (Some(framing), Some(pixels)) = (&self.framing, model.pixels()) {
             framing.validate(pixels)?;
         }
-        let private = trace(&model, &calibration, self.batch, rows, self.options)?;
+        let private = trace(&model, &calibration, self.batch, length, self.options)?;
         // A card comes from a peer: its plan must not ask for the impossible.
         let offline = private.plan.correction_bytes() as u64;
         if offline > MAX_CORRECTIONS {
@@ -55,7 +56,7 @@ impl Card {
     }
 }
 
-/// The plan of a batch of pictures, or of texts of so many rows each.
+/// The plan of a batch of pictures, or of texts of one length.
 ///
 /// # Errors
 /// As [`Card::trace`].
@@ -63,20 +64,21 @@ pub fn trace(
     model: &Model,
     calibration: &Calibration,
     batch: usize,
-    rows: Option<usize>,
+    length: Option<Length>,
     options: Options,
 ) -> Result<Private, Error> {
     check_batch(batch)?;
-    let rows = match (&model.input, rows) {
-        (Input::Pixels(pixels), None) => pixels.tokens(),
-        (Input::Words(_), Some(rows)) => rows,
+    match (&model.input, length) {
+        (Input::Pixels(_), None) => Ok(Private::new(model, calibration, batch, options)?),
+        (Input::Words(_), Some(length)) => {
+            Ok(Private::of_texts(model, calibration, (length, batch), options)?)
+        }
         (Input::Words(_), None) => {
             let why = format!("`{}` takes texts, whose length in tokens is needed", model.name);
-            return Err(Error::Config(why));
+            Err(Error::Config(why))
         }
-        (_, _) => return Err(Error::Config(format!("`{}` takes pictures, no texts", model.name))),
-    };
-    Ok(Private::of_lengths(model, calibration, &vec![rows; batch], options)?)
+        (_, _) => Err(Error::Config(format!("`{}` takes pictures, no texts", model.name))),
+    }
 }
 
 /// Whether so many images or texts can be evaluated at once.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use sotto_crypto::Seed;
+use sotto_models::length::Length;
 use sotto_net::{Endpoint, Link, QuicLink};
 use sotto_protocols::{Role, batch::Batch, plan::Plan, seeds::deal_tag};
 
@@ -89,7 +90,7 @@ impl Dealer {
         }
     }
 
-    /// The server announces its model, for texts of so many rows; gives the dealer's epoch, and the name and the seed of the
+    /// The server announces its model, for texts of a length; gives the dealer's epoch, and the name and the seed of the
     /// weights' masks.
     ///
     /// # Errors
@@ -97,13 +98,13 @@ impl Dealer {
     pub fn announce(
         &self,
         card: &Card,
-        rows: Option<u32>,
+        length: Option<Length>,
         commitment: [u8; 32],
     ) -> Result<(Epoch, Masks, Seed), Error> {
         let hello = DealerHello::Server {
             version: VERSION,
             card: card.clone(),
-            rows,
+            length,
             plan: self.plan,
             commitment,
         };

@@ -1,6 +1,7 @@
 //! Control messages between the processes. Payloads of the protocol itself never pass through here.
 
 use serde::{Deserialize, Serialize};
+use sotto_models::length::Length;
 pub use sotto_net::AHEAD;
 use sotto_net::{Link, control};
 use zeroize::Zeroizing;
@@ -10,8 +11,8 @@ pub use crate::{secret::Secret, step};
 
 /// Version of these messages. 2: numbers come from the server and are claimed with its ticket, tags of deals, typed
 /// refusals. 3: seeds come under a pad; correlations that two parties make. 4: texts, a plan for each length; other streams
-/// of transfers.
-pub const VERSION: u32 = 5;
+/// of transfers. 6: hidden lengths.
+pub const VERSION: u32 = 6;
 
 /// Largest piece in which setup and corrections are sent.
 pub const CHUNK: usize = 1 << 20;
@@ -44,8 +45,8 @@ pub enum DealerHello {
         version: u32,
         /// The model.
         card: Card,
-        /// Rows of each text; `None` for pictures.
-        rows: Option<u32>,
+        /// The texts' length; `None` for pictures.
+        length: Option<Length>,
         /// Hash of the plan that it traced.
         plan: [u8; 32],
         /// Salted hash of the matrices: other matrices never meet the same masks.
@@ -146,8 +147,8 @@ pub struct ClientHello {
     pub version: u32,
     /// Model that the client insists on.
     pub model: Option<String>,
-    /// Rows of each text, which are public; `None` for pictures. A connection has one plan.
-    pub rows: Option<u32>,
+    /// The texts' length, or the bucket that hides it; `None` for pictures. A connection has one plan.
+    pub length: Option<Length>,
     /// The masks under which the client holds the weights: they are not sent again.
     pub held: Option<Masks>,
     /// An epoch that the dealer no longer knows.
@@ -161,8 +162,8 @@ pub struct ClientHello {
 impl ClientHello {
     /// Of somebody who takes any model of pictures and holds nothing, for evaluations.
     pub fn new(source: Source) -> Self {
-        let (model, rows, held, stale, making) = (None, None, None, None, None);
-        Self { version: VERSION, model, rows, held, stale, source, making }
+        let (model, length, held, stale, making) = (None, None, None, None, None);
+        Self { version: VERSION, model, length, held, stale, source, making }
     }
 }
 
@@ -211,8 +212,8 @@ pub enum Request {
     Make,
     /// The same: what is made next is for texts of another length. Transfers and keys stay.
     Length {
-        /// Words of each text.
-        rows: u32,
+        /// The texts' length.
+        length: Length,
     },
     /// The end.
     Bye,

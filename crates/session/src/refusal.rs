@@ -86,6 +86,15 @@ pub enum Refusal {
         /// The longest.
         most: u32,
     },
+    /// A hidden length, which the server does not offer.
+    #[error(
+        "it serves texts of public lengths alone; set `length = \"hidden\"` there, or `length = \"public\"` here, \
+         which tells it how many tokens each text has"
+    )]
+    PublicLength,
+    /// A bucket that the model does not have.
+    #[error("{0} tokens are no bucket of its model; run the same version of sotto everywhere")]
+    Bucket(u32),
     /// A text is too long for the server's memory.
     #[error(
         "a text of {rows} tokens needs `memory = {needed}` (MiB) there; shorten it, or raise that"

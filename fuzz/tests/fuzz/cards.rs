@@ -8,7 +8,8 @@ use sotto_models::{
     Arch,
     arch::Attention,
     format::MaxKind,
-    private::{Options, Reveal, Tables},
+    length::Length,
+    private::{Lengths, Options, Reveal, Tables},
 };
 
 use super::{
@@ -27,6 +28,7 @@ struct Said {
     public_max: bool,
     row_tables: bool,
     reveal: u8,
+    hidden: bool,
 }
 
 impl Said {
@@ -35,6 +37,7 @@ impl Said {
             max: if self.public_max { MaxKind::Public } else { MaxKind::Coarse },
             reveal: [Reveal::Logits, Reveal::Rounded, Reveal::Class][usize::from(self.reveal % 3)],
             tables: if self.row_tables { Tables::Rows } else { Tables::Pieces },
+            lengths: if self.hidden { Lengths::Hidden } else { Lengths::Public },
         }
     }
 }
@@ -54,8 +57,9 @@ fn card() {
             framing: None,
             lexicon: None,
         };
-        for rows in [None, said.rows.map(usize::from)] {
-            if let Ok(private) = card.trace(rows) {
+        let rows = said.rows.map(u32::from);
+        for length in [None, rows.map(Length::Public), rows.map(Length::Hidden)] {
+            if let Ok(private) = card.trace(length) {
                 assert_eq!(private.batch, said.batch);
                 private.plan.hash();
             }

@@ -11,7 +11,7 @@ use sotto::{
     refusal::Refusal,
 };
 use sotto_crypto::Seed;
-use sotto_models::private::Options;
+use sotto_models::{length::Length, private::Options};
 use sotto_net::{Error, Link, control, local_pair};
 use zeroize::Zeroizing;
 
@@ -91,7 +91,7 @@ fn dealer_hello() {
         encoded(&DealerHello::Server {
             version: VERSION,
             card: card(),
-            rows: Some(7),
+            length: Some(Length::Public(7)),
             plan,
             commitment,
         }),
@@ -151,7 +151,7 @@ fn client_hello() {
     let valid = [encoded(&ClientHello {
         version: VERSION,
         model,
-        rows: Some(9),
+        length: Some(Length::Hidden(16)),
         held,
         stale,
         source: Source::Peer,
@@ -180,7 +180,7 @@ fn request() {
         Request::Prepare { held: Some(3), ahead: 8 },
         Request::Infer { id: 7, tag: [9; 16] },
         Request::Make,
-        Request::Length { rows: 9 },
+        Request::Length { length: Length::Hidden(16) },
         Request::Bye,
     ];
     let valid = valid.each_ref().map(encoded);

@@ -14,6 +14,7 @@ pub use format::{AttentionFormat, SoftmaxFormat, format};
 
 use sotto_protocols::{
     Wire,
+    compose::attention::Hidden,
     plan::{Trace, WeightSpec},
 };
 
@@ -66,7 +67,8 @@ pub fn fold(
     out.insert(path(layer, "proj"), proj.centred().fixed());
 }
 
-/// `base + attention(n)`, and how its rows lie; `x` is the base where it is not copied from `n`. The last layer of a model
+/// `base + attention(n)`, and how its rows lie; `x` is the base where it is not copied from `n`. Keys that are hidden
+/// count for nothing. The last layer of a model
 /// whose head reads few rows has queries, and so results, of these alone ([`head::prunes`]).
 pub fn trace(
     t: &mut Trace,
@@ -75,6 +77,7 @@ pub fn trace(
     (attention, widths): (&AttentionFormat, Widths),
     layout: &Layout,
     [n, x]: [Wire; 2],
+    hidden: Option<Hidden>,
 ) -> (Wire, Layout) {
     let (layer, d) = (sublayer.layer, model.stack.width);
     let copied = sublayer.base == Base::Norm && sublayer.norm.is_some();
@@ -99,7 +102,7 @@ pub fn trace(
     let (base, kept) = layout.keep(t, base, read);
     let outputs = layout.by_length(t, qkv, &kept, |t, qkv| {
         let queries = read(t.spec(qkv).shape[1]);
-        heads(t, model, layer, attention, (qkv, &queries), result)
+        heads(t, model, layer, attention, (qkv, &queries, hidden), result)
     });
     let (name, scale) = (path(layer, "proj"), WEIGHT);
     let spec = WeightSpec { name, outputs: d, inputs: d, width: widths.writer, scale };
@@ -114,7 +117,7 @@ fn heads(
     model: &Model,
     layer: usize,
     format: &AttentionFormat,
-    (qkv, queries): (Wire, &[usize]),
+    (qkv, queries, hidden): (Wire, &[usize], Option<Hidden>),
     result: (u32, u32),
 ) -> Wire {
     let shape = t.spec(qkv).shape.clone();
@@ -141,11 +144,11 @@ fn heads(
         parts.push(match kind {
             Attention::Softmax => {
                 let softmax = format.softmax.as_ref().expect(expected);
-                t.softmax_attention(operands, softmax, result)
+                t.softmax_attention(operands, softmax, hidden, result)
             }
             Attention::Relu => {
                 let (scores, divide) = format.relu.as_ref().expect(expected);
-                t.relu_attention(operands, scores, divide, result)
+                t.relu_attention(operands, (scores, divide), hidden, result)
             }
             Attention::Linear => {
                 let linear = format.linear.as_ref().expect(expected);

@@ -7,6 +7,7 @@
 use ndarray::{Array2, s};
 use sotto_protocols::{
     Wire,
+    compose::attention::Hidden,
     plan::{Trace, WeightSpec},
 };
 
@@ -83,8 +84,15 @@ pub fn fold(model: &Model, weights: &Weights, out: &mut Named) {
 
 /// The client's inputs, and what enters the first layer: the rows that its first matrix reads where no norm comes first,
 /// and the stream, in a ring of `width` bits at the scale of a product. A text's `[rows, stream]` are two inputs: as they
-/// are, and centred; the latter alone where a norm comes first.
-pub fn trace(t: &mut Trace, model: &Model, layout: &Layout, width: u32, reader: u32) -> [Wire; 2] {
+/// are, and centred; the latter alone where a norm comes first. Of texts of hidden lengths the rows that are not theirs are a
+/// further input.
+pub fn trace(
+    t: &mut Trace,
+    model: &Model,
+    layout: &Layout,
+    width: u32,
+    reader: u32,
+) -> ([Wire; 2], Option<Hidden>) {
     let d = model.stack.width;
     match &model.input {
         Input::Pixels(pixels) => {
@@ -94,16 +102,35 @@ pub fn trace(t: &mut Trace, model: &Model, layout: &Layout, width: u32, reader: 
             let spec = WeightSpec { name: PATH.into(), outputs: d, inputs, width, scale: WEIGHT };
             let w = t.weight(spec);
             let x = t.linear(x, w, pixels.tokens());
-            [x, x]
+            ([x, x], None)
         }
         Input::Words(_) => {
             let stream = t.input(&layout.shape(d), width, ACTIVATION + WEIGHT);
-            if !rows_are_read(model) {
-                return [stream, stream];
-            }
-            [t.input(&layout.shape(d), reader, ACTIVATION), stream]
+            let rows = match rows_are_read(model) {
+                true => t.input(&layout.shape(d), reader, ACTIVATION),
+                false => stream,
+            };
+            let hidden = layout.is_hidden().then(|| Hidden(t.input(&layout.shape(1)[..2], 64, 0)));
+            ([rows, stream], hidden)
         }
     }
+}
+
+/// Texts' rows padded to `bucket` rows of `width` numbers with copies of their first ([`crate::length`]), and the input that says which are not
+/// theirs.
+///
+/// # Panics
+/// Where a text has no row, or more than the bucket.
+pub fn pad(inputs: &[Vec<f32>], bucket: usize, width: usize) -> (Vec<Vec<f32>>, Vec<i64>) {
+    let (mut all, mut hidden) = (Vec::with_capacity(inputs.len()), Vec::new());
+    for input in inputs {
+        let own = input.len() / width;
+        assert!((1..=bucket).contains(&own), "{own} rows in a bucket of {bucket}");
+        let copies = std::iter::repeat_n(&input[..width], bucket - own).flatten();
+        all.push(input.iter().chain(copies).copied().collect());
+        hidden.extend((0..bucket).map(|row| if row < own { 0 } else { -1 }));
+    }
+    (all, hidden)
 }
 
 /// Whether the first layer reads a text's rows as they are.

@@ -7,7 +7,8 @@
 //! | embedding | the pooled row |
 //!
 //! A mean over rows is taken of the results, which are linear in them, so that it is a local sum. The client learns the sum
-//! and divides by the number of rows, which it knows.
+//! and divides by the number of rows, which it knows. Where the length is hidden, the sum over the text's own rows is a product of
+//! shares, of the results with a row of ones and zeros: both are opened under uniform masks of the ring, one flight more.
 
 mod format;
 
@@ -16,6 +17,7 @@ use std::borrow::Cow;
 use ndarray::{Array2, Axis, concatenate, s};
 use sotto_protocols::{
     Wire,
+    compose::attention::Hidden,
     plan::{Trace, WeightSpec},
 };
 
@@ -163,7 +165,7 @@ pub fn trace(
     format: &HeadFormat,
     layout: &Layout,
     options: Options,
-    x: Wire,
+    (x, hidden): (Wire, Option<Hidden>),
 ) -> Wire {
     t.section(&last_norm(model).section().to_string());
     let (d, classes) = (model.stack.width, model.output.classes());
@@ -199,7 +201,10 @@ pub fn trace(
         }
         Some(Pool::Mean) => {
             let y = product(t, "head", n, outputs, format.width);
-            sums(t, &layout, y)
+            match hidden {
+                Some(hidden) => own_sums(t, y, hidden),
+                None => sums(t, &layout, y),
+            }
         }
         Some(Pool::FirstAndMean) => {
             let first = t.pick(n, 1, &[0]);
@@ -241,6 +246,22 @@ fn hidden_width(model: &Model) -> usize {
     }
 }
 
+/// The sum over each input's own rows.
+fn own_sums(t: &mut Trace, y: Wire, Hidden(rows): Hidden) -> Wire {
+    let [texts, n] = t.spec(rows).shape[..] else {
+        panic!("hidden rows of {:?}: (texts, rows) are needed", t.spec(rows).shape)
+    };
+    let y = t.truncate_to(y, ACTIVATION);
+    let width = t.spec(y).share_width();
+    let outputs = t.spec(y).count() / (texts * n);
+    let y = t.reshape(y, &[texts, n, outputs]);
+    let own = t.add_constant(rows, 1);
+    let own = t.reshape(own, &[texts, 1, n]);
+    let [own, y] = [own, y].map(|x| t.open(x, width, 0));
+    let sum = t.matmul(own, y, false);
+    t.reshape(sum, &[texts, outputs])
+}
+
 /// The sum over each input's rows.
 fn sums(t: &mut Trace, layout: &Layout, y: Wire) -> Wire {
     if layout.length() == Some(1) {
@@ -260,11 +281,11 @@ fn sums(t: &mut Trace, layout: &Layout, y: Wire) -> Wire {
     t.concat(0, &each)
 }
 
-/// Each input's result from what was revealed; one-hots where the class alone is.
+/// Each input's result from what was revealed, of which it has so many rows of its own; one-hots where the class alone is.
 pub fn decode(
     model: &Model,
     format: &HeadFormat,
-    layout: &Layout,
+    (layout, own): (&Layout, &[usize]),
     reveal: Reveal,
     output: &[i64],
 ) -> Vec<Vec<f64>> {
@@ -274,19 +295,20 @@ pub fn decode(
         Reveal::Class => 1.0,
     };
     let mut rest = output;
-    let one = |&rows: &usize| {
-        let (own, others) = rest.split_at(numbers(model, rows));
+    let one = |(&rows, &own): (&usize, &usize)| {
+        let (all, others) = rest.split_at(numbers(model, rows));
         rest = others;
         let divisor = match reveal {
             Reveal::Class => 1.0,
-            _ => unit * meant(model, rows) as f64,
+            _ => unit * meant(model, own) as f64,
         };
-        let mut out: Vec<f64> = own.iter().map(|&x| x as f64 / divisor).collect();
+        let all = &all[..numbers(model, own)];
+        let mut out: Vec<f64> = all.iter().map(|&x| x as f64 / divisor).collect();
         if matches!(model.output, Output::Embedding { normalise: true, .. }) {
             let length = out.iter().map(|x| x * x).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
             out.iter_mut().for_each(|x| *x /= length);
         }
         out
     };
-    layout.lengths().iter().map(one).collect()
+    layout.lengths().iter().zip(own).map(one).collect()
 }

@@ -13,6 +13,12 @@
 //! | linear | `S V / N`, in the cheaper order | 3 |
 //!
 //! The division is deferred: `O = E V` is multiplied by `1 / sum` once a row.
+//!
+//! Keys may be hidden ([`Hidden`]): the client alone knows which. It inputs -1 for each of them, and a public multiple is
+//! added to their scores, on shares, before these are opened: no gate, byte or flight more. What is opened is a score in its window under a mask
+//! that is uniform over exactly its width, as without; so what either party sees does not depend on which keys are
+//! hidden. Powers of a score that is [`Hidden::BELOW`] under the maximum are zero in the table, and so is ReLU's below zero.
+//! A hidden key must score like a key that is not: then the sum stays in the window ([`ScoreFormat`]), and below the maximum.
 
 use crate::{
     compose::row_max::MaxFormat,
@@ -74,8 +80,20 @@ pub struct DivideFormat {
 pub struct ScoreFormat {
     /// Ring of the product `Q K^T`.
     pub product_width: u32,
-    /// Width and scale at which scores are opened.
+    /// Width and scale at which scores are opened: of hidden keys' too, where there are some.
     pub score: (u32, u32),
+}
+
+/// Keys that count for nothing, which the client alone knows.
+///
+/// A wire of shape `(images, tokens)`: -1 for each of them, 0 for the others.
+#[derive(Clone, Copy, Debug)]
+pub struct Hidden(pub Wire);
+
+impl Hidden {
+    /// Powers of two by which a hidden key's score is lowered: the table of powers is zero from 20 below the maximum on,
+    /// whatever its unit, its rounding and a public maximum's error, and the rest is for scores that rounding parts.
+    pub const BELOW: u32 = 24;
 }
 
 /// Widths of linear attention.
@@ -92,11 +110,21 @@ pub struct LinearFormat {
 }
 
 impl Trace {
-    fn scores(&mut self, q: Wire, k: Wire, format: &ScoreFormat) -> Wire {
+    /// Scores, those of hidden keys lowered by so many of their units.
+    fn scores(
+        &mut self,
+        [q, k]: [Wire; 2],
+        format: &ScoreFormat,
+        hidden: Option<(Hidden, i64)>,
+    ) -> Wire {
         let q = self.open(q, format.product_width, 0);
         let k = self.open(k, format.product_width, 0);
         let s = self.matmul(q, k, true);
-        self.truncate_to(s, format.score.1)
+        let s = self.truncate_to(s, format.score.1);
+        match hidden {
+            Some((Hidden(keys), lower)) => self.add_to_columns(s, keys, lower),
+            None => s,
+        }
     }
 
     /// Softmax attention in base 2; the result has scale `scale` in the ring `2^width`.
@@ -104,10 +132,12 @@ impl Trace {
         &mut self,
         [q, k, v]: [Wire; 3],
         format: &SoftmaxFormat,
+        hidden: Option<Hidden>,
         (width, scale): (u32, u32),
     ) -> Wire {
-        let s = self.scores(q, k, &format.scores);
         let (n, f) = format.scores.score;
+        let hidden = hidden.map(|keys| (keys, i64::from(Hidden::BELOW) << f));
+        let s = self.scores([q, k], &format.scores, hidden);
         // The window of the exponent is [room - 2^(n - f), room).
         let window = (1u64 << n) - (u64::from(format.room) << f);
         let (t, exp) = match &format.shift {
@@ -136,11 +166,13 @@ impl Trace {
     pub fn relu_attention(
         &mut self,
         [q, k, v]: [Wire; 3],
-        scores: &ScoreFormat,
-        divide: &DivideFormat,
+        (scores, divide): (&ScoreFormat, &DivideFormat),
+        hidden: Option<Hidden>,
         (width, scale): (u32, u32),
     ) -> Wire {
-        let s = self.scores(q, k, scores);
+        // A quarter of the opening's window is as large as any score that is not hidden, but for its sign.
+        let hidden = hidden.map(|keys| (keys, 1 << (scores.score.0 - 3)));
+        let s = self.scores([q, k], scores, hidden);
         let s = self.open_signed(s, scores.score.0);
         let lifted = divide.product_width + scores.score.1 - divide.weight_scale;
         let e = self.relu(s, lifted);

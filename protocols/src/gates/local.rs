@@ -1,5 +1,5 @@
 //! Local operations on shares that move or add words and cost nothing: sum, slice, permutation,
-//! concatenation, row sums, reduction to a smaller ring, doubling of the scale.
+//! concatenation, row sums, sums along columns, reduction to a smaller ring, doubling of the scale.
 
 use sotto_ring::tensor::permuted;
 
@@ -26,6 +26,7 @@ enum Kind {
     Shift(u32),
     Negate,
     Constant(i64),
+    Columns(i64),
 }
 
 impl Encode for Kind {
@@ -40,6 +41,7 @@ impl Encode for Kind {
             Kind::Shift(bits) => (6u8, bits).encode(out),
             Kind::Negate => 7u8.encode(out),
             Kind::Constant(c) => (8u8, c).encode(out),
+            Kind::Columns(factor) => (9u8, factor).encode(out),
         }
     }
 }
@@ -72,6 +74,20 @@ impl Trace {
     pub fn add_constant(&mut self, x: Wire, constant: i64) -> Wire {
         let output = self.spec(x).clone();
         self.local(Kind::Constant(constant), &[x], output)
+    }
+
+    /// `x + factor columns` for `x` of shape `(batch, .., n)` and `columns` of `(batch, n)` integers, which all rows of an
+    /// input share. The result has the scale of `x`.
+    pub fn add_to_columns(&mut self, x: Wire, columns: Wire, factor: i64) -> Wire {
+        let (spec, added) = (self.spec(x).clone(), self.spec(columns).clone());
+        let (first, last) = (spec.shape.first().copied(), spec.shape.last().copied());
+        assert_eq!(
+            vec![first, last],
+            added.shape.iter().map(|&n| Some(n)).collect::<Vec<_>>(),
+            "columns of a sum"
+        );
+        assert!(added.share_width() >= spec.share_width(), "columns in a smaller ring");
+        self.local(Kind::Columns(factor), &[x, columns], spec)
     }
 
     /// `x` in the ring `2^width`.
@@ -212,6 +228,16 @@ impl Local {
                 let c = if constants { *c as u64 } else { 0 };
                 inputs[0].iter().map(|&x| x.wrapping_add(c)).collect()
             }
+            Kind::Columns(factor) => {
+                let [batch, n] = self.inputs[1][..] else {
+                    panic!("columns of shape {:?}", self.inputs[1])
+                };
+                let each = inputs[0].chunks_exact(inputs[0].len() / batch);
+                let each = each.zip(inputs[1].chunks_exact(n));
+                let add = |(&x, &c): (&u64, &u64)| x.wrapping_add(c.wrapping_mul(*factor as u64));
+                let rows = each.flat_map(|(x, c)| x.chunks_exact(n).map(move |row| (row, c)));
+                rows.flat_map(|(row, c)| row.iter().zip(c).map(add)).collect()
+            }
         }
     }
 }
@@ -223,7 +249,7 @@ fn sum(words: &[u64]) -> u64 {
 impl Gate for Local {
     fn name(&self) -> &'static str {
         match self.kind {
-            Kind::Add => "sum",
+            Kind::Add | Kind::Columns(_) => "sum",
             Kind::Reshape => "reshape",
             Kind::Permute(_) => "permute",
             Kind::Pick(..) => "pick",
@@ -297,5 +323,23 @@ mod tests {
             assert_eq!(sum, column.sum::<i64>());
         }
         assert_eq!(plan.online().flights, 1);
+    }
+
+    #[test]
+    fn columns_are_added_to_every_row_of_their_input() {
+        let mut bench = Bench::new(6);
+        let mut t = Trace::new();
+        let x = t.input(&[2, 3, 2, 4], 30, 8);
+        let columns = t.input(&[2, 4], 64, 0);
+        let y = t.add_to_columns(x, columns, -5);
+        let y = t.reveal(y, 30);
+        let plan = t.finish(&[y]);
+        let inputs = [bench.signed(48, 15), bench.signed(8, 15)];
+        let result = bench.run_shared(&plan, Vec::new(), &inputs);
+        result.check_exact();
+        for (i, &y) in result.outputs[0].iter().enumerate() {
+            assert_eq!(y, inputs[0][i] - 5 * inputs[1][i / 24 * 4 + i % 4]);
+        }
+        assert_eq!(plan.online().flights, 1, "the sum is local");
     }
 }

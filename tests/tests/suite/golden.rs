@@ -45,6 +45,7 @@ fn options(word: &str) -> Options {
         max: if word.contains('p') { MaxKind::Public } else { MaxKind::Coarse },
         reveal: if word.contains('c') { Reveal::Class } else { Reveal::Logits },
         tables: if word.contains('r') { Tables::Rows } else { Tables::Pieces },
+        ..Options::default()
     }
 }
 

@@ -79,6 +79,7 @@ fn options() -> impl Strategy<Value = Options> {
         max: if public { MaxKind::Public } else { MaxKind::Coarse },
         reveal: if class { Reveal::Class } else { Reveal::Logits },
         tables: if rows { Tables::Rows } else { Tables::Pieces },
+        ..Options::default()
     })
 }
 

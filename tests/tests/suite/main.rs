@@ -7,6 +7,7 @@ mod circles;
 mod documents;
 mod gate_plans;
 mod golden;
+mod hidden;
 mod hostile_bytes;
 mod hostile_cards;
 mod hostile_files;

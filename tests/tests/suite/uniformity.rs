@@ -250,7 +250,7 @@ fn comparable(a: &str, b: &str) -> bool {
     }
 }
 
-fn judge(case: &Case) -> usize {
+pub fn judge(case: &Case) -> usize {
     let all = scores(&case.plan, &case.secrets, case.runs, &case.name, &|_, _| {});
     let count = all.len();
     let found = worst(all);

@@ -85,7 +85,16 @@ pub fn every_kind() -> Vec<(Arch, usize, Options)> {
         (small().with_attention(Attention::Relu).with_activation(Activation::Relu), 3, class),
         (small().with_attention(Attention::Linear).with_activation(Activation::None), 1, class),
         (mixed.clone(), 1, Options::default()),
-        (mixed, 3, Options { max: MaxKind::Public, reveal: Reveal::Class, tables: Tables::Rows }),
+        (
+            mixed,
+            3,
+            Options {
+                max: MaxKind::Public,
+                reveal: Reveal::Class,
+                tables: Tables::Rows,
+                ..Options::default()
+            },
+        ),
         // Head dim 16 with 5 tokens: linear attention's other order.
         (Arch::vit(1, 1, 16, 16, 8, 4, 2).with_attention(Attention::Linear), 3, class),
     ]
@@ -122,6 +131,7 @@ pub fn random(seed: u64) -> (Arch, usize, Options) {
         max: [MaxKind::Coarse, MaxKind::Public][up_to(2)],
         reveal: [Reveal::Logits, Reveal::Class][up_to(2)],
         tables: [Tables::Pieces, Tables::Rows][up_to(2)],
+        ..Options::default()
     };
     (arch, [1, 3][up_to(2)], options)
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use sotto_crypto::Seed;
+use sotto_models::length::Length;
 use sotto_protocols::{
     plan::Plan,
     weights::{SetupMasks, Weights, setup_message},
@@ -28,8 +29,8 @@ pub struct Basis {
     pub dealer: Dealer,
     /// What is announced to it.
     pub card: Card,
-    /// For texts of so many rows; `None` for pictures.
-    pub rows: Option<u32>,
+    /// The texts' length; `None` for pictures.
+    pub length: Option<Length>,
     /// Salted hash of the matrices.
     pub commitment: [u8; 32],
     /// The plan.

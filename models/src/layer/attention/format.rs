@@ -3,7 +3,7 @@
 pub use sotto_protocols::compose::attention::SoftmaxFormat;
 use sotto_protocols::{
     compose::{
-        attention::{DivideFormat, LinearFormat, ScoreFormat, Shift},
+        attention::{DivideFormat, Hidden, LinearFormat, ScoreFormat, Shift},
         row_max::MaxFormat,
     },
     functions::Window,
@@ -14,7 +14,7 @@ use crate::{
     fixed::{ACTIVATION, MARGIN, WEIGHT, at_most, bits},
     kind::{Attention, RELU_EPS},
     model::Place,
-    options::MaxKind,
+    options::{Lengths, MaxKind, Options},
     probe::{HeadPart, Tensor},
     range::Range,
 };
@@ -41,12 +41,12 @@ pub fn format(
     model: &Model,
     cal: &Calibration,
     layer: usize,
-    max: MaxKind,
+    options: Options,
     result_width: u32,
 ) -> Result<AttentionFormat, Error> {
     Ok(AttentionFormat {
-        softmax: softmax(model, cal, layer, max, result_width)?,
-        relu: relu(model, cal, layer, result_width)?,
+        softmax: softmax(model, cal, layer, options, result_width)?,
+        relu: relu(model, cal, layer, options.lengths, result_width)?,
         linear: linear(model, cal, layer)?,
         scale: WEIGHT,
     })
@@ -99,6 +99,28 @@ const LEAST_ROOM: u32 = 2;
 fn score_format(score_bits: u32, scale: u32) -> ScoreFormat {
     let width = (scale + score_bits + MARGIN + 1).max(SCORE + 6);
     ScoreFormat { product_width: width + 2 * ACTIVATION - scale, score: (width, scale) }
+}
+
+/// Scores of softmax, in powers of two, with room for hidden keys' where lengths may be hidden: as far below the calibrated
+/// ones as these are lowered, in the scores' window beside the margin, and in the exponent's beside a factor of three,
+/// which is what scores that are not hidden have in it at least.
+fn softmax_scores(scores: Range, largest_max: f64, lengths: Lengths) -> ScoreFormat {
+    let log2e = std::f64::consts::LOG2_E;
+    let mut format = score_format(bits(scores.size() * log2e), SCORE);
+    if lengths == Lengths::Public {
+        return format;
+    }
+    let (lowest, below) = (-f64::from(scores.min) * log2e, f64::from(Hidden::BELOW));
+    let margin = f64::from(1u32 << MARGIN);
+    // A quarter of the exponent's window is above the maximum.
+    let fits = |half: f64| {
+        margin * lowest + below <= half && 3.0 * (lowest + largest_max) + below <= 1.5 * half
+    };
+    while format.score.0 < 64 && !fits(f64::from(format.score.0 - 1 - SCORE).exp2()) {
+        format.score.0 += 1;
+        format.product_width += 1;
+    }
+    format
 }
 
 fn divide_format(
@@ -156,13 +178,19 @@ fn largest_sum(model: &Model, span: f64) -> f64 {
 }
 
 /// Refuses scores whose exponentials would need more than 2^10 pieces, in units of `span` powers of two.
-fn possible(layer: usize, scores: f64, k: u32, span: u32) -> Result<(), Error> {
+fn possible(
+    layer: usize,
+    scores: f64,
+    (k, span): (u32, u32),
+    lengths: Lengths,
+) -> Result<(), Error> {
     if k <= 10 {
         return Ok(());
     }
+    let hidden = if lengths == Lengths::Hidden { Hidden::BELOW >> MARGIN } else { 0 };
     Err(Error::Calibration(format!(
         "layer {layer}: scores up to {scores:.0} powers of two; up to {} are possible (centre the keys, or train with a z-loss)",
-        span << 7
+        (span << 7) - hidden
     )))
 }
 
@@ -170,21 +198,22 @@ fn softmax(
     model: &Model,
     cal: &Calibration,
     layer: usize,
-    kind: MaxKind,
+    options: Options,
     result_width: u32,
 ) -> Result<Option<SoftmaxFormat>, Error> {
     if !model.stack.attention[layer].contains(&Attention::Softmax) {
         return Ok(None);
     }
     let log2e = std::f64::consts::LOG2_E;
-    let scores = range(cal, layer, Attention::Softmax, HeadPart::Scores)?.size() * log2e;
+    let scores = range(cal, layer, Attention::Softmax, HeadPart::Scores)?;
     let row_max = range(cal, layer, Attention::Softmax, HeadPart::RowMax)?;
     let (low, high) = (f64::from(row_max.min) * log2e, f64::from(row_max.max) * log2e);
     let sums = range(cal, layer, Attention::Softmax, HeadPart::RowSum)?;
-    let format = score_format(bits(scores), SCORE);
-    let public = kind == MaxKind::Public && high - low <= 10.0 * log2e;
+    let format = softmax_scores(scores, high.ceil(), options.lengths);
+    let scores = scores.size() * log2e;
+    let public = options.max == MaxKind::Public && high - low <= 10.0 * log2e;
     let (shift, scale_up) = if public {
-        possible(layer, scores, format.score.0 - SCORE, 1)?;
+        possible(layer, scores, (format.score.0 - SCORE, 1), options.lengths)?;
         // Powers lie in (2^-(high - low), 1].
         (Shift::Public((high.ceil() as i64) << SCORE), 1.0)
     } else {
@@ -192,7 +221,7 @@ fn softmax(
         let span = if model.tokens() > 127 { 2 } else { 1 };
         // In units, as indices of the window [-2^(n-1), 2^(n-1)).
         let k = format.score.0 - SCORE - (span - 1);
-        possible(layer, scores, k, span)?;
+        possible(layer, scores, (k, span), options.lengths)?;
         let half = f64::from(1u32 << (k - 1));
         let unit = f64::from(span);
         let index = |x: f64| ((x / unit).floor() + half).clamp(1.0, 2.0 * half - 1.0) as u32;
@@ -223,6 +252,7 @@ fn relu(
     model: &Model,
     cal: &Calibration,
     layer: usize,
+    lengths: Lengths,
     result_width: u32,
 ) -> Result<Option<(ScoreFormat, DivideFormat)>, Error> {
     if !model.stack.attention[layer].contains(&Attention::Relu) {
@@ -233,9 +263,11 @@ fn relu(
     let unnormalised = range(cal, layer, Attention::Relu, HeadPart::Unnormalised)?.size();
     // Scores are the weights here, and small row sums divide them: keep their bits.
     let mut format = score_format(bits(scores), ACTIVATION);
-    // The comparison's opening must also be liftable: one bit more.
-    format.score.0 += 1;
-    format.product_width += 1;
+    // The comparison's opening must also be liftable: one bit more; and one for hidden keys' scores, which are lowered below
+    // zero whatever they were.
+    let more = if lengths == Lengths::Hidden { 2 } else { 1 };
+    format.score.0 += more;
+    format.product_width += more;
     let epsilon = f64::from(RELU_EPS);
     let sums = (epsilon, f64::from(sums.max) * 4.0 + epsilon);
     // Weights are scores here, not powers: theirs are the last bits to go.
@@ -275,4 +307,33 @@ fn linear(model: &Model, cal: &Calibration, layer: usize) -> Result<Option<Linea
         middle: (middle, ACTIVATION),
         operand_width: ACTIVATION + bits(operand) + MARGIN + 2,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scores of all sizes, in nats: hidden ones have the room in both windows, at a bit at most, or two where scores are
+    /// smaller than what they are lowered by.
+    #[test]
+    fn hidden_scores_leave_no_window() {
+        let log2e = std::f64::consts::LOG2_E;
+        for i in 0..400 {
+            let most = 0.05 * 1.02f32.powi(i);
+            for (min, max, top) in
+                [(-most, most, most), (-most, 0.1 * most, 0.0), (-0.2, most, most)]
+            {
+                let top = f64::from(top) * log2e;
+                let of = |lengths| softmax_scores(Range { min, max }, top, lengths);
+                let [public, hidden] = [Lengths::Public, Lengths::Hidden].map(of);
+                let half = f64::from(hidden.score.0 - 1 - SCORE).exp2();
+                let (lowest, below) = (-f64::from(min) * log2e, f64::from(Hidden::BELOW));
+                assert!(4.0 * lowest + below <= half, "{min} {max}");
+                assert!(3.0 * (lowest + top) + below <= 1.5 * half, "{min} {max}");
+                let more = hidden.score.0 - public.score.0;
+                assert!(more <= if most < 6.0 { 2 } else { 1 }, "{min} {max}: {more} bits");
+                assert_eq!(hidden.product_width - public.product_width, more);
+            }
+        }
+    }
 }
