@@ -8,7 +8,8 @@ pub enum MaxKind {
     /// By counting thresholds: for every input in range.
     #[default]
     Coarse,
-    /// A calibrated public maximum where the calibrated row maxima lie within 10 nats, else counted.
+    /// A calibrated public maximum where the calibrated row maxima lie within four powers of two, else counted: rows far below it lose
+    /// their weights' last bits.
     Public,
 }
 

@@ -168,8 +168,9 @@ fn row_tables_save_a_flight_an_activation() {
 #[test]
 fn public_maximum_and_class_only() {
     let options = Options { max: MaxKind::Public, ..Options::default() };
+    // Its rows' maxima lie too far apart for one, and are counted.
     let public = check(&small(), 1, options, 1e-2);
-    assert_eq!(public.plan.online().flights, 40);
+    assert_eq!(public.plan.online().flights, 46);
 
     let arch = small();
     let mut bench = Bench::new(3);

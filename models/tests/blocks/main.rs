@@ -2,6 +2,7 @@
 //! (bound), every output, every length.
 
 mod hidden;
+mod public_max;
 mod reference;
 
 use std::collections::BTreeMap;

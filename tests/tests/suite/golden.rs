@@ -21,10 +21,10 @@ use crate::{gate_plans, wiretap::transcript, zoo};
 /// Model, options, images, and the first bytes of the hash.
 const HASHES: [(&str, &str, usize, &str); 17] = [
     ("demo", "", 1, "ec4e12630306b41d"),
-    ("demo", "p", 1, "3e508e95c1735295"),
+    ("demo", "p", 1, "ec4e12630306b41d"),
     ("demo", "c", 1, "9696b2ae20dda1f3"),
     ("demo", "r", 1, "df976111565c0450"),
-    ("demo", "pcr", 4, "39e2f44c08e1156c"),
+    ("demo", "pcr", 4, "6e99a41867f963a7"),
     ("demo", "", 64, "448776cd7528d408"),
     ("vit_cifar softmax", "", 1, "d5250513b6d6b7ba"),
     ("vit_cifar relu", "", 1, "b7829828a6d101e0"),

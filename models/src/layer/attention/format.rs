@@ -92,6 +92,10 @@ const SCORE: u32 = 10;
 /// Fractional bits of an exponential before it is truncated.
 const EXP_SCALE: u32 = 26;
 
+/// Powers of two between the calibrated row maxima for which a public one is taken. A row's powers have 14 fractional bits: at the
+/// lowest row of so many, a weight of 1/2 is off by one part in 500.
+const PUBLIC_SPREAD: f64 = 4.0;
+
 /// Powers of two above the maximum that the exponent's window of MPCViT's models holds.
 const LEAST_ROOM: u32 = 2;
 
@@ -211,7 +215,7 @@ fn softmax(
     let sums = range(cal, layer, Attention::Softmax, HeadPart::RowSum)?;
     let format = softmax_scores(scores, high.ceil(), options.lengths);
     let scores = scores.size() * log2e;
-    let public = options.max == MaxKind::Public && high - low <= 10.0 * log2e;
+    let public = options.max == MaxKind::Public && high - low <= PUBLIC_SPREAD;
     let (shift, scale_up) = if public {
         possible(layer, scores, (format.score.0 - SCORE, 1), options.lengths)?;
         // Powers lie in (2^-(high - low), 1].
