@@ -166,7 +166,8 @@ fn garbage_over_a_link_for_making_ends_that_link_alone() {
         };
         let recipe = Arc::clone(&recipe);
         let session = session([[2; 32], theirs], &plan.hash(), &model);
-        let made = Workshop::open(Role::Client, recipe, &mut link, session, None, &|_, _| ());
+        let within = (Duration::from_secs(60), &(|_, _| Ok(())) as _);
+        let made = Workshop::open(Role::Client, recipe, &mut link, session, None, within);
         (link, made.unwrap())
     };
     let number = |link: &mut QuicLink| {

@@ -306,21 +306,24 @@ pub fn send_pieces(
     Ok(())
 }
 
-/// Receives `count` bytes in pieces; `progress` is told how many are here, of how many.
+/// What is told how many bytes are here, of how many; its error ends what receives them.
+pub type Progress<'a> = dyn Fn(u64, u64) -> Result<(), Error> + 'a;
+
+/// Receives `count` bytes in pieces.
 ///
 /// # Errors
-/// The link's.
+/// The link's, and those of `progress`.
 pub fn recv_bytes(
     link: &mut dyn Link,
     step: u32,
     count: usize,
-    progress: &dyn Fn(u64, u64),
+    progress: &Progress<'_>,
 ) -> Result<Vec<u8>, Error> {
     let mut all = Vec::with_capacity(count);
     while all.len() < count {
         let piece = (count - all.len()).min(CHUNK);
         all.extend(link.recv(step, piece)?);
-        progress(all.len() as u64, count as u64);
+        progress(all.len() as u64, count as u64)?;
     }
     Ok(all)
 }
