@@ -149,8 +149,8 @@ fn garbage_over_a_link_for_making_ends_that_link_alone() {
     for message in [vec![1; 9], vec![0xff; Setup::BYTES[0]], Vec::new()] {
         let mut link = connect(&hostile, "server", server);
         assert!(matches!(greet(&mut link, Some([1; 32])), ServerWelcome::Making(_)));
-        link.send(step::SETUP, message).unwrap();
-        while link.recv_upto(step::SETUP, 1 << 22).is_ok() {}
+        link.send(step::TRANSFERS, message).unwrap();
+        while link.recv_upto(step::TRANSFERS, 1 << 22).is_ok() {}
     }
     // An honest setup, then garbage in the first level, or another request than one for a batch.
     let mut first = connect(&hostile, "server", server);

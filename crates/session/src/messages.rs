@@ -11,7 +11,7 @@ pub use crate::{secret::Secret, step};
 /// Version of these messages. 2: numbers come from the server and are claimed with its ticket, tags of deals, typed
 /// refusals. 3: seeds come under a pad; correlations that two parties make. 4: texts, a plan for each length; other streams
 /// of transfers.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// Largest piece in which setup and corrections are sent.
 pub const CHUNK: usize = 1 << 20;

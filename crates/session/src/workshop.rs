@@ -103,22 +103,22 @@ impl Workshop {
         link.set_end(Some(Instant::now() + longest));
         let [begins, answers] = Setup::BYTES;
         let (setup, message) = Setup::new(role, session, COTS, &random()?);
-        let begin = swap(link, message, begins)?;
+        let begin = swap(link, step::TRANSFERS, message, begins)?;
         let (answered, message) = setup.answer(&begin)?;
-        let answer = swap(link, message, answers)?;
+        let answer = swap(link, step::TRANSFERS, message, answers)?;
         let transfers = answered.finish(&answer)?;
         let (keys, message) = Keys::new(role, &random()?);
-        let theirs = swap(link, message, Keys::BYTES)?;
+        let keys = keys.meet(&swap(link, step::KEYS, message, Keys::BYTES)?)?;
         let weights = match matrices {
             Some(matrices) => {
                 let noise = random()?;
                 let pieces = encrypt_weights(&recipe, keys.key(), &noise, matrices);
-                messages::send_pieces(link, step::SETUP, pieces)?;
+                messages::send_pieces(link, step::ENCRYPTED, pieces)?;
                 Vec::new()
             }
-            None => messages::recv_bytes(link, step::SETUP, weights_len(&recipe), progress)?,
+            None => messages::recv_bytes(link, step::ENCRYPTED, weights_len(&recipe), progress)?,
         };
-        let matrices = keys.finish(&recipe, &theirs, weights)?;
+        let matrices = keys.finish(&recipe, weights)?;
         link.set_end(None);
         Ok(Self { role, recipe, transfers, matrices, session, turns: 0 })
     }
@@ -191,9 +191,9 @@ impl Workshop {
     }
 }
 
-fn swap(link: &mut dyn Link, message: Vec<u8>, expect: usize) -> Result<Vec<u8>, Error> {
-    messages::send_bytes(link, step::SETUP, &message)?;
-    messages::recv_bytes(link, step::SETUP, expect, &|_, _| Ok(()))
+fn swap(link: &mut dyn Link, step: u32, message: Vec<u8>, expect: usize) -> Result<Vec<u8>, Error> {
+    messages::send_bytes(link, step, &message)?;
+    messages::recv_bytes(link, step, expect, &|_, _| Ok(()))
 }
 
 #[cfg(test)]
@@ -201,7 +201,10 @@ mod tests {
     use std::thread;
 
     use sotto_net::local_pair;
-    use sotto_protocols::{make::whole_recipe, plan::Trace};
+    use sotto_protocols::{
+        make::whole_recipe,
+        plan::{Plan, Trace, WeightSpec},
+    };
 
     use super::*;
 
@@ -234,5 +237,41 @@ mod tests {
         });
         let made = ours.make(&mut server, 0, Duration::ZERO, &|| ());
         assert!(ended(made.err().unwrap()));
+    }
+    #[test]
+    fn nothing_is_encrypted_for_a_peer_whose_keys_are_none() {
+        let recipe = Arc::new(whole_recipe(&linear()).unwrap());
+        let matrix = Matrix { entries: vec![1; 24 * 20], bias: vec![0; 20] };
+        let (mut server, mut client) = local_pair("server", "client");
+        let seen = thread::scope(|scope| {
+            let hostile = scope.spawn(move || {
+                let [begins, answers] = Setup::BYTES;
+                let seed = Seed::from_bytes([1; 32]);
+                let (setup, message) = Setup::new(Role::Client, [1; 32], COTS, &seed);
+                let begin = swap(&mut client, step::TRANSFERS, message, begins).unwrap();
+                let (_, message) = setup.answer(&begin).unwrap();
+                swap(&mut client, step::TRANSFERS, message, answers).unwrap();
+                swap(&mut client, step::KEYS, vec![0xff; Keys::BYTES], Keys::BYTES).unwrap();
+                client.recv_upto(step::ENCRYPTED, messages::CHUNK)
+            });
+            let within: (_, &messages::Progress<'_>) = (LIFE, &|_, _| Ok(()));
+            let matrices = Some(std::slice::from_ref(&matrix));
+            let opened =
+                Workshop::open(Role::Server, recipe, &mut server, [1; 32], matrices, within);
+            assert!(matches!(opened.err().unwrap(), Error::Protocol(_)));
+            drop(server);
+            hostile.join().unwrap()
+        });
+        assert!(matches!(seen, Err(sotto_net::Error::Link { .. })), "encrypted weights came");
+    }
+
+    fn linear() -> Plan {
+        let mut trace = Trace::new();
+        let x = trace.input(&[3, 9, 24], 50, 6);
+        let spec = WeightSpec { name: "a".into(), outputs: 20, inputs: 24, width: 38, scale: 4 };
+        let weight = trace.weight(spec);
+        let y = trace.linear(x, weight, 1);
+        let y = trace.reveal(y, 36);
+        trace.finish(&[y])
     }
 }
