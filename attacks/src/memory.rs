@@ -100,7 +100,7 @@ fn taken(server: &mut QuicLink, client: &mut QuicLink) -> Result<[[u8; 32]; 2], 
     messages::send(server, step::REQUEST, &Ask::New { pad: Some(pad.clone()) })?;
     let (id, ticket, ours) = match messages::recv(server, step::REPLY)? {
         Dealt::Batch { id, ticket, seed: Some(seed), corrections, .. } => {
-            messages::recv_bytes(server, step::CORRECTIONS, corrections as usize, &|_, _| ())?;
+            messages::recv_bytes(server, step::CORRECTIONS, corrections as usize, &|_, _| Ok(()))?;
             (id, ticket, seed.under(&pad))
         }
         _ => return Err(Error::scene("the dealer gives no batch")),
@@ -142,7 +142,7 @@ pub fn dealer(scene: &Scene, count: usize) -> Result<Found, Error> {
     let open = match messages::recv(&mut at_server, step::REPLY)? {
         Dealt::Batch { id, corrections, .. } => {
             let count = corrections as usize;
-            messages::recv_bytes(&mut at_server, step::CORRECTIONS, count, &|_, _| ())?;
+            messages::recv_bytes(&mut at_server, step::CORRECTIONS, count, &|_, _| Ok(()))?;
             id
         }
         _ => return Err(Error::scene("the dealer gives no batch")),

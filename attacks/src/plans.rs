@@ -103,7 +103,7 @@ pub fn one_prefix(scene: &Scene) -> Result<Found, Error> {
             let Dealt::Batch { id, seed: Some(seed), corrections, .. } = reply else {
                 return Err(Error::scene("the dealer gives the server no batch"));
             };
-            messages::recv_bytes(link, step::CORRECTIONS, corrections as usize, &|_, _| ())?;
+            messages::recv_bytes(link, step::CORRECTIONS, corrections as usize, &|_, _| Ok(()))?;
             numbers.insert(id);
             seeds.insert(*seed.0.expose());
             dealt += 1;

@@ -119,7 +119,7 @@ pub fn assigns(scene: &Scene) -> Result<Found, Error> {
             let (id, ticket) = match messages::recv(&mut supply, step::REPLY)? {
                 Dealt::Batch { id, ticket, corrections, .. } => {
                     let count = corrections as usize;
-                    messages::recv_bytes(&mut supply, step::CORRECTIONS, count, &|_, _| ())?;
+                    messages::recv_bytes(&mut supply, step::CORRECTIONS, count, &|_, _| Ok(()))?;
                     (id, ticket)
                 }
                 _ => return Err(Error::scene("the dealer gives no batch")),

@@ -146,7 +146,11 @@ pub fn run(
     reload::on_signal(path, move |config| again.reload(config, &at, &base))?;
     tracing::info!("model {}", hex(&commitment));
     ready(endpoint.local_addr());
-    listen::accept(&endpoint, stop, &Arc::new(move |link| server.attend(link)))
+    let usage = Arc::clone(&server.usage);
+    let ended = listen::accept(&endpoint, stop, &Arc::new(move |link| server.attend(link)));
+    // Threads that live as long as the process hold the server: it is not dropped.
+    usage.close();
+    ended
 }
 
 /// A hash of the matrices that confirms no guess: `salt` is the server's secret, and the same after a restart.

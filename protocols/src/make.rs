@@ -18,7 +18,7 @@ use sotto_ot::softspoken::extension_bytes;
 
 pub use self::{
     maker::{Made, MakeTurn, Maker},
-    matrices::{Keys, Matrices, encrypt_weights, weights_len},
+    matrices::{Keys, Matrices, Met, encrypt_weights, weights_len},
     transfers::{Answered, Setup, Transfers},
 };
 pub use crate::making::{

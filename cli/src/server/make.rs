@@ -27,7 +27,7 @@ use crate::{
     messages::{self, Nonce, Reply, Request, ServerWelcome, step},
     refusal::Refusal,
     stop::Stop,
-    workshop::{COTS, Workshop, longest, nonce, patience, session},
+    workshop::{COTS, Workshop, longest, longest_setup, nonce, patience, session},
 };
 
 /// What all links for making have in common.
@@ -119,8 +119,10 @@ impl Workplace {
         link.set_deadline(patience(&self.recipe, deadline));
         let recipe = Arc::clone(&self.recipe);
         let session = session([theirs, ours], &self.plan.hash(), &self.commitment);
+        let progress = |_, _| Ok(());
         let matrices = Some(self.weights.all_plain());
-        let opened = Workshop::open(Role::Server, recipe, link, session, matrices, &|_, _| ());
+        let within = (longest_setup(&self.cost, deadline), &progress as _);
+        let opened = Workshop::open(Role::Server, recipe, link, session, matrices, within);
         if opened.is_err() {
             // Who breaks off in the setup has cost it.
             self.usage.unused(&name, DEAR);

@@ -17,7 +17,7 @@ mod tests;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Condvar, Mutex},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -80,6 +80,7 @@ pub struct Terms {
 /// A running pool.
 pub struct Pool {
     shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// Told while a connection waits: bytes of the coming batch so far, of how many.
@@ -99,11 +100,11 @@ impl Pool {
         }
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), terms });
         let connect = Arc::new(connect);
-        for work in [fill::fetch_all, fill::stage_all] {
+        let threads = [fill::fetch_all, fill::stage_all].map(|work| {
             let (shared, connect) = (Arc::clone(&shared), Arc::clone(&connect));
-            thread::spawn(move || work(&shared, &connect));
-        }
-        Ok(Self { shared })
+            thread::spawn(move || work(&shared, &connect))
+        });
+        Ok(Self { shared, threads: Mutex::new(threads.into()) })
     }
 
     /// Assigns a batch to a connection, fetched where none is here. `deadline` is for the dealer's silence; while bytes
@@ -236,9 +237,10 @@ impl Pool {
         self.shared.lock().last
     }
 
-    /// True when the dealer has other masks by now: a new pool is needed.
+    /// True when the dealer has other masks by now, or it was closed: a new pool is needed.
     pub fn is_stale(&self) -> bool {
-        self.shared.lock().stale
+        let state = self.shared.lock();
+        state.stale || state.closed
     }
 
     /// Why no batch comes at present.
@@ -268,6 +270,16 @@ impl Pool {
         state.closed = true;
         state.entries.clear();
         self.shared.changed.notify_all();
+    }
+
+    /// Closes it, and waits until nothing of it runs: for a piece of corrections or an answer of the dealer's at most. What it was
+    /// fetching takes memory until then.
+    pub fn end(&self) {
+        self.close();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(|e| e.into_inner()));
+        for thread in threads {
+            drop(thread.join());
+        }
     }
 
     fn wait<T>(

@@ -226,15 +226,14 @@ impl Sessions {
         let basis = &self.basis;
         let (epoch, name, seed) =
             basis.dealer.announce(&basis.card, basis.length, basis.commitment)?;
-        {
-            let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
-            let present = state.session.as_ref();
-            if present.is_some_and(|s| s.epoch == epoch && !s.pool.is_stale()) {
+        let present = self.state.lock().unwrap_or_else(|e| e.into_inner()).session.clone();
+        if let Some(present) = present {
+            if present.epoch == epoch && !present.pool.is_stale() {
                 return Ok(None);
             }
-            if let Some((epoch, last)) = present.and_then(|s| Some((s.epoch, s.pool.last()?))) {
-                basis.trust.note(epoch, last);
-            }
+            // A dealer that begins epochs without end has one pool's memory, not each one's.
+            present.pool.end();
+            self.over(&present);
         }
         let (setup, masks) = basis.masked(name, &seed);
         let plan = basis.dealer.plan;

@@ -54,13 +54,11 @@ impl Folder {
             }
         }
         let file = path.join("owner");
-        let mut lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&file)
-            .map_err(Error::io(&file))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut lock = options.open(&file).map_err(Error::io(&file))?;
         if lock.try_lock().is_err() {
             return Err(Error::Config(format!(
                 "another process uses the pool folder {shown}; give each server process its own"
@@ -295,6 +293,11 @@ mod tests {
         let first = Folder::open(&path, "server").unwrap();
         let second = Folder::open(&path, "server").err().unwrap().to_string();
         assert!(second.contains("another process"), "{second}");
+        #[cfg(unix)]
+        {
+            let owner = fs::metadata(path.join("owner")).unwrap().permissions();
+            assert_eq!(std::os::unix::fs::PermissionsExt::mode(&owner) & 0o777, 0o600);
+        }
         drop(first);
         let other = Folder::open(&path, "second").err().unwrap().to_string();
         assert!(other.contains("`server`") && other.contains("`second`"), "{other}");

@@ -9,12 +9,7 @@ mod file;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    fs::{self, File},
-    path::PathBuf,
-    sync::Mutex,
-    time::Duration,
-};
+use std::{fs::File, io::Write, path::PathBuf, sync::Mutex, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +65,7 @@ impl Usage {
         let file = match file {
             None => None,
             Some(path) => {
-                let path = files::real(&path)?;
+                let path = files::written("usage_file", &path)?;
                 let lock = lock(&path)?;
                 known = read(&path)?;
                 Some((path, lock))
@@ -132,7 +127,10 @@ impl Usage {
         let charged = Charged { server: self.tariff.server.clone(), clients };
         let text =
             serde_json::to_string_pretty(&charged).map_err(|e| Error::Config(e.to_string()))?;
-        files::replace(path, |part| fs::write(part, text).map_err(Error::io(path)))
+        files::replace(path, |part| {
+            let write = || File::create_new(part)?.write_all(text.as_bytes());
+            write().map_err(Error::io(path))
+        })
     }
 
     /// Whether a client may have a batch made for it, beside so many that wait for it: nothing is taken for that.
@@ -200,6 +198,15 @@ impl Usage {
         Ok(used)
     }
 
+    /// A clean end gives back what was charged ahead. Whatever is charged after it is written down at once.
+    pub fn close(&self) {
+        let mut accounts = self.lock();
+        accounts.served.values_mut().for_each(|a| a.charged = a.used.images);
+        if let Err(e) = self.save(&accounts) {
+            tracing::warn!("what was charged ahead stays charged: {e}");
+        }
+    }
+
     /// Notes batches that a client had assigned and did not use.
     pub fn unused(&self, client: &str, batches: usize) {
         if let Some(account) = self.lock().served.get_mut(client) {
@@ -224,13 +231,8 @@ fn no_rate_is_zero(clients: &[ServedClient]) -> Result<(), Error> {
     }
 }
 
-/// A clean end gives back what was charged ahead.
 impl Drop for Usage {
     fn drop(&mut self) {
-        let mut accounts = self.lock();
-        accounts.served.values_mut().for_each(|a| a.charged = a.used.images);
-        if let Err(e) = self.save(&accounts) {
-            tracing::warn!("what was charged ahead stays charged: {e}");
-        }
+        self.close();
     }
 }

@@ -44,7 +44,7 @@ pub fn greet(link: &mut QuicLink) {
     let ServerWelcome::Card { setup, .. } = messages::recv(link, step::WELCOME).unwrap() else {
         panic!("the server must take an honest greeting")
     };
-    messages::recv_bytes(link, step::SETUP, setup as usize, &|_, _| ()).unwrap();
+    messages::recv_bytes(link, step::SETUP, setup as usize, &|_, _| Ok(())).unwrap();
 }
 
 /// Gets a batch ready; gives its number and tag.
@@ -208,7 +208,7 @@ fn the_dealer_gives_nothing_to_those_whom_it_does_not_concern() {
     let pad = || Secret::random().unwrap();
     let new = |link: &mut QuicLink, seed: bool| match ask(link, Ask::New { pad: seed.then(pad) }) {
         Dealt::Batch { id, ticket, tag, seed, corrections, .. } => {
-            messages::recv_bytes(link, step::CORRECTIONS, corrections as usize, &|_, _| ())
+            messages::recv_bytes(link, step::CORRECTIONS, corrections as usize, &|_, _| Ok(()))
                 .unwrap();
             (id, ticket, tag, seed)
         }

@@ -55,6 +55,30 @@ fn a_quota_holds_over_restarts_and_for_its_client_alone() {
 }
 
 #[test]
+fn a_server_that_is_asked_to_stop_gives_back_what_was_charged_ahead() {
+    let parties = Parties::new();
+    let (_dealer, dealer) = parties.dealer("", None);
+    let written = parties.server_config("", dealer, None);
+    let observed = fs::read_to_string(&written).unwrap();
+    let observed = observed.replace("[own]\n", "[own]\nhealth = \"127.0.0.1:0\"\n");
+    parties.write("server.toml", observed.as_bytes());
+    limited(&parties, &written, "quota = 1000\n");
+    let (server, at) = parties.start_server(&written);
+    let config = parties.client_config("client", "", [at, dealer]);
+    let images = parties.text("images.bin");
+    assert_eq!(parties.infer(&config, &["--limit", "2", &images]).classes().len(), 2);
+    let charged = || {
+        let text = fs::read_to_string(parties.path("usage.json")).unwrap();
+        let written: serde_json::Value = serde_json::from_str(&text).unwrap();
+        written["clients"]["client"]["images"].clone()
+    };
+    assert_eq!(charged(), 62);
+    server.signal("TERM");
+    assert_eq!(server.finish().code, 0);
+    assert_eq!(charged(), 2);
+}
+
+#[test]
 fn a_rate_slows_a_client_down() {
     let parties = Parties::new();
     let (_dealer, dealer) = parties.dealer("", None);

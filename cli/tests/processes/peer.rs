@@ -149,8 +149,8 @@ fn garbage_over_a_link_for_making_ends_that_link_alone() {
     for message in [vec![1; 9], vec![0xff; Setup::BYTES[0]], Vec::new()] {
         let mut link = connect(&hostile, "server", server);
         assert!(matches!(greet(&mut link, Some([1; 32])), ServerWelcome::Making(_)));
-        link.send(step::SETUP, message).unwrap();
-        while link.recv_upto(step::SETUP, 1 << 22).is_ok() {}
+        link.send(step::TRANSFERS, message).unwrap();
+        while link.recv_upto(step::TRANSFERS, 1 << 22).is_ok() {}
     }
     // An honest setup, then garbage in the first level, or another request than one for a batch.
     let mut first = connect(&hostile, "server", server);
@@ -166,7 +166,8 @@ fn garbage_over_a_link_for_making_ends_that_link_alone() {
         };
         let recipe = Arc::clone(&recipe);
         let session = session([[2; 32], theirs], &plan.hash(), &model);
-        let made = Workshop::open(Role::Client, recipe, &mut link, session, None, &|_, _| ());
+        let within = (Duration::from_secs(60), &(|_, _| Ok(())) as _);
+        let made = Workshop::open(Role::Client, recipe, &mut link, session, None, within);
         (link, made.unwrap())
     };
     let number = |link: &mut QuicLink| {

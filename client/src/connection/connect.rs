@@ -25,7 +25,7 @@ use sotto_session::{
     messages::{self, ClientHello, Reply, ServerWelcome, step},
     refusal::Refusal,
     waiting::Waiting,
-    workshop::{COTS, Workshop, longest, nonce, patience, session},
+    workshop::{COTS, Workshop, longest, longest_setup, nonce, patience, session},
 };
 
 /// Traces the card's plan, which must be the one that the server says.
@@ -53,7 +53,7 @@ pub(super) fn receive_setup(
     link: &mut QuicLink,
     plan: &Plan,
     announced: u64,
-    progress: &dyn Fn(u64, u64),
+    progress: &messages::Progress<'_>,
 ) -> Result<Vec<u8>, Error> {
     let expected = plan.setup_bytes() as u64;
     if announced != expected {
@@ -72,7 +72,7 @@ fn masked(
     plan: &Plan,
     (of, announced): (&Of, u64),
     (kept, stored): (Option<&Kept>, Option<(Of, Vec<u8>)>),
-    progress: &dyn Fn(u64, u64),
+    progress: &messages::Progress<'_>,
 ) -> Result<(Weights, u64), Error> {
     if let Some((_, message)) = stored.filter(|(found, _)| announced == 0 && found == of) {
         return Ok((read_setup(plan, &message, link.peer())?, 0));
@@ -98,7 +98,7 @@ pub(super) fn making(
     endpoint: &Endpoint,
     (lane, weights, model): (&Lane, &Arc<Weights>, &[u8; 32]),
     shop: Option<Shop>,
-    progress: &dyn Fn(u64, u64),
+    progress: &messages::Progress<'_>,
 ) -> Result<(Making, u64), Error> {
     let plan = &lane.private.plan;
     // Before it is asked for: a description may ask for more than two parties can make.
@@ -135,7 +135,8 @@ pub(super) fn making(
     };
     link.set_deadline(times.1);
     let session = session([nonce, theirs], &plan.hash(), model);
-    let workshop = Workshop::open(Role::Client, recipe, &mut link, session, None, progress)?;
+    let within = (longest_setup(&cost, deadline), progress);
+    let workshop = Workshop::open(Role::Client, recipe, &mut link, session, None, within)?;
     Ok((Making::start(link, workshop, ours, times), cost.setup_bytes))
 }
 
@@ -158,7 +159,11 @@ impl Connection {
         length: Option<Length>,
         Before { known, stale, shop, kept }: Before,
     ) -> Result<Self, Error> {
-        let (start, progress) = (Instant::now(), &*config.progress);
+        let start = Instant::now();
+        let progress: &messages::Progress<'_> = &|got, all| {
+            (config.progress)(got, all);
+            Ok(())
+        };
         let lexicon = config.lexicon.clone().filter(|_| length.is_some());
         let deadline = config.deadline;
         let (server, at) = (&config.server.name, config.server.address()?);

@@ -6,9 +6,9 @@
 //! names: the server sends the weights anew where it has others, and masks are never those of other matrices.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::Write,
-    path::PathBuf,
+    fs::{self, File, OpenOptions},
+    io::{Read, Write},
+    path::{Path, PathBuf},
 };
 
 use zeroize::Zeroizing;
@@ -19,6 +19,17 @@ use sotto_session::{error::Error, files, messages::Masks};
 const MAGIC: &[u8; 16] = b"sotto weights 1\n";
 /// Magic, masks, model, matrices, seal.
 const HEADER: usize = 16 + 16 + 32 + 32 + 32;
+
+/// What the files of all versions begin with.
+const OURS: usize = 14;
+
+/// Whether a file may be replaced: there is none, it is empty, or one of masked weights.
+fn is_ours(path: &Path) -> bool {
+    let Ok(found) = fs::symlink_metadata(path) else { return true };
+    let mut head = [0; OURS];
+    let begins = |mut file: File| file.read_exact(&mut head).is_ok() && head == MAGIC[..OURS];
+    found.is_file() && (found.len() == 0 || File::open(path).is_ok_and(begins))
+}
 
 /// What masked weights are of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +55,7 @@ impl Kept {
     /// The file that a configuration names, if any.
     ///
     /// # Errors
-    /// [`Error::Config`] without a dealer; [`Error::Io`] when the file's folder is not there.
+    /// [`Error::Config`] without a dealer, and for another file than one of masked weights; [`Error::Io`] when the file's folder is not there.
     pub fn of(config: &Config) -> Result<Option<Self>, Error> {
         let Some(file) = &config.weights_file else { return Ok(None) };
         if config.dealer.is_none() {
@@ -53,7 +64,13 @@ impl Kept {
             ));
         }
         let key = config.identity.secret("masked weights");
-        let (path, server) = (files::real(file)?, config.server.name.clone());
+        let (path, server) = (files::written("weights_file", file)?, config.server.name.clone());
+        if !is_ours(&path) {
+            return Err(Error::Config(format!(
+                "`weights_file` is {}, which is no file of masked weights and would be replaced; name another, or take it away",
+                path.display()
+            )));
+        }
         Ok(Some(Self { path, key, server, most: config.memory.saturating_mul(1 << 20) }))
     }
 
@@ -91,7 +108,7 @@ impl Kept {
             let seal = self.seal(of, weights);
             let write = || {
                 let mut options = OpenOptions::new();
-                options.write(true).create(true).truncate(true);
+                options.write(true).create_new(true);
                 #[cfg(unix)]
                 std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
                 let mut file = options.open(part)?;
@@ -119,9 +136,20 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
+
+    #[test]
+    fn a_file_of_another_kind_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("client.key");
+        assert!(is_ours(&path));
+        for (bytes, ours) in [("", true), ("-----BEGIN PRIVATE KEY-----", false), ("so", false)] {
+            fs::write(&path, bytes).unwrap();
+            assert_eq!(is_ours(&path), ours, "{bytes}");
+        }
+        fs::write(&path, MAGIC).unwrap();
+        assert!(is_ours(&path) && !is_ours(dir.path()));
+    }
 
     fn kept(path: &Path, key: u8, server: &str) -> Kept {
         let key = Zeroizing::new([key; 32]);

@@ -1,6 +1,6 @@
 //! The pipe that protocol code talks through.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Error;
 
@@ -111,6 +111,9 @@ pub trait Link: Send {
 
     /// How long `recv`, `room` and `finish` wait from now on (60 s at first).
     fn set_deadline(&mut self, deadline: Duration);
+
+    /// When they end at the latest, however much the peer moves meanwhile; never at first. What is here already is given all the same.
+    fn set_end(&mut self, end: Option<Instant>);
 
     /// Payload bytes and messages so far, both ways.
     fn traffic(&self) -> Traffic;

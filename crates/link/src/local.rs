@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::link::{DEADLINE, QUEUE_LIMIT, cost};
 use crate::{Due, Error, Link, Traffic};
@@ -48,6 +48,7 @@ pub struct LocalLink {
     ours: usize,
     peer: String,
     deadline: Duration,
+    end: Option<Instant>,
     traffic: Traffic,
     /// The step of the last message sent.
     step: u32,
@@ -62,6 +63,7 @@ pub fn local_pair(a: &str, b: &str) -> (LocalLink, LocalLink) {
         ours,
         peer: format!("{peer} (local)"),
         deadline: DEADLINE,
+        end: None,
         traffic: Traffic::default(),
         step: 0,
         finished: false,
@@ -95,7 +97,8 @@ impl LocalLink {
         step: u32,
         idle: impl Fn(&[Inbox; 2]) -> bool,
     ) -> Result<MutexGuard<'a, [Inbox; 2]>, Error> {
-        let waited = self.deadline;
+        let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
+        let waited = left.map_or(self.deadline, |left| left.min(self.deadline));
         let woken = self.shared.changed.wait_timeout_while(inboxes, waited, |i| idle(i));
         let (inboxes, timeout) = woken.expect("nothing panics while it holds the inboxes");
         if timeout.timed_out() {
@@ -191,6 +194,10 @@ impl Link for LocalLink {
 
     fn set_deadline(&mut self, deadline: Duration) {
         self.deadline = deadline;
+    }
+
+    fn set_end(&mut self, end: Option<Instant>) {
+        self.end = end;
     }
 
     fn traffic(&self) -> Traffic {

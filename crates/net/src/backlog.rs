@@ -19,7 +19,7 @@ struct State {
 
 /// Why there is no room.
 pub(crate) enum Full<E> {
-    /// Not one byte went out for so long.
+    /// Not one byte went out for so long, or not enough until the end.
     Stuck(Duration),
     Dead(E),
 }
@@ -57,15 +57,17 @@ impl Backlog {
     }
 
     /// Waits until at most `at_most` bytes are queued, as long as some go out within each
-    /// `patience` and `alive` has nothing against it.
+    /// `patience`, `end` has not come and `alive` has nothing against it.
     pub fn wait<E>(
         &self,
         at_most: u64,
         patience: Duration,
+        end: Option<Instant>,
         alive: impl Fn() -> Result<(), E>,
     ) -> Result<(), Full<E>> {
         let mut state = self.lock();
-        let (mut least, mut since) = (state.queued, Instant::now());
+        let begun = Instant::now();
+        let (mut least, mut since) = (state.queued, begun);
         state.watched = true;
         let ended = loop {
             if let Err(error) = alive() {
@@ -77,10 +79,17 @@ impl Backlog {
             if state.queued < least {
                 (least, since) = (state.queued, Instant::now());
             }
-            let waited = since.elapsed();
-            let Some(left) = patience.checked_sub(waited).filter(|left| !left.is_zero()) else {
+            let quiet = since.elapsed();
+            let mut left = patience.saturating_sub(quiet);
+            let mut waited = quiet;
+            if let Some(to_end) = end.map(|end| end.saturating_duration_since(Instant::now())) {
+                // However much moves: one byte now and then is no way to hold us.
+                (left, waited) =
+                    if to_end < left { (to_end, begun.elapsed()) } else { (left, quiet) };
+            }
+            if left.is_zero() {
                 break Err(Full::Stuck(waited));
-            };
+            }
             let woken = self.moved.wait_timeout(state, left);
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
         };
@@ -91,5 +100,37 @@ impl Backlog {
     #[cfg(test)]
     pub fn queued(&self) -> u64 {
         self.lock().queued
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn an_end_comes_whatever_moves() {
+        let backlog = Backlog::default();
+        assert!(backlog.add(u64::MAX / 2, u64::MAX).is_ok());
+        let patience = Duration::from_secs(20);
+        let wait = |end| backlog.wait(0, patience, end, || Ok::<(), ()>(()));
+        thread::scope(|scope| {
+            // Byte after byte goes out for as long as somebody waits.
+            let moving = scope.spawn(|| {
+                while !backlog.lock().watched {
+                    thread::yield_now();
+                }
+                while backlog.lock().watched {
+                    backlog.release(1);
+                }
+            });
+            let ended = wait(Some(Instant::now() + Duration::from_millis(50)));
+            assert!(matches!(ended, Err(Full::Stuck(_))));
+            moving.join().unwrap();
+        });
+        assert!(matches!(wait(Some(Instant::now())), Err(Full::Stuck(_))));
+        backlog.release(u64::MAX / 2);
+        assert!(wait(Some(Instant::now())).is_ok(), "nothing has to be waited for");
     }
 }

@@ -184,9 +184,14 @@ impl Inbox {
         Err(failure.into_error(&self.peer, step))
     }
 
-    /// Waits until at most `at_most` bytes wait to be sent; `deadline` is for each bit of progress.
-    pub fn room(&self, step: u32, at_most: u64, deadline: Duration) -> Result<(), Error> {
-        let room = self.backlog.wait(at_most, deadline, || self.check(step));
+    /// Waits until at most `at_most` bytes wait to be sent; the deadline is for each bit of progress, the end for all.
+    pub fn room(
+        &self,
+        step: u32,
+        at_most: u64,
+        (deadline, end): (Duration, Option<Instant>),
+    ) -> Result<(), Error> {
+        let room = self.backlog.wait(at_most, deadline, end, || self.check(step));
         room.map_err(|full| match full {
             Full::Dead(error) => error,
             Full::Stuck(waited) => Error::Deadline { peer: self.peer.clone(), step, waited },

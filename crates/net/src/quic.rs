@@ -1,7 +1,7 @@
 //! A link over one persistent bidirectional QUIC stream.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quinn::{Connection, RecvStream, SendStream};
 use sotto_link::DEADLINE;
@@ -28,6 +28,8 @@ pub struct QuicLink {
     queue_limit: u64,
     spin: Duration,
     deadline: Duration,
+    /// When all waiting ends, whatever moves.
+    end: Option<Instant>,
     traffic: Traffic,
     /// The step of the last call, for what goes wrong between steps.
     step: u32,
@@ -78,6 +80,7 @@ impl QuicLink {
             queue_limit: profile.queue_limit,
             spin: profile.spin,
             deadline: DEADLINE,
+            end: None,
             traffic: Traffic::default(),
             step: CONNECTING,
             finished: false,
@@ -98,9 +101,15 @@ impl QuicLink {
         self.inbox.is_broken()
     }
 
+    /// How long one message is waited for now.
+    fn patience(&self) -> Duration {
+        let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
+        left.map_or(self.deadline, |left| left.min(self.deadline))
+    }
+
     fn take(&mut self, step: u32, due: Due) -> Result<Vec<u8>, Error> {
         self.step = step;
-        let taken = self.inbox.take(step, due, self.deadline, self.spin);
+        let taken = self.inbox.take(step, due, self.patience(), self.spin);
         let payload = taken.inspect_err(|error| {
             if let Error::Desync { their_step, their_len, .. } = error {
                 let (step, theirs) = (unnamed(step), unnamed(*their_step));
@@ -132,7 +141,7 @@ impl Link for QuicLink {
     }
 
     fn room(&mut self, at_most: u64) -> Result<(), Error> {
-        self.inbox.room(self.step, at_most, self.deadline)
+        self.inbox.room(self.step, at_most, (self.deadline, self.end))
     }
 
     fn recv(&mut self, step: u32, len: usize) -> Result<Vec<u8>, Error> {
@@ -145,6 +154,10 @@ impl Link for QuicLink {
 
     fn set_deadline(&mut self, deadline: Duration) {
         self.deadline = deadline;
+    }
+
+    fn set_end(&mut self, end: Option<Instant>) {
+        self.end = end;
     }
 
     fn traffic(&self) -> Traffic {
@@ -163,7 +176,7 @@ impl Link for QuicLink {
         if self.inbox.send_fin() {
             let _ = self.outbox.send(Outgoing::bare(Kind::Fin));
         }
-        self.inbox.await_fin(self.step, self.traffic.messages_sent, self.deadline)?;
+        self.inbox.await_fin(self.step, self.traffic.messages_sent, self.patience())?;
         self.finished = true;
         congestion::close(&self.connection, FINISHED, &self.inbox.taken_in().to_le_bytes());
         Ok(())

@@ -16,7 +16,7 @@ use curve25519_dalek::{
 };
 use sotto_crypto::{Seed, Stream};
 use subtle::{Choice, ConditionallySelectable};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
     Block,
@@ -71,7 +71,9 @@ impl Offer {
         check_length(CHOICES, message.len(), choices_bytes(self.count))?;
         let (encoded, _) = message.as_chunks::<POINT>();
         let (pairs, _) = encoded.as_chunks::<2>();
-        let keys = pairs.iter().enumerate().map(|(i, pair)| {
+        // A vector that grows would leave keys in the buffers that it had before.
+        let mut all = Zeroizing::new(Vec::with_capacity(self.count));
+        for (i, pair) in pairs.iter().enumerate() {
             let points = [point(CHOICES, 2 * i, &pair[0])?, point(CHOICES, 2 * i + 1, &pair[1])?];
             let mut keys = [0; 2];
             for (j, key) in keys.iter_mut().enumerate() {
@@ -82,9 +84,9 @@ impl Offer {
                 }
                 *key = key_of(&self.session, i, j, pair, &self.point, &(full * self.secret));
             }
-            Ok(keys)
-        });
-        keys.collect()
+            all.push(keys);
+        }
+        Ok(std::mem::take(&mut *all))
     }
 }
 
@@ -106,7 +108,8 @@ impl Chooser {
     pub fn new(session: [u8; 32], seed: &Seed, choices: &[u8]) -> (Self, Vec<u8>) {
         let mut stream = seed.stream(0);
         let mut message = Vec::with_capacity(choices_bytes(choices.len()));
-        let (mut secrets, mut all) = (Vec::new(), Vec::new());
+        let mut secrets = Vec::with_capacity(choices.len());
+        let mut all = Vec::with_capacity(choices.len());
         for (i, &bit) in choices.iter().enumerate() {
             let choice = Choice::from(bit & 1);
             let secret = scalar(&mut stream);
@@ -213,6 +216,7 @@ mod tests {
         let (chooser, chosen) = Chooser::new(SESSION, &b, &bits(20));
         assert_eq!((offered.len(), chosen.len()), (OFFER_BYTES, choices_bytes(20)));
         let pairs = offer.keys(&chosen).expect("the chooser's");
+        assert_eq!((pairs.capacity(), chooser.secrets.capacity()), (20, 20), "nothing has grown");
         let keys = chooser.keys(&offered).expect("the offer");
         for ((pair, key), bit) in pairs.iter().zip(&keys).zip(bits(20)) {
             assert_eq!(pair[usize::from(bit)], *key);

@@ -181,7 +181,7 @@ impl Batches {
     fn corrections(
         &mut self,
         count: u64,
-        progress: &dyn Fn(u64, u64),
+        progress: &messages::Progress<'_>,
     ) -> Result<Option<Vec<u8>>, Error> {
         self.link.set_deadline(self.deadline);
         match count {
@@ -192,7 +192,7 @@ impl Batches {
     }
 
     /// The server's next batch, with its seed or for a disk without. `announce` learns its names before its
-    /// corrections are here, `progress` how many bytes of them are.
+    /// corrections are here, `progress` how many bytes of them are; either's error ends it.
     ///
     /// # Errors
     /// [`Error::Net`] when the dealer fails or breaks the rules, [`Error::Refused`] when it will not.
@@ -201,7 +201,7 @@ impl Batches {
         plan: &Plan,
         with_seed: bool,
         announce: &mut dyn FnMut(&Names) -> Result<(), Error>,
-        progress: &dyn Fn(u64, u64),
+        progress: &messages::Progress<'_>,
     ) -> Result<Part, Error> {
         let pad = if with_seed { Some(Secret::random()?) } else { None };
         let part = self.header(&Ask::New { pad: pad.clone() }, pad.as_ref(), plan)?;
@@ -257,7 +257,7 @@ impl Batches {
                 "another batch than the one that was claimed",
             ));
         };
-        let corrections = self.corrections(names.corrections, &|_, _| ())?;
+        let corrections = self.corrections(names.corrections, &|_, _| Ok(()))?;
         Ok((Batch { id, seed, corrections }, names))
     }
 }

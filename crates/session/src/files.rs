@@ -24,6 +24,21 @@ pub fn real(path: &Path) -> Result<PathBuf, Error> {
     Ok(found.join(path.file_name().unwrap_or_default()))
 }
 
+/// [`real`] for a file that a setting has a process write: its scratch file and its lock lie beside it, with these endings.
+///
+/// # Errors
+/// Those of [`real`]; [`Error::Config`] where the file would be its own lock or scratch file.
+pub fn written(setting: &str, path: &Path) -> Result<PathBuf, Error> {
+    let path = real(path)?;
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some(ending @ ("lock" | "part")) => Err(Error::Config(format!(
+            "`{setting}` is {}; files of that ending lie beside it, take another than `.{ending}`",
+            path.display()
+        ))),
+        _ => Ok(path),
+    }
+}
+
 /// Writes a file anew, so that it is there whole, the old one or the new, whatever ends the program: `write` makes another beside
 /// it, which takes its place. `path` is as [`real`] gives it.
 ///
@@ -31,7 +46,11 @@ pub fn real(path: &Path) -> Result<PathBuf, Error> {
 /// Those of `write`; [`Error::Io`].
 pub fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
     let part = path.with_extension("part");
-    write(&part)?;
+    // What lies there is not followed or waited for: it may be a link or a pipe.
+    match fs::remove_file(&part) {
+        Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(&part)(e)),
+        _ => write(&part)?,
+    }
     let place = || {
         File::open(&part)?.sync_all()?;
         fs::rename(&part, path)?;
@@ -47,6 +66,29 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn scratch_files_are_made_anew_and_lead_nowhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let [path, part, other] =
+            ["w", "w.part", "other"].map(|n| fs::canonicalize(dir.path()).unwrap().join(n));
+        fs::write(&other, "kept").unwrap();
+        symlink(&other, &part).unwrap();
+        let write = |part: &Path| fs::write(part, "new").map_err(Error::io(part));
+        replace(&path, write).unwrap();
+        assert_eq!(fs::read_to_string(&other).unwrap(), "kept");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert!(!path.is_symlink() && !part.is_symlink());
+        // Who opened a pipe would wait for its other end.
+        let made = std::process::Command::new("mkfifo").arg(&part).status().unwrap();
+        assert!(made.success());
+        replace(&path, write).unwrap();
+        for ending in ["lock", "part"] {
+            let refused = written("usage_file", &path.with_extension(ending)).unwrap_err();
+            assert!(refused.to_string().contains("usage_file"), "{refused}");
+        }
+        assert_eq!(written("usage_file", &path).unwrap(), path);
+    }
 
     #[test]
     fn links_are_followed_to_files_that_are_or_will_be_there() {

@@ -11,7 +11,7 @@ pub use crate::{secret::Secret, step};
 
 /// Version of these messages. 2: numbers come from the server and are claimed with its ticket, tags of deals, typed
 /// refusals. 3: seeds come under a pad; correlations that two parties make. 4: texts, a plan for each length; other streams
-/// of transfers. 6: hidden lengths.
+/// of transfers. 6: hidden lengths, names of a setup's steps.
 pub const VERSION: u32 = 6;
 
 /// Largest piece in which setup and corrections are sent.
@@ -307,21 +307,24 @@ pub fn send_pieces(
     Ok(())
 }
 
-/// Receives `count` bytes in pieces; `progress` is told how many are here, of how many.
+/// What is told how many bytes are here, of how many; its error ends what receives them.
+pub type Progress<'a> = dyn Fn(u64, u64) -> Result<(), Error> + 'a;
+
+/// Receives `count` bytes in pieces.
 ///
 /// # Errors
-/// The link's.
+/// The link's, and those of `progress`.
 pub fn recv_bytes(
     link: &mut dyn Link,
     step: u32,
     count: usize,
-    progress: &dyn Fn(u64, u64),
+    progress: &Progress<'_>,
 ) -> Result<Vec<u8>, Error> {
     let mut all = Vec::with_capacity(count);
     while all.len() < count {
         let piece = (count - all.len()).min(CHUNK);
         all.extend(link.recv(step, piece)?);
-        progress(all.len() as u64, count as u64);
+        progress(all.len() as u64, count as u64)?;
     }
     Ok(all)
 }

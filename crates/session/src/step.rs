@@ -12,6 +12,12 @@ pub const REQUEST: u32 = 0x8000_0003;
 pub const REPLY: u32 = 0x8000_0004;
 /// Corrections.
 pub const CORRECTIONS: u32 = 0x8000_0005;
+/// Base transfers, of a link for making.
+pub const TRANSFERS: u32 = 0x8000_0006;
+/// Public keys of such a link.
+pub const KEYS: u32 = 0x8000_0007;
+/// The encrypted weights.
+pub const ENCRYPTED: u32 = 0x8000_0008;
 
 /// What people call a step; `levels` is how many the plan has, where that is known.
 pub fn name(step: u32, levels: Option<usize>) -> String {
@@ -23,6 +29,9 @@ pub fn name(step: u32, levels: Option<usize>) -> String {
         (REQUEST, _) => "a request".into(),
         (REPLY, _) => "the answer to a request".into(),
         (CORRECTIONS, _) => "the corrections".into(),
+        (TRANSFERS, _) => "the base transfers".into(),
+        (KEYS, _) => "the keys".into(),
+        (ENCRYPTED, _) => "the encrypted weights".into(),
         (_, Some(all)) => format!("level {level} of {all}"),
         (_, None) => format!("level {level}"),
     }

@@ -63,6 +63,11 @@ pub fn longest(recipe: &Recipe, cost: &Cost, deadline: Duration) -> Duration {
     4 * deadline + Duration::from_secs(cots / SLOWEST + cost.offline_bytes / THINNEST)
 }
 
+/// How long a setup may take in all: the encrypted matrices cross in it.
+pub fn longest_setup(cost: &Cost, deadline: Duration) -> Duration {
+    4 * deadline + Duration::from_secs(cost.setup_bytes / THINNEST)
+}
+
 /// The name of a setup: of both nonces, of client and server, and of what both agree on.
 pub fn session(nonces: [Nonce; 2], plan: &[u8; 32], model: &[u8; 32]) -> Nonce {
     let mut hasher = blake3::Hasher::new_derive_key("sotto making session");
@@ -83,7 +88,7 @@ pub struct Workshop {
 
 impl Workshop {
     /// Sets up over a link whose greeting has made a [`session`]; `matrices` are the server's, which it encrypts as they go, under
-    /// a key that is this link's alone. `progress` is told of the encrypted ones at the client.
+    /// a key that is this link's alone. All of it takes `longest` at most. `progress` is told of the encrypted ones at the client.
     ///
     /// # Errors
     /// The link's, and the protocol's for what is no setup.
@@ -93,26 +98,28 @@ impl Workshop {
         link: &mut dyn Link,
         session: Nonce,
         matrices: Option<&[Matrix]>,
-        progress: &dyn Fn(u64, u64),
+        (longest, progress): (Duration, &messages::Progress<'_>),
     ) -> Result<Self, Error> {
+        link.set_end(Some(Instant::now() + longest));
         let [begins, answers] = Setup::BYTES;
         let (setup, message) = Setup::new(role, session, COTS, &random()?);
-        let begin = swap(link, message, begins)?;
+        let begin = swap(link, step::TRANSFERS, message, begins)?;
         let (answered, message) = setup.answer(&begin)?;
-        let answer = swap(link, message, answers)?;
+        let answer = swap(link, step::TRANSFERS, message, answers)?;
         let transfers = answered.finish(&answer)?;
         let (keys, message) = Keys::new(role, &random()?);
-        let theirs = swap(link, message, Keys::BYTES)?;
+        let keys = keys.meet(&swap(link, step::KEYS, message, Keys::BYTES)?)?;
         let weights = match matrices {
             Some(matrices) => {
                 let noise = random()?;
                 let pieces = encrypt_weights(&recipe, keys.key(), &noise, matrices);
-                messages::send_pieces(link, step::SETUP, pieces)?;
+                messages::send_pieces(link, step::ENCRYPTED, pieces)?;
                 Vec::new()
             }
-            None => messages::recv_bytes(link, step::SETUP, weights_len(&recipe), progress)?,
+            None => messages::recv_bytes(link, step::ENCRYPTED, weights_len(&recipe), progress)?,
         };
-        let matrices = keys.finish(&recipe, &theirs, weights)?;
+        let matrices = keys.finish(&recipe, weights)?;
+        link.set_end(None);
         Ok(Self { role, recipe, transfers, matrices, session, turns: 0 })
     }
 
@@ -143,6 +150,7 @@ impl Workshop {
         moved: &dyn Fn(),
     ) -> Result<(Batch, Traffic), Error> {
         let start = Instant::now();
+        link.set_end(Some(start + longest));
         let seed = random()?;
         let maker = Maker::new(&self.recipe, self.role, &seed, &mut self.transfers);
         let mut maker = maker.with_matrices(&self.matrices);
@@ -166,6 +174,7 @@ impl Workshop {
                 MakeTurn::Done(made) => break made,
             }
         };
+        link.set_end(None);
         let traffic = made.traffic;
         Ok((made.batch(id, seed, &self.recipe, &[])?, traffic))
     }
@@ -182,7 +191,87 @@ impl Workshop {
     }
 }
 
-fn swap(link: &mut dyn Link, message: Vec<u8>, expect: usize) -> Result<Vec<u8>, Error> {
-    messages::send_bytes(link, step::SETUP, &message)?;
-    messages::recv_bytes(link, step::SETUP, expect, &|_, _| ())
+fn swap(link: &mut dyn Link, step: u32, message: Vec<u8>, expect: usize) -> Result<Vec<u8>, Error> {
+    messages::send_bytes(link, step, &message)?;
+    messages::recv_bytes(link, step, expect, &|_, _| Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use sotto_net::local_pair;
+    use sotto_protocols::{
+        make::whole_recipe,
+        plan::{Plan, Trace, WeightSpec},
+    };
+
+    use super::*;
+
+    /// More than a test takes: what ends sooner was ended.
+    const LIFE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_setup_and_a_batch_have_a_time_in_all() {
+        let mut trace = Trace::new();
+        let input = trace.input(&[1], 20, 4);
+        let opened = trace.open_signed(input, 16);
+        let positive = trace.relu(opened, 16);
+        let revealed = trace.reveal(positive, 16);
+        let recipe = Arc::new(whole_recipe(&trace.finish(&[revealed])).unwrap());
+        let open = |role, link: &mut dyn Link, longest| {
+            let matrices = (role == Role::Server).then_some(&[][..]);
+            let within: (_, &messages::Progress<'_>) = (longest, &|_, _| Ok(()));
+            Workshop::open(role, Arc::clone(&recipe), link, [1; 32], matrices, within)
+        };
+        let ended = |e: Error| matches!(e, Error::Net(sotto_net::Error::Deadline { .. }));
+        let (mut server, _silent) = local_pair("server", "client");
+        server.set_deadline(LIFE);
+        assert!(ended(open(Role::Server, &mut server, Duration::ZERO).err().unwrap()));
+
+        let (mut server, mut client) = local_pair("server", "client");
+        server.set_deadline(LIFE);
+        let (mut ours, _theirs) = thread::scope(|scope| {
+            let theirs = scope.spawn(|| open(Role::Client, &mut client, LIFE).unwrap());
+            (open(Role::Server, &mut server, LIFE).unwrap(), theirs.join().unwrap())
+        });
+        let made = ours.make(&mut server, 0, Duration::ZERO, &|| ());
+        assert!(ended(made.err().unwrap()));
+    }
+    #[test]
+    fn nothing_is_encrypted_for_a_peer_whose_keys_are_none() {
+        let recipe = Arc::new(whole_recipe(&linear()).unwrap());
+        let matrix = Matrix { entries: vec![1; 24 * 20], bias: vec![0; 20] };
+        let (mut server, mut client) = local_pair("server", "client");
+        let seen = thread::scope(|scope| {
+            let hostile = scope.spawn(move || {
+                let [begins, answers] = Setup::BYTES;
+                let seed = Seed::from_bytes([1; 32]);
+                let (setup, message) = Setup::new(Role::Client, [1; 32], COTS, &seed);
+                let begin = swap(&mut client, step::TRANSFERS, message, begins).unwrap();
+                let (_, message) = setup.answer(&begin).unwrap();
+                swap(&mut client, step::TRANSFERS, message, answers).unwrap();
+                swap(&mut client, step::KEYS, vec![0xff; Keys::BYTES], Keys::BYTES).unwrap();
+                client.recv_upto(step::ENCRYPTED, messages::CHUNK)
+            });
+            let within: (_, &messages::Progress<'_>) = (LIFE, &|_, _| Ok(()));
+            let matrices = Some(std::slice::from_ref(&matrix));
+            let opened =
+                Workshop::open(Role::Server, recipe, &mut server, [1; 32], matrices, within);
+            assert!(matches!(opened.err().unwrap(), Error::Protocol(_)));
+            drop(server);
+            hostile.join().unwrap()
+        });
+        assert!(matches!(seen, Err(sotto_net::Error::Link { .. })), "encrypted weights came");
+    }
+
+    fn linear() -> Plan {
+        let mut trace = Trace::new();
+        let x = trace.input(&[3, 9, 24], 50, 6);
+        let spec = WeightSpec { name: "a".into(), outputs: 20, inputs: 24, width: 38, scale: 4 };
+        let weight = trace.weight(spec);
+        let y = trace.linear(x, weight, 1);
+        let y = trace.reveal(y, 36);
+        trace.finish(&[y])
+    }
 }

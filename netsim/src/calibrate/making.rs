@@ -120,14 +120,16 @@ fn setup(
         [server.0.finish(&client.1).expect(own), client.0.finish(&server.1).expect(own)];
     let new = |role: Role| Keys::new(role, &seed.derive(role.name(), 1));
     let [(server, to_client), (client, to_server)] = roles.map(new);
+    let (server, client) =
+        (server.meet(&to_server).expect(own), client.meet(&to_client).expect(own));
     let fixed = clock.lap();
     let noise = seed.derive("weights", 0);
     let weights: Vec<u8> =
         encrypt_weights(recipe, server.key(), &noise, matrices).flatten().collect();
     let (encrypted, bytes) = (clock.lap(), weights.len() as f64);
-    let server = server.finish(recipe, &to_server, Vec::new()).expect(own);
+    let server = server.finish(recipe, Vec::new()).expect(own);
     let both = fixed + 2.0 * clock.lap();
-    let client = client.finish(recipe, &to_client, weights).expect(own);
+    let client = client.finish(recipe, weights).expect(own);
     let read = clock.lap();
     for (kind, call, bytes, seconds) in [
         ("setup", 1.0, 0.0, both / 2.0),

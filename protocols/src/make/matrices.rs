@@ -11,6 +11,13 @@ pub struct Keys {
     key: SecretKey,
 }
 
+/// A party's own key, and the peer's public ones. No `Debug`: it is secret.
+pub struct Met {
+    role: Role,
+    key: SecretKey,
+    peer: PublicKeys,
+}
+
 /// Everything that a maker needs for matrices. No `Debug`: it is secret.
 pub struct Matrices {
     role: Role,
@@ -33,19 +40,30 @@ impl Keys {
         (Self { role, key }, message)
     }
 
+    /// Takes the peer's keys: nothing is encrypted for a peer that has none.
+    ///
+    /// # Errors
+    /// [`Error::Desync`] when they are none.
+    pub fn meet(self, keys: &[u8]) -> Result<Met, Error> {
+        let Self { role, key } = self;
+        let peer = PublicKeys::read(keys).map_err(|error| refused(role, &error))?;
+        Ok(Met { role, key, peer })
+    }
+}
+
+impl Met {
     /// The server's matrices under its key: see [`encrypt_weights`].
     pub fn key(&self) -> &SecretKey {
         &self.key
     }
 
-    /// Takes the peer's keys; at the client the server's matrices, too, at the server nothing.
+    /// Takes, at the client, the server's matrices, at the server nothing.
     ///
     /// # Errors
     /// [`Error::Desync`] when they are none, or not of this recipe.
-    pub fn finish(self, recipe: &Recipe, keys: &[u8], weights: Vec<u8>) -> Result<Matrices, Error> {
-        let Self { role, key } = self;
+    pub fn finish(self, recipe: &Recipe, weights: Vec<u8>) -> Result<Matrices, Error> {
+        let Self { role, key, peer } = self;
         let refused = |error| refused(role, &error);
-        let peer = PublicKeys::read(keys).map_err(refused)?;
         let due = if role == Role::Client { weights_len(recipe) } else { 0 };
         if weights.len() != due {
             return Err(Error::Desync {
@@ -191,7 +209,8 @@ mod tests {
             (Role::Client, &message[..], &weights[..]),
             (Role::Server, &message[..], &weights[..1]),
         ] {
-            assert!(desync(new(role).0.finish(&recipe, keys, weights.to_vec())));
+            let met = new(role).0.meet(keys);
+            assert!(desync(met.and_then(|met| met.finish(&recipe, weights.to_vec()))));
         }
         let short = Local::without_masks(&plan, Vec::new(), &seed);
         assert!(matches!(short, Err(Error::Desync { .. })));

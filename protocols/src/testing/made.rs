@@ -113,14 +113,12 @@ pub fn matrix_setup(
 ) -> Result<[Matrices; 2], Error> {
     let new = |role: Role| Keys::new(role, &seed.derive(role.name(), 0));
     let [(server, to_client), (client, to_server)] = [Role::Server, Role::Client].map(new);
+    let (server, client) = (server.meet(&to_server)?, client.meet(&to_client)?);
     let encrypted = seed.derive("weights", 0);
     let weights: Vec<u8> =
         encrypt_weights(recipe, server.key(), &encrypted, matrices).flatten().collect();
     assert_eq!(weights.len(), weights_len(recipe), "bytes of encrypted matrices");
-    Ok([
-        server.finish(recipe, &to_server, Vec::new())?,
-        client.finish(recipe, &to_client, weights)?,
-    ])
+    Ok([server.finish(recipe, Vec::new())?, client.finish(recipe, weights)?])
 }
 
 /// [`made_batches`] with the correlations of matrices made, too: for evaluations without masks of the weights.

@@ -109,6 +109,10 @@ impl Link for Faulty<'_> {
         self.inner.set_deadline(deadline);
     }
 
+    fn set_end(&mut self, end: Option<Instant>) {
+        self.inner.set_end(end);
+    }
+
     fn traffic(&self) -> Traffic {
         self.inner.traffic()
     }

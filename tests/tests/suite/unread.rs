@@ -1,6 +1,6 @@
 //! A peer that reads nothing: what waits for it is bounded, and the evaluation ends.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sotto_crypto::Seed;
 use sotto_net::{AHEAD, Error as NetError, Link, Traffic};
@@ -47,6 +47,8 @@ impl Link for Deaf {
     }
 
     fn set_deadline(&mut self, _: Duration) {}
+
+    fn set_end(&mut self, _: Option<Instant>) {}
 
     fn traffic(&self) -> Traffic {
         Traffic::default()

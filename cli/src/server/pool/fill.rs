@@ -62,6 +62,8 @@ impl<'a> Line<'a> {
                 self.shared.terms.trust.lose(e.to_string());
                 state.entries.clear();
             }
+            // Nobody needs the batch any more.
+            Err(Some(Error::Stopped)) => self.link = None,
             Err(Some(e)) => {
                 let broken = matches!(e, Error::Net(sotto_net::Error::Link { .. }));
                 let was_open = self.link.take().is_some();
@@ -148,9 +150,14 @@ fn fetch(shared: &Shared, line: &mut Line<'_>) -> Result<(), Option<Error>> {
     };
     let progress = |got, all| {
         let mut state = shared.lock();
+        // A dealer that drips would hold a pool that nobody needs, and half a batch.
+        if state.closed || state.stale {
+            return Err(Error::Stopped);
+        }
         state.coming = (got, all);
         state.moves += 1;
         shared.changed.notify_all();
+        Ok(())
     };
     let with_seed = shared.terms.store.is_none();
     let fetched = link.next(&shared.terms.plan, with_seed, &mut announce, &progress);

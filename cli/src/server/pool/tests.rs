@@ -1,19 +1,28 @@
 //! What a client may hold, and for how long, on batches without a dealer.
 
+use std::sync::mpsc;
+
 use sotto_crypto::Seed;
+use sotto_net::{Endpoint, Identity, Link, Profile};
 use sotto_protocols::{Role, batch::Batch, plan::Trace};
 use zeroize::Zeroizing;
 
+use crate::{
+    config::Peer,
+    dealer_link::Dealer,
+    messages::{self, Ask, CHUNK, DealerHello, DealerWelcome, Dealt, step},
+};
+
 use super::*;
 
-/// A pool whose dealer is nowhere, with so many staged batches, numbered from 1.
-fn pool(batches: u64, places: usize, share: usize) -> Pool {
+/// What a pool of some ReLUs knows.
+fn terms(relus: usize, places: usize, share: usize) -> Terms {
     let mut trace = Trace::new();
-    let input = trace.input(&[1], 20, 4);
+    let input = trace.input(&[relus], 20, 4);
     let opened = trace.open_signed(input, 16);
     let positive = trace.relu(opened, 16);
     let revealed = trace.reveal(positive, 16);
-    let terms = Terms {
+    Terms {
         plan: Arc::new(trace.finish(&[revealed])),
         weights: Arc::new(Weights::Plain(Vec::new())),
         pool: 0,
@@ -25,7 +34,12 @@ fn pool(batches: u64, places: usize, share: usize) -> Pool {
         last: None,
         audit: None,
         trust: Arc::default(),
-    };
+    }
+}
+
+/// A pool whose dealer is nowhere, with so many staged batches, numbered from 1.
+fn pool(batches: u64, places: usize, share: usize) -> Pool {
+    let terms = terms(1, places, share);
     let (plan, weights) = (Arc::clone(&terms.plan), Arc::clone(&terms.weights));
     let nobody = || Err(Error::Config("there is no dealer".into()));
     let pool = Pool::start(terms, Box::new(nobody)).unwrap();
@@ -118,4 +132,60 @@ fn nothing_of_a_dealer_that_cheated_is_given_in_any_session() {
     let refused = pool.ready(&client, id, Duration::ZERO, &mut |_, _| Ok(())).unwrap();
     assert_eq!(refused, Err(Refusal::NoDealer("it lied".into())));
     assert_eq!(assign(&pool, &client), Err(Refusal::NoDealer("it lied".into())));
+}
+
+/// More than a test takes.
+const WAIT: Duration = Duration::from_secs(20);
+
+/// A dealer that begins a batch and sends a piece of it each time that it is told to; gives what it sees of the server then.
+fn dripping(at: &Endpoint, corrections: u64, go: &mpsc::Receiver<()>) -> sotto_net::Error {
+    let mut link = at.accept(WAIT).unwrap();
+    link.set_deadline(WAIT);
+    let _: DealerHello = messages::recv(&mut link, step::HELLO).unwrap();
+    messages::send(&mut link, step::WELCOME, &DealerWelcome::Ready).unwrap();
+    let Ask::New { pad: Some(pad) } = messages::recv(&mut link, step::REQUEST).unwrap() else {
+        panic!("a batch for memory is asked for")
+    };
+    let (ticket, seed) = (Zeroizing::new([0; 16]), Some(pad));
+    let batch = Dealt::Batch { id: 1, ticket, tag: [0; 16], peer: [0; 32], seed, corrections };
+    messages::send(&mut link, step::REPLY, &batch).unwrap();
+    go.iter().for_each(|()| link.send(step::CORRECTIONS, vec![0; CHUNK]).unwrap());
+    link.recv_upto(step::REQUEST, 1).unwrap_err()
+}
+
+#[test]
+fn a_pool_that_is_closed_ends_whatever_its_dealer_still_sends() {
+    let [ours, theirs] = ["server", "dealer"].map(|name| Identity::generate(name).unwrap());
+    let bind = |us: &Identity, peer: &Identity| {
+        let peers = [(peer.name().to_owned(), peer.certificate().clone())];
+        Endpoint::bind("127.0.0.1:0".parse().unwrap(), us, &peers, &peers, Profile::loopback())
+    };
+    let (here, there) = (bind(&ours, &theirs).unwrap(), bind(&theirs, &ours).unwrap());
+    let at = there.local_addr().to_string();
+    let terms = Terms { pool: 1, ..terms(400_000, 3, 2) };
+    let corrections = terms.plan.correction_bytes() as u64;
+    assert!(corrections > 3 * CHUNK as u64, "{corrections}");
+    let dealer = Dealer {
+        endpoint: Arc::new(here),
+        peer: Peer::new("dealer", theirs.certificate().clone(), &at),
+        plan: terms.plan.hash(),
+        deadline: 3 * WAIT,
+    };
+    let (go, told) = mpsc::channel();
+    let drips = thread::spawn(move || dripping(&there, corrections, &told));
+    let pool = Pool::start(terms, Box::new(move || dealer.batches(None, [1; 16]))).unwrap();
+    go.send(()).unwrap();
+    let mut state = pool.shared.lock();
+    while state.coming.0 == 0 {
+        state = pool.shared.wait(state, WAIT);
+    }
+    drop(state);
+    pool.close();
+    go.send(()).unwrap();
+    drop(go);
+    // Before it would wait for a third piece.
+    let seen = drips.join().unwrap();
+    assert!(matches!(seen, sotto_net::Error::Link { .. }), "{seen}");
+    pool.end();
+    assert!(pool.shared.lock().entries.is_empty());
 }

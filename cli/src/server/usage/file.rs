@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     path::Path,
 };
 
@@ -23,7 +23,17 @@ pub(super) struct Charged {
 /// Makes the file at `path` ours, by a lock beside it.
 pub(super) fn lock(path: &Path) -> Result<File, Error> {
     let beside = path.with_extension("lock");
-    let file = File::create(&beside).map_err(Error::io(&beside))?;
+    // A link would lead to a file that is not ours, who opened a pipe would wait for its other end.
+    if fs::symlink_metadata(&beside).is_ok_and(|found| !found.is_file()) {
+        return Err(Error::Config(format!(
+            "{} is no plain file; take it away, the lock of {} is made there",
+            beside.display(),
+            path.display()
+        )));
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    let file = options.open(&beside).map_err(Error::io(&beside))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(_) => Err(Error::Config(format!(
@@ -33,16 +43,16 @@ pub(super) fn lock(path: &Path) -> Result<File, Error> {
     }
 }
 
+/// Longest file that is read, in bytes.
+const LONGEST: u64 = 64 << 20;
+
 pub(super) fn read(path: &Path) -> Result<Charged, Error> {
-    match fs::read_to_string(path) {
-        Ok(text) => {
+    match fs::symlink_metadata(path) {
+        Ok(_) => {
             let bad = |e: serde_json::Error| Error::Config(format!("{}: {e}", path.display()));
-            serde_json::from_str(&text).map_err(bad)
+            serde_json::from_slice(&sotto_models::files::read(path, LONGEST)?).map_err(bad)
         }
-        // A link that leads nowhere is not a first start.
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound && !path.is_symlink() => {
-            Ok(Charged::default())
-        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Charged::default()),
         Err(e) => Err(Error::io(path)(e)),
     }
 }

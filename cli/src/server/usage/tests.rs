@@ -1,5 +1,7 @@
 //! Quotas, rates and the file that outlives the process.
 
+use std::fs;
+
 use super::*;
 
 fn client(quota: Option<u64>, rate: Option<u32>) -> Vec<ServedClient> {
@@ -57,6 +59,23 @@ fn a_clean_end_charges_what_was_used_and_bits_are_those_of_their_time() {
     let class = Tariff { server: "server".into(), images: 1 };
     let usage = Usage::open(&clients, class, file).unwrap();
     assert_eq!(usage.charge("client", 10).unwrap(), Used { images: 5, bits: 4 * 180 + 10 });
+}
+
+#[test]
+fn an_end_gives_back_what_was_charged_ahead_whoever_still_holds_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("usage.json");
+    let written = || file::read(&path).unwrap().clients["client"].images;
+    let usage = open(&client(Some(1000), None), Some(path.clone())).unwrap();
+    usage.charge("client", 180).unwrap();
+    assert_eq!(written(), 62);
+    usage.close();
+    assert_eq!(written(), 1);
+    // An evaluation that outlasts the end is in the file before it begins.
+    usage.charge("client", 180).unwrap();
+    assert!(written() >= 2);
+    crash(usage);
+    assert!(written() >= 2);
 }
 
 #[test]
@@ -160,4 +179,25 @@ fn who_leaves_batches_unused_is_refused() {
     assert!(usage.admit("client").is_ok());
     usage.unused("client", 1);
     assert!(matches!(usage.admit("client"), Err(Refusal::Rate(1..=2))));
+}
+
+#[cfg(unix)]
+#[test]
+fn links_and_pipes_in_the_place_of_its_files_are_not_followed_or_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let [path, lock, other] =
+        ["usage.json", "usage.lock", "other"].map(|name| dir.path().join(name));
+    fs::write(&other, "kept").unwrap();
+    std::os::unix::fs::symlink(&other, &lock).unwrap();
+    let clients = client(Some(100), None);
+    let refused = open(&clients, Some(path.clone())).err().unwrap().to_string();
+    assert!(refused.contains("usage.lock") && refused.contains("plain file"), "{refused}");
+    assert_eq!(fs::read_to_string(&other).unwrap(), "kept");
+    fs::remove_file(&lock).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    let refused = open(&clients, Some(path)).err().unwrap().to_string();
+    assert!(refused.contains("plain file"), "{refused}");
+    let own = open(&clients, Some(dir.path().join("quota.lock"))).err().unwrap().to_string();
+    assert!(own.contains("usage_file"), "{own}");
 }
