@@ -4,10 +4,7 @@
 //! Semi-honest protocols allow this. What must hold is the bound: no client learns more of the weights than the bits
 //! that are revealed to it, which the server logs, and a quota ends it.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use sotto::{
     config::Peer,
@@ -96,8 +93,8 @@ impl Link for Altered<'_> {
     fn set_deadline(&mut self, deadline: Duration) {
         self.link.set_deadline(deadline);
     }
-    fn set_end(&mut self, end: Option<Instant>) {
-        self.link.set_end(end);
+    fn set_longest(&mut self, longest: Option<Duration>) {
+        self.link.set_longest(longest);
     }
     fn traffic(&self) -> Traffic {
         self.link.traffic()

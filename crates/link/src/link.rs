@@ -1,6 +1,6 @@
 //! The pipe that protocol code talks through.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::Error;
 
@@ -112,8 +112,9 @@ pub trait Link: Send {
     /// How long `recv`, `room` and `finish` wait from now on (60 s at first).
     fn set_deadline(&mut self, deadline: Duration);
 
-    /// When they end at the latest, however much the peer moves meanwhile; never at first. What is here already is given all the same.
-    fn set_end(&mut self, end: Option<Instant>);
+    /// How long all of them together take from now on, however much the peer moves meanwhile; as long as it takes at first. What is here
+    /// already is given all the same.
+    fn set_longest(&mut self, longest: Option<Duration>);
 
     /// Payload bytes and messages so far, both ways.
     fn traffic(&self) -> Traffic;

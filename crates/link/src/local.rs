@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::link::{DEADLINE, QUEUE_LIMIT, cost};
 use crate::{Due, Error, Link, Traffic};
@@ -48,7 +48,7 @@ pub struct LocalLink {
     ours: usize,
     peer: String,
     deadline: Duration,
-    end: Option<Instant>,
+    longest: Option<Duration>,
     traffic: Traffic,
     /// The step of the last message sent.
     step: u32,
@@ -63,7 +63,7 @@ pub fn local_pair(a: &str, b: &str) -> (LocalLink, LocalLink) {
         ours,
         peer: format!("{peer} (local)"),
         deadline: DEADLINE,
-        end: None,
+        longest: None,
         traffic: Traffic::default(),
         step: 0,
         finished: false,
@@ -97,8 +97,8 @@ impl LocalLink {
         step: u32,
         idle: impl Fn(&[Inbox; 2]) -> bool,
     ) -> Result<MutexGuard<'a, [Inbox; 2]>, Error> {
-        let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
-        let waited = left.map_or(self.deadline, |left| left.min(self.deadline));
+        // There is no clock here: each wait alone is held to it.
+        let waited = self.longest.map_or(self.deadline, |longest| longest.min(self.deadline));
         let woken = self.shared.changed.wait_timeout_while(inboxes, waited, |i| idle(i));
         let (inboxes, timeout) = woken.expect("nothing panics while it holds the inboxes");
         if timeout.timed_out() {
@@ -196,8 +196,8 @@ impl Link for LocalLink {
         self.deadline = deadline;
     }
 
-    fn set_end(&mut self, end: Option<Instant>) {
-        self.end = end;
+    fn set_longest(&mut self, longest: Option<Duration>) {
+        self.longest = longest;
     }
 
     fn traffic(&self) -> Traffic {

@@ -156,8 +156,8 @@ impl Link for QuicLink {
         self.deadline = deadline;
     }
 
-    fn set_end(&mut self, end: Option<Instant>) {
-        self.end = end;
+    fn set_longest(&mut self, longest: Option<Duration>) {
+        self.end = longest.and_then(|longest| Instant::now().checked_add(longest));
     }
 
     fn traffic(&self) -> Traffic {

@@ -100,7 +100,7 @@ impl Workshop {
         matrices: Option<&[Matrix]>,
         (longest, progress): (Duration, &messages::Progress<'_>),
     ) -> Result<Self, Error> {
-        link.set_end(Some(Instant::now() + longest));
+        link.set_longest(Some(longest));
         let [begins, answers] = Setup::BYTES;
         let (setup, message) = Setup::new(role, session, COTS, &random()?);
         let begin = swap(link, step::TRANSFERS, message, begins)?;
@@ -119,7 +119,7 @@ impl Workshop {
             None => messages::recv_bytes(link, step::ENCRYPTED, weights_len(&recipe), progress)?,
         };
         let matrices = keys.finish(&recipe, weights)?;
-        link.set_end(None);
+        link.set_longest(None);
         Ok(Self { role, recipe, transfers, matrices, session, turns: 0 })
     }
 
@@ -150,7 +150,7 @@ impl Workshop {
         moved: &dyn Fn(),
     ) -> Result<(Batch, Traffic), Error> {
         let start = Instant::now();
-        link.set_end(Some(start + longest));
+        link.set_longest(Some(longest));
         let seed = random()?;
         let maker = Maker::new(&self.recipe, self.role, &seed, &mut self.transfers);
         let mut maker = maker.with_matrices(&self.matrices);
@@ -174,7 +174,7 @@ impl Workshop {
                 MakeTurn::Done(made) => break made,
             }
         };
-        link.set_end(None);
+        link.set_longest(None);
         let traffic = made.traffic;
         Ok((made.batch(id, seed, &self.recipe, &[])?, traffic))
     }

@@ -2,7 +2,7 @@
 //! the gate runs. Statistics would need luck to see most of it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sotto_net::{Error as NetError, Link, Traffic};
 use sotto_protocols::{
@@ -145,7 +145,7 @@ impl Link for Zeros {
 
     fn set_deadline(&mut self, _: Duration) {}
 
-    fn set_end(&mut self, _: Option<Instant>) {}
+    fn set_longest(&mut self, _: Option<Duration>) {}
 
     fn traffic(&self) -> Traffic {
         Traffic::default()

@@ -109,8 +109,8 @@ impl Link for Faulty<'_> {
         self.inner.set_deadline(deadline);
     }
 
-    fn set_end(&mut self, end: Option<Instant>) {
-        self.inner.set_end(end);
+    fn set_longest(&mut self, longest: Option<Duration>) {
+        self.inner.set_longest(longest);
     }
 
     fn traffic(&self) -> Traffic {

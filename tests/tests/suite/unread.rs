@@ -1,6 +1,6 @@
 //! A peer that reads nothing: what waits for it is bounded, and the evaluation ends.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sotto_crypto::Seed;
 use sotto_net::{AHEAD, Error as NetError, Link, Traffic};
@@ -48,7 +48,7 @@ impl Link for Deaf {
 
     fn set_deadline(&mut self, _: Duration) {}
 
-    fn set_end(&mut self, _: Option<Instant>) {}
+    fn set_longest(&mut self, _: Option<Duration>) {}
 
     fn traffic(&self) -> Traffic {
         Traffic::default()
