@@ -13,7 +13,7 @@ use sotto_models::{
     length::Length,
 };
 use sotto_net::Endpoint;
-use sotto_session::{card::Card, error::Error, messages::Epoch, refusal::Refusal, stop::Stop};
+use sotto_session::{card::Card, error::Error, messages::Epoch, refusal::Refusal};
 
 use crate::{
     answer::{Answer, Query},
@@ -278,11 +278,6 @@ impl Client {
             );
             self.stale = self.known.as_ref().map(|known| known.lane.epoch).filter(|_| over);
         }
-    }
-
-    /// What asks this client to stop, from another thread: [`Config::stop`].
-    pub fn stop(&self) -> Stop {
-        self.config.stop.clone()
     }
 
     /// Says good-bye to the server.

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::{
     dealer_link::Names,
     error::Error,
+    files,
     messages::{Epoch, Tag},
 };
 
@@ -134,11 +135,7 @@ impl Store {
         let path = self.path(names.id);
         let part = path.with_extension("part");
         let write = || -> std::io::Result<()> {
-            let mut options = OpenOptions::new();
-            options.write(true).create_new(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            let mut file = options.open(&part)?;
+            let mut file = files::create(&part)?;
             file.write_all(&header(names, corrections))?;
             file.write_all(corrections)?;
             file.sync_all()?;

@@ -6,7 +6,7 @@
 //! names: the server sends the weights anew where it has others, and masks are never those of other matrices.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{Read, Write},
     path::{Path, PathBuf},
 };
@@ -107,11 +107,7 @@ impl Kept {
         let written = files::replace(&self.path, |part| {
             let seal = self.seal(of, weights);
             let write = || {
-                let mut options = OpenOptions::new();
-                options.write(true).create_new(true);
-                #[cfg(unix)]
-                std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-                let mut file = options.open(part)?;
+                let mut file = files::create(part)?;
                 let head: [&[u8]; 5] = [MAGIC, &of.masks, &of.model, &of.matrices, seal.as_bytes()];
                 head.iter().try_for_each(|field| file.write_all(field))?;
                 file.write_all(weights)

@@ -1,8 +1,8 @@
 //! Where files really lie.
 
 use std::{
-    fs::{self, File},
-    io::ErrorKind,
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
 
@@ -37,6 +37,18 @@ pub fn written(setting: &str, path: &Path) -> Result<PathBuf, Error> {
         ))),
         _ => Ok(path),
     }
+}
+
+/// Makes a new file that its owner alone reads; an error where something is there, be it a link or a pipe.
+///
+/// # Errors
+/// Those of the system.
+pub fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 /// Writes a file anew, so that it is there whole, the old one or the new, whatever ends the program: `write` makes another beside

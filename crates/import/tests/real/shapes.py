@@ -156,22 +156,22 @@ def vision(name, tensors, hidden, heads, patch, trained, family):
 def vit_base(small):
     wide, tensors = lambda n: twice(small[n], "vector"), {}
     for layer in range(12):
-        old, new = f"encoder.layer.{layer}.", f"encoder.layer.{layer}."
+        at_layer = f"encoder.layer.{layer}."
         for name in ("query", "key", "value"):
             at = f"attention.attention.{name}."
-            tensors[new + at + "weight"] = twice(small[old + at + "weight"], "block")
-            tensors[new + at + "bias"] = wide(old + at + "bias")
+            tensors[at_layer + at + "weight"] = twice(small[at_layer + at + "weight"], "block")
+            tensors[at_layer + at + "bias"] = wide(at_layer + at + "bias")
         for at, to, scale in (
             ("attention.output.dense.", "attention.output.dense.", "layer_scale1.lambda1"),
             ("mlp.fc1.", "intermediate.dense.", None),
             ("mlp.fc2.", "output.dense.", "layer_scale2.lambda1"),
         ):
-            factor = wide(old + scale) if scale else 1.0
-            tensors[new + to + "weight"] = np.reshape(factor, (-1, 1)) * twice(small[old + at + "weight"], "block")
-            tensors[new + to + "bias"] = factor * wide(old + at + "bias")
+            factor = wide(at_layer + scale) if scale else 1.0
+            tensors[at_layer + to + "weight"] = np.reshape(factor, (-1, 1)) * twice(small[at_layer + at + "weight"], "block")
+            tensors[at_layer + to + "bias"] = factor * wide(at_layer + at + "bias")
         for at, to in (("norm1.", "layernorm_before."), ("norm2.", "layernorm_after.")):
             for part in ("weight", "bias"):
-                tensors[new + to + part] = wide(old + at + part)
+                tensors[at_layer + to + part] = wide(at_layer + at + part)
     for part in ("weight", "bias"):
         tensors["layernorm." + part] = wide("layernorm." + part)
     patches = np.pad(small["embeddings.patch_embeddings.projection.weight"], ((0, 0), (0, 0), (1, 1), (1, 1)))
