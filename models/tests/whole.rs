@@ -101,6 +101,6 @@ fn however_large_a_model_its_messages_are_not() {
     let [cifar, tiny] = [Arch::vit_cifar(), Arch::vit_tiny()].map(|arch| recipe(&arch));
     let flights = [&cifar, &tiny].map(|r| r.traffic(K).flights);
     assert!(flights[0] < 40, "one wave: {flights:?}");
-    let [cifar, tiny] = [&cifar, &tiny].map(|r| largest(r));
+    let [cifar, tiny] = [&cifar, &tiny].map(largest);
     assert!(tiny < 4 * cifar && tiny < 100 << 20, "{cifar} and {tiny} bytes");
 }
