@@ -3,50 +3,103 @@
 use std::time::Instant;
 
 use sotto_crypto::Seed;
-use sotto_ot::softspoken::{BITS, Beginning, Receiver};
+use sotto_ot::{
+    Received, Sent, ferret,
+    softspoken::{self, BITS},
+};
 
 /// Few enough that some run is not interrupted on a busy machine.
 const COUNT: usize = 1 << 18;
 
+/// The shortest times of receiver and sender, in seconds: to make, to make and use.
+struct Times([[f64; 2]; 2]);
+
+impl Times {
+    fn receiver(&mut self, begun: Instant, mut received: Received) {
+        let made = begun.elapsed().as_secs_f64();
+        let mut sum = 0;
+        received.pads(|_, pads| sum = pads.iter().fold(sum, |s, p| s ^ p));
+        std::hint::black_box(sum);
+        self.note(0, [made, begun.elapsed().as_secs_f64()]);
+    }
+
+    fn sender(&mut self, begun: Instant, mut sent: Sent) {
+        let made = begun.elapsed().as_secs_f64();
+        let mut sum = 0;
+        sent.pads(|_, zeros, ones| {
+            sum = zeros.iter().zip(ones).fold(sum, |s, (z, o)| s ^ z ^ o);
+        });
+        std::hint::black_box(sum);
+        self.note(1, [made, begun.elapsed().as_secs_f64()]);
+    }
+
+    fn note(&mut self, party: usize, times: [f64; 2]) {
+        self.0[party].iter_mut().zip(times).for_each(|(least, time)| *least = least.min(time));
+    }
+
+    /// `begun` are the receiver's and the sender's seconds for what the count's part of an iteration takes before.
+    fn print(&self, name: &str, bits: f64, setup: f64, begun: [f64; 2]) {
+        let rate = |party: usize, i: usize| COUNT as f64 / (self.0[party][i] + begun[party]) / 1e6;
+        println!(
+            "{name}, {bits} bits a COT, setup {:.0} ms: receiver makes {:.1}, makes and uses {:.1}; sender {:.1}, {:.1} million a second",
+            1e3 * setup,
+            rate(0, 0),
+            rate(0, 1),
+            rate(1, 0),
+            rate(1, 1)
+        );
+    }
+}
+
 fn main() {
+    let seeds = [1, 2].map(|b| Seed::from_bytes([b; 32]));
+    let choices = vec![1; COUNT];
     for (k, bits, _) in BITS {
-        let seeds = [1, 2].map(|b| Seed::from_bytes([b; 32]));
         let start = Instant::now();
-        let (beginning, begin) = Beginning::new([0; 32], k, &seeds[0]);
+        let (beginning, begin) = softspoken::Beginning::new([0; 32], k, &seeds[0]);
         let (mut receiver, answer) =
-            Receiver::answer([0; 32], k, &seeds[1], &begin).expect("points");
+            softspoken::Receiver::answer([0; 32], k, &seeds[1], &begin).expect("points");
         let mut sender = beginning.finish(&answer).expect("an answer");
         let setup = start.elapsed().as_secs_f64();
-        let choices = vec![1; COUNT];
-        let mut times = [[f64::MAX; 2]; 2];
+        let mut times = Times([[f64::MAX; 2]; 2]);
         for _ in 0..30 {
             let mut message = Vec::new();
             let start = Instant::now();
-            let mut received = receiver.extend(vec![choices.clone()], &mut message).remove(0);
-            let made = start.elapsed().as_secs_f64();
-            let mut sum = 0;
-            received.pads(|_, pads| sum = pads.iter().fold(sum, |s, p| s ^ p));
-            let used = start.elapsed().as_secs_f64();
-            times[0] = [times[0][0].min(made), times[0][1].min(used)];
+            let received = receiver.extend(vec![choices.clone()], &mut message).remove(0);
+            times.receiver(start, received);
             let start = Instant::now();
-            let mut sent = sender.extend(&[COUNT], &message).expect("the next message").remove(0);
-            let made = start.elapsed().as_secs_f64();
-            sent.pads(|_, zeros, ones| {
-                sum = zeros.iter().zip(ones).fold(sum, |s, (z, o)| s ^ z ^ o);
-            });
-            let used = start.elapsed().as_secs_f64();
-            times[1] = [times[1][0].min(made), times[1][1].min(used)];
-            std::hint::black_box(sum);
+            let sent = sender.extend(&[COUNT], &message).expect("the next message").remove(0);
+            times.sender(start, sent);
         }
-        let rate = |seconds: f64| COUNT as f64 / seconds / 1e6;
-        let [r, s] = times.map(|t| t.map(rate));
-        println!(
-            "k = {k}, {bits} bits a COT, setup {:.0} ms: receiver makes {:.1}, makes and uses {:.1}; sender {:.1}, {:.1} million a second",
-            1e3 * setup,
-            r[0],
-            r[1],
-            s[0],
-            s[1]
-        );
+        times.print(&format!("SoftSpoken, k = {k}"), bits as f64, setup, [0.0; 2]);
     }
+
+    let start = Instant::now();
+    let (beginning, begin) = ferret::Beginning::new([0; 32], &seeds[0]);
+    let (mut receiver, answer) =
+        ferret::Receiver::answer([0; 32], &seeds[1], &begin).expect("points");
+    let mut sender = beginning.finish(&answer).expect("an answer");
+    let setup = start.elapsed().as_secs_f64();
+    let (mut times, mut begun) = (Times([[f64::MAX; 2]; 2]), [f64::MAX; 2]);
+    for i in 0..30 {
+        if ferret::iterations((i + 1) * COUNT) > ferret::iterations(i * COUNT) {
+            let mut message = Vec::new();
+            let start = Instant::now();
+            sender.iterate(&mut message);
+            begun[1] = begun[1].min(start.elapsed().as_secs_f64());
+            let start = Instant::now();
+            receiver.iterate(&message).expect("the next iteration");
+            begun[0] = begun[0].min(start.elapsed().as_secs_f64());
+        }
+        let mut message = Vec::new();
+        let start = Instant::now();
+        let received = receiver.extend(vec![choices.clone()], &mut message).remove(0);
+        times.receiver(start, received);
+        let start = Instant::now();
+        let sent = sender.extend(&[COUNT], &message).expect("the next message").remove(0);
+        times.sender(start, sent);
+    }
+    let bits = (8 * ferret::ITERATION_BYTES) as f64 / ferret::COTS as f64 + 1.0;
+    let part = COUNT as f64 / ferret::COTS as f64;
+    times.print("Ferret", (100.0 * bits).round() / 100.0, setup, begun.map(|b| part * b));
 }

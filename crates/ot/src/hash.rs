@@ -24,7 +24,7 @@ pub const INDICES: u64 = 1024;
 const BATCH: usize = 64;
 
 /// AES under one key: by this machine's kernel where it has one, else a library's.
-enum Keyed {
+pub(crate) enum Keyed {
     Kernel(Cipher, Schedule),
     Portable(Aes128Enc),
 }
@@ -41,7 +41,8 @@ impl Keyed {
         Self::Portable(Aes128Enc::new(&key.to_le_bytes().into()))
     }
 
-    fn encrypt(&self, blocks: &mut [Block]) {
+    /// Encrypts blocks in place.
+    pub fn encrypt(&self, blocks: &mut [Block]) {
         match self {
             Self::Kernel(cipher, schedule) => cipher.encrypt(schedule, blocks),
             Self::Portable(cipher) => {
@@ -51,6 +52,22 @@ impl Keyed {
                 for (block, b) in blocks.iter_mut().zip(buffer) {
                     *block = Block::from_le_bytes(b.into());
                 }
+            }
+        }
+    }
+
+    /// Replaces every block `x` by `H(x)`.
+    pub fn hash(&self, x: &mut [Block]) {
+        let mut buffer = [0; BATCH];
+        for part in x.chunks_mut(BATCH) {
+            let buffer = &mut buffer[..part.len()];
+            for (b, x) in buffer.iter_mut().zip(&mut *part) {
+                *x = orthomorphism(*x);
+                *b = *x;
+            }
+            self.encrypt(buffer);
+            for (x, b) in part.iter_mut().zip(buffer) {
+                *x ^= *b;
             }
         }
     }
@@ -69,12 +86,12 @@ impl Hash {
         Self { session: Block::from_le_bytes(std::array::from_fn(|i| key[i])) }
     }
 
-    /// The key of the indices of `block` in their use number `number`. AES under the session is a permutation: no two keys are
+    /// The cipher of the indices of `block` in their use number `number`. AES under the session is a permutation: no two keys are
     /// alike.
-    fn key(&self, block: u64, number: u32) -> Block {
+    pub(crate) fn keyed(&self, block: u64, number: u32) -> Keyed {
         let mut key = [Block::from(block) | Block::from(number) << 64];
         Keyed::new(self.session).encrypt(&mut key);
-        key[0]
+        Keyed::new(key[0])
     }
 
     /// Replaces `x[i]` by `H(x[i])` of the index `index + i` in its use number `number`.
@@ -83,21 +100,10 @@ impl Hash {
     /// When the indices do not share a key: they lie in one aligned block of [`INDICES`].
     pub fn apply<const N: usize>(&self, index: u64, number: u32, mut x: [&mut [Block]; N]) {
         let block = index / INDICES;
-        let cipher = Keyed::new(self.key(block, number));
-        let mut buffer = [0; BATCH];
+        let cipher = self.keyed(block, number);
         for x in &mut x {
             assert!(index + x.len() as u64 <= (block + 1) * INDICES, "indices of two keys");
-            for part in x.chunks_mut(BATCH) {
-                let buffer = &mut buffer[..part.len()];
-                for (b, x) in buffer.iter_mut().zip(&mut *part) {
-                    *x = orthomorphism(*x);
-                    *b = *x;
-                }
-                cipher.encrypt(buffer);
-                for (x, b) in part.iter_mut().zip(buffer) {
-                    *x ^= *b;
-                }
-            }
+            cipher.hash(x);
         }
     }
 }

@@ -19,6 +19,7 @@
 pub mod base;
 mod cots;
 mod error;
+pub mod ferret;
 pub mod hash;
 mod leaves;
 pub mod softspoken;

@@ -89,10 +89,17 @@ impl Beginning {
     /// # Panics
     /// When `k` is none of [`BITS`].
     pub fn new(session: [u8; 32], k: usize, seed: &Seed) -> (Self, Vec<u8>) {
+        Self::with(session, k, delta(seed), seed)
+    }
+
+    /// As [`Self::new`], with this `D`.
+    pub(crate) fn with(
+        session: [u8; 32],
+        k: usize,
+        delta: Zeroizing<Block>,
+        seed: &Seed,
+    ) -> (Self, Vec<u8>) {
         check(k);
-        let mut bytes = Zeroizing::new([0; 16]);
-        seed.derive("delta", 0).stream(0).fill(&mut *bytes);
-        let delta = Zeroizing::new(Block::from_le_bytes(*bytes));
         // The keys of the sides that a tree's path does not take.
         let sides = Zeroizing::new(
             (0..SECURITY).map(|i| 1 ^ path_bit(*delta, k, i) as u8).collect::<Vec<u8>>(),
@@ -119,6 +126,13 @@ impl Beginning {
         let hash = Hash::new(&instance(&session, k, &message, answer));
         Ok(Sender { k, delta, streams: Streams::new(k, leaves, 1), hash })
     }
+}
+
+/// A sender's `D`.
+pub(crate) fn delta(seed: &Seed) -> Zeroizing<Block> {
+    let mut bytes = Zeroizing::new([0; 16]);
+    seed.derive("delta", 0).stream(0).fill(&mut *bytes);
+    Zeroizing::new(Block::from_le_bytes(*bytes))
 }
 
 /// Leaves of all trees.
