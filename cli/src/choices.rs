@@ -23,8 +23,14 @@ pub fn source() -> impl TypedValueParser<Value = Source> {
     let dealer = PossibleValue::new("dealer")
         .help("A third party deals it, and must not collude with either of the two");
     let peer = PossibleValue::new("peer").help("Server and client make it by themselves");
-    let values = PossibleValuesParser::new([dealer, peer]);
-    values.map(|name| if name == "peer" { Source::Peer } else { Source::Dealer })
+    let softspoken = PossibleValue::new("softspoken")
+        .help("As `peer`, without learning parity with noise as an assumption: more bytes");
+    let values = PossibleValuesParser::new([dealer, peer, softspoken]);
+    values.map(|name| match &name[..] {
+        "peer" => Source::Peer,
+        "softspoken" => Source::SoftSpoken,
+        _ => Source::Dealer,
+    })
 }
 
 /// Choices as a command line has them.

@@ -160,7 +160,7 @@ fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
     };
     let dealer = match demo.source {
         Source::Dealer => Some(deployment.dealer(settings.deadline, None)?),
-        Source::Peer => None,
+        Source::Peer | Source::SoftSpoken => None,
     };
     let dealer_at = dealer.as_ref().map_or(LOCAL, |(_, at)| *at);
     let mut dealers = |pair: &str| match dealer {

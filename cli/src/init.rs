@@ -160,11 +160,15 @@ impl Init {
                     "model = \"demo\"",
                     &format!("model = {:?}", served.display().to_string()),
                 );
-            match self.source {
-                Source::Dealer => text,
-                Source::Peer => {
+            match self.source.extension() {
+                None => text,
+                Some(_) => {
                     let tables = text.split("\n\n").filter(|table| !table.starts_with("[dealer]"));
-                    format!("source = \"peer\"\n{}", tables.collect::<Vec<_>>().join("\n\n"))
+                    format!(
+                        "source = {:?}\n{}",
+                        self.source.name(),
+                        tables.collect::<Vec<_>>().join("\n\n")
+                    )
                 }
             }
         };

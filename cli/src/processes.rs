@@ -168,7 +168,7 @@ impl Settings {
             Source::Dealer => format!(
                 "dealer = {{ name = \"dealer\", certificate = \"dealer.cert\", address = \"{dealer}\" }}\n"
             ),
-            Source::Peer => "source = \"peer\"\n".into(),
+            source => format!("source = {:?}\n", source.name()),
         }
     }
 }

@@ -4,7 +4,7 @@ use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
 use serde::Serialize;
 use sotto_protocols::{Role, cost::Cost, make::whole_recipe, plan::Plan, spec::Kind};
 
-use crate::{error::Error, source::Source, workshop::COTS};
+use crate::{error::Error, source::Source};
 
 /// A borderless table with right-aligned numbers.
 pub fn table(header: &[&str], numbers_from: usize) -> Table {
@@ -194,9 +194,9 @@ pub fn plan_table(plan: &Plan) -> Table {
 pub fn plan_summary(plan: &Plan, source: Source) -> Result<String, Error> {
     let (planned, cots) = (planned(plan, source)?, cots(plan, source)?);
     let online = plan.online();
-    let offline_work = |work: String| match source {
-        Source::Dealer => work,
-        Source::Peer => format!(
+    let offline_work = |work: String| match source.extension() {
+        None => work,
+        Some(_) => format!(
             "between the two, in {} flights, with {} COTs",
             planned.offline_flights,
             count(cots)
@@ -233,10 +233,10 @@ pub fn plan_summary(plan: &Plan, source: Source) -> Result<String, Error> {
 /// # Errors
 /// As [`planned`].
 pub fn cots(plan: &Plan, source: Source) -> Result<u64, Error> {
-    Ok(match source {
-        Source::Dealer => 0,
-        Source::Peer => {
-            let recipe = whole_recipe(plan)?;
+    Ok(match source.extension() {
+        None => 0,
+        Some(extension) => {
+            let recipe = whole_recipe(plan, extension)?;
             [Role::Server, Role::Client].map(|role| recipe.cots(role) as u64).iter().sum()
         }
     })
@@ -247,8 +247,8 @@ pub fn cots(plan: &Plan, source: Source) -> Result<u64, Error> {
 /// # Errors
 /// [`Error::Protocol`] where two parties cannot make them.
 pub fn planned(plan: &Plan, source: Source) -> Result<Cost, Error> {
-    Ok(match source {
-        Source::Dealer => plan.cost(),
-        Source::Peer => whole_recipe(plan)?.cost(plan, COTS),
+    Ok(match source.extension() {
+        None => plan.cost(),
+        Some(extension) => whole_recipe(plan, extension)?.cost(plan),
     })
 }

@@ -21,7 +21,6 @@ use crate::{
     model::Model,
     print,
     report::{bytes, count, table},
-    workshop::COTS,
 };
 
 /// What `sotto simulate` is told.
@@ -157,10 +156,10 @@ impl Simulate {
         let predicted = |private: &Private| {
             let plan = &private.plan;
             let priced = Priced::new(plan, &machines).map_err(Error::unusable)?;
-            let making = match self.source {
-                Source::Dealer => None,
-                Source::Peer => Some(
-                    Making::new(plan, &whole_recipe(plan)?, COTS, &machines)
+            let making = match self.source.extension() {
+                None => None,
+                Some(extension) => Some(
+                    Making::new(plan, &whole_recipe(plan, extension)?, &machines)
                         .map_err(Error::unusable)?,
                 ),
             };

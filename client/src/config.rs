@@ -10,7 +10,7 @@ use serde::Deserialize;
 use sotto_models::{calibration::hex, private::Lengths};
 use sotto_net::{Endpoint, Identity, Profile};
 use sotto_protocols::{
-    make::{weights_len, whole_recipe},
+    make::{Extension, weights_len, whole_recipe},
     plan::Plan,
 };
 use sotto_session::{
@@ -32,6 +32,8 @@ pub struct Config {
     pub server: Peer,
     /// The dealer; without one, server and client make correlated randomness by themselves. As at the server.
     pub dealer: Option<Peer>,
+    /// What makes transfers without a dealer. As at the server.
+    pub extension: Extension,
     /// The transport's settings.
     pub profile: Profile,
     /// How long a peer may be silent before it is given up, and about how long a connection is tried.
@@ -61,6 +63,7 @@ impl Config {
             identity,
             server,
             dealer,
+            extension: Extension::Ferret,
             profile: Profile::lan(),
             deadline: Duration::from_secs(30),
             model: None,
@@ -86,7 +89,10 @@ impl Config {
 
     /// Where correlated randomness comes from.
     pub fn source(&self) -> Source {
-        if self.dealer.is_some() { Source::Dealer } else { Source::Peer }
+        match self.dealer {
+            Some(_) => Source::Dealer,
+            None => Source::alone(self.extension),
+        }
     }
 
     /// Binds an endpoint that dials server and dealer.
@@ -101,9 +107,9 @@ impl Config {
     /// [`Error::Config`] when there is none for the fewest; [`Error::Protocol`] where two parties cannot make the plan's batches.
     pub(crate) fn places(&self, plan: &Plan) -> Result<usize, Error> {
         let words: u64 = plan.weights.iter().map(|w| (w.outputs * w.inputs) as u64).sum();
-        let weights = match self.source() {
-            Source::Dealer => 8 * words,
-            Source::Peer => weights_len(&whole_recipe(plan)?) as u64,
+        let weights = match self.source().extension() {
+            None => 8 * words,
+            Some(extension) => weights_len(&whole_recipe(plan, extension)?) as u64,
         };
         places(self.memory, weights, plan, self.source())
     }
@@ -188,6 +194,7 @@ impl ClientConfig {
             length: self.length,
             pool: self.pool,
             memory: self.memory,
+            extension: self.source.extension().unwrap_or(Extension::Ferret),
             ..Config::new(identity, server, dealer.transpose()?)
         })
     }

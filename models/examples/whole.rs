@@ -8,10 +8,9 @@ use std::{
 };
 
 use sotto_models::float::{NoProbe, forward};
-use sotto_ot::softspoken::K;
 use sotto_protocols::{
     local::Local,
-    make::{Keys, Made, MakeTurn, Maker, weights_len, whole_recipe},
+    make::{Extension, Keys, Made, MakeTurn, Maker, weights_len, whole_recipe},
     spec::Role,
     testing::made::{matrix_setup, transfers},
 };
@@ -25,8 +24,8 @@ fn main() {
     let plan = &*private.plan;
 
     let start = Instant::now();
-    let recipe = whole_recipe(plan).expect("every gate can be made");
-    let traffic = recipe.traffic(K);
+    let recipe = whole_recipe(plan, Extension::Ferret).expect("every gate can be made");
+    let traffic = recipe.traffic();
     println!(
         "recipe in {:?}: {} flights, {:.1} MB from the server, {:.1} MB from the client, {:.2} million COTs",
         start.elapsed(),

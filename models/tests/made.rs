@@ -54,7 +54,7 @@ fn a_recipe_is_known_before_anything_is_made() {
     let options = Options { reveal: Reveal::Class, ..Options::default() };
     let private = Private::new(&arch, &calibration, 1, options).expect("a format");
     let recipe = recipe(&private.plan).expect("all gates can be made");
-    let traffic = recipe.traffic(8);
+    let traffic = recipe.traffic();
     let cots = [Role::Server, Role::Client].map(|role| recipe.cots(role));
     println!("{traffic:?}, COTs {cots:?}");
     assert!(traffic.flights < 60, "{}", traffic.flights);

@@ -7,10 +7,9 @@ use sotto_models::{
     float::{NoProbe, forward},
     private::Options,
 };
-use sotto_ot::softspoken::K;
 use sotto_protocols::{
     local::Local,
-    make::{Recipe, in_waves, whole_recipe},
+    make::{Extension, Recipe, in_waves, whole_recipe},
     plan::Plan,
     spec::Role,
     testing::{Bench, made::batches_of},
@@ -51,7 +50,7 @@ fn small(kind: Attention, activation: Activation) -> Arch {
 /// Bytes of the largest message.
 fn largest(recipe: &Recipe) -> usize {
     let roles = [Role::Server, Role::Client];
-    let messages = (0..recipe.depth()).flat_map(|l| roles.map(|r| recipe.message_bytes(K, l, r)));
+    let messages = (0..recipe.depth()).flat_map(|l| roles.map(|r| recipe.message_bytes(l, r)));
     messages.max().unwrap_or(0)
 }
 
@@ -62,7 +61,9 @@ fn two_parties_alone_are_as_close_as_with_a_dealer() {
         (Attention::Relu, Activation::Relu),
         (Attention::Linear, Activation::Gelu),
     ] {
-        let error = error(&small(kind, activation), |plan| whole_recipe(plan).expect("all gates"));
+        let error = error(&small(kind, activation), |plan| {
+            whole_recipe(plan, Extension::Ferret).expect("all gates")
+        });
         println!("{} {activation:?}: {error:.5}", kind.name());
         assert!(error < 1e-2, "{error}");
     }
@@ -73,10 +74,11 @@ fn waves_make_the_same_with_smaller_messages() {
     let kinds = [Attention::Softmax, Attention::Relu, Attention::Linear];
     for (kind, cots) in kinds.into_iter().zip([1, 50_000, 200_000]) {
         let waved = |plan: &Plan| {
-            let [whole, waved] = [usize::MAX, cots].map(|c| in_waves(plan, c).expect("all gates"));
+            let [whole, waved] = [usize::MAX, cots]
+                .map(|c| in_waves(plan, Extension::SOFTSPOKEN, c).expect("all gates"));
             let roles = [Role::Server, Role::Client];
             assert_eq!(roles.map(|r| whole.cots(r)), roles.map(|r| waved.cots(r)));
-            let [one, more] = [&whole, &waved].map(|recipe| recipe.traffic(K));
+            let [one, more] = [&whole, &waved].map(|recipe| recipe.traffic());
             assert!(more.flights >= 2 * one.flights, "{cots}: {more:?}, {one:?}");
             // An extension's head, and the last bits of each, are there more often.
             let bytes = [one, more].map(|t| t.from_server + t.from_client);
@@ -96,10 +98,10 @@ fn however_large_a_model_its_messages_are_not() {
         let image = vec![0.5; arch.channels * arch.image * arch.image];
         let calibration = Calibration::record(arch, &weights, &[image], |_| ());
         let private = Private::new(arch, &calibration, 1, Options::default()).expect("a format");
-        whole_recipe(&private.plan).expect("all gates")
+        whole_recipe(&private.plan, Extension::Ferret).expect("all gates")
     };
     let [cifar, tiny] = [Arch::vit_cifar(), Arch::vit_tiny()].map(|arch| recipe(&arch));
-    let flights = [&cifar, &tiny].map(|r| r.traffic(K).flights);
+    let flights = [&cifar, &tiny].map(|r| r.traffic().flights);
     assert!(flights[0] < 40, "one wave: {flights:?}");
     let [cifar, tiny] = [&cifar, &tiny].map(largest);
     assert!(tiny < 4 * cifar && tiny < 100 << 20, "{cifar} and {tiny} bytes");

@@ -48,11 +48,11 @@ pub struct Counts {
 }
 
 impl Making {
-    /// Prices a plan's recipe, with COTs of parameter `k`.
+    /// Prices a plan's recipe.
     ///
     /// # Errors
     /// [`Error::Input`] when a profile does not know how long two parties take.
-    pub fn new(plan: &Plan, recipe: &Recipe, k: usize, machines: &Machines) -> Result<Self, Error> {
+    pub fn new(plan: &Plan, recipe: &Recipe, machines: &Machines) -> Result<Self, Error> {
         let roles = [Role::Server, Role::Client];
         let seconds = |role: Role, pieces: &[Piece]| -> Result<f64, Error> {
             let efforts = pieces.iter().filter_map(|&piece| recipe.effort(role, piece));
@@ -67,7 +67,7 @@ impl Making {
                 work[i] += seconds(role, &begin)?;
                 before[i] = seconds(role, &end)?;
             }
-            levels.push((work, roles.map(|from| recipe.message_bytes(k, level, from) as u64)));
+            levels.push((work, roles.map(|from| recipe.message_bytes(level, from) as u64)));
         }
         levels.push((before, [0; 2]));
         let mut stage = [0.0; 2];
@@ -76,7 +76,7 @@ impl Making {
                 stage[i] += machines.of(role).seconds(plan, node, Phase::Stage(role))?;
             }
         }
-        let (traffic, cost) = (recipe.traffic(k), recipe.cost(plan, k));
+        let (traffic, cost) = (recipe.traffic(), recipe.cost(plan));
         let counts = Counts {
             bytes: traffic.from_server + traffic.from_client,
             flights: traffic.flights,
@@ -86,7 +86,7 @@ impl Making {
         let sends = roles.map(|from| recipe.setup_bytes(from));
         let matrices = sends[0].saturating_sub(sends[1]) as f64;
         let [server, client] = [&machines.server, &machines.client];
-        let both = |machine: &Machine| machine.making(("setup", [0.0; 3]));
+        let both = |machine: &Machine| machine.making((recipe.setup_kind(), [0.0; 3]));
         let each = [
             [both(server)?, both(client)?],
             [server.making(("encrypt", [0.0, 0.0, matrices]))?, 0.0],
@@ -143,8 +143,7 @@ impl Making {
 
 #[cfg(test)]
 mod tests {
-    use sotto_ot::softspoken::K;
-    use sotto_protocols::make::whole_recipe;
+    use sotto_protocols::make::{Extension, whole_recipe};
 
     use super::*;
     use crate::{Direction, Path, Priced, Source, predict, testing};
@@ -157,9 +156,9 @@ mod tests {
     fn counts_are_the_recipes_and_a_network_adds_its_delays_and_rates() {
         let private = testing::mixed();
         let (plan, machines) = (&*private.plan, Machines::alike(&Machine::reference()));
-        let recipe = whole_recipe(plan).unwrap();
-        let cost = recipe.cost(plan, K);
-        let making = Making::new(plan, &recipe, K, &machines).unwrap();
+        let recipe = whole_recipe(plan, Extension::Ferret).unwrap();
+        let cost = recipe.cost(plan);
+        let making = Making::new(plan, &recipe, &machines).unwrap();
         let priced = Priced::new(plan, &machines).unwrap();
         let at = |network: &Network| {
             let p = predict(&priced, &machines, network, Source::Peer(&making), 1);
@@ -206,8 +205,8 @@ mod tests {
         let private = testing::mixed();
         let mut machine = Machine::reference();
         machine.making.remove("extend");
-        let recipe = whole_recipe(&private.plan).unwrap();
-        let refused = Making::new(&private.plan, &recipe, K, &Machines::alike(&machine));
+        let recipe = whole_recipe(&private.plan, Extension::Ferret).unwrap();
+        let refused = Making::new(&private.plan, &recipe, &Machines::alike(&machine));
         let message = refused.unwrap_err().to_string();
         assert!(message.contains("`extend`") && message.contains("calibrate-machine"), "{message}");
     }

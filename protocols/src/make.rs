@@ -14,7 +14,8 @@ mod transfers;
 mod triples;
 
 use sotto_crypto::Seed;
-use sotto_ot::softspoken::extension_bytes;
+
+pub use sotto_ot::Extension;
 
 pub use self::{
     maker::{Made, MakeTurn, Maker},
@@ -34,20 +35,20 @@ use crate::{
     spec::Role,
 };
 
-/// The recipe of a plan, but for the correlations of matrices, which are supplied.
+/// The recipe of a plan, but for the correlations of matrices, which are supplied; COTs are SoftSpoken's.
 ///
 /// # Errors
 /// [`Error::DealerOnly`] when one of its gates' correlations cannot be made without a dealer.
 pub fn recipe(plan: &Plan) -> Result<Recipe, Error> {
-    write(plan, WAVE, Recipe::default())
+    write(plan, WAVE, Recipe::new(Extension::SOFTSPOKEN))
 }
 
-/// The recipe of a plan with the correlations of its matrices: its makers need [`Matrices`].
+/// The recipe of a plan with the correlations of its matrices, over COTs of an extension: its makers need [`Matrices`].
 ///
 /// # Errors
 /// As [`recipe`].
-pub fn whole_recipe(plan: &Plan) -> Result<Recipe, Error> {
-    in_waves(plan, WAVE)
+pub fn whole_recipe(plan: &Plan, extension: Extension) -> Result<Recipe, Error> {
+    in_waves(plan, extension, WAVE)
 }
 
 /// [`whole_recipe`] in waves of so many COTs, or as many as its last node takes more: a party holds one wave's at a time. Bytes
@@ -55,8 +56,10 @@ pub fn whole_recipe(plan: &Plan) -> Result<Recipe, Error> {
 ///
 /// # Errors
 /// As [`recipe`].
-pub fn in_waves(plan: &Plan, cots: usize) -> Result<Recipe, Error> {
-    write(plan, cots, Recipe { encrypts: true, ..Recipe::default() })
+pub fn in_waves(plan: &Plan, extension: Extension, cots: usize) -> Result<Recipe, Error> {
+    let mut recipe = Recipe::new(extension);
+    recipe.encrypts = true;
+    write(plan, cots, recipe)
 }
 
 fn write(plan: &Plan, wave: usize, mut recipe: Recipe) -> Result<Recipe, Error> {
@@ -80,21 +83,19 @@ fn write(plan: &Plan, wave: usize, mut recipe: Recipe) -> Result<Recipe, Error> 
 }
 
 impl Recipe {
-    /// Bytes that `from` sends in a level, with COTs of parameter `k`.
-    pub fn message_bytes(&self, k: usize, level: usize, from: Role) -> usize {
-        let extension = match self.level_cots(level, from) {
-            0 => 0,
-            cots => extension_bytes(k, cots),
-        };
-        extension + self.level_bytes(level, from)
+    /// Bytes that `from` sends in a level: what announces the peer's COTs of the next, what makes its own, what its steps send.
+    pub fn message_bytes(&self, level: usize, from: Role) -> usize {
+        self.announced_bytes(level, from.peer())
+            + self.extension.bytes(self.level_cots(level, from))
+            + self.level_bytes(level, from)
     }
 
-    /// The traffic that this recipe predicts, with COTs of parameter `k`.
-    pub fn traffic(&self, k: usize) -> Traffic {
+    /// The traffic that this recipe predicts.
+    pub fn traffic(&self) -> Traffic {
         let mut total = Traffic::default();
         for level in 0..self.depth() {
             let [server, client] =
-                [Role::Server, Role::Client].map(|from| self.message_bytes(k, level, from) as u64);
+                [Role::Server, Role::Client].map(|from| self.message_bytes(level, from) as u64);
             total.from_server += server;
             total.from_client += client;
             total.flights += u64::from(server + client > 0);
@@ -102,9 +103,9 @@ impl Recipe {
         total
     }
 
-    /// What this recipe and its plan predict, of correlations that two parties make with COTs of parameter `k`.
-    pub fn cost(&self, plan: &Plan, k: usize) -> Cost {
-        let Traffic { from_server, from_client, flights } = self.traffic(k);
+    /// What this recipe and its plan predict, of correlations that two parties make.
+    pub fn cost(&self, plan: &Plan) -> Cost {
+        let Traffic { from_server, from_client, flights } = self.traffic();
         Cost {
             setup_bytes: [Role::Server, Role::Client]
                 .map(|from| self.setup_bytes(from))
@@ -116,10 +117,11 @@ impl Recipe {
         }
     }
 
-    /// Whether one set of encrypted matrices serves both: recipes of one model's texts of two lengths.
-    pub fn shares_matrices(&self, other: &Self) -> bool {
+    /// Whether one setup serves both: recipes of one model's texts of two lengths.
+    pub fn shares_setup(&self, other: &Self) -> bool {
         let mut pairs = self.layers.iter().zip(&other.layers);
-        self.layers.len() == other.layers.len()
+        self.extension == other.extension
+            && self.layers.len() == other.layers.len()
             && pairs.all(|((a, i), (b, j))| i == j && a.shares(b))
     }
 
@@ -127,7 +129,7 @@ impl Recipe {
     pub fn setup_bytes(&self, from: Role) -> u64 {
         let keys = if self.encrypts { Keys::BYTES } else { 0 };
         let matrices = if from == Role::Server && self.encrypts { weights_len(self) } else { 0 };
-        (Setup::BYTES.iter().sum::<usize>() + keys + matrices) as u64
+        (self.extension.setup_bytes().iter().sum::<usize>() + keys + matrices) as u64
     }
 }
 

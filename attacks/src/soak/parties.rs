@@ -103,7 +103,7 @@ impl Parties {
             .arg("--model")
             .arg(folder.path().join("model"));
         init.args(["--server", &server?.to_string(), "--dealer", &dealer?.to_string()]);
-        init.args(["--source", if source == Source::Peer { "peer" } else { "dealer" }]);
+        init.args(["--source", source.name()]);
         init.args((0..clients).flat_map(|i| ["--client".to_owned(), format!("client{i}")]));
         let made = init.stdout(Stdio::null()).status().map_err(Error::io(program))?;
         if !made.success() {
@@ -237,7 +237,7 @@ impl Parties {
             for (life, path) in lock(service).logs.iter().enumerate() {
                 let text =
                     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
-                let alone = (self.source == Source::Peer).then_some(life);
+                let alone = (self.source != Source::Dealer).then_some(life);
                 all.push(Log { text, alone });
             }
         }

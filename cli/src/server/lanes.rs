@@ -320,6 +320,7 @@ impl Common {
             None => Supply::Peer(Workplace::new(
                 (&plan, self.commitment),
                 &self.weights,
+                self.config.source.extension().expect("the source is no dealer"),
                 Made::new(Room { memory: batches, batch, share }),
                 Arc::clone(&self.usage),
             )?),

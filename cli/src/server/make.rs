@@ -12,7 +12,7 @@ use sotto_net::{Link, QuicLink};
 use sotto_protocols::{
     Role,
     cost::Cost,
-    make::{Recipe, whole_recipe},
+    make::{Extension, Recipe, whole_recipe},
     plan::Plan,
     weights::Weights,
 };
@@ -27,7 +27,7 @@ use crate::{
     messages::{self, Nonce, Reply, Request, ServerWelcome, step},
     refusal::Refusal,
     stop::Stop,
-    workshop::{COTS, Workshop, longest, longest_setup, nonce, patience, session},
+    workshop::{Workshop, longest, longest_setup, nonce, patience, session},
 };
 
 /// What all links for making have in common.
@@ -84,11 +84,12 @@ impl Workplace {
     pub fn new(
         (plan, commitment): (&Arc<Plan>, [u8; 32]),
         weights: &Arc<Weights>,
+        extension: Extension,
         made: Arc<Made>,
         usage: Arc<Usage>,
     ) -> Result<Self, Error> {
-        let recipe = Arc::new(whole_recipe(plan)?);
-        let cost = recipe.cost(plan, COTS);
+        let recipe = Arc::new(whole_recipe(plan, extension)?);
+        let cost = recipe.cost(plan);
         let (plan, weights) = (Arc::clone(plan), Arc::clone(weights));
         Ok(Self { plan, weights, recipe, cost, commitment, usage, made })
     }
@@ -118,7 +119,8 @@ impl Workplace {
         messages::send(link, step::WELCOME, &ServerWelcome::Making(ours))?;
         link.set_deadline(patience(&self.recipe, deadline));
         let recipe = Arc::clone(&self.recipe);
-        let session = session([theirs, ours], &self.plan.hash(), &self.commitment);
+        let session =
+            session([theirs, ours], &self.plan.hash(), &self.commitment, self.recipe.extension);
         let progress = |_, _| Ok(());
         let matrices = Some(self.weights.all_plain());
         let within = (longest_setup(&self.cost, deadline), &progress as _);

@@ -7,12 +7,12 @@ use sotto::{
     config::Source,
     messages::{self, ClientHello, Nonce, Reply, Request, ServerWelcome, step},
     refusal::Refusal,
-    workshop::{COTS, Workshop, session},
+    workshop::{Workshop, session},
 };
 use sotto_net::{Link, QuicLink};
 use sotto_protocols::{
     Role,
-    make::{Setup, whole_recipe},
+    make::{Extension, whole_recipe},
 };
 
 use crate::{
@@ -146,7 +146,7 @@ fn garbage_over_a_link_for_making_ends_that_link_alone() {
     let (server_process, server) = parties.peer_server("", None);
     let hostile = endpoint(&parties, "client");
     // No setup: of another length, and of the right one with points that are none.
-    for message in [vec![1; 9], vec![0xff; Setup::BYTES[0]], Vec::new()] {
+    for message in [vec![1; 9], vec![0xff; Extension::Ferret.setup_bytes()[0]], Vec::new()] {
         let mut link = connect(&hostile, "server", server);
         assert!(matches!(greet(&mut link, Some([1; 32])), ServerWelcome::Making(_)));
         link.send(step::TRANSFERS, message).unwrap();
@@ -158,14 +158,14 @@ fn garbage_over_a_link_for_making_ends_that_link_alone() {
         panic!("the server must take an honest greeting")
     };
     let plan = card.trace(None).unwrap().plan;
-    let recipe = Arc::new(whole_recipe(&plan).unwrap());
+    let recipe = Arc::new(whole_recipe(&plan, Extension::Ferret).unwrap());
     let open = || {
         let mut link = connect(&hostile, "server", server);
         let ServerWelcome::Making(theirs) = greet(&mut link, Some([2; 32])) else {
             panic!("the server must take an honest greeting")
         };
         let recipe = Arc::clone(&recipe);
-        let session = session([[2; 32], theirs], &plan.hash(), &model);
+        let session = session([[2; 32], theirs], &plan.hash(), &model, Extension::Ferret);
         let within = (Duration::from_secs(60), &(|_, _| Ok(())) as _);
         let made = Workshop::open(Role::Client, recipe, &mut link, session, None, within);
         (link, made.unwrap())
@@ -177,7 +177,7 @@ fn garbage_over_a_link_for_making_ends_that_link_alone() {
             _ => panic!("there is a place"),
         }
     };
-    let right = recipe.message_bytes(COTS, 0, Role::Client);
+    let right = recipe.message_bytes(0, Role::Client);
     for message in [vec![0xff; right], vec![0; right + 1], vec![0; 3]] {
         let (mut link, _) = open();
         number(&mut link);

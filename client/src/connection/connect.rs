@@ -25,7 +25,7 @@ use sotto_session::{
     messages::{self, ClientHello, Reply, ServerWelcome, step},
     refusal::Refusal,
     waiting::Waiting,
-    workshop::{COTS, Workshop, longest, longest_setup, nonce, patience, session},
+    workshop::{Workshop, longest, longest_setup, nonce, patience, session},
 };
 
 /// Traces the card's plan, which must be the one that the server says.
@@ -100,10 +100,10 @@ pub(super) fn making(
     shop: Option<Shop>,
     progress: &messages::Progress<'_>,
 ) -> Result<(Making, u64), Error> {
-    let plan = &lane.private.plan;
+    let (plan, extension) = (&lane.private.plan, config.extension);
     // Before it is asked for: a description may ask for more than two parties can make.
-    let recipe = Arc::new(whole_recipe(plan)?);
-    let cost = recipe.cost(plan, COTS);
+    let recipe = Arc::new(whole_recipe(plan, extension)?);
+    let cost = recipe.cost(plan);
     let deadline = config.deadline;
     let times = (cost, patience(&recipe, deadline), longest(&recipe, &cost, deadline));
     let ours = (Arc::clone(plan), Arc::clone(weights));
@@ -134,7 +134,7 @@ pub(super) fn making(
         ServerWelcome::Card { .. } => return Err(garbage(&link, step::WELCOME)),
     };
     link.set_deadline(times.1);
-    let session = session([nonce, theirs], &plan.hash(), model);
+    let session = session([nonce, theirs], &plan.hash(), model, extension);
     let within = (longest_setup(&cost, deadline), progress);
     let workshop = Workshop::open(Role::Client, recipe, &mut link, session, None, within)?;
     Ok((Making::start(link, workshop, ours, times), cost.setup_bytes))

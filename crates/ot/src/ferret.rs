@@ -154,6 +154,16 @@ impl Receiver {
 }
 
 impl Sender {
+    /// Drops what is left of the iterations that were begun.
+    pub fn begin(&mut self) {
+        self.stock.drop_rest();
+    }
+
+    /// Iterations since then.
+    pub fn announced(&self) -> usize {
+        self.stock.since()
+    }
+
     /// Begins another iteration, from which COTs come when those of all earlier ones are used up; appends the message to the receiver.
     pub fn iterate(&mut self, message: &mut Vec<u8>) {
         let number = self.stock.begun();
@@ -188,6 +198,11 @@ impl Sender {
 }
 
 impl Receiver {
+    /// As [`Sender::begin`].
+    pub fn begin(&mut self) {
+        self.stock.drop_rest();
+    }
+
     /// Takes the sender's message for the next iteration.
     ///
     /// # Errors

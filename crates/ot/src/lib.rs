@@ -19,6 +19,7 @@
 pub mod base;
 mod cots;
 mod error;
+pub mod extension;
 pub mod ferret;
 pub mod hash;
 mod leaves;
@@ -27,6 +28,7 @@ pub mod tree;
 
 pub use cots::{Received, Sent};
 pub use error::Error;
+pub use extension::Extension;
 
 /// 128 bits: a correlated block, a key, a pad.
 pub type Block = u128;

@@ -28,18 +28,18 @@ impl Source {
     /// # Errors
     /// [`Error::Config`] where a dealer is missing, or given and not the source.
     pub fn dealer<'a>(&self, dealer: &'a Option<Peer>) -> Result<Option<&'a Peer>, Error> {
-        match (self, dealer) {
-            (Source::Dealer, Some(dealer)) => Ok(Some(dealer)),
-            (Source::Peer, None) => Ok(None),
-            (Source::Dealer, None) => Err(Error::Config(
+        match (self.extension(), dealer) {
+            (None, Some(dealer)) => Ok(Some(dealer)),
+            (Some(_), None) => Ok(None),
+            (None, None) => Err(Error::Config(
                 "a [dealer] table is missing; without a dealer, `source = \"peer\"` on both sides \
                  has server and client make correlations by themselves"
                     .into(),
             )),
-            (Source::Peer, Some(_)) => Err(Error::Config(
-                "`source = \"peer\"` needs no dealer: take the [dealer] table away, or the `source`"
-                    .into(),
-            )),
+            (Some(_), Some(_)) => Err(Error::Config(format!(
+                "`source = \"{}\"` needs no dealer: take the [dealer] table away, or the `source`",
+                self.name()
+            ))),
         }
     }
 }

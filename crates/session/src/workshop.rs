@@ -17,7 +17,8 @@ use sotto_protocols::{
     batch::Batch,
     cost::Cost,
     make::{
-        Keys, MakeTurn, Maker, Matrices, Recipe, Setup, Transfers, encrypt_weights, weights_len,
+        Extension, Keys, MakeTurn, Maker, Matrices, Recipe, Setup, Transfers, encrypt_weights,
+        weights_len,
     },
     plan::Traffic,
     weights::Matrix,
@@ -27,9 +28,6 @@ use crate::{
     error::Error,
     messages::{self, Nonce, Tag, step},
 };
-
-/// Parameter of the COT extension: 8 is the fewest bytes.
-pub const COTS: usize = sotto_ot::softspoken::K;
 
 fn random() -> Result<Seed, Error> {
     Ok(Seed::random().map_err(sotto_protocols::Error::from)?)
@@ -69,9 +67,14 @@ pub fn longest_setup(cost: &Cost, deadline: Duration) -> Duration {
 }
 
 /// The name of a setup: of both nonces, of client and server, and of what both agree on.
-pub fn session(nonces: [Nonce; 2], plan: &[u8; 32], model: &[u8; 32]) -> Nonce {
+pub fn session(
+    nonces: [Nonce; 2],
+    plan: &[u8; 32],
+    model: &[u8; 32],
+    extension: Extension,
+) -> Nonce {
     let mut hasher = blake3::Hasher::new_derive_key("sotto making session");
-    hasher.update(&nonces.concat()).update(plan).update(model).update(&[COTS as u8]);
+    hasher.update(&nonces.concat()).update(plan).update(model).update(&[extension.code()]);
     *hasher.finalize().as_bytes()
 }
 
@@ -101,8 +104,8 @@ impl Workshop {
         (longest, progress): (Duration, &messages::Progress<'_>),
     ) -> Result<Self, Error> {
         link.set_longest(Some(longest));
-        let [begins, answers] = Setup::BYTES;
-        let (setup, message) = Setup::new(role, session, COTS, &random()?);
+        let [begins, answers] = recipe.extension.setup_bytes();
+        let (setup, message) = Setup::new(role, session, recipe.extension, &random()?);
         let begin = swap(link, step::TRANSFERS, message, begins)?;
         let (answered, message) = setup.answer(&begin)?;
         let answer = swap(link, step::TRANSFERS, message, answers)?;
@@ -127,9 +130,9 @@ impl Workshop {
     /// Transfers are counted on and serve once whatever they are made for; keys stay, as they do from batch to batch; seeds
     /// are each batch's own.
     ///
-    /// Gives whether it does: not where the encrypted matrices are others.
+    /// Gives whether it does: not where the encrypted matrices or the transfers are others.
     pub fn turn(&mut self, recipe: &Arc<Recipe>) -> bool {
-        let shares = self.recipe.shares_matrices(recipe);
+        let shares = self.recipe.shares_setup(recipe);
         if shares {
             self.recipe = Arc::clone(recipe);
             self.turns += 1;
@@ -218,7 +221,7 @@ mod tests {
         let opened = trace.open_signed(input, 16);
         let positive = trace.relu(opened, 16);
         let revealed = trace.reveal(positive, 16);
-        let recipe = Arc::new(whole_recipe(&trace.finish(&[revealed])).unwrap());
+        let recipe = Arc::new(whole_recipe(&trace.finish(&[revealed]), Extension::Ferret).unwrap());
         let open = |role, link: &mut dyn Link, longest| {
             let matrices = (role == Role::Server).then_some(&[][..]);
             let within: (_, &messages::Progress<'_>) = (longest, &|_, _| Ok(()));
@@ -240,14 +243,14 @@ mod tests {
     }
     #[test]
     fn nothing_is_encrypted_for_a_peer_whose_keys_are_none() {
-        let recipe = Arc::new(whole_recipe(&linear()).unwrap());
+        let recipe = Arc::new(whole_recipe(&linear(), Extension::Ferret).unwrap());
         let matrix = Matrix { entries: vec![1; 24 * 20], bias: vec![0; 20] };
         let (mut server, mut client) = local_pair("server", "client");
         let seen = thread::scope(|scope| {
             let hostile = scope.spawn(move || {
-                let [begins, answers] = Setup::BYTES;
+                let [begins, answers] = Extension::Ferret.setup_bytes();
                 let seed = Seed::from_bytes([1; 32]);
-                let (setup, message) = Setup::new(Role::Client, [1; 32], COTS, &seed);
+                let (setup, message) = Setup::new(Role::Client, [1; 32], Extension::Ferret, &seed);
                 let begin = swap(&mut client, step::TRANSFERS, message, begins).unwrap();
                 let (_, message) = setup.answer(&begin).unwrap();
                 swap(&mut client, step::TRANSFERS, message, answers).unwrap();

@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 
 use sotto_crypto::Seed;
-use sotto_ot::softspoken::K;
 use sotto_protocols::{
     Role,
     make::{
-        Keys, MakeTurn, Maker, Matrices, Piece, Recipe, Setup, Transfers, encrypt_weights,
-        whole_recipe,
+        Extension, Keys, MakeTurn, Maker, Matrices, Piece, Recipe, Setup, Transfers,
+        encrypt_weights, whole_recipe,
     },
     observer::Observer,
     plan::Plan,
@@ -75,8 +74,14 @@ impl Observer for Laps {
 /// Makes some batches of a plan and adds what each piece took, the least of all of them: others' load only adds.
 /// Random weights: nothing here is secret.
 pub(super) fn measure(plan: &Plan, matrices: &[Matrix], samples: &mut Samples) {
+    for extension in [Extension::Ferret, Extension::SOFTSPOKEN] {
+        measure_over(extension, plan, matrices, samples);
+    }
+}
+
+fn measure_over(extension: Extension, plan: &Plan, matrices: &[Matrix], samples: &mut Samples) {
     // Row tables need a dealer.
-    let Ok(recipe) = whole_recipe(plan) else { return };
+    let Ok(recipe) = whole_recipe(plan, extension) else { return };
     let seed = Seed::from_bytes([5; 32]);
     let roles = [Role::Server, Role::Client];
     let (mut transfers, keys) = setup(&recipe, matrices, &seed, samples);
@@ -112,7 +117,8 @@ fn setup(
     let own = "the messages are each other's";
     let roles = [Role::Server, Role::Client];
     let mut clock = Clock::start();
-    let begin = |role: Role| Setup::new(role, [1; 32], K, &seed.derive(role.name(), 0));
+    let begin =
+        |role: Role| Setup::new(role, [1; 32], recipe.extension, &seed.derive(role.name(), 0));
     let [(server, to_client), (client, to_server)] = roles.map(begin);
     let [server, client] =
         [server.answer(&to_server).expect(own), client.answer(&to_client).expect(own)];
@@ -132,7 +138,7 @@ fn setup(
     let client = client.finish(recipe, weights).expect(own);
     let read = clock.lap();
     for (kind, call, bytes, seconds) in [
-        ("setup", 1.0, 0.0, both / 2.0),
+        (recipe.setup_kind(), 1.0, 0.0, both / 2.0),
         ("encrypt", 0.0, bytes, encrypted),
         ("read", 0.0, bytes, read),
     ] {
@@ -182,7 +188,7 @@ mod tests {
         let model = super::super::models::small();
         let private = model.private();
         let weights = sotto_models::Weights::random(&model.arch, 7);
-        let recipe = whole_recipe(&private.plan).expect("no row tables");
+        let recipe = whole_recipe(&private.plan, Extension::Ferret).expect("no row tables");
         let seed = Seed::from_bytes([6; 32]);
         let (mut transfers, keys) =
             setup(&recipe, &private.matrices(&weights), &seed, &mut Samples::new());

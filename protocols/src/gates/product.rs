@@ -299,7 +299,7 @@ mod tests {
 
     use crate::{
         local::Local,
-        make::{recipe, whole_recipe},
+        make::{Extension, recipe, whole_recipe},
         plan::Trace,
         spec::Role,
         testing::{Bench, made::whole_batches},
@@ -324,10 +324,11 @@ mod tests {
         let off = client.outputs[0].iter().zip(exact).map(|(z, e)| (z - e).unsigned_abs());
         let worst = off.max().unwrap();
         assert!(worst > 0 && worst < 1 << 20, "{worst} units of 2^44 off");
-        let [gilboa, encrypted] = [recipe(&plan), whole_recipe(&plan)].map(|r| {
-            let r = r.unwrap();
-            r.cots(Role::Server) + r.cots(Role::Client)
-        });
+        let [gilboa, encrypted] =
+            [recipe(&plan), whole_recipe(&plan, Extension::Ferret)].map(|r| {
+                let r = r.unwrap();
+                r.cots(Role::Server) + r.cots(Role::Client)
+            });
         assert_eq!(gilboa - encrypted, 2 * 20 * 320, "COTs for each bit of both parts");
     }
 

@@ -175,7 +175,7 @@ mod tests {
 
     use crate::{
         local::Local,
-        make::{recipe, whole_recipe},
+        make::{Extension, recipe, whole_recipe},
         plan::Trace,
         spec::Role,
         testing::{Bench, made::whole_batches},
@@ -198,10 +198,11 @@ mod tests {
         let exact = input.chunks_exact(64).map(|row| row.iter().map(|x| x * x).sum::<i64>());
         let off = client.outputs[0].iter().zip(exact).map(|(s, e)| (s - e).unsigned_abs());
         let worst = off.max().unwrap();
-        let [gilboa, encrypted] = [recipe(&plan), whole_recipe(&plan)].map(|r| {
-            let r = r.unwrap();
-            r.cots(Role::Server) + r.cots(Role::Client)
-        });
+        let [gilboa, encrypted] =
+            [recipe(&plan), whole_recipe(&plan, Extension::Ferret)].map(|r| {
+                let r = r.unwrap();
+                r.cots(Role::Server) + r.cots(Role::Client)
+            });
         (worst, gilboa - encrypted)
     }
 

@@ -103,7 +103,13 @@ pub struct Maker<'a> {
 impl<'a> Maker<'a> {
     /// Begins. `seed` is that of this party's batch, of which its masks come, as of a dealer's. After a failure the peer's
     /// `transfers` are elsewhere than this party's, which the next message would show: set up anew.
+    ///
+    /// # Panics
+    /// When the transfers are of another extension than the recipe's.
     pub fn new(recipe: &'a Recipe, role: Role, seed: &Seed, transfers: &'a mut Transfers) -> Self {
+        assert_eq!(transfers.extension, recipe.extension, "the recipe's and the transfers'");
+        transfers.sender.begin();
+        transfers.receiver.begin();
         Self {
             recipe,
             role,
@@ -158,7 +164,7 @@ impl<'a> Maker<'a> {
 
     /// Bytes that `from` sends in the level.
     fn level_bytes(&self, from: Role) -> usize {
-        self.recipe.message_bytes(self.transfers.k, self.level, from)
+        self.recipe.message_bytes(self.level, from)
     }
 
     /// Works until there is something to send or to wait for.

@@ -131,7 +131,7 @@ mod tests {
     use super::*;
     use crate::{
         local::Local,
-        make::{MakeTurn, Maker, whole_recipe},
+        make::{Extension, MakeTurn, Maker, whole_recipe},
         plan::{Plan, Trace, WeightSpec},
         testing::{
             Bench,
@@ -197,7 +197,7 @@ mod tests {
     fn what_is_not_the_recipe_s_is_refused() {
         let (plan, mut bench) = (plan(), Bench::new(2));
         let matrices = matrices(&mut bench);
-        let recipe = whole_recipe(&plan).unwrap();
+        let recipe = whole_recipe(&plan, Extension::SOFTSPOKEN).unwrap();
         assert!(recipe.supplied.is_empty() && recipe.layers.len() == 2);
         let seed = Seed::from_bytes([2; 32]);
         let desync = |result: Result<Matrices, Error>| matches!(result, Err(Error::Desync { .. }));
@@ -217,7 +217,7 @@ mod tests {
 
         // A hostile message where uploads are due.
         let [server, _] = matrix_setup(&recipe, &matrices, &seed).unwrap();
-        let [mut cots, _] = transfers(&seed).unwrap();
+        let [mut cots, _] = transfers(&seed, Extension::SOFTSPOKEN).unwrap();
         let mut maker = Maker::new(&recipe, Role::Server, &seed, &mut cots).with_matrices(&server);
         let MakeTurn::Exchange { level: 0, expect, .. } = maker.turn() else {
             panic!("both send their left operands")

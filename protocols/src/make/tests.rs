@@ -1,7 +1,7 @@
 //! The blocks against integers, on both parties' shares; what they cost against the counts of each block; messages that are refused.
 
 use sotto_crypto::Seed;
-use sotto_ot::softspoken::K;
+use sotto_ot::Extension;
 use sotto_ring::mask;
 
 use super::{MakeTurn, Maker, Transfers};
@@ -49,7 +49,7 @@ impl Outcome {
         let bytes: usize =
             levels.flat_map(|l| roles.map(|from| self.recipe.level_bytes(l, from))).sum();
         let cots: usize = roles.map(|r| self.recipe.cots(r)).iter().sum();
-        let flies = |l: &usize| roles.iter().any(|r| self.recipe.message_bytes(K, *l, *r) > 0);
+        let flies = |l: &usize| roles.iter().any(|r| self.recipe.message_bytes(*l, *r) > 0);
         ((8 * bytes) / COUNT, cots / COUNT, (0..self.recipe.depth()).filter(flies).count())
     }
 }
@@ -62,8 +62,14 @@ fn seeds(salt: u8) -> [Seed; 2] {
     [1, 2].map(|b| Seed::from_bytes([b; 32]).derive("test", salt.into()))
 }
 
-fn recipe(draws: &[Draw], build: impl FnOnce(&mut Making<'_>) -> Vec<Slot>) -> Recipe {
-    let (mut recipe, mut cut) = (Recipe::default(), Cut::default());
+const EXTENSIONS: [Extension; 2] = [Extension::SOFTSPOKEN, Extension::Ferret];
+
+fn recipe(
+    extension: Extension,
+    draws: &[Draw],
+    build: impl FnOnce(&mut Making<'_>) -> Vec<Slot>,
+) -> Recipe {
+    let (mut recipe, mut cut) = (Recipe::new(extension), Cut::default());
     let mut making = Making::new(&mut recipe, &mut cut, (0, draws, 0), Vec::new());
     let results = build(&mut making);
     results.into_iter().for_each(|slot| making.rounded(slot, 64));
@@ -73,15 +79,15 @@ fn recipe(draws: &[Draw], build: impl FnOnce(&mut Making<'_>) -> Vec<Slot>) -> R
 
 /// Both parties walk what `build` writes.
 fn run(draws: &[Draw], salt: u8, build: impl FnOnce(&mut Making<'_>) -> Vec<Slot>) -> Outcome {
-    let recipe = recipe(draws, build);
+    let recipe = recipe(EXTENSIONS[0], draws, build);
     let seeds = seeds(salt);
-    let [mut at_server, mut at_client] = transfers(&seeds[0]).expect("points");
+    let [mut at_server, mut at_client] = transfers(&seeds[0], recipe.extension).expect("points");
     let makers = [
         Maker::new(&recipe, Role::Server, &seeds[0], &mut at_server),
         Maker::new(&recipe, Role::Client, &seeds[1], &mut at_client),
     ];
     let (made, _) = make_both(makers).expect("one recipe");
-    let traffic = recipe.traffic(K);
+    let traffic = recipe.traffic();
     assert!(made.iter().all(|m| m.traffic == traffic), "measured and planned");
     let own = draws.iter().enumerate().map(|(i, draw)| {
         let Draw::Mask { count, width } = *draw else { panic!("masks alone") };
@@ -237,13 +243,14 @@ fn shares_of_small_values_in_wider_rings() {
 }
 
 /// A recipe that takes several levels, and both parties' COTs.
-fn pair() -> (Recipe, [Transfers; 2]) {
-    let recipe = recipe(&[draw(6)], |making| {
+fn pair(extension: Extension) -> (Recipe, [Transfers; 2]) {
+    let recipe = recipe(extension, &[draw(6)], |making| {
         let r = making.mask(0);
         let carry = making.carry(r, 6);
         vec![making.mux(carry, r, 20)]
     });
-    (recipe, transfers(&seeds(7)[0]).expect("points"))
+    let transfers = transfers(&seeds(7)[0], extension).expect("points");
+    (recipe, transfers)
 }
 
 /// The message of a turn.
@@ -256,7 +263,11 @@ fn message(maker: &mut Maker<'_>) -> Vec<u8> {
 
 #[test]
 fn what_is_not_due_is_refused() {
-    let (recipe, [mut at_server, mut at_client]) = pair();
+    EXTENSIONS.into_iter().for_each(refuses);
+}
+
+fn refuses(extension: Extension) {
+    let (recipe, [mut at_server, mut at_client]) = pair(extension);
     let [seed, other] = seeds(7);
     let mut server = Maker::new(&recipe, Role::Server, &seed, &mut at_server);
     let mut client = Maker::new(&recipe, Role::Client, &other, &mut at_client);
@@ -280,7 +291,11 @@ fn what_is_not_due_is_refused() {
 
 #[test]
 fn transfers_that_parted_ways_do_not_meet_again() {
-    let (recipe, [mut at_server, mut at_client]) = pair();
+    EXTENSIONS.into_iter().for_each(part);
+}
+
+fn part(extension: Extension) {
+    let (recipe, [mut at_server, mut at_client]) = pair(extension);
     let [seed, other] = seeds(7);
     // A batch whose first message never arrived.
     message(&mut Maker::new(&recipe, Role::Client, &other, &mut at_client));
@@ -294,7 +309,7 @@ fn transfers_that_parted_ways_do_not_meet_again() {
 #[test]
 #[should_panic(expected = "is due")]
 fn a_turn_before_the_peer_s_message_is_a_fault() {
-    let (recipe, [mut at_server, _]) = pair();
+    let (recipe, [mut at_server, _]) = pair(Extension::Ferret);
     let mut server = Maker::new(&recipe, Role::Server, &seeds(7)[0], &mut at_server);
     message(&mut server);
     server.turn();
@@ -312,8 +327,9 @@ fn deviation(bytes: &[u8]) -> f64 {
 /// Every kind of step, with secrets that are anything but uniform: all messages of both parties are.
 #[test]
 fn what_crosses_is_uniform_whatever_the_secrets() {
-    for secret in [0, u64::MAX] {
-        let recipe = recipe(&[draw(16), draw(16)], |making| {
+    for (secret, extension) in [0, u64::MAX].into_iter().zip(EXTENSIONS).chain([(0, EXTENSIONS[1])])
+    {
+        let recipe = recipe(extension, &[draw(16), draw(16)], |making| {
             let x = making.mask(0);
             let x = making.map(x, move |_, _| secret & mask(16));
             let bits: Vec<Slot> = (0..4).map(|i| making.sum_bit(x, i)).collect();
@@ -327,7 +343,8 @@ fn what_crosses_is_uniform_whatever_the_secrets() {
         let mut sent: [Vec<Vec<u8>>; 2] = Default::default();
         for salt in 0..40 {
             let seeds = seeds(100 + salt);
-            let [mut at_server, mut at_client] = transfers(&seeds[0]).expect("points");
+            let [mut at_server, mut at_client] =
+                transfers(&seeds[0], recipe.extension).expect("points");
             let (_, messages) = make_both([
                 Maker::new(&recipe, Role::Server, &seeds[0], &mut at_server),
                 Maker::new(&recipe, Role::Client, &seeds[1], &mut at_client),
@@ -337,8 +354,11 @@ fn what_crosses_is_uniform_whatever_the_secrets() {
                 for ((role, all), message) in
                     [Role::Server, Role::Client].into_iter().zip(&mut sent).zip(both)
                 {
-                    // An extension says its place, which is public.
-                    let header = if recipe.level_cots(level, role) > 0 { 8 } else { 0 };
+                    // An extension and an iteration say their places, which are public.
+                    let iterations = recipe.iterations(level, role.peer());
+                    let extensions = usize::from(recipe.level_cots(level, role) > 0);
+                    assert!(iterations + extensions < 2, "one place at the beginning");
+                    let header = 8 * (iterations + extensions);
                     all.resize(all.len().max(level + 1), Vec::new());
                     all[level].extend_from_slice(&message[header.min(message.len())..]);
                 }

@@ -1,7 +1,7 @@
 //! COTs in both directions between two parties: set up once for a connection, used by all batches that are made over it.
 
 use sotto_crypto::Seed;
-use sotto_ot::softspoken::{ANSWER_BYTES, BEGIN_BYTES, Beginning, Receiver, Sender};
+use sotto_ot::extension::{Beginning, Extension, Receiver, Sender};
 
 use crate::{error::Error, spec::Role};
 
@@ -11,14 +11,14 @@ pub struct Transfers {
     pub(super) sender: Sender,
     /// In which this party chooses.
     pub(super) receiver: Receiver,
-    pub(super) k: usize,
+    pub(super) extension: Extension,
 }
 
 /// The setup after its first message. No `Debug`: it is secret.
 pub struct Setup {
     role: Role,
     session: [u8; 32],
-    k: usize,
+    extension: Extension,
     seed: Seed,
     beginning: Beginning,
 }
@@ -26,7 +26,7 @@ pub struct Setup {
 /// The setup after its second message. No `Debug`: it is secret.
 pub struct Answered {
     role: Role,
-    k: usize,
+    extension: Extension,
     beginning: Beginning,
     receiver: Receiver,
 }
@@ -46,15 +46,17 @@ pub(super) fn refused(role: Role, error: &sotto_ot::Error) -> Error {
 }
 
 impl Setup {
-    /// Bytes of each party's first and second message.
-    pub const BYTES: [usize; 2] = [BEGIN_BYTES, ANSWER_BYTES];
-
     /// Begins: returns the message to the peer, too. Both parties send theirs at once. `session` is common to both and to no other
-    /// setup; `seed` is this party's own, for this alone; `k` as in [`sotto_ot::softspoken::BITS`].
-    pub fn new(role: Role, session: [u8; 32], k: usize, seed: &Seed) -> (Self, Vec<u8>) {
+    /// setup; `seed` is this party's own, for this alone. Its messages take [`Extension::setup_bytes`].
+    pub fn new(
+        role: Role,
+        session: [u8; 32],
+        extension: Extension,
+        seed: &Seed,
+    ) -> (Self, Vec<u8>) {
         let name = instance(&session, role);
-        let (beginning, message) = Beginning::new(name, k, &seed.derive("sender", 0));
-        (Self { role, session, k, seed: seed.derive("receiver", 0), beginning }, message)
+        let (beginning, message) = Beginning::new(extension, name, &seed.derive("sender", 0));
+        (Self { role, session, extension, seed: seed.derive("receiver", 0), beginning }, message)
     }
 
     /// Takes the peer's first message; returns the second message, too.
@@ -62,11 +64,11 @@ impl Setup {
     /// # Errors
     /// [`Error::Desync`] when it is none.
     pub fn answer(self, begin: &[u8]) -> Result<(Answered, Vec<u8>), Error> {
-        let Self { role, session, k, seed, beginning } = self;
+        let Self { role, session, extension, seed, beginning } = self;
         let name = instance(&session, role.peer());
         let (receiver, message) =
-            Receiver::answer(name, k, &seed, begin).map_err(|e| refused(role, &e))?;
-        Ok((Answered { role, k, beginning, receiver }, message))
+            Receiver::answer(extension, name, &seed, begin).map_err(|e| refused(role, &e))?;
+        Ok((Answered { role, extension, beginning, receiver }, message))
     }
 }
 
@@ -76,8 +78,8 @@ impl Answered {
     /// # Errors
     /// [`Error::Desync`] when it is none.
     pub fn finish(self, answer: &[u8]) -> Result<Transfers, Error> {
-        let Self { role, k, beginning, receiver } = self;
+        let Self { role, extension, beginning, receiver } = self;
         let sender = beginning.finish(answer).map_err(|e| refused(role, &e))?;
-        Ok(Transfers { sender, receiver, k })
+        Ok(Transfers { sender, receiver, extension })
     }
 }

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use sotto_lattice::Layer;
+use sotto_ot::Extension;
 use sotto_ring::pack::packed_len;
 
 use super::encrypted::Encrypted;
@@ -181,8 +182,11 @@ pub(crate) struct Wave {
 }
 
 /// A static list of steps, with everything that follows from it.
-#[derive(Default)]
 pub struct Recipe {
+    /// What makes its COTs. Where they are announced, the first level does nothing else.
+    pub extension: Extension,
+    /// COTs that each party has chosen before each level and after the last.
+    chosen: Vec<[usize; 2]>,
     pub(crate) steps: Vec<Step>,
     /// The wave to which what is added belongs.
     pub(crate) wave: Wave,
@@ -205,6 +209,24 @@ pub struct Recipe {
 }
 
 impl Recipe {
+    /// Of no steps yet.
+    pub(crate) fn new(extension: Extension) -> Self {
+        Self {
+            extension,
+            chosen: Vec::new(),
+            steps: Vec::new(),
+            wave: Wave::default(),
+            levels: Vec::new(),
+            last_use: Vec::new(),
+            bytes: 0,
+            supplied: Vec::new(),
+            encrypts: false,
+            layers: Vec::new(),
+            rounded: Vec::new(),
+            tolerances: Vec::new(),
+        }
+    }
+
     /// Adds a step.
     pub(crate) fn add(&mut self, op: Op, inputs: Vec<Slot>, count: usize) -> Slot {
         let ready = |s: &Slot| {
@@ -264,6 +286,9 @@ impl Recipe {
     /// Levels the steps: nothing is added after.
     pub(crate) fn finish(&mut self) {
         self.delay();
+        if self.extension.announces() {
+            self.steps.iter_mut().for_each(|step| step.level += 1);
+        }
         let levels = self.steps.iter().map(|s| s.level + 1).max().unwrap_or(0);
         self.levels = vec![Vec::new(); levels];
         for (i, step) in self.steps.iter().enumerate() {
@@ -286,6 +311,37 @@ impl Recipe {
         for (_, slot, _) in &self.rounded {
             self.last_use[slot.0] = KEPT;
         }
+        let mut chosen = [0; 2];
+        self.chosen = vec![chosen];
+        for level in 0..self.levels.len() {
+            for role in [Role::Server, Role::Client] {
+                chosen[role.index()] += self.level_cots(level, role);
+            }
+            self.chosen.push(chosen);
+        }
+    }
+
+    /// COTs of which `receiver`'s peer has sent what announces them when a level's messages have crossed: all up to the next.
+    pub(crate) fn announced(&self, level: usize, receiver: Role) -> usize {
+        self.chosen[(level + 2).min(self.levels.len())][receiver.index()]
+    }
+
+    /// Those of which it sends that in a level: from one number of `receiver`'s COTs to another.
+    fn announces(&self, level: usize, receiver: Role) -> [usize; 2] {
+        let before = level.checked_sub(1).map_or(0, |level| self.announced(level, receiver));
+        [before, self.announced(level, receiver)]
+    }
+
+    /// Iterations with which `receiver`'s peer does so.
+    pub(crate) fn iterations(&self, level: usize, receiver: Role) -> usize {
+        let [from, to] = self.announces(level, receiver);
+        self.extension.iterations(from, to)
+    }
+
+    /// Bytes with which `receiver`'s peer does so.
+    pub(crate) fn announced_bytes(&self, level: usize, receiver: Role) -> usize {
+        let [from, to] = self.announces(level, receiver);
+        self.extension.announced_bytes(from, to)
     }
 
     /// Triples that are used in a level, and made in the one before.
@@ -309,7 +365,7 @@ impl Recipe {
 
     /// COTs that `receiver` chooses in all.
     pub fn cots(&self, receiver: Role) -> usize {
-        (0..self.levels.len()).map(|level| self.level_cots(level, receiver)).sum()
+        self.chosen.last().map_or(0, |chosen| chosen[receiver.index()])
     }
 
     /// Levels: at most as many flights.
@@ -336,7 +392,7 @@ impl Recipe {
         }
     }
 
-    /// Bytes that `from` sends in a level, without the extension of COTs.
+    /// Bytes that `from` sends in a level, without what makes COTs.
     pub(crate) fn level_bytes(&self, level: usize, from: Role) -> usize {
         self.levels[level].iter().map(|&i| self.step_bytes(i, from)).sum()
     }

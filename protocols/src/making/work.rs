@@ -10,6 +10,10 @@ use crate::spec::Role;
 pub enum Piece {
     /// A step, up to this party's message.
     Begin(usize),
+    /// What announces the peer's COTs of the next level.
+    Announce(usize),
+    /// What the peer announced.
+    Announced(usize),
     /// The COTs that this party chooses in a level.
     Extend(usize),
     /// The COTs that the peer has chosen in a level.
@@ -30,10 +34,16 @@ impl Recipe {
         let chooses = |i: &&usize| matches!(self.steps[**i].op, Op::Choose { .. });
         let mut before: Vec<Piece> =
             steps.iter().filter(|i| !chooses(i)).map(|&i| Piece::Begin(i)).collect();
+        if self.iterations(level, role.peer()) > 0 {
+            before.push(Piece::Announce(level));
+        }
         if self.level_cots(level, role) > 0 {
             before.push(Piece::Extend(level));
         }
         let mut after = Vec::new();
+        if self.iterations(level, role) > 0 {
+            after.push(Piece::Announced(level));
+        }
         if self.level_cots(level, role.peer()) > 0 {
             after.push(Piece::Extended(level));
         }
@@ -45,11 +55,24 @@ impl Recipe {
         [before, after]
     }
 
+    /// The kind of a setup of transfers and keys.
+    pub fn setup_kind(&self) -> &'static str {
+        if self.extension.announces() { "setup of Ferret" } else { "setup" }
+    }
+
     /// What a piece is to a party; `None` where there is nothing to do.
     pub fn effort(&self, role: Role, piece: Piece) -> Option<Effort> {
         Some(match piece {
-            Piece::Extend(level) => ("extend", size(0, self.level_cots(level, role), 0)),
-            Piece::Extended(level) => ("extended", size(0, self.level_cots(level, role.peer()), 0)),
+            Piece::Announce(level) => ("announce", size(0, self.iterations(level, role.peer()), 0)),
+            Piece::Announced(level) => ("announced", size(0, self.iterations(level, role), 0)),
+            Piece::Extend(level) => {
+                let kind = if self.extension.announces() { "choose" } else { "extend" };
+                (kind, size(0, self.level_cots(level, role), 0))
+            }
+            Piece::Extended(level) => {
+                let kind = if self.extension.announces() { "chosen" } else { "extended" };
+                (kind, size(0, self.level_cots(level, role.peer()), 0))
+            }
             Piece::Triples(level) => ("triples", size(0, self.triples(level + 1), 0)),
             Piece::Begin(i) => self.begun(role, i)?,
             Piece::End(i) => self.ended(role, i)?,

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use sotto_crypto::Seed;
-use sotto_ot::softspoken::K;
+use sotto_ot::Extension;
 use sotto_ring::mask;
 
 use crate::{
@@ -25,9 +25,9 @@ use crate::{
 ///
 /// # Errors
 /// None, as the messages are each other's.
-pub fn transfers(seed: &Seed) -> Result<[Transfers; 2], Error> {
+pub fn transfers(seed: &Seed, extension: Extension) -> Result<[Transfers; 2], Error> {
     let session = *seed.derive("session", 0).expose();
-    let begin = |role: Role| Setup::new(role, session, K, &seed.derive(role.name(), 0));
+    let begin = |role: Role| Setup::new(role, session, extension, &seed.derive(role.name(), 0));
     let [(server, to_client), (client, to_server)] = [Role::Server, Role::Client].map(begin);
     let ((server, to_client), (client, to_server)) =
         (server.answer(&to_server)?, client.answer(&to_client)?);
@@ -135,7 +135,7 @@ pub fn whole_batches(
     matrices: &[Matrix],
     observer: &mut dyn Observer,
 ) -> Result<[Batch; 2], Error> {
-    batches_of(&whole_recipe(plan)?, (plan, id), seeds, matrices, observer)
+    batches_of(&whole_recipe(plan, Extension::Ferret)?, (plan, id), seeds, matrices, observer)
 }
 
 /// [`whole_batches`] by this recipe of the plan.
@@ -168,7 +168,8 @@ fn checked(
     (recipe, matrices, supplied): Walked<'_>,
     observer: &mut dyn Observer,
 ) -> Result<[Batch; 2], Error> {
-    let [mut server, mut client] = transfers(&seeds.party[0].derive("transfers", 0))?;
+    let [mut server, mut client] =
+        transfers(&seeds.party[0].derive("transfers", 0), recipe.extension)?;
     let maker = |role: Role, transfers| {
         let maker = Maker::new(recipe, role, &seeds.party[role.index()], transfers);
         match matrices {
@@ -178,7 +179,7 @@ fn checked(
     };
     let (made, _) =
         make_both([maker(Role::Server, &mut server), maker(Role::Client, &mut client)])?;
-    let planned = recipe.traffic(K);
+    let planned = recipe.traffic();
     let rounded = made[0].rounded.iter().zip(&made[1].rounded).map(|((node, w, a), (_, _, b))| {
         (*node, a.iter().zip(b).map(|(a, b)| a.wrapping_add(*b) & mask(*w)).collect())
     });

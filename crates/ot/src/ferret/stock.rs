@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::{BASE, LEAVES, LEVELS, TREES, code, tree};
 use crate::{Block, hash::Hash};
@@ -38,6 +38,8 @@ pub struct Stock {
     trees: Hash,
     code: Hash,
     begun: u64,
+    /// The first iteration of which nothing was dropped.
+    first: u64,
     made: u64,
     /// What the next iteration begins with.
     base: Zeroizing<Vec<Block>>,
@@ -65,6 +67,7 @@ impl Stock {
             trees: hash(1),
             code: hash(2),
             begun: 0,
+            first: 0,
             made: 0,
             base,
             waiting: VecDeque::new(),
@@ -83,7 +86,20 @@ impl Stock {
         self.begun
     }
 
-    /// COTs that were taken: the next one's number.
+    /// Iterations since the rest of earlier ones was dropped.
+    pub fn since(&self) -> usize {
+        (self.begun - self.first) as usize
+    }
+
+    /// Drops the COTs that are left.
+    pub fn drop_rest(&mut self) {
+        (self.first, self.made) = (self.begun, self.begun * COTS as u64);
+        self.waiting.clear();
+        self.tree.as_mut_slice().zeroize();
+        self.gone = LEAVES;
+    }
+
+    /// COTs that were taken or dropped: the next one's number.
     pub fn made(&self) -> u64 {
         self.made
     }

@@ -13,18 +13,15 @@ pub const MAKING: usize = 6;
 
 /// Memory of a batch, in bytes.
 pub fn batch_memory(plan: &Plan, source: Source) -> u64 {
-    let staged = match source {
-        Source::Dealer => STAGED[0],
-        Source::Peer => STAGED[1],
-    };
+    let staged = STAGED[usize::from(source.extension().is_some())];
     staged * (plan.correction_bytes() as u64).max(1 << 16) / 2
 }
 
 /// Fewest batches that there must be memory for: one in use and one that comes, which takes more while it is made.
 pub fn least(source: Source) -> usize {
-    match source {
-        Source::Dealer => 2,
-        Source::Peer => 2 + MAKING,
+    match source.extension() {
+        None => 2,
+        Some(_) => 2 + MAKING,
     }
 }
 

@@ -1,6 +1,5 @@
 //! The second half of a level: the peer's message meets what waits for it.
 
-use sotto_ot::softspoken::extension_bytes;
 use sotto_ring::{mask, pack};
 
 use super::{Maker, Value, Waiting, add};
@@ -21,11 +20,14 @@ impl Maker<'_> {
     pub(super) fn join(&mut self, message: &[u8]) -> Result<(), Error> {
         let (role, peer, level, recipe) = (self.role, self.role.peer(), self.level, self.recipe);
         self.goes_on();
+        let (announced, message) = message.split_at(recipe.announced_bytes(level, role));
+        if !announced.is_empty() {
+            let receiver = &mut self.transfers.receiver;
+            receiver.announced(announced).map_err(|e| refused(role, &e))?;
+            self.tell(Piece::Announced(level));
+        }
         let cots = recipe.level_cots(level, peer);
-        let (extension, mut rest) = match cots {
-            0 => (&[][..], message),
-            _ => message.split_at(extension_bytes(self.transfers.k, cots)),
-        };
+        let (extension, mut rest) = message.split_at(recipe.extension.bytes(cots));
         let mut sent = Vec::new();
         if cots > 0 {
             let chosen = self.queue.iter().filter_map(|(_, waiting)| match waiting {

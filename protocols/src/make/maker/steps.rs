@@ -41,6 +41,11 @@ impl Maker<'_> {
         let random = self.random.bytes(triples.div_ceil(8));
         choices.push((0..triples).map(|i| random[i / 8] >> (i % 8) & 1).collect());
         let mut message = Vec::new();
+        if recipe.iterations(level, role.peer()) > 0 {
+            let to = recipe.announced(level, role.peer());
+            self.transfers.sender.announce(to, &mut message);
+            self.tell(Piece::Announce(level));
+        }
         if recipe.level_cots(level, role) > 0 {
             let mut received = self.transfers.receiver.extend(choices, &mut message);
             self.triples.0 = received.pop();
