@@ -43,7 +43,8 @@ fn main() {
         Keys::BYTES as f64 / 1e6,
         start.elapsed()
     );
-    let [mut at_server, mut at_client] = transfers(&seed.derive("cots", 0)).expect("points");
+    let [mut at_server, mut at_client] =
+        transfers(&seed.derive("cots", 0), recipe.extension).expect("points");
 
     let session = Local::without_masks(plan, matrices, &seed).expect("ours");
     let seeds = session.seeds(0, Role::Server);

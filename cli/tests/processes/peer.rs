@@ -39,7 +39,13 @@ impl Parties {
 fn the_demo_without_a_dealer_counts_what_the_plan_says() {
     let parties = Parties::new();
     let (model, images) = (parties.text("model"), parties.text("images.bin"));
-    let args = ["--source", "peer", "--model", &model, "--images", &images, "--limit", "3"];
+    for source in ["peer", "softspoken"] {
+        counts(&parties, source, &model, &images);
+    }
+}
+
+fn counts(parties: &Parties, source: &str, model: &str, images: &str) {
+    let args = ["--source", source, "--model", model, "--images", images, "--limit", "3"];
     let done = parties.sotto(&[&["demo", "--json"], &args[..]].concat());
     assert_eq!(done.code, 0, "{}", done.err);
     let all: Value = serde_json::from_str(&done.out).unwrap();
@@ -47,10 +53,10 @@ fn the_demo_without_a_dealer_counts_what_the_plan_says() {
         assert_eq!(all[field], all["planned"][field], "{field}");
         assert!(all[field].as_u64().unwrap() > 0, "{field}");
     }
-    let plan = parties.sotto(&["plan", "--json", "--source", "peer", &model]);
+    let plan = parties.sotto(&["plan", "--json", "--source", source, model]);
     let plan: Value = serde_json::from_str(&plan.out).unwrap();
     assert_eq!(plan["planned"], all["planned"], "sotto plan");
-    let said = parties.sotto(&["plan", "--source", "peer", &model]);
+    let said = parties.sotto(&["plan", "--source", source, model]);
     assert!(said.out.contains("between the two, in"), "{}", said.out);
     assert_eq!(all["agree_simulator"], 3);
     assert!(all["max_logit_error"].as_f64().unwrap() < 0.05);
@@ -114,6 +120,13 @@ fn sources_that_do_not_fit_are_explained() {
     let config = parties.client_config("client", "", [server, dealer]);
     let refused = parties.infer(&config, &["--limit", "1", &images]);
     refused.failed(4, &["server", "source", "dealer"]);
+    // Transfers of the other extension.
+    let lines = "source = \"softspoken\"\n";
+    let config = parties.client_config("client", lines, [server, LOCAL]);
+    let refused = parties.infer(&config, &["--limit", "1", &images]);
+    refused.failed(4, &["server", "source", "SoftSpoken"]);
+    let (_other, other) = parties.start_server(&parties.server_config(lines, LOCAL, None));
+    parties.works(&parties.client_config("client", lines, [other, LOCAL]));
     // A table without its source, and a source without its table.
     let both = parties.server_config("", dealer, None);
     let text = std::fs::read_to_string(&both).unwrap();
