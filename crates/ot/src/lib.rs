@@ -8,12 +8,17 @@
 //! Life of an instance, messages in brackets; nothing here knows a socket, a clock or a thread:
 //! 1. [`base`]: 128 transfers by public-key cryptography, in which the sender's `D` is what is chosen [8 KiB, 32 bytes];
 //! 2. [`tree`]: from them, seeds of which the receiver knows all and the sender all but a few [4 KiB at `K` = 8];
-//! 3. [`softspoken`]: as many COTs as are wanted, by symmetric cryptography alone [16 bits a COT at `K` = 8].
+//! 3. [`softspoken`]: as many COTs as are wanted, by symmetric cryptography alone [16 bits a COT at `K` = 8];
+//! 4. or [`ferret`], which begins with some of SoftSpoken's and makes millions of them with learning parity with noise
+//!    [3.4 bits a COT].
+//!
+//! [`extension`] is either, as who uses COTs sees it.
 //!
 //! Two parties who both send run two instances, with two seeds.
 //!
 //! Security: semi-honest parties, 128 bits. CDH in Ristretto with BLAKE3 as a random oracle ([`base`]); AES-128 as a
-//! pseudorandom function ([`tree`] and the streams of its leaves) and as an ideal cipher ([`hash`]). A party that deviates can learn the other's secrets (a receiver whose corrections differ from tree to tree learns bits of `D`): nothing is
+//! pseudorandom function ([`tree`] and the streams of its leaves) and as an ideal cipher ([`hash`]); learning parity with
+//! regular noise and a local code ([`ferret`] alone). A party that deviates can learn the other's secrets (a receiver whose corrections differ from tree to tree learns bits of `D`): nothing is
 //! checked beyond lengths, points and the order of messages. No branch and no address depends on a secret.
 
 pub mod base;

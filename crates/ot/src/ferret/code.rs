@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn sums_are_of_ten_places_and_the_same_in_parts() {
         let code = Hash::new(&[9; 32]).keyed(5, 0);
-        let table: Vec<Block> = (0..SECRET as Block).map(|i| i * i << 64 | i).collect();
+        let table: Vec<Block> = (0..SECRET as Block).map(|i| ((i * i) << 64) | i).collect();
         let secret: &[Block; SECRET] = table[..].try_into().expect("as many");
         let mut whole: Vec<Block> = (0..512).collect();
         add(&code, secret, 1024, &mut whole);
