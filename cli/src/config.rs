@@ -103,11 +103,7 @@ impl ServerConfig {
     /// # Errors
     /// [`Error::Config`].
     pub fn without_dealer(&self) -> Result<(), Error> {
-        let given = [
-            ("pool_folder", self.pool_folder.is_some()),
-            ("audit", self.audit > 0.0),
-            ("row_tables", self.row_tables),
-        ];
+        let given = [("audit", self.audit > 0.0), ("row_tables", self.row_tables)];
         match given.iter().find(|(_, given)| *given) {
             Some((name, _)) => Err(Error::Config(format!(
                 "`{name}` needs a dealer; with `source = \"peer\"` leave it out"

@@ -28,6 +28,7 @@ use std::{
 use sotto_models::{calibration::hex, length::Length, model::Input};
 use sotto_net::{Endpoint, Link, QuicLink};
 use sotto_protocols::weights::{Matrix, Weights};
+use sotto_session::{folder::Folder, shelf::Shelf};
 
 use crate::{
     card::Card,
@@ -110,13 +111,22 @@ pub fn run(
         // It must hear of a failure within its own deadline.
         deadline: deadline / 2,
     });
+    let (pool, shelf) = match (&folder, &dealer) {
+        (None, _) => (None, None),
+        (Some(at), Some(_)) => (Some(Arc::new(Folder::open(at, &config.own.name)?)), None),
+        (Some(at), None) => {
+            let secret = identity.secret("made batches");
+            (None, Some(Arc::new(Shelf::open(at, &config.own.name, &secret)?)))
+        }
+    };
     let lanes = Lanes::new(Common {
         card: card.clone(),
         commitment,
         weights: Arc::clone(&weights),
         usage: Arc::clone(&usage),
         dealer,
-        folder: session::folder(folder, &config.own.name)?,
+        folder: pool,
+        shelf,
         config: config.clone(),
         trust: Arc::default(),
         masked: Arc::default(),
@@ -262,6 +272,10 @@ impl Server {
             epoch,
             masks,
             setup: setup.len() as u64,
+            keeps: match &lane.supply {
+                Supply::Dealer(_) => 0,
+                Supply::Peer(workplace) => workplace.keeps(),
+            },
         };
         messages::send(link, step::WELCOME, &welcome)?;
         messages::send_bytes(link, step::SETUP, setup)?;

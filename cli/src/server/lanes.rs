@@ -15,12 +15,12 @@ use sotto_models::{
     private::Lengths,
 };
 use sotto_protocols::{plan::Plan, weights::Weights};
+use sotto_session::{folder::Folder, shelf::Shelf};
 
 use super::{
     made::{Made, Room},
     make::Workplace,
     session::{Basis, Masked, Sessions},
-    store::Folder,
     trust::Trust,
     usage::Usage,
 };
@@ -127,8 +127,10 @@ pub struct Common {
     pub usage: Arc<Usage>,
     /// Where the dealer is, with the hash of no plan yet.
     pub dealer: Option<Dealer>,
-    /// Where batches of pictures wait.
+    /// Where batches of pictures wait that a dealer deals.
     pub folder: Option<Arc<Folder>>,
+    /// The same of those that are made with clients.
+    pub shelf: Option<Arc<Shelf>>,
     /// The configuration.
     pub config: ServerConfig,
     /// What the dealer did.
@@ -164,6 +166,13 @@ impl Lanes {
     pub fn pictures(&self) -> Result<(), Error> {
         let plan = self.common.card.trace(None)?.plan;
         let places = self.common.config.places(&plan)?;
+        if let Some(shelf) = &self.common.shelf {
+            // Of another model, or of clients that are served no more.
+            let (hash, clients) = (plan.hash(), &self.common.config.clients);
+            let known = |name: &str| clients.iter().any(|client| client.name == name);
+            let model = self.common.commitment;
+            shelf.retain(|of| of.plan == hash && of.model == model && known(&of.peer))?;
+        }
         let lane = self.common.lane(None, plan, places as u64, self.common.config.pool)?;
         lock(&self.open).push(Arc::new(lane));
         Ok(())
@@ -237,7 +246,7 @@ impl Lanes {
         let open = lock(&self.open);
         let each = open.iter().map(|lane| match &lane.supply {
             Supply::Dealer(sessions) => sessions.batches(),
-            Supply::Peer(workplace) => workplace.made.batches(),
+            Supply::Peer(workplace) => workplace.batches(),
         });
         each.fold([0, 0], |[ready, held], [r, h]| [ready + r, held + h])
     }
@@ -320,7 +329,10 @@ impl Common {
             None => Supply::Peer(Workplace::new(
                 (&plan, self.commitment),
                 &self.weights,
-                Made::new(Room { memory: batches, batch, share }),
+                (
+                    Made::new(Room { memory: batches, batch, share }),
+                    self.shelf.clone().map(|shelf| (shelf, pool)),
+                ),
                 Arc::clone(&self.usage),
             )?),
         };

@@ -7,14 +7,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sotto_models::length::Length;
+use sotto_models::{calibration::hex, length::Length};
 use sotto_net::{Link, QuicLink};
 use sotto_protocols::{
     Role,
+    batch::Batch,
     cost::Cost,
     make::{Recipe, whole_recipe},
-    plan::Plan,
+    plan::{Plan, Traffic},
     weights::Weights,
+};
+use sotto_session::{
+    keeping::{Lost, keep},
+    shelf::{Of, Record, Shelf},
 };
 
 use super::{
@@ -24,7 +29,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    messages::{self, Nonce, Reply, Request, ServerWelcome, step},
+    messages::{self, Nonce, Reply, Request, Secret, ServerWelcome, Tag, step},
     refusal::Refusal,
     stop::Stop,
     workshop::{COTS, Workshop, longest, longest_setup, nonce, patience, session},
@@ -40,6 +45,8 @@ pub struct Workplace {
     usage: Arc<Usage>,
     /// What was made.
     pub made: Arc<Made>,
+    /// Where batches wait, and how many of each client's.
+    shelf: Option<(Arc<Shelf>, usize)>,
 }
 
 /// A link for making that is set up, and its memory. No `Debug`: it is secret.
@@ -84,13 +91,65 @@ impl Workplace {
     pub fn new(
         (plan, commitment): (&Arc<Plan>, [u8; 32]),
         weights: &Arc<Weights>,
-        made: Arc<Made>,
+        (made, shelf): (Arc<Made>, Option<(Arc<Shelf>, usize)>),
         usage: Arc<Usage>,
     ) -> Result<Self, Error> {
         let recipe = Arc::new(whole_recipe(plan)?);
         let cost = recipe.cost(plan, COTS);
         let (plan, weights) = (Arc::clone(plan), Arc::clone(weights));
-        Ok(Self { plan, weights, recipe, cost, commitment, usage, made })
+        Ok(Self { plan, weights, recipe, cost, commitment, usage, made, shelf })
+    }
+
+    /// Batches that wait for each client on the disk, at most.
+    pub fn keeps(&self) -> u32 {
+        self.shelf.as_ref().map_or(0, |(_, most)| *most as u32)
+    }
+
+    /// Batches that wait for their clients, on the disk and in memory, and those that are being made or evaluated with.
+    pub fn batches(&self) -> [usize; 2] {
+        let [ready, held] = self.made.batches();
+        [ready + self.shelf.as_ref().map_or(0, |(shelf, _)| shelf.all()), held]
+    }
+
+    /// What is made with a client is of this.
+    fn of(&self, client: &str) -> Of {
+        Of { peer: client.into(), plan: self.plan.hash(), model: self.commitment }
+    }
+
+    /// Opens a batch that waits on the disk, for a client's use over a link of its own. Gives its number, and the key of the client's part.
+    ///
+    /// # Errors
+    /// [`Refusal::NotKept`] where there is none, or it cannot be opened; [`Refusal::Busy`] for now.
+    pub fn wake(
+        &self,
+        client: &str,
+        link: u64,
+        (tag, key): (&Tag, &Secret),
+    ) -> Result<(u64, Secret), Refusal> {
+        self.settle();
+        let (shelf, _) = self.shelf.as_ref().ok_or(Refusal::NotKept)?;
+        if !shelf.has(client, tag) {
+            return Err(Refusal::NotKept);
+        }
+        let id = self.made.wake(client, link)?;
+        let open = || -> Result<Option<(Ready, Secret)>, Error> {
+            let Some(taken) = shelf.take(client, tag)? else { return Ok(None) };
+            let (bytes, theirs) = (taken.record.bytes(), taken.key.clone());
+            let batch = taken.open(id, &self.plan, key)?;
+            let staged = batch.stage(&self.plan, Role::Server, &self.weights)?;
+            Ok(Some((Ready { staged, tag: *tag, bytes }, theirs)))
+        };
+        match open() {
+            Ok(Some((ready, theirs))) => {
+                self.made.finish(id, ready);
+                tracing::info!("{client}: batch {id} waited on the disk, {}", hex(tag));
+                return Ok((id, theirs));
+            }
+            Ok(None) => {}
+            Err(e) => tracing::warn!("{client}: {e}"),
+        }
+        self.made.burn(id);
+        Err(Refusal::NotKept)
     }
 
     /// Sets a link for making up; nothing where the client was refused.
@@ -165,7 +224,8 @@ impl Workplace {
 
     /// Whether a client may have one more batch made, beside those that it has.
     fn allows(&self, name: &str) -> Result<(), Refusal> {
-        self.usage.allows(name, self.made.of(name))
+        let kept = self.shelf.as_ref().map_or(0, |(shelf, _)| shelf.count(name));
+        self.usage.allows(name, self.made.of(name) + kept)
     }
 
     /// Charges whoever left batches, this client or another.
@@ -188,9 +248,11 @@ impl Workplace {
         };
         let mut asked = Instant::now();
         loop {
-            match messages::recv(link, step::REQUEST) {
-                Ok(Request::Make | Request::Length { .. }) if stop.asked() => return finish(link),
-                Ok(Request::Make) => asked = Instant::now(),
+            let theirs = match messages::recv(link, step::REQUEST) {
+                Ok(Request::Make { .. } | Request::Length { .. }) if stop.asked() => {
+                    return finish(link);
+                }
+                Ok(Request::Make { pad }) => pad,
                 Ok(Request::Length { length }) => return Ok(Some(length)),
                 Ok(_) => return Ok(None),
                 // Nobody needs a batch now, or soon.
@@ -200,7 +262,8 @@ impl Workplace {
                 }
                 Err(Error::Net(sotto_net::Error::Deadline { .. })) => return finish(link),
                 Err(e) => return Err(e),
-            }
+            };
+            asked = Instant::now();
             let Making { name, number, begun: count, .. } = making;
             self.settle();
             let begun = self.allows(name).and_then(|()| self.made.begin(name, *number));
@@ -213,12 +276,49 @@ impl Workplace {
                 }
             };
             count.set(count.get() + 1);
-            messages::send(link, step::REPLY, &Reply::Making { id })?;
+            let pads = match theirs.filter(|_| self.keeps() > 0) {
+                Some(theirs) => Some([Secret::random()?, theirs]),
+                None => None,
+            };
+            let pad = pads.as_ref().map(|[ours, _]| ours.clone());
+            messages::send(link, step::REPLY, &Reply::Making { id, pad })?;
             let (batch, traffic) = workshop.make(link, id, longest, &|| ())?;
             let bytes = traffic.from_server + traffic.from_client;
             tracing::info!("{}: batch {id} made, {bytes} bytes", link.peer());
+            if let Some(pads) = &pads {
+                self.keep(link, pads, (id, workshop.tag(id)), batch, traffic)?;
+                continue;
+            }
             let staged = batch.stage(&self.plan, Role::Server, &self.weights)?;
             self.made.finish(id, Ready { staged, tag: workshop.tag(id), bytes });
         }
+    }
+
+    /// Puts a batch on both disks; it takes no memory then. What it takes the place of is burnt and charged.
+    fn keep(
+        &self,
+        link: &mut QuicLink,
+        [ours, theirs]: &[Secret; 2],
+        (id, tag): (u64, Tag),
+        batch: Batch,
+        traffic: Traffic,
+    ) -> Result<(), Error> {
+        let Some((shelf, most)) = &self.shelf else { return Ok(()) };
+        let client = link.name().to_owned();
+        while shelf.count(&client) >= *most {
+            let Some(oldest) = shelf.first(&client) else { break };
+            shelf.burn(&client, &oldest)?;
+            self.usage.unused(&client, DEAR);
+        }
+        let record = Record::new(self.of(&client), tag, traffic);
+        match keep(link, shelf, [ours, theirs], record, batch)? {
+            None => self.made.stored(id),
+            Some(Lost::Here(e)) => {
+                tracing::warn!("{}: {e}", link.peer());
+                self.made.stored(id);
+            }
+            Some(Lost::There) => self.made.burn(id),
+        }
+        Ok(())
     }
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    messages::{self, Reply, Request, Tag, step},
+    messages::{self, Reply, Request, Secret, Tag, step},
     metrics::Evaluated,
     refusal::Refusal,
 };
@@ -103,7 +103,15 @@ impl<'a> Served<'a> {
                         return Ok(link.finish()?);
                     }
                 }
-                Ok(Request::Make | Request::Length { .. }) => {
+                Ok(Request::Wake { .. }) if stop.asked() => return Ok(link.finish()?),
+                Ok(Request::Wake { tag, key }) => {
+                    let reply = match self.wake(&tag, &key) {
+                        Ok((id, key)) => Reply::Woken { id, key },
+                        Err(why) => Reply::Refused(why),
+                    };
+                    messages::send(link, step::REPLY, &reply)?;
+                }
+                Ok(Request::Make { .. } | Request::Length { .. }) => {
                     let why = Refusal::NotYourRole("client on a link for making".into());
                     messages::send(link, step::REPLY, &Reply::Refused(why))?;
                     return Ok(link.finish()?);
@@ -120,6 +128,19 @@ impl<'a> Served<'a> {
                 Err(e) => return Err(e),
             }
         }
+    }
+
+    /// Opens a batch that waits on both disks.
+    fn wake(&self, tag: &Tag, key: &Secret) -> Result<(u64, Secret), Refusal> {
+        let Supply::Peer(workplace) = &self.lane.supply else { return Err(Refusal::NotKept) };
+        let woken = workplace.wake(&self.name, self.holder.link, (tag, key));
+        woken.inspect_err(|why| {
+            if *why == Refusal::NotKept {
+                self.server.metrics.refused(&self.name);
+                tracing::warn!("{}: a batch that waited is not used: {why}", self.name);
+            }
+            thread::sleep(BREATH);
+        })
     }
 
     /// Gets a batch ready for the client, and tells it.
@@ -238,11 +259,15 @@ impl<'a> Served<'a> {
     }
 
     fn release(&self) {
-        self.settle();
-        if let Batches::Dealt(session) = &self.batches {
-            let unused = session.pool.release(&self.holder);
-            self.server.usage.unused(&self.name, unused);
+        match &self.batches {
+            Batches::Dealt(session) => {
+                let unused = session.pool.release(&self.holder);
+                self.server.usage.unused(&self.name, unused);
+            }
+            // Those that were woken over this link.
+            Batches::Made(made) => made.release(self.holder.link),
         }
+        self.settle();
         // A length costs a plan and its announcement: who asks for one uses it.
         if self.lane.length.is_some() && !self.used {
             self.server.usage.unused(&self.name, 1);

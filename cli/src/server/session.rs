@@ -5,7 +5,6 @@
 mod basis;
 
 use std::{
-    path::PathBuf,
     sync::{Arc, Condvar, Mutex},
     thread,
     time::{Duration, Instant},
@@ -15,7 +14,7 @@ use sotto_models::calibration::hex;
 
 use super::{
     pool::{Pool, Terms},
-    store::{Folder, Store},
+    store::Store,
 };
 use crate::{
     card::short,
@@ -255,12 +254,4 @@ impl Sessions {
         let pool = Pool::start(terms, Box::new(move || dealer.batches(None, epoch)))?;
         Ok(Some(Session { epoch, masks: name, setup, pool }))
     }
-}
-
-/// A folder of batches, where the configuration has one.
-///
-/// # Errors
-/// Those of [`Folder::open`].
-pub fn folder(path: Option<PathBuf>, owner: &str) -> Result<Option<Arc<Folder>>, Error> {
-    path.map(|path| Folder::open(&path, owner).map(Arc::new)).transpose()
 }

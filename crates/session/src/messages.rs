@@ -141,7 +141,7 @@ pub enum Dealt {
 }
 
 /// First message of a client to the server.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct ClientHello {
     /// Message version.
     pub version: u32,
@@ -184,6 +184,8 @@ pub enum ServerWelcome {
         masks: Masks,
         /// Bytes of masked weights that follow.
         setup: u64,
+        /// Batches that it makes with this client and keeps on its disk until they are used; 0 where it keeps none.
+        keeps: u32,
     },
     /// To a link for making: the server's part of its name. The setup follows.
     Making(Nonce),
@@ -209,7 +211,17 @@ pub enum Request {
         tag: Tag,
     },
     /// On a link for making: make a batch now.
-    Make,
+    Make {
+        /// For one that is to wait on both disks: what the key of our part comes under.
+        pad: Option<Secret>,
+    },
+    /// A batch that waits on both disks is to be used, which both open.
+    Wake {
+        /// Its public name.
+        tag: Tag,
+        /// What the server's part is sealed with, given once.
+        key: Secret,
+    },
     /// The same: what is made next is for texts of another length. Transfers and keys stay.
     Length {
         /// The texts' length.
@@ -266,9 +278,24 @@ pub enum Reply {
     Making {
         /// The batch.
         id: u64,
+        /// Where it is to wait on both disks, too: what the key of the server's part comes under.
+        pad: Option<Secret>,
+    },
+    /// To [`Request::Wake`]: it is here.
+    Woken {
+        /// The number under which it is used.
+        id: u64,
+        /// What the client's part is sealed with, given once.
+        key: Secret,
     },
     /// No, and why.
     Refused(Refusal),
+}
+
+/// What a peer sent that was not asked for.
+pub fn unasked(link: &dyn Link, step: u32) -> Error {
+    let (peer, why) = (link.peer().to_owned(), "more than was asked for".into());
+    Error::Net(sotto_net::Error::Garbage { peer, step, why })
 }
 
 /// Sends `bytes` in pieces.

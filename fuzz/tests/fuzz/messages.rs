@@ -69,6 +69,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Unknown(text()),
         Refusal::NotAnnounced { server: text(), plan: text() },
         Refusal::Stale,
+        Refusal::NotKept,
         Refusal::TooManyPlans,
         Refusal::NoDealer(text()),
         Refusal::Exhausted(text()),
@@ -169,6 +170,7 @@ fn server_welcome() {
         epoch: [3; 16],
         masks: [4; 16],
         setup: 1 << 30,
+        keeps: 2,
     };
     let valid = with_refusals(vec![welcome], ServerWelcome::Refused);
     fuzz!(|input: &Input| check::<ServerWelcome>(&valid, input));
@@ -179,7 +181,9 @@ fn request() {
     let valid = [
         Request::Prepare { held: Some(3), ahead: 8 },
         Request::Infer { id: 7, tag: [9; 16] },
-        Request::Make,
+        Request::Make { pad: None },
+        Request::Make { pad: Some(secret(3)) },
+        Request::Wake { tag: [8; 16], key: secret(4) },
         Request::Length { length: Length::Hidden(16) },
         Request::Bye,
     ];
@@ -194,7 +198,8 @@ fn reply() {
         Reply::Assigned(assigned()),
         Reply::Waiting { got: 1, all: 2 },
         Reply::Ready { id: 7, tag: [1; 16], offline_bytes: 32, ahead },
-        Reply::Making { id: 7 },
+        Reply::Making { id: 7, pad: Some(secret(3)) },
+        Reply::Woken { id: 7, key: secret(4) },
         Reply::Length { plan: [5; 32] },
     ];
     let valid = with_refusals(messages, Reply::Refused);

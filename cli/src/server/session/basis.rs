@@ -8,13 +8,9 @@ use sotto_protocols::{
     plan::Plan,
     weights::{SetupMasks, Weights, setup_message},
 };
+use sotto_session::folder::Folder;
 
-use crate::{
-    card::Card,
-    dealer_link::Dealer,
-    messages::Masks,
-    server::{store::Folder, trust::Trust},
-};
+use crate::{card::Card, dealer_link::Dealer, messages::Masks, server::trust::Trust};
 
 /// The weights under the dealer's masks, once for all sessions of a model.
 pub struct Masked {

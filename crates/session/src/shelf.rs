@@ -1,0 +1,413 @@
+//! Batches that two parties made, on the disk of each, until they are used.
+//!
+//! Each party's part lies in its pool folder, sealed under a key that the *other* party drew. That one keeps the key, in a folder
+//! beside its own pool folder, and gives it once, when both are about to use the batch: it takes the key off its disk before it sends
+//! it. So of one disk nothing can be opened; a pool folder that is copied, restored or swapped has no keys beside it, or its seals
+//! were given away already; what either party lacks is burnt at both. A crash leaves a seal without its key or a key
+//! without its seal: both are removed at the next start.
+//!
+//! Security: a seal's key hangs from this party's identity, the other's key, and what the batch is of: peer, plan, model, tag. It is used for one file. The
+//! streams are ChaCha12's, the seal is a keyed BLAKE3 over what is written (encrypt, then authenticate). Where it ends: SECURITY.md.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard},
+    time::SystemTime,
+};
+
+use sotto_crypto::{Seed, Stream};
+use sotto_models::calibration::hex;
+use sotto_protocols::{
+    batch::Batch,
+    plan::{Plan, Traffic},
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    error::Error,
+    files,
+    folder::Folder,
+    messages::{Secret, Tag},
+};
+
+const SEALED: &[u8; 16] = b"sotto made 1\n\0\0\0";
+const KEY: &[u8; 16] = b"sotto key 1\n\0\0\0\0";
+
+/// Bytes of a party's name, with zeros behind it.
+const NAME: usize = 64;
+/// Name, plan, model, tag, three counts, the time.
+const RECORD: usize = NAME + 32 + 32 + 16 + 4 * 8;
+/// A key's file: magic, record, key, seal.
+const KEY_FILE: usize = 16 + RECORD + 32 + 32;
+
+/// Bytes that are enciphered at a time.
+const PIECE: usize = 1 << 16;
+
+/// What a batch is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Of {
+    /// The other party.
+    pub peer: String,
+    /// Hash of the plan.
+    pub plan: [u8; 32],
+    /// Salted hash of the server's matrices.
+    pub model: [u8; 32],
+}
+
+/// A batch that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// What it is of.
+    pub of: Of,
+    /// Its public name, the same at both parties.
+    pub tag: Tag,
+    /// What crossed when it was made.
+    pub traffic: Traffic,
+    /// When it was stored, in microseconds of this party's clock.
+    stored: u64,
+}
+
+impl Record {
+    /// Of a batch that was made just now.
+    pub fn new(of: Of, tag: Tag, traffic: Traffic) -> Self {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self { of, tag, traffic, stored: since.as_micros() as u64 }
+    }
+
+    /// All bytes that crossed.
+    pub fn bytes(&self) -> u64 {
+        self.traffic.from_server + self.traffic.from_client
+    }
+
+    fn encode(&self) -> [u8; RECORD] {
+        let mut all = [0; RECORD];
+        let Traffic { from_server, from_client, flights } = self.traffic;
+        let counts = [from_server, from_client, flights, self.stored].map(u64::to_le_bytes);
+        let (name, rest) = all.split_at_mut(NAME);
+        name.iter_mut().zip(self.of.peer.bytes()).for_each(|(to, byte)| *to = byte);
+        let fields: [&[u8]; 4] = [&self.of.plan, &self.of.model, &self.tag, counts.as_flattened()];
+        rest.copy_from_slice(&fields.concat());
+        all
+    }
+
+    fn decode(bytes: &[u8; RECORD]) -> Option<Self> {
+        let (name, rest) = bytes.split_at(NAME);
+        let name = name.split(|byte| *byte == 0).next()?;
+        let peer = String::from_utf8(name.to_vec()).ok()?;
+        let of =
+            Of { peer, plan: rest[..32].try_into().ok()?, model: rest[32..64].try_into().ok()? };
+        let tag = rest[64..80].try_into().ok()?;
+        let count = |i: usize| u64::from_le_bytes(std::array::from_fn(|j| rest[80 + 8 * i + j]));
+        let (from_server, from_client, flights) = (count(0), count(1), count(2));
+        let traffic = Traffic { from_server, from_client, flights };
+        let record = Self { of, tag, traffic, stored: count(3) };
+        (record.encode() == *bytes).then_some(record)
+    }
+}
+
+/// A pool folder of made batches, and the folder of keys beside it. No `Debug`: it holds a secret.
+pub struct Shelf {
+    folder: Folder,
+    keys: PathBuf,
+    /// This party's own.
+    secret: Seed,
+    waiting: Mutex<BTreeMap<Tag, Record>>,
+}
+
+/// A batch whose other key is given away: it is opened now, or never. With it goes its file.
+pub struct Taken<'a> {
+    shelf: &'a Shelf,
+    /// What it is.
+    pub record: Record,
+    /// What the other party's part is sealed with.
+    pub key: Secret,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let path = self.shelf.sealed(&self.record.tag);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!("{} is of no more use, and stays: {e}", path.display());
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Shelf {
+    /// Opens a pool folder for its `owner`, whose `secret` seals; what a crash, a copy or damage left without its other half is burnt.
+    ///
+    /// # Errors
+    /// Those of [`Folder::open`]; [`Error::Config`] for a folder of keys that is a link, or that others may write to; [`Error::Io`].
+    pub fn open(path: &Path, owner: &str, secret: &[u8; 32]) -> Result<Self, Error> {
+        let folder = Folder::open(path, owner)?;
+        let mut name = folder.path().file_name().unwrap_or_default().to_owned();
+        name.push(".keys");
+        let keys = folder.path().with_file_name(name);
+        if keys.is_symlink() {
+            return Err(Error::Config(format!(
+                "{} is a link; take it away, the keys of the pool folder are kept there",
+                keys.display()
+            )));
+        }
+        files::private_folder(&keys, "folder of keys")?;
+        let secret = Seed::from_bytes(*secret);
+        let shelf = Self { folder, keys, secret, waiting: Mutex::default() };
+        shelf.recover()?;
+        Ok(shelf)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Tag, Record>> {
+        self.waiting.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn sealed(&self, tag: &Tag) -> PathBuf {
+        self.folder.path().join(format!("{}.batch", hex(tag)))
+    }
+
+    fn key(&self, tag: &Tag) -> PathBuf {
+        self.keys.join(format!("{}.key", hex(tag)))
+    }
+
+    fn recover(&self) -> Result<(), Error> {
+        let mut waiting = self.lock();
+        for path in listed(&self.keys, "key")? {
+            let found = self.read_key(&path).filter(|(record, _)| path == self.key(&record.tag));
+            match found.filter(|(record, _)| is_plain(&self.sealed(&record.tag))) {
+                Some((record, _)) => drop(waiting.insert(record.tag, record)),
+                None => files::remove(&path)?,
+            }
+        }
+        for path in listed(self.folder.path(), "batch")? {
+            if !waiting.keys().any(|tag| path == self.sealed(tag)) {
+                tracing::warn!("{} has no key beside it, and is burnt", path.display());
+                files::remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Burns all batches but those that are to be kept.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn retain(&self, keep: impl Fn(&Of) -> bool) -> Result<(), Error> {
+        let gone: Vec<Record> = self.lock().values().filter(|r| !keep(&r.of)).cloned().collect();
+        gone.iter().try_for_each(|record| self.burn(&record.of.peer, &record.tag).map(drop))
+    }
+
+    /// Batches that wait for a peer.
+    pub fn count(&self, peer: &str) -> usize {
+        self.lock().values().filter(|record| record.of.peer == peer).count()
+    }
+
+    /// Whether this one waits for a peer.
+    pub fn has(&self, peer: &str, tag: &Tag) -> bool {
+        self.lock().get(tag).is_some_and(|record| record.of.peer == peer)
+    }
+
+    /// All that wait.
+    pub fn all(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// The one that has waited for longest of those with a peer.
+    pub fn first(&self, peer: &str) -> Option<Tag> {
+        let waiting = self.lock();
+        let theirs = waiting.values().filter(|record| record.of.peer == peer);
+        theirs.min_by_key(|record| (record.stored, record.tag)).map(|record| record.tag)
+    }
+
+    /// Stores this party's part, sealed under the peer's key `sealed`, and `keeps` the one of the peer's part; whole or not at all. What is handed over is enciphered in its place.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the disk does not take it; nothing of it stays there.
+    pub fn put(
+        &self,
+        record: Record,
+        batch: Batch,
+        sealed: &Secret,
+        keeps: &Secret,
+    ) -> Result<(), Error> {
+        let (path, key) = (self.sealed(&record.tag), self.key(&record.tag));
+        let write = || {
+            if path.exists() || key.exists() {
+                return Err(Error::Config("there is one of this name".into()));
+            }
+            let cipher = self.cipher(&record, sealed);
+            files::replace(&path, |part| {
+                write_sealed(part, cipher, batch).map_err(Error::io(part))
+            })?;
+            files::replace(&key, |part| {
+                self.write_key(part, &record, keeps).map_err(Error::io(part))
+            })
+        };
+        if let Err(e) = write() {
+            // A full disk must not keep what was half written.
+            for path in [&path, &key] {
+                drop(fs::remove_file(path));
+                drop(fs::remove_file(path.with_extension("part")));
+            }
+            return Err(Error::Config(format!(
+                "a batch cannot be stored in {}: {e}; free space there or unset `pool_folder`",
+                self.folder.path().display()
+            )));
+        }
+        self.lock().insert(record.tag, record);
+        Ok(())
+    }
+
+    /// Takes a batch of a peer's for its one use: its key is off the disk when this returns. `None` where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the key stays: then it must not be given.
+    pub fn take(&self, peer: &str, tag: &Tag) -> Result<Option<Taken<'_>>, Error> {
+        let mut waiting = self.lock();
+        let theirs = waiting.get(tag).is_some_and(|record| record.of.peer == peer);
+        let Some(record) = theirs.then(|| waiting.remove(tag)).flatten() else { return Ok(None) };
+        drop(waiting);
+        let path = self.key(tag);
+        let found = self.read_key(&path).filter(|(found, _)| *found == record);
+        files::remove(&path)?;
+        if found.is_none() {
+            drop(fs::remove_file(self.sealed(tag)));
+        }
+        Ok(found.map(|(record, key)| Taken { shelf: self, record, key }))
+    }
+
+    /// Burns a batch; gives whether there was one.
+    ///
+    /// # Errors
+    /// As [`Shelf::take`].
+    pub fn burn(&self, peer: &str, tag: &Tag) -> Result<bool, Error> {
+        Ok(self.take(peer, tag)?.is_some())
+    }
+
+    /// What this party's part is enciphered and authenticated with: the seed of streams, and the key of the seal.
+    fn cipher(&self, record: &Record, sealed: &Secret) -> [Seed; 2] {
+        let fields: [&[u8]; 2] = [&record.encode(), sealed.0.expose()];
+        let key = self.secret.derive_fields("made batch", &fields);
+        ["cipher", "seal"].map(|purpose| key.derive(purpose, 0))
+    }
+
+    fn write_key(&self, path: &Path, record: &Record, key: &Secret) -> io::Result<()> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE));
+        bytes.extend_from_slice(KEY);
+        bytes.extend_from_slice(&record.encode());
+        bytes.extend_from_slice(key.0.expose());
+        let seal = self.key_seal(&bytes);
+        bytes.extend_from_slice(seal.as_bytes());
+        files::create(path)?.write_all(&bytes)
+    }
+
+    fn read_key(&self, path: &Path) -> Option<(Record, Secret)> {
+        let bytes = Zeroizing::new(sotto_models::files::read(path, KEY_FILE as u64).ok()?);
+        let (sealed, seal) = bytes.split_at_checked(KEY_FILE - 32)?;
+        // As hashes they are compared in constant time.
+        if self.key_seal(sealed) != blake3::Hash::from_bytes(seal.try_into().ok()?) {
+            return None;
+        }
+        let rest = sealed.strip_prefix(KEY)?;
+        let record = Record::decode(rest.first_chunk()?)?;
+        let mut key = rest[RECORD..].iter().copied();
+        Some((record, Secret(Seed::read(|| key.next().ok_or(())).ok()?)))
+    }
+
+    fn key_seal(&self, bytes: &[u8]) -> blake3::Hash {
+        let key = self.secret.derive("file of a key", 0);
+        blake3::Hasher::new_keyed(key.expose()).update(bytes).finalize()
+    }
+}
+
+impl Taken<'_> {
+    /// Opens this party's part with the peer's key, for its one use as batch number `id`; its file is gone.
+    ///
+    /// # Errors
+    /// [`Error::Check`] where it is damaged, another's, or of another key; [`Error::Io`].
+    pub fn open(self, id: u64, plan: &Plan, sealed: &Secret) -> Result<Batch, Error> {
+        let path = self.shelf.sealed(&self.record.tag);
+        let [cipher, seal] = self.shelf.cipher(&self.record, sealed);
+        let read = read_sealed(&path, &seal, plan.correction_bytes());
+        files::remove(&path)?;
+        let bytes = read.map_err(Error::io(&path))?;
+        let (mut head, mut corrections) = bytes.ok_or_else(|| {
+            let path = path.display();
+            Error::Check(format!("{path} is damaged, or its key is another: the batch is burnt"))
+        })?;
+        let mut stream = cipher.stream(0);
+        encipher(&mut stream, &mut *head);
+        encipher(&mut stream, &mut corrections);
+        let mut head = head.iter().copied();
+        let seed = Seed::read(|| head.next().ok_or(())).expect("it has 32 bytes");
+        Ok(Batch { id, seed, corrections: Some(corrections) })
+    }
+}
+
+/// Whether it is a file, and no link or pipe.
+fn is_plain(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| found.is_file())
+}
+
+/// Files of an ending in a folder; what was half written is removed.
+fn listed(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, Error> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        match path.extension().and_then(|found| found.to_str()) {
+            Some("part") => files::remove(&path)?,
+            Some(found) if found == ending => all.push(path),
+            _ => {}
+        }
+    }
+    Ok(all)
+}
+
+fn encipher(stream: &mut Stream, bytes: &mut [u8]) {
+    let mut pad = Zeroizing::new(vec![0; PIECE.min(bytes.len())]);
+    for piece in bytes.chunks_mut(PIECE) {
+        let pad = &mut pad[..piece.len()];
+        stream.fill(pad);
+        piece.iter_mut().zip(pad).for_each(|(byte, pad)| *byte ^= *pad);
+    }
+}
+
+fn write_sealed(path: &Path, [cipher, seal]: [Seed; 2], batch: Batch) -> io::Result<()> {
+    let (mut stream, mut hasher) = (cipher.stream(0), blake3::Hasher::new_keyed(seal.expose()));
+    let mut head = Zeroizing::new(*batch.seed.expose());
+    let mut corrections = batch.corrections.unwrap_or_default();
+    encipher(&mut stream, &mut *head);
+    encipher(&mut stream, &mut corrections);
+    let mut file = files::create(path)?;
+    for part in [SEALED, &head[..], &corrections] {
+        hasher.update(part);
+        file.write_all(part)?;
+    }
+    file.write_all(hasher.finalize().as_bytes())
+}
+
+/// The enciphered seed and corrections; `None` where they are not what was sealed.
+#[expect(clippy::type_complexity, reason = "a seed and what follows it")]
+fn read_sealed(
+    path: &Path,
+    seal: &Seed,
+    corrections: usize,
+) -> io::Result<Option<(Zeroizing<[u8; 32]>, Vec<u8>)>> {
+    let mut file = File::open(path)?;
+    if file.metadata()?.len() != (16 + 32 + corrections + 32) as u64 {
+        return Ok(None);
+    }
+    let (mut magic, mut head, mut found) = ([0; 16], Zeroizing::new([0; 32]), [0; 32]);
+    let mut all = vec![0; corrections];
+    let mut hasher = blake3::Hasher::new_keyed(seal.expose());
+    for part in [&mut magic[..], &mut head[..], &mut all] {
+        file.read_exact(part)?;
+        hasher.update(part);
+    }
+    file.read_exact(&mut found)?;
+    let same = magic == *SEALED && hasher.finalize() == blake3::Hash::from_bytes(found);
+    Ok(same.then_some((head, all)))
+}
