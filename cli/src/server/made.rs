@@ -91,9 +91,10 @@ impl State {
         id
     }
 
-    /// Burns a batch and notes who is charged.
+    /// Burns a batch and notes who is charged. One that is still on the disk stays there.
     fn burn(&mut self, id: u64) {
-        if let Some(entry) = self.entries.remove(&id) {
+        let entry = self.entries.remove(&id).filter(|e| !matches!(e.stage, Stage::Waking));
+        if let Some(entry) = entry {
             *self.left.entry(entry.client).or_default() += 1;
         }
     }
@@ -254,7 +255,7 @@ impl Made {
         Ok(state.add(client, link, Stage::Waking))
     }
 
-    /// It was made, and waits on both disks: it takes no memory any more.
+    /// It waits on both disks, or is lost by no fault of its client's: it takes no memory any more.
     pub fn stored(&self, id: u64) {
         self.lock().entries.remove(&id);
         self.changed.notify_all();

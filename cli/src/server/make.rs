@@ -116,22 +116,28 @@ impl Workplace {
         Of { peer: client.into(), plan: self.plan.hash(), model: self.commitment }
     }
 
-    /// Opens a batch that waits on the disk, for a client's use over a link of its own. Gives its number, and the key of the client's part.
+    /// A number, and a place, for a client's batch that waits on the disk, to be used over a link of its own.
     ///
     /// # Errors
-    /// [`Refusal::NotKept`] where there is none, or it cannot be opened; [`Refusal::Busy`] for now.
-    pub fn wake(
-        &self,
-        client: &str,
-        link: u64,
-        (tag, key): (&Tag, &Secret),
-    ) -> Result<(u64, Secret), Refusal> {
+    /// [`Refusal::NotKept`] where there is none; [`Refusal::Busy`] for now.
+    pub fn wake(&self, client: &str, link: u64, tag: &Tag) -> Result<u64, Refusal> {
         self.settle();
         let (shelf, _) = self.shelf.as_ref().ok_or(Refusal::NotKept)?;
-        if !shelf.has(client, tag) {
-            return Err(Refusal::NotKept);
-        }
-        let id = self.made.wake(client, link)?;
+        if shelf.has(client, tag) { self.made.wake(client, link) } else { Err(Refusal::NotKept) }
+    }
+
+    /// Opens the batch that got this number, with the key that the client gives; gives the key of the client's part.
+    ///
+    /// # Errors
+    /// [`Refusal::NotKept`] where it is gone, or cannot be opened.
+    pub fn open_waiting(
+        &self,
+        client: &str,
+        (id, tag): (u64, Tag),
+        key: &Secret,
+    ) -> Result<Secret, Refusal> {
+        let (shelf, _) = self.shelf.as_ref().ok_or(Refusal::NotKept)?;
+        let tag = &tag;
         let open = || -> Result<Option<(Ready, Secret)>, Error> {
             let Some(taken) = shelf.take(client, tag)? else { return Ok(None) };
             let (bytes, theirs) = (taken.record.bytes(), taken.key.clone());
@@ -143,12 +149,15 @@ impl Workplace {
             Ok(Some((ready, theirs))) => {
                 self.made.finish(id, ready);
                 tracing::info!("{client}: batch {id} waited on the disk, {}", hex(tag));
-                return Ok((id, theirs));
+                return Ok(theirs);
             }
             Ok(None) => {}
-            Err(e) => tracing::warn!("{client}: {e}"),
+            Err(e) => {
+                tracing::warn!("{client}: {e}");
+                self.usage.unused(client, DEAR);
+            }
         }
-        self.made.burn(id);
+        self.made.stored(id);
         Err(Refusal::NotKept)
     }
 

@@ -47,6 +47,8 @@ pub(super) struct Served<'a> {
     batches: Batches,
     holder: Holder,
     name: String,
+    /// The batch on the disk that is to be opened next, and its number.
+    waking: Option<(u64, Tag)>,
     /// The batch that was got ready last.
     prepared: Option<u64>,
     /// Whether something was evaluated.
@@ -62,8 +64,8 @@ impl<'a> Served<'a> {
         (lane, batches): (Held, Batches),
         holder: Holder,
     ) -> Self {
-        let name = holder.name.to_string();
-        Self { server, lane, batches, holder, name, prepared: None, used: false, refused: 0 }
+        let (name, waking, prepared) = (holder.name.to_string(), None, None);
+        Self { server, lane, batches, holder, name, waking, prepared, used: false, refused: 0 }
     }
 
     /// Answers until the client leaves or the server is asked to stop.
@@ -76,12 +78,7 @@ impl<'a> Served<'a> {
                 Ok(Request::Prepare { .. }) if stop.asked() => return Ok(link.finish()?),
                 Ok(Request::Prepare { held, ahead }) => {
                     if let Err(why) = self.prepare(link, held, ahead)? {
-                        self.server.metrics.refused(&self.name);
-                        tracing::warn!("{} is refused: {why}", link.peer());
-                        // Who asks on is answered ever slower: each question costs work, and a line.
-                        thread::sleep(BREATH * self.refused.min(10));
-                        self.refused += 1;
-                        messages::send(link, step::REPLY, &Reply::Refused(why))?;
+                        self.reply(link, Err(why))?;
                         if let Batches::Dealt(session) = &self.batches
                             && session.pool.is_stale()
                         {
@@ -104,12 +101,13 @@ impl<'a> Served<'a> {
                     }
                 }
                 Ok(Request::Wake { .. }) if stop.asked() => return Ok(link.finish()?),
-                Ok(Request::Wake { tag, key }) => {
-                    let reply = match self.wake(&tag, &key) {
-                        Ok((id, key)) => Reply::Woken { id, key },
-                        Err(why) => Reply::Refused(why),
-                    };
-                    messages::send(link, step::REPLY, &reply)?;
+                Ok(Request::Wake { tag }) => {
+                    let woken = self.wake(tag).map(|id| Reply::Waking { id });
+                    self.reply(link, woken)?;
+                }
+                Ok(Request::Open { key }) => {
+                    let opened = self.open(&key).map(|key| Reply::Woken { key });
+                    self.reply(link, opened)?;
                 }
                 Ok(Request::Make { .. } | Request::Length { .. }) => {
                     let why = Refusal::NotYourRole("client on a link for making".into());
@@ -130,17 +128,34 @@ impl<'a> Served<'a> {
         }
     }
 
-    /// Opens a batch that waits on both disks.
-    fn wake(&self, tag: &Tag, key: &Secret) -> Result<(u64, Secret), Refusal> {
+    /// Finds a batch that waits on both disks.
+    fn wake(&mut self, tag: Tag) -> Result<u64, Refusal> {
         let Supply::Peer(workplace) = &self.lane.supply else { return Err(Refusal::NotKept) };
-        let woken = workplace.wake(&self.name, self.holder.link, (tag, key));
-        woken.inspect_err(|why| {
-            if *why == Refusal::NotKept {
-                self.server.metrics.refused(&self.name);
-                tracing::warn!("{}: a batch that waited is not used: {why}", self.name);
-            }
-            thread::sleep(BREATH);
-        })
+        if let Some((before, _)) = self.waking.take() {
+            workplace.made.stored(before);
+        }
+        let id = workplace.wake(&self.name, self.holder.link, &tag)?;
+        self.waking = Some((id, tag));
+        Ok(id)
+    }
+
+    /// Opens the one that was found.
+    fn open(&mut self, key: &Secret) -> Result<Secret, Refusal> {
+        let waking = self.waking.take().ok_or(Refusal::NotKept)?;
+        let Supply::Peer(workplace) = &self.lane.supply else { return Err(Refusal::NotKept) };
+        workplace.open_waiting(&self.name, waking, key)
+    }
+
+    /// Answers, refusals ever slower: each question costs work, and a line.
+    fn reply(&mut self, link: &mut QuicLink, reply: Result<Reply, Refusal>) -> Result<(), Error> {
+        let reply = reply.unwrap_or_else(|why| {
+            self.server.metrics.refused(&self.name);
+            tracing::warn!("{} is refused: {why}", link.peer());
+            thread::sleep(BREATH * self.refused.min(10));
+            self.refused += 1;
+            Reply::Refused(why)
+        });
+        messages::send(link, step::REPLY, &reply)
     }
 
     /// Gets a batch ready for the client, and tells it.

@@ -55,7 +55,10 @@ fn prepared(link: &mut QuicLink) -> (u64, [u8; 16]) {
             Reply::Assigned(_) | Reply::Waiting { .. } | Reply::Paced { .. } => {}
             Reply::Ready { id, tag, .. } => return (id, tag),
             Reply::Refused(why) => panic!("a batch is there: {why}"),
-            Reply::Making { .. } | Reply::Woken { .. } | Reply::Length { .. } => {
+            Reply::Making { .. }
+            | Reply::Waking { .. }
+            | Reply::Woken { .. }
+            | Reply::Length { .. } => {
                 panic!("there is a dealer")
             }
         }

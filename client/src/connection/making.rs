@@ -283,8 +283,11 @@ impl Maker<'_> {
                     None => shared.filled(),
                     Some(Lost::Here(e)) => return Err(e),
                     Some(Lost::There) => {
-                        let why = "the server cannot store its part of a batch; see its log";
-                        return Err(Error::Config(why.into()));
+                        return Err(Error::Exhausted {
+                            waited: 0,
+                            why: "the server cannot store its part of a batch".into(),
+                            remedy: "see its log".into(),
+                        });
                     }
                 }
             }

@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// The next one, staged; `None` where none is left. What the server no longer has, or what cannot be opened, is burnt.
 ///
 /// # Errors
-/// The link's; [`Error::Refused`]; [`Error::Io`] where a key cannot be taken off the disk.
+/// The link's; [`Error::Refused`]; [`Error::Io`] where keys cannot be taken off the disk.
 pub(super) fn wake(
     link: &mut QuicLink,
     pool: &Pool,
@@ -29,24 +29,15 @@ pub(super) fn wake(
     deadline: Duration,
 ) -> Result<Option<Ready>, Error> {
     while let Some(tag) = pool.shelf.first(&pool.of.peer) {
-        // From here on it is used or burnt: the key is off the disk.
-        let Some(taken) = pool.shelf.take(&pool.of.peer, &tag)? else { continue };
-        match ask(link, &tag, &taken.key, deadline) {
-            Ok((id, key)) => {
-                let (traffic, batch) = (taken.record.traffic, taken.open(id, plan, &key));
-                match batch {
-                    Ok(batch) => {
-                        let staged = batch.stage(plan, Role::Client, weights)?;
-                        return Ok(Some(Ready::waited(id, staged, tag, &traffic)));
-                    }
-                    Err(e) => tracing::warn!("{e}"),
-                }
-            }
+        let ready =
+            find(link, &tag, deadline).and_then(|id| open(link, pool, (&tag, id), (plan, weights)));
+        match ready {
+            Ok(Some(ready)) => return Ok(Some(ready)),
+            Ok(None) => {}
             Err(Error::Refused { why: Refusal::NotKept, .. }) => {
-                tracing::warn!(
-                    "{} has no part of a batch that waited here: it is burnt",
-                    link.peer()
-                );
+                pool.shelf.burn(&pool.of.peer, &tag)?;
+                let peer = link.peer();
+                tracing::warn!("{peer} has no part of a batch that waited here: it is burnt");
             }
             Err(e) => return Err(e),
         }
@@ -54,24 +45,51 @@ pub(super) fn wake(
     Ok(None)
 }
 
-/// Gives the server the key of its part; gives the batch's number and the key of ours.
-fn ask(
-    link: &mut QuicLink,
-    tag: &Tag,
-    key: &Secret,
-    deadline: Duration,
-) -> Result<(u64, Secret), Error> {
+/// Asks whether the server has its part, and a place for it; gives the batch's number.
+fn find(link: &mut QuicLink, tag: &Tag, deadline: Duration) -> Result<u64, Error> {
     let start = Instant::now();
     loop {
-        let wake = Request::Wake { tag: *tag, key: key.clone() };
-        messages::send(link, step::REQUEST, &wake)?;
+        messages::send(link, step::REQUEST, &Request::Wake { tag: *tag })?;
         match messages::recv(link, step::REPLY)? {
-            Reply::Woken { id, key } => return Ok((id, key)),
+            Reply::Waking { id } => return Ok(id),
             Reply::Refused(Refusal::Busy(_)) if start.elapsed() < deadline => thread::sleep(PAUSE),
-            Reply::Refused(why) => {
-                return Err(Error::Refused { peer: link.peer().to_owned(), why });
-            }
-            _ => return Err(messages::unasked(link, step::REPLY)),
+            other => return Err(no(link, other)),
         }
+    }
+}
+
+/// Opens the batch at both parties; `None` where ours cannot be.
+fn open(
+    link: &mut QuicLink,
+    pool: &Pool,
+    (tag, id): (&Tag, u64),
+    (plan, weights): (&Plan, &Weights),
+) -> Result<Option<Ready>, Error> {
+    // From here on it is used or burnt: its keys are off the disk.
+    let Some(taken) = pool.shelf.take(&pool.of.peer, tag)? else { return Ok(None) };
+    let (key, traffic) = (taken.key.clone(), taken.record.traffic);
+    messages::send(link, step::REQUEST, &Request::Open { key })?;
+    let theirs: Secret = match messages::recv(link, step::REPLY)? {
+        Reply::Woken { key } => key,
+        other => return Err(no(link, other)),
+    };
+    match taken.open(id, plan, &theirs) {
+        Ok(batch) => {
+            let staged = batch.stage(plan, Role::Client, weights)?;
+            tracing::info!("batch {id} waited on the disk");
+            Ok(Some(Ready::waited(id, staged, *tag, &traffic)))
+        }
+        Err(e @ Error::Check(_)) => {
+            tracing::warn!("{e}");
+            Ok(None)
+        }
+        Err(e) => Err(e),
+    }
+}
+
+fn no(link: &QuicLink, reply: Reply) -> Error {
+    match reply {
+        Reply::Refused(why) => Error::Refused { peer: link.peer().to_owned(), why },
+        _ => messages::unasked(link, step::REPLY),
     }
 }

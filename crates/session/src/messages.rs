@@ -215,10 +215,13 @@ pub enum Request {
         /// For one that is to wait on both disks: what the key of our part comes under.
         pad: Option<Secret>,
     },
-    /// A batch that waits on both disks is to be used, which both open.
+    /// A batch that waits on both disks is to be used.
     Wake {
         /// Its public name.
         tag: Tag,
+    },
+    /// The same one is opened now, at both parties.
+    Open {
         /// What the server's part is sealed with, given once.
         key: Secret,
     },
@@ -281,10 +284,13 @@ pub enum Reply {
         /// Where it is to wait on both disks, too: what the key of the server's part comes under.
         pad: Option<Secret>,
     },
-    /// To [`Request::Wake`]: it is here.
-    Woken {
+    /// To [`Request::Wake`]: it is here, and there is a place for it.
+    Waking {
         /// The number under which it is used.
         id: u64,
+    },
+    /// To [`Request::Open`]: it is ready.
+    Woken {
         /// What the client's part is sealed with, given once.
         key: Secret,
     },

@@ -2,12 +2,12 @@
 //!
 //! Each party's part lies in its pool folder, sealed under a key that the *other* party drew. That one keeps the key, in a folder
 //! beside its own pool folder, and gives it once, when both are about to use the batch: it takes the key off its disk before it sends
-//! it. So of one disk nothing can be opened; a pool folder that is copied, restored or swapped has no keys beside it, or its seals
+//! it. A second key, of the party's own, lies there, too, and goes with it. So of one disk nothing can be opened; a pool folder that is copied, restored or swapped has no keys beside it, or its seals
 //! were given away already; what either party lacks is burnt at both. A crash leaves a seal without its key or a key
 //! without its seal: both are removed at the next start.
 //!
-//! Security: a seal's key hangs from this party's identity, the other's key, and what the batch is of: peer, plan, model, tag. It is used for one file. The
-//! streams are ChaCha12's, the seal is a keyed BLAKE3 over what is written (encrypt, then authenticate). Where it ends: SECURITY.md.
+//! Security: a seal's key hangs from this party's identity, both keys, and what the batch is of: peer, plan, model, tag. It is used for
+//! one file. The streams are ChaCha12's, the seal is a keyed BLAKE3 over what is written (encrypt, then authenticate). Where it ends: SECURITY.md.
 
 use std::{
     collections::BTreeMap,
@@ -40,8 +40,8 @@ const KEY: &[u8; 16] = b"sotto key 1\n\0\0\0\0";
 const NAME: usize = 64;
 /// Name, plan, model, tag, three counts, the time.
 const RECORD: usize = NAME + 32 + 32 + 16 + 4 * 8;
-/// A key's file: magic, record, key, seal.
-const KEY_FILE: usize = 16 + RECORD + 32 + 32;
+/// A file of keys: magic, record, the one of the peer's part, our own, seal.
+const KEY_FILE: usize = 16 + RECORD + 2 * 32 + 32;
 
 /// Bytes that are enciphered at a time.
 const PIECE: usize = 1 << 16;
@@ -124,6 +124,8 @@ pub struct Taken<'a> {
     pub record: Record,
     /// What the other party's part is sealed with.
     pub key: Secret,
+    /// What ours is sealed with, beside the peer's.
+    own: Secret,
 }
 
 impl Drop for Taken<'_> {
@@ -176,7 +178,7 @@ impl Shelf {
     fn recover(&self) -> Result<(), Error> {
         let mut waiting = self.lock();
         for path in listed(&self.keys, "key")? {
-            let found = self.read_key(&path).filter(|(record, _)| path == self.key(&record.tag));
+            let found = self.read_keys(&path).filter(|(record, _)| path == self.key(&record.tag));
             match found.filter(|(record, _)| is_plain(&self.sealed(&record.tag))) {
                 Some((record, _)) => drop(waiting.insert(record.tag, record)),
                 None => files::remove(&path)?,
@@ -234,17 +236,16 @@ impl Shelf {
         keeps: &Secret,
     ) -> Result<(), Error> {
         let (path, key) = (self.sealed(&record.tag), self.key(&record.tag));
+        if path.exists() || key.exists() {
+            return Err(Error::Check(format!("there is a batch of this name: {}", path.display())));
+        }
         let write = || {
-            if path.exists() || key.exists() {
-                return Err(Error::Config("there is one of this name".into()));
-            }
-            let cipher = self.cipher(&record, sealed);
-            files::replace(&path, |part| {
-                write_sealed(part, cipher, batch).map_err(Error::io(part))
-            })?;
-            files::replace(&key, |part| {
-                self.write_key(part, &record, keeps).map_err(Error::io(part))
-            })
+            let own = Secret::random()?;
+            let cipher = self.cipher(&record, [sealed, &own]);
+            let seal = |part: &Path| write_sealed(part, cipher, batch).map_err(Error::io(part));
+            files::replace(&path, seal)?;
+            let keys = |part: &Path| self.write_keys(part, &record, [keeps, &own]);
+            files::replace(&key, |part| keys(part).map_err(Error::io(part)))
         };
         if let Err(e) = write() {
             // A full disk must not keep what was half written.
@@ -271,12 +272,12 @@ impl Shelf {
         let Some(record) = theirs.then(|| waiting.remove(tag)).flatten() else { return Ok(None) };
         drop(waiting);
         let path = self.key(tag);
-        let found = self.read_key(&path).filter(|(found, _)| *found == record);
+        let found = self.read_keys(&path).filter(|(found, _)| *found == record);
         files::remove(&path)?;
         if found.is_none() {
             drop(fs::remove_file(self.sealed(tag)));
         }
-        Ok(found.map(|(record, key)| Taken { shelf: self, record, key }))
+        Ok(found.map(|(record, [key, own])| Taken { shelf: self, record, key, own }))
     }
 
     /// Burns a batch; gives whether there was one.
@@ -288,23 +289,23 @@ impl Shelf {
     }
 
     /// What this party's part is enciphered and authenticated with: the seed of streams, and the key of the seal.
-    fn cipher(&self, record: &Record, sealed: &Secret) -> [Seed; 2] {
-        let fields: [&[u8]; 2] = [&record.encode(), sealed.0.expose()];
+    fn cipher(&self, record: &Record, [sealed, own]: [&Secret; 2]) -> [Seed; 2] {
+        let fields: [&[u8]; 3] = [&record.encode(), sealed.0.expose(), own.0.expose()];
         let key = self.secret.derive_fields("made batch", &fields);
         ["cipher", "seal"].map(|purpose| key.derive(purpose, 0))
     }
 
-    fn write_key(&self, path: &Path, record: &Record, key: &Secret) -> io::Result<()> {
+    fn write_keys(&self, path: &Path, record: &Record, keys: [&Secret; 2]) -> io::Result<()> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE));
         bytes.extend_from_slice(KEY);
         bytes.extend_from_slice(&record.encode());
-        bytes.extend_from_slice(key.0.expose());
+        keys.iter().for_each(|key| bytes.extend_from_slice(key.0.expose()));
         let seal = self.key_seal(&bytes);
         bytes.extend_from_slice(seal.as_bytes());
         files::create(path)?.write_all(&bytes)
     }
 
-    fn read_key(&self, path: &Path) -> Option<(Record, Secret)> {
+    fn read_keys(&self, path: &Path) -> Option<(Record, [Secret; 2])> {
         let bytes = Zeroizing::new(sotto_models::files::read(path, KEY_FILE as u64).ok()?);
         let (sealed, seal) = bytes.split_at_checked(KEY_FILE - 32)?;
         // As hashes they are compared in constant time.
@@ -313,8 +314,9 @@ impl Shelf {
         }
         let rest = sealed.strip_prefix(KEY)?;
         let record = Record::decode(rest.first_chunk()?)?;
-        let mut key = rest[RECORD..].iter().copied();
-        Some((record, Secret(Seed::read(|| key.next().ok_or(())).ok()?)))
+        let mut keys = rest[RECORD..].iter().copied();
+        let mut next = || Some(Secret(Seed::read(|| keys.next().ok_or(())).ok()?));
+        Some((record, [next()?, next()?]))
     }
 
     fn key_seal(&self, bytes: &[u8]) -> blake3::Hash {
@@ -330,7 +332,7 @@ impl Taken<'_> {
     /// [`Error::Check`] where it is damaged, another's, or of another key; [`Error::Io`].
     pub fn open(self, id: u64, plan: &Plan, sealed: &Secret) -> Result<Batch, Error> {
         let path = self.shelf.sealed(&self.record.tag);
-        let [cipher, seal] = self.shelf.cipher(&self.record, sealed);
+        let [cipher, seal] = self.shelf.cipher(&self.record, [sealed, &self.own]);
         let read = read_sealed(&path, &seal, plan.correction_bytes());
         files::remove(&path)?;
         let bytes = read.map_err(Error::io(&path))?;
@@ -411,3 +413,6 @@ fn read_sealed(
     let same = magic == *SEALED && hasher.finalize() == blake3::Hash::from_bytes(found);
     Ok(same.then_some((head, all)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,7 +183,8 @@ fn request() {
         Request::Infer { id: 7, tag: [9; 16] },
         Request::Make { pad: None },
         Request::Make { pad: Some(secret(3)) },
-        Request::Wake { tag: [8; 16], key: secret(4) },
+        Request::Wake { tag: [8; 16] },
+        Request::Open { key: secret(4) },
         Request::Length { length: Length::Hidden(16) },
         Request::Bye,
     ];
@@ -199,7 +200,8 @@ fn reply() {
         Reply::Waiting { got: 1, all: 2 },
         Reply::Ready { id: 7, tag: [1; 16], offline_bytes: 32, ahead },
         Reply::Making { id: 7, pad: Some(secret(3)) },
-        Reply::Woken { id: 7, key: secret(4) },
+        Reply::Waking { id: 7 },
+        Reply::Woken { key: secret(4) },
         Reply::Length { plan: [5; 32] },
     ];
     let valid = with_refusals(messages, Reply::Refused);
