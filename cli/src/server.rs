@@ -258,6 +258,9 @@ impl Server {
                 None => Ok(()),
             };
         }
+        if let (Supply::Peer(workplace), Some(waits)) = (&lane.supply, &hello.waits) {
+            workplace.meets(link.name(), waits)?;
+        }
         let (epoch, masks, setup) = match &batches {
             Batches::Dealt(session) if hello.held == Some(session.masks) => {
                 (session.epoch, session.masks, &[][..])

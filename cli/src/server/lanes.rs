@@ -15,7 +15,10 @@ use sotto_models::{
     private::Lengths,
 };
 use sotto_protocols::{plan::Plan, weights::Weights};
-use sotto_session::{folder::Folder, shelf::Shelf};
+use sotto_session::{
+    folder::Folder,
+    shelf::{Record, Shelf},
+};
 
 use super::{
     made::{Made, Room},
@@ -171,7 +174,9 @@ impl Lanes {
             let (hash, clients) = (plan.hash(), &self.common.config.clients);
             let known = |name: &str| clients.iter().any(|client| client.name == name);
             let model = self.common.commitment;
-            shelf.retain(|of| of.plan == hash && of.model == model && known(&of.peer))?;
+            shelf.retain(|Record { of, .. }| {
+                of.plan == hash && of.model == model && known(&of.peer)
+            })?;
         }
         let lane = self.common.lane(None, plan, places as u64, self.common.config.pool)?;
         lock(&self.open).push(Arc::new(lane));

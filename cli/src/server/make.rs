@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    messages::{self, Nonce, Reply, Request, Secret, ServerWelcome, Tag, step},
+    messages::{self, Keep, Nonce, Reply, Request, Secret, ServerWelcome, Tag, Waits, step},
     refusal::Refusal,
     stop::Stop,
     workshop::{COTS, Workshop, longest, longest_setup, nonce, patience, session},
@@ -114,6 +114,23 @@ impl Workplace {
     /// What is made with a client is of this.
     fn of(&self, client: &str) -> Of {
         Of { peer: client.into(), plan: self.plan.hash(), model: self.commitment }
+    }
+
+    /// Burns what a client no longer has in a folder of its, and charges it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn meets(&self, client: &str, waits: &Waits) -> Result<(), Error> {
+        let Some((shelf, _)) = &self.shelf else { return Ok(()) };
+        let gone = shelf.retain(|record| {
+            let theirs = record.of.peer == client && record.folder == waits.folder;
+            !theirs || waits.tags.contains(&record.tag)
+        })?;
+        if gone > 0 {
+            tracing::info!("{client} no longer has {gone} of the batches that wait here");
+            self.usage.unused(client, gone * DEAR);
+        }
+        Ok(())
     }
 
     /// A number, and a place, for a client's batch that waits on the disk, to be used over a link of its own.
@@ -257,11 +274,11 @@ impl Workplace {
         };
         let mut asked = Instant::now();
         loop {
-            let theirs = match messages::recv(link, step::REQUEST) {
+            let asked_for = match messages::recv(link, step::REQUEST) {
                 Ok(Request::Make { .. } | Request::Length { .. }) if stop.asked() => {
                     return finish(link);
                 }
-                Ok(Request::Make { pad }) => pad,
+                Ok(Request::Make { keep }) => keep,
                 Ok(Request::Length { length }) => return Ok(Some(length)),
                 Ok(_) => return Ok(None),
                 // Nobody needs a batch now, or soon.
@@ -285,17 +302,17 @@ impl Workplace {
                 }
             };
             count.set(count.get() + 1);
-            let pads = match theirs.filter(|_| self.keeps() > 0) {
-                Some(theirs) => Some([Secret::random()?, theirs]),
+            let keeps = match asked_for.filter(|_| self.keeps() > 0) {
+                Some(theirs) => Some((Secret::random()?, theirs)),
                 None => None,
             };
-            let pad = pads.as_ref().map(|[ours, _]| ours.clone());
+            let pad = keeps.as_ref().map(|(ours, _)| ours.clone());
             messages::send(link, step::REPLY, &Reply::Making { id, pad })?;
             let (batch, traffic) = workshop.make(link, id, longest, &|| ())?;
             let bytes = traffic.from_server + traffic.from_client;
             tracing::info!("{}: batch {id} made, {bytes} bytes", link.peer());
-            if let Some(pads) = &pads {
-                self.keep(link, pads, (id, workshop.tag(id)), batch, traffic)?;
+            if let Some(keeps) = &keeps {
+                self.keep(link, keeps, (id, workshop.tag(id)), batch, traffic)?;
                 continue;
             }
             let staged = batch.stage(&self.plan, Role::Server, &self.weights)?;
@@ -307,7 +324,7 @@ impl Workplace {
     fn keep(
         &self,
         link: &mut QuicLink,
-        [ours, theirs]: &[Secret; 2],
+        (ours, theirs): &(Secret, Keep),
         (id, tag): (u64, Tag),
         batch: Batch,
         traffic: Traffic,
@@ -319,8 +336,8 @@ impl Workplace {
             shelf.burn(&client, &oldest)?;
             self.usage.unused(&client, DEAR);
         }
-        let record = Record::new(self.of(&client), tag, traffic);
-        match keep(link, shelf, [ours, theirs], record, batch)? {
+        let record = Record::new(self.of(&client), (theirs.folder, tag), traffic);
+        match keep(link, shelf, [ours, &theirs.pad], record, batch)? {
             None => self.made.stored(id),
             Some(Lost::Here(e)) => {
                 tracing::warn!("{}: {e}", link.peer());

@@ -28,4 +28,5 @@ mod restarts;
 mod roles;
 mod spawned;
 mod stopped;
+mod stored;
 mod texts;

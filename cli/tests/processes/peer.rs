@@ -171,7 +171,7 @@ fn garbage_over_a_link_for_making_ends_that_link_alone() {
         (link, made.unwrap())
     };
     let number = |link: &mut QuicLink| {
-        messages::send(link, step::REQUEST, &Request::Make { pad: None }).unwrap();
+        messages::send(link, step::REQUEST, &Request::Make { keep: None }).unwrap();
         match messages::recv(link, step::REPLY).unwrap() {
             Reply::Making { id, pad: None } => id,
             _ => panic!("there is a place"),

@@ -159,11 +159,10 @@ impl Connection {
         };
         let held = known.as_ref().map(|known| known.masks);
         let held = held.or(stored.as_ref().map(|(of, _)| of.masks));
-        messages::send(
-            &mut link,
-            step::HELLO,
-            &ClientHello { model, length, held, stale, ..ClientHello::new(config.source()) },
-        )?;
+        let waits = shelf.as_ref().map(|shelf| shelf.waits(server));
+        let hello = ClientHello::new(config.source());
+        let hello = ClientHello { model, length, held, stale, waits, ..hello };
+        messages::send(&mut link, step::HELLO, &hello)?;
         let (card, plan, model, [epoch, masks], [setup, keeps]) =
             match messages::recv(&mut link, step::WELCOME)? {
                 ServerWelcome::Card { card, plan, model, epoch, masks, setup, keeps } => {
@@ -251,7 +250,7 @@ impl Connection {
                         let of = Waits { peer, plan, model };
                         let pool = shelf.map(|shelf| -> Result<Pool, Error> {
                             // Those of another model are of no more use.
-                            shelf.retain(|waits| *waits == of)?;
+                            shelf.retain(|waits| waits.of == of)?;
                             let most = config.pool.min(keeps as usize);
                             Ok(Pool { shelf, of, most })
                         });

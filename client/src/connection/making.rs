@@ -20,7 +20,7 @@ use sotto_protocols::{Role, cost::Cost, plan::Plan, weights::Weights};
 use sotto_session::{
     error::Error,
     keeping::{Lost, keep},
-    messages::{self, Reply, Request, Secret, step},
+    messages::{self, Keep, Reply, Request, Secret, step},
     shelf::{Of, Record, Shelf},
     waiting::Waiting,
 };
@@ -252,7 +252,9 @@ impl Maker<'_> {
         }
         let Some((link, workshop)) = &mut self.shop else { return Ok(()) };
         let ours = pool.map(|_| Secret::random()).transpose()?;
-        messages::send(link, step::REQUEST, &Request::Make { pad: ours.clone() })?;
+        let keeps = ours.clone().zip(pool);
+        let keeps = keeps.map(|(pad, pool)| Keep { folder: pool.shelf.id(), pad });
+        messages::send(link, step::REQUEST, &Request::Make { keep: keeps })?;
         let (id, theirs) = match messages::recv(link, step::REPLY)? {
             // Each with a number of its own.
             Reply::Making { id, pad } if self.last < Some(id) => (id, pad),
@@ -278,7 +280,8 @@ impl Maker<'_> {
         let (batch, traffic) = workshop.make(link, id, self.work.longest, &moved)?;
         match (pool, ours, theirs) {
             (Some(pool), Some(ours), Some(theirs)) => {
-                let record = Record::new(pool.of.clone(), workshop.tag(id), traffic);
+                let name = (pool.shelf.id(), workshop.tag(id));
+                let record = Record::new(pool.of.clone(), name, traffic);
                 match keep(link, &pool.shelf, [&ours, &theirs], record, batch)? {
                     None => shared.filled(),
                     Some(Lost::Here(e)) => return Err(e),

@@ -36,6 +36,27 @@ pub type Nonce = [u8; 32];
 /// The public tag of a deal: equal at two parties only if they hold the two sides of one deal.
 pub type Tag = [u8; 16];
 
+/// The name of a client's pool folder.
+pub type FolderId = [u8; 16];
+
+/// What waits in a client's pool folder, of what it made with a server.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Waits {
+    /// The folder.
+    pub folder: FolderId,
+    /// All of them.
+    pub tags: Vec<Tag>,
+}
+
+/// What a client says of a batch that is to wait on both disks.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Keep {
+    /// In which folder.
+    pub folder: FolderId,
+    /// What the key of the client's part comes under.
+    pub pad: Secret,
+}
+
 /// First message to the dealer.
 #[derive(Serialize, Deserialize)]
 pub enum DealerHello {
@@ -155,6 +176,8 @@ pub struct ClientHello {
     pub stale: Option<Epoch>,
     /// Where the client takes correlations from.
     pub source: Source,
+    /// Where batches wait that were made with the server: it burns those of this folder that are not among them.
+    pub waits: Option<Waits>,
     /// This link is for making correlations, not for evaluations: the client's part of its name.
     pub making: Option<Nonce>,
 }
@@ -162,8 +185,8 @@ pub struct ClientHello {
 impl ClientHello {
     /// Of somebody who takes any model of pictures and holds nothing, for evaluations.
     pub fn new(source: Source) -> Self {
-        let (model, length, held, stale, making) = (None, None, None, None, None);
-        Self { version: VERSION, model, length, held, stale, source, making }
+        let (model, length, held, stale, waits, making) = (None, None, None, None, None, None);
+        Self { version: VERSION, model, length, held, stale, source, waits, making }
     }
 }
 
@@ -212,8 +235,8 @@ pub enum Request {
     },
     /// On a link for making: make a batch now.
     Make {
-        /// For one that is to wait on both disks: what the key of our part comes under.
-        pad: Option<Secret>,
+        /// Where it is to wait on both disks.
+        keep: Option<Keep>,
     },
     /// A batch that waits on both disks is to be used.
     Wake {

@@ -30,7 +30,7 @@ use crate::{
     error::Error,
     files,
     folder::Folder,
-    messages::{Secret, Tag},
+    messages::{FolderId, Secret, Tag, Waits},
 };
 
 const SEALED: &[u8; 16] = b"sotto made 1\n\0\0\0";
@@ -38,8 +38,8 @@ const KEY: &[u8; 16] = b"sotto key 1\n\0\0\0\0";
 
 /// Bytes of a party's name, with zeros behind it.
 const NAME: usize = 64;
-/// Name, plan, model, tag, three counts, the time.
-const RECORD: usize = NAME + 32 + 32 + 16 + 4 * 8;
+/// Name, plan, model, folder, tag, three counts, the time.
+const RECORD: usize = NAME + 32 + 32 + 16 + 16 + 4 * 8;
 /// A file of keys: magic, record, the one of the peer's part, our own, seal.
 const KEY_FILE: usize = 16 + RECORD + 2 * 32 + 32;
 
@@ -62,6 +62,8 @@ pub struct Of {
 pub struct Record {
     /// What it is of.
     pub of: Of,
+    /// The client's folder.
+    pub folder: FolderId,
     /// Its public name, the same at both parties.
     pub tag: Tag,
     /// What crossed when it was made.
@@ -72,9 +74,9 @@ pub struct Record {
 
 impl Record {
     /// Of a batch that was made just now.
-    pub fn new(of: Of, tag: Tag, traffic: Traffic) -> Self {
+    pub fn new(of: Of, (folder, tag): (FolderId, Tag), traffic: Traffic) -> Self {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { of, tag, traffic, stored: since.as_micros() as u64 }
+        Self { of, folder, tag, traffic, stored: since.as_micros() as u64 }
     }
 
     /// All bytes that crossed.
@@ -88,7 +90,8 @@ impl Record {
         let counts = [from_server, from_client, flights, self.stored].map(u64::to_le_bytes);
         let (name, rest) = all.split_at_mut(NAME);
         name.iter_mut().zip(self.of.peer.bytes()).for_each(|(to, byte)| *to = byte);
-        let fields: [&[u8]; 4] = [&self.of.plan, &self.of.model, &self.tag, counts.as_flattened()];
+        let Of { plan, model, .. } = &self.of;
+        let fields: [&[u8]; 5] = [plan, model, &self.folder, &self.tag, counts.as_flattened()];
         rest.copy_from_slice(&fields.concat());
         all
     }
@@ -99,11 +102,11 @@ impl Record {
         let peer = String::from_utf8(name.to_vec()).ok()?;
         let of =
             Of { peer, plan: rest[..32].try_into().ok()?, model: rest[32..64].try_into().ok()? };
-        let tag = rest[64..80].try_into().ok()?;
-        let count = |i: usize| u64::from_le_bytes(std::array::from_fn(|j| rest[80 + 8 * i + j]));
+        let (folder, tag) = (rest[64..80].try_into().ok()?, rest[80..96].try_into().ok()?);
+        let count = |i: usize| u64::from_le_bytes(std::array::from_fn(|j| rest[96 + 8 * i + j]));
         let (from_server, from_client, flights) = (count(0), count(1), count(2));
         let traffic = Traffic { from_server, from_client, flights };
-        let record = Self { of, tag, traffic, stored: count(3) };
+        let record = Self { of, folder, tag, traffic, stored: count(3) };
         (record.encode() == *bytes).then_some(record)
     }
 }
@@ -114,6 +117,7 @@ pub struct Shelf {
     keys: PathBuf,
     /// This party's own.
     secret: Seed,
+    id: FolderId,
     waiting: Mutex<BTreeMap<Tag, Record>>,
 }
 
@@ -157,8 +161,8 @@ impl Shelf {
             )));
         }
         files::private_folder(&keys, "folder of keys")?;
-        let secret = Seed::from_bytes(*secret);
-        let shelf = Self { folder, keys, secret, waiting: Mutex::default() };
+        let (secret, id) = (Seed::from_bytes(*secret), id(&keys)?);
+        let shelf = Self { folder, keys, secret, id, waiting: Mutex::default() };
         shelf.recover()?;
         Ok(shelf)
     }
@@ -193,13 +197,28 @@ impl Shelf {
         Ok(())
     }
 
-    /// Burns all batches but those that are to be kept.
+    /// Burns all batches but those that are to be kept; gives how many.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn retain(&self, keep: impl Fn(&Of) -> bool) -> Result<(), Error> {
-        let gone: Vec<Record> = self.lock().values().filter(|r| !keep(&r.of)).cloned().collect();
-        gone.iter().try_for_each(|record| self.burn(&record.of.peer, &record.tag).map(drop))
+    pub fn retain(&self, keep: impl Fn(&Record) -> bool) -> Result<usize, Error> {
+        let gone: Vec<Record> = self.lock().values().filter(|r| !keep(r)).cloned().collect();
+        for record in &gone {
+            self.burn(&record.of.peer, &record.tag)?;
+        }
+        Ok(gone.len())
+    }
+
+    /// The name of the folder: what is copied with its keys has the same.
+    pub fn id(&self) -> FolderId {
+        self.id
+    }
+
+    /// What waits here for a peer, as it is told.
+    pub fn waits(&self, peer: &str) -> Waits {
+        let waiting = self.lock();
+        let theirs = waiting.values().filter(|record| record.of.peer == peer);
+        Waits { folder: self.id, tags: theirs.map(|record| record.tag).collect() }
     }
 
     /// Batches that wait for a peer.
@@ -347,6 +366,21 @@ impl Taken<'_> {
         let seed = Seed::read(|| head.next().ok_or(())).expect("it has 32 bytes");
         Ok(Batch { id, seed, corrections: Some(corrections) })
     }
+}
+
+/// The folder's name, drawn when there is none.
+fn id(keys: &Path) -> Result<FolderId, Error> {
+    let path = keys.join("id");
+    if let Ok(bytes) = sotto_models::files::read(&path, 16)
+        && let Ok(id) = bytes.try_into()
+    {
+        return Ok(id);
+    }
+    let drawn = Seed::random()?;
+    let id: FolderId = std::array::from_fn(|i| drawn.expose()[i]);
+    let write = |part: &Path| files::create(part)?.write_all(&id);
+    files::replace(&path, |part| write(part).map_err(Error::io(part)))?;
+    Ok(id)
 }
 
 /// Whether it is a file, and no link or pipe.

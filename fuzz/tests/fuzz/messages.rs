@@ -5,8 +5,8 @@ use sotto::{
     card::Card,
     config::Source,
     messages::{
-        Ask, Assigned, ClientHello, DealerHello, DealerWelcome, Dealt, Reply, Request, Secret,
-        ServerWelcome, VERSION,
+        Ask, Assigned, ClientHello, DealerHello, DealerWelcome, Dealt, Keep, Reply, Request,
+        Secret, ServerWelcome, VERSION, Waits,
     },
     refusal::Refusal,
 };
@@ -156,6 +156,7 @@ fn client_hello() {
         held,
         stale,
         source: Source::Peer,
+        waits: Some(Waits { folder: [4; 16], tags: vec![[5; 16]; 2] }),
         making: Some([3; 32]),
     })];
     fuzz!(|input: &Input| check::<ClientHello>(&valid, input));
@@ -181,8 +182,8 @@ fn request() {
     let valid = [
         Request::Prepare { held: Some(3), ahead: 8 },
         Request::Infer { id: 7, tag: [9; 16] },
-        Request::Make { pad: None },
-        Request::Make { pad: Some(secret(3)) },
+        Request::Make { keep: None },
+        Request::Make { keep: Some(Keep { folder: [4; 16], pad: secret(3) }) },
         Request::Wake { tag: [8; 16] },
         Request::Open { key: secret(4) },
         Request::Length { length: Length::Hidden(16) },

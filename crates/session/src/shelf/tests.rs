@@ -25,7 +25,7 @@ fn of(peer: &str) -> Of {
 
 fn record(peer: &str, tag: u8) -> Record {
     let traffic = Traffic { from_server: 5, from_client: 6, flights: 7 };
-    Record::new(of(peer), [tag; 16], traffic)
+    Record::new(of(peer), ([1; 16], [tag; 16]), traffic)
 }
 
 fn batch(byte: u8) -> Batch {
@@ -110,12 +110,14 @@ fn a_batch_waits_over_restarts_and_is_used_once() {
     assert!(shelf.burn("client", &[30; 16]).unwrap());
     assert!(!shelf.burn("client", &[30; 16]).unwrap());
     assert_eq!(left(dir.path()), 4);
-    shelf.retain(|of| of.peer == "client").unwrap();
+    assert_eq!(shelf.retain(|record| record.of.peer == "client").unwrap(), 1);
+    let id = shelf.id();
+    assert_eq!(shelf.waits("client").tags, [[10; 16]]);
     drop(shelf);
     let shelf = open(&pool);
     assert_eq!((shelf.first("client"), shelf.all()), (Some([10; 16]), 1));
-    let other = shelf.retain(|_| false);
-    assert!(other.is_ok() && left(dir.path()) == 0);
+    assert_eq!((shelf.id(), shelf.waits("client").folder), (id, id));
+    assert_eq!((shelf.retain(|_| false).unwrap(), left(dir.path())), (1, 0));
 }
 
 #[test]
@@ -145,7 +147,7 @@ fn a_crash_at_any_moment_leaves_a_batch_whole_or_burnt() {
         }
         assert_eq!(open(&pool).all(), 0, "{first:?} {second:?}");
         assert_eq!(left(dir.path()), 0);
-        assert!(fs::read_dir(&keys).unwrap().next().is_none());
+        assert_eq!(fs::read_dir(&keys).unwrap().count(), 1, "the folder's name");
     }
     for (path, bytes) in [(&sealed, &bytes[0]), (&key, &bytes[1])] {
         fs::write(path, bytes).unwrap();
@@ -255,7 +257,7 @@ fn what_is_swapped_between_batches_parties_or_models_does_not_open() {
     assert_eq!(Shelf::open(&pool, "server", &[8; 32]).unwrap().all(), 0);
     assert_eq!(left(dir.path()), 0);
     // Keys that are elsewhere.
-    fs::remove_dir(&keys).unwrap();
+    fs::remove_dir_all(&keys).unwrap();
     std::os::unix::fs::symlink(&saved, &keys).unwrap();
     let refused = Shelf::open(&pool, "server", &[9; 32]).err().unwrap().to_string();
     assert!(refused.contains("pool.keys is a link"), "{refused}");
