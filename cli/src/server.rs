@@ -258,15 +258,19 @@ impl Server {
                 None => Ok(()),
             };
         }
-        if let (Supply::Peer(workplace), Some(waits)) = (&lane.supply, &hello.waits) {
-            workplace.meets(link.name(), waits)?;
-        }
+
         let (epoch, masks, setup) = match &batches {
             Batches::Dealt(session) if hello.held == Some(session.masks) => {
                 (session.epoch, session.masks, &[][..])
             }
             Batches::Dealt(session) => (session.epoch, session.masks, &session.setup[..]),
             Batches::Made(_) => (Epoch::default(), Masks::default(), &[][..]),
+        };
+        let (keeps, waits) = match &lane.supply {
+            Supply::Dealer(_) => (0, Vec::new()),
+            Supply::Peer(workplace) => {
+                (workplace.keeps(), workplace.meets(link.name(), hello.waits)?)
+            }
         };
         let welcome = ServerWelcome::Card {
             card: self.card.clone(),
@@ -275,10 +279,8 @@ impl Server {
             epoch,
             masks,
             setup: setup.len() as u64,
-            keeps: match &lane.supply {
-                Supply::Dealer(_) => 0,
-                Supply::Peer(workplace) => workplace.keeps(),
-            },
+            keeps,
+            waits,
         };
         messages::send(link, step::WELCOME, &welcome)?;
         messages::send_bytes(link, step::SETUP, setup)?;

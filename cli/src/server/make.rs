@@ -1,5 +1,7 @@
 //! The server's side of making correlations with its clients.
 
+mod disk;
+
 use std::{
     cell::Cell,
     sync::Arc,
@@ -7,20 +9,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sotto_models::{calibration::hex, length::Length};
+use sotto_models::length::Length;
 use sotto_net::{Link, QuicLink};
 use sotto_protocols::{
     Role,
-    batch::Batch,
     cost::Cost,
     make::{Recipe, whole_recipe},
-    plan::{Plan, Traffic},
+    plan::Plan,
     weights::Weights,
 };
-use sotto_session::{
-    keeping::{Lost, keep},
-    shelf::{Of, Record, Shelf},
-};
+use sotto_session::shelf::Shelf;
 
 use super::{
     made::{Joined, Made},
@@ -29,7 +27,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    messages::{self, Keep, Nonce, Reply, Request, Secret, ServerWelcome, Tag, Waits, step},
+    messages::{self, Nonce, Reply, Request, Secret, ServerWelcome, step},
     refusal::Refusal,
     stop::Stop,
     workshop::{COTS, Workshop, longest, longest_setup, nonce, patience, session},
@@ -109,73 +107,6 @@ impl Workplace {
     pub fn batches(&self) -> [usize; 2] {
         let [ready, held] = self.made.batches();
         [ready + self.shelf.as_ref().map_or(0, |(shelf, _)| shelf.all()), held]
-    }
-
-    /// What is made with a client is of this.
-    fn of(&self, client: &str) -> Of {
-        Of { peer: client.into(), plan: self.plan.hash(), model: self.commitment }
-    }
-
-    /// Burns what a client no longer has in a folder of its, and charges it.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn meets(&self, client: &str, waits: &Waits) -> Result<(), Error> {
-        let Some((shelf, _)) = &self.shelf else { return Ok(()) };
-        let gone = shelf.retain(|record| {
-            let theirs = record.of.peer == client && record.folder == waits.folder;
-            !theirs || waits.tags.contains(&record.tag)
-        })?;
-        if gone > 0 {
-            tracing::info!("{client} no longer has {gone} of the batches that wait here");
-            self.usage.unused(client, gone * DEAR);
-        }
-        Ok(())
-    }
-
-    /// A number, and a place, for a client's batch that waits on the disk, to be used over a link of its own.
-    ///
-    /// # Errors
-    /// [`Refusal::NotKept`] where there is none; [`Refusal::Busy`] for now.
-    pub fn wake(&self, client: &str, link: u64, tag: &Tag) -> Result<u64, Refusal> {
-        self.settle();
-        let (shelf, _) = self.shelf.as_ref().ok_or(Refusal::NotKept)?;
-        if shelf.has(client, tag) { self.made.wake(client, link) } else { Err(Refusal::NotKept) }
-    }
-
-    /// Opens the batch that got this number, with the key that the client gives; gives the key of the client's part.
-    ///
-    /// # Errors
-    /// [`Refusal::NotKept`] where it is gone, or cannot be opened.
-    pub fn open_waiting(
-        &self,
-        client: &str,
-        (id, tag): (u64, Tag),
-        key: &Secret,
-    ) -> Result<Secret, Refusal> {
-        let (shelf, _) = self.shelf.as_ref().ok_or(Refusal::NotKept)?;
-        let tag = &tag;
-        let open = || -> Result<Option<(Ready, Secret)>, Error> {
-            let Some(taken) = shelf.take(client, tag)? else { return Ok(None) };
-            let (bytes, theirs) = (taken.record.bytes(), taken.key.clone());
-            let batch = taken.open(id, &self.plan, key)?;
-            let staged = batch.stage(&self.plan, Role::Server, &self.weights)?;
-            Ok(Some((Ready { staged, tag: *tag, bytes }, theirs)))
-        };
-        match open() {
-            Ok(Some((ready, theirs))) => {
-                self.made.finish(id, ready);
-                tracing::info!("{client}: batch {id} waited on the disk, {}", hex(tag));
-                return Ok(theirs);
-            }
-            Ok(None) => {}
-            Err(e) => {
-                tracing::warn!("{client}: {e}");
-                self.usage.unused(client, DEAR);
-            }
-        }
-        self.made.stored(id);
-        Err(Refusal::NotKept)
     }
 
     /// Sets a link for making up; nothing where the client was refused.
@@ -318,33 +249,5 @@ impl Workplace {
             let staged = batch.stage(&self.plan, Role::Server, &self.weights)?;
             self.made.finish(id, Ready { staged, tag: workshop.tag(id), bytes });
         }
-    }
-
-    /// Puts a batch on both disks; it takes no memory then. What it takes the place of is burnt and charged.
-    fn keep(
-        &self,
-        link: &mut QuicLink,
-        (ours, theirs): &(Secret, Keep),
-        (id, tag): (u64, Tag),
-        batch: Batch,
-        traffic: Traffic,
-    ) -> Result<(), Error> {
-        let Some((shelf, most)) = &self.shelf else { return Ok(()) };
-        let client = link.name().to_owned();
-        while shelf.count(&client) >= *most {
-            let Some(oldest) = shelf.first(&client) else { break };
-            shelf.burn(&client, &oldest)?;
-            self.usage.unused(&client, DEAR);
-        }
-        let record = Record::new(self.of(&client), (theirs.folder, tag), traffic);
-        match keep(link, shelf, [ours, &theirs.pad], record, batch)? {
-            None => self.made.stored(id),
-            Some(Lost::Here(e)) => {
-                tracing::warn!("{}: {e}", link.peer());
-                self.made.stored(id);
-            }
-            Some(Lost::There) => self.made.burn(id),
-        }
-        Ok(())
     }
 }

@@ -267,6 +267,28 @@ fn a_full_disk_of_either_is_named_and_all_goes_on() {
 }
 
 #[test]
+fn a_pool_is_no_larger_than_a_quota_allows() {
+    let parties = Parties::new();
+    let lines = [SERVER, CLIENT].map(|lines| lines.replace("pool = 2", "pool = 3"));
+    let config = parties.server_config(
+        &format!("source = \"peer\"\n{}", lines[0]),
+        crate::parties::LOCAL,
+        None,
+    );
+    let text = fs::read_to_string(&config).unwrap();
+    let line = "certificate = \"client.cert\"\n";
+    parties.write("server.toml", text.replace(line, &format!("{line}quota = 2\n")).as_bytes());
+    let (_process, server) = parties.start_server(&config);
+    let config = parties.peer_client("client", &lines[1], server);
+    parties.infer(&config, &["--fill"]).failed(4, &["0 of 2 images are used up"]);
+    for party in ["server", "client"] {
+        assert_eq!(waiting(&parties, party).len(), 2);
+    }
+    assert_eq!(infer(&parties, &config, 2).1, [true; 2]);
+    parties.infer(&config, &["--fill"]).failed(4, &["2 of 2 images are used up"]);
+}
+
+#[test]
 fn whoever_is_killed_while_batches_are_made_or_stored_finds_whole_ones_or_none() {
     let parties = Parties::new();
     let (mut process, server, config) = both(&parties, None);

@@ -238,9 +238,11 @@ fn a_server_that_deviates_where_batches_wait_is_left_with_an_error_and_no_second
         let mut keys = 0;
         let mut link = rogue.accept(Duration::from_secs(20)).unwrap();
         link.set_deadline(Duration::from_secs(20));
-        let _: ClientHello = messages::recv(&mut link, step::HELLO).unwrap();
-        let card = card.clone();
-        let welcome = ServerWelcome::Card { card, plan, model, epoch, masks, setup: 0, keeps: 1 };
+        let hello: ClientHello = messages::recv(&mut link, step::HELLO).unwrap();
+        let (card, waits) = (card.clone(), hello.waits.unwrap().tags);
+        assert_eq!(waits.len(), 1);
+        let welcome =
+            ServerWelcome::Card { card, plan, model, epoch, masks, setup: 0, keeps: 1, waits };
         messages::send(&mut link, step::WELCOME, &welcome).unwrap();
         loop {
             match messages::recv(&mut link, step::REQUEST) {

@@ -23,7 +23,7 @@ use sotto_session::{
     error::Error,
     messages::{self, ClientHello, ServerWelcome, step},
     refusal::Refusal,
-    shelf::Of as Waits,
+    shelf::{Of as Waits, Record},
     waiting::Waiting,
     workshop::{COTS, longest, patience},
 };
@@ -160,12 +160,19 @@ impl Connection {
         let held = known.as_ref().map(|known| known.masks);
         let held = held.or(stored.as_ref().map(|(of, _)| of.masks));
         let waits = shelf.as_ref().map(|shelf| shelf.waits(server));
+        let told = waits.clone().map_or_else(Vec::new, |waits| waits.tags);
         let hello = ClientHello::new(config.source());
         let hello = ClientHello { model, length, held, stale, waits, ..hello };
         messages::send(&mut link, step::HELLO, &hello)?;
         let (card, plan, model, [epoch, masks], [setup, keeps]) =
             match messages::recv(&mut link, step::WELCOME)? {
-                ServerWelcome::Card { card, plan, model, epoch, masks, setup, keeps } => {
+                ServerWelcome::Card { card, plan, model, epoch, masks, setup, keeps, waits } => {
+                    if let Some(shelf) = &shelf {
+                        // What the server has not is of no more use.
+                        shelf.retain(|Record { tag, .. }| {
+                            !told.contains(tag) || waits.contains(tag)
+                        })?;
+                    }
                     (card, plan, model, [epoch, masks], [setup, u64::from(keeps)])
                 }
                 ServerWelcome::Making(_) => return Err(messages::unasked(&link, step::WELCOME)),

@@ -209,6 +209,8 @@ pub enum ServerWelcome {
         setup: u64,
         /// Batches that it makes with this client and keeps on its disk until they are used; 0 where it keeps none.
         keeps: u32,
+        /// Of those that the client says wait, what waits here, too: the others are burnt at both.
+        waits: Vec<Tag>,
     },
     /// To a link for making: the server's part of its name. The setup follows.
     Making(Nonce),

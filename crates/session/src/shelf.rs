@@ -9,21 +9,22 @@
 //! Security: a seal's key hangs from this party's identity, both keys, and what the batch is of: peer, plan, model, tag. It is used for
 //! one file. The streams are ChaCha12's, the seal is a keyed BLAKE3 over what is written (encrypt, then authenticate). Where it ends: SECURITY.md.
 
+mod record;
+mod seal;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Read, Write},
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard},
-    time::SystemTime,
 };
 
-use sotto_crypto::{Seed, Stream};
+use sotto_crypto::Seed;
 use sotto_models::calibration::hex;
-use sotto_protocols::{
-    batch::Batch,
-    plan::{Plan, Traffic},
-};
+use sotto_protocols::{batch::Batch, plan::Plan};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -32,84 +33,13 @@ use crate::{
     folder::Folder,
     messages::{FolderId, Secret, Tag, Waits},
 };
+use record::RECORD;
+pub use record::{Of, Record};
 
-const SEALED: &[u8; 16] = b"sotto made 1\n\0\0\0";
 const KEY: &[u8; 16] = b"sotto key 1\n\0\0\0\0";
 
-/// Bytes of a party's name, with zeros behind it.
-const NAME: usize = 64;
-/// Name, plan, model, folder, tag, three counts, the time.
-const RECORD: usize = NAME + 32 + 32 + 16 + 16 + 4 * 8;
 /// A file of keys: magic, record, the one of the peer's part, our own, seal.
 const KEY_FILE: usize = 16 + RECORD + 2 * 32 + 32;
-
-/// Bytes that are enciphered at a time.
-const PIECE: usize = 1 << 16;
-
-/// What a batch is of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Of {
-    /// The other party.
-    pub peer: String,
-    /// Hash of the plan.
-    pub plan: [u8; 32],
-    /// Salted hash of the server's matrices.
-    pub model: [u8; 32],
-}
-
-/// A batch that waits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// What it is of.
-    pub of: Of,
-    /// The client's folder.
-    pub folder: FolderId,
-    /// Its public name, the same at both parties.
-    pub tag: Tag,
-    /// What crossed when it was made.
-    pub traffic: Traffic,
-    /// When it was stored, in microseconds of this party's clock.
-    stored: u64,
-}
-
-impl Record {
-    /// Of a batch that was made just now.
-    pub fn new(of: Of, (folder, tag): (FolderId, Tag), traffic: Traffic) -> Self {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { of, folder, tag, traffic, stored: since.as_micros() as u64 }
-    }
-
-    /// All bytes that crossed.
-    pub fn bytes(&self) -> u64 {
-        self.traffic.from_server + self.traffic.from_client
-    }
-
-    fn encode(&self) -> [u8; RECORD] {
-        let mut all = [0; RECORD];
-        let Traffic { from_server, from_client, flights } = self.traffic;
-        let counts = [from_server, from_client, flights, self.stored].map(u64::to_le_bytes);
-        let (name, rest) = all.split_at_mut(NAME);
-        name.iter_mut().zip(self.of.peer.bytes()).for_each(|(to, byte)| *to = byte);
-        let Of { plan, model, .. } = &self.of;
-        let fields: [&[u8]; 5] = [plan, model, &self.folder, &self.tag, counts.as_flattened()];
-        rest.copy_from_slice(&fields.concat());
-        all
-    }
-
-    fn decode(bytes: &[u8; RECORD]) -> Option<Self> {
-        let (name, rest) = bytes.split_at(NAME);
-        let name = name.split(|byte| *byte == 0).next()?;
-        let peer = String::from_utf8(name.to_vec()).ok()?;
-        let of =
-            Of { peer, plan: rest[..32].try_into().ok()?, model: rest[32..64].try_into().ok()? };
-        let (folder, tag) = (rest[64..80].try_into().ok()?, rest[80..96].try_into().ok()?);
-        let count = |i: usize| u64::from_le_bytes(std::array::from_fn(|j| rest[96 + 8 * i + j]));
-        let (from_server, from_client, flights) = (count(0), count(1), count(2));
-        let traffic = Traffic { from_server, from_client, flights };
-        let record = Self { of, folder, tag, traffic, stored: count(3) };
-        (record.encode() == *bytes).then_some(record)
-    }
-}
 
 /// A pool folder of made batches, and the folder of keys beside it. No `Debug`: it holds a secret.
 pub struct Shelf {
@@ -261,7 +191,7 @@ impl Shelf {
         let write = || {
             let own = Secret::random()?;
             let cipher = self.cipher(&record, [sealed, &own]);
-            let seal = |part: &Path| write_sealed(part, cipher, batch).map_err(Error::io(part));
+            let seal = |part: &Path| seal::write(part, cipher, batch).map_err(Error::io(part));
             files::replace(&path, seal)?;
             let keys = |part: &Path| self.write_keys(part, &record, [keeps, &own]);
             files::replace(&key, |part| keys(part).map_err(Error::io(part)))
@@ -352,7 +282,7 @@ impl Taken<'_> {
     pub fn open(self, id: u64, plan: &Plan, sealed: &Secret) -> Result<Batch, Error> {
         let path = self.shelf.sealed(&self.record.tag);
         let [cipher, seal] = self.shelf.cipher(&self.record, [sealed, &self.own]);
-        let read = read_sealed(&path, &seal, plan.correction_bytes());
+        let read = seal::read(&path, &seal, plan.correction_bytes());
         files::remove(&path)?;
         let bytes = read.map_err(Error::io(&path))?;
         let (mut head, mut corrections) = bytes.ok_or_else(|| {
@@ -360,8 +290,8 @@ impl Taken<'_> {
             Error::Check(format!("{path} is damaged, or its key is another: the batch is burnt"))
         })?;
         let mut stream = cipher.stream(0);
-        encipher(&mut stream, &mut *head);
-        encipher(&mut stream, &mut corrections);
+        seal::encipher(&mut stream, &mut *head);
+        seal::encipher(&mut stream, &mut corrections);
         let mut head = head.iter().copied();
         let seed = Seed::read(|| head.next().ok_or(())).expect("it has 32 bytes");
         Ok(Batch { id, seed, corrections: Some(corrections) })
@@ -401,52 +331,3 @@ fn listed(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, Error> {
     }
     Ok(all)
 }
-
-fn encipher(stream: &mut Stream, bytes: &mut [u8]) {
-    let mut pad = Zeroizing::new(vec![0; PIECE.min(bytes.len())]);
-    for piece in bytes.chunks_mut(PIECE) {
-        let pad = &mut pad[..piece.len()];
-        stream.fill(pad);
-        piece.iter_mut().zip(pad).for_each(|(byte, pad)| *byte ^= *pad);
-    }
-}
-
-fn write_sealed(path: &Path, [cipher, seal]: [Seed; 2], batch: Batch) -> io::Result<()> {
-    let (mut stream, mut hasher) = (cipher.stream(0), blake3::Hasher::new_keyed(seal.expose()));
-    let mut head = Zeroizing::new(*batch.seed.expose());
-    let mut corrections = batch.corrections.unwrap_or_default();
-    encipher(&mut stream, &mut *head);
-    encipher(&mut stream, &mut corrections);
-    let mut file = files::create(path)?;
-    for part in [SEALED, &head[..], &corrections] {
-        hasher.update(part);
-        file.write_all(part)?;
-    }
-    file.write_all(hasher.finalize().as_bytes())
-}
-
-/// The enciphered seed and corrections; `None` where they are not what was sealed.
-#[expect(clippy::type_complexity, reason = "a seed and what follows it")]
-fn read_sealed(
-    path: &Path,
-    seal: &Seed,
-    corrections: usize,
-) -> io::Result<Option<(Zeroizing<[u8; 32]>, Vec<u8>)>> {
-    let mut file = File::open(path)?;
-    if file.metadata()?.len() != (16 + 32 + corrections + 32) as u64 {
-        return Ok(None);
-    }
-    let (mut magic, mut head, mut found) = ([0; 16], Zeroizing::new([0; 32]), [0; 32]);
-    let mut all = vec![0; corrections];
-    let mut hasher = blake3::Hasher::new_keyed(seal.expose());
-    for part in [&mut magic[..], &mut head[..], &mut all] {
-        file.read_exact(part)?;
-        hasher.update(part);
-    }
-    file.read_exact(&mut found)?;
-    let same = magic == *SEALED && hasher.finalize() == blake3::Hash::from_bytes(found);
-    Ok(same.then_some((head, all)))
-}
-
-#[cfg(test)]
-mod tests;

@@ -172,6 +172,7 @@ fn server_welcome() {
         masks: [4; 16],
         setup: 1 << 30,
         keeps: 2,
+        waits: vec![[6; 16]; 2],
     };
     let valid = with_refusals(vec![welcome], ServerWelcome::Refused);
     fuzz!(|input: &Input| check::<ServerWelcome>(&valid, input));

@@ -150,9 +150,10 @@ impl Shared {
 
     /// A batch for the disk was not made.
     pub fn put_off(&self, e: Error) {
-        let is_final = e.is_final();
+        // Of a full disk nobody hears before it is tried: that costs a batch each time.
+        let again = matches!(e, Error::Net(_) | Error::Protocol(_) | Error::Refused { .. });
         self.change(|state| {
-            state.not_before = (!is_final).then(|| Instant::now() + state.pause);
+            state.not_before = again.then(|| Instant::now() + state.pause);
             state.pause = LONGEST.min(2 * state.pause);
             state.unfilled = Some(e).filter(|e| !is_busy(e));
         });
