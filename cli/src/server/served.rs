@@ -105,10 +105,7 @@ impl<'a> Served<'a> {
                     let woken = self.wake(tag).map(|id| Reply::Waking { id });
                     self.reply(link, woken)?;
                 }
-                Ok(Request::Open { key }) => {
-                    let opened = self.open(&key).map(|key| Reply::Woken { key });
-                    self.reply(link, opened)?;
-                }
+                Ok(Request::Open { key }) => self.open(link, &key)?,
                 Ok(Request::Make { .. } | Request::Length { .. }) => {
                     let why = Refusal::NotYourRole("client on a link for making".into());
                     messages::send(link, step::REPLY, &Reply::Refused(why))?;
@@ -140,10 +137,17 @@ impl<'a> Served<'a> {
     }
 
     /// Opens the one that was found.
-    fn open(&mut self, key: &Secret) -> Result<Secret, Refusal> {
-        let waking = self.waking.take().ok_or(Refusal::NotKept)?;
-        let Supply::Peer(workplace) = &self.lane.supply else { return Err(Refusal::NotKept) };
-        workplace.open_waiting(&self.name, waking, key)
+    fn open(&mut self, link: &mut QuicLink, key: &Secret) -> Result<(), Error> {
+        let (Some((id, tag)), Supply::Peer(workplace)) = (self.waking.take(), &self.lane.supply)
+        else {
+            return self.reply(link, Err(Refusal::NotKept));
+        };
+        let Some(taken) = workplace.take(&self.name, (id, &tag)) else {
+            return self.reply(link, Err(Refusal::NotKept));
+        };
+        messages::send(link, step::REPLY, &Reply::Woken { key: taken.key.clone() })?;
+        workplace.open_taken(&self.name, id, taken, key);
+        Ok(())
     }
 
     /// Answers, refusals ever slower: each question costs work, and a line.

@@ -5,7 +5,7 @@ use sotto_net::{Link, QuicLink};
 use sotto_protocols::{Role, batch::Batch, plan::Traffic};
 use sotto_session::{
     keeping::{Lost, keep},
-    shelf::{Of, Record},
+    shelf::{Of, Record, Taken},
 };
 
 use super::{DEAR, Ready, Workplace};
@@ -53,39 +53,38 @@ impl Workplace {
         if shelf.has(client, tag) { self.made.wake(client, link) } else { Err(Refusal::NotKept) }
     }
 
-    /// Opens the batch that got this number, with the key that the client gives; gives the key of the client's part.
-    ///
-    /// # Errors
-    /// [`Refusal::NotKept`] where it is gone, or cannot be opened.
-    pub fn open_waiting(
-        &self,
-        client: &str,
-        (id, tag): (u64, Tag),
-        key: &Secret,
-    ) -> Result<Secret, Refusal> {
-        let (shelf, _) = self.shelf.as_ref().ok_or(Refusal::NotKept)?;
-        let tag = &tag;
-        let open = || -> Result<Option<(Ready, Secret)>, Error> {
-            let Some(taken) = shelf.take(client, tag)? else { return Ok(None) };
-            let (bytes, theirs) = (taken.record.bytes(), taken.key.clone());
-            let batch = taken.open(id, &self.plan, key)?;
-            let staged = batch.stage(&self.plan, Role::Server, &self.weights)?;
-            Ok(Some((Ready { staged, tag: *tag, bytes }, theirs)))
-        };
-        match open() {
-            Ok(Some((ready, theirs))) => {
-                self.made.finish(id, ready);
-                tracing::info!("{client}: batch {id} waited on the disk, {}", hex(tag));
-                return Ok(theirs);
+    /// Takes the batch that got this number for its use: the key of the client's part is off the disk, and may be given. `None` where
+    /// it is gone.
+    pub fn take(&self, client: &str, (id, tag): (u64, &Tag)) -> Option<Taken<'_>> {
+        let (shelf, _) = self.shelf.as_ref()?;
+        let taken = shelf.take(client, tag).unwrap_or_else(|e| {
+            tracing::warn!("{client}: {e}");
+            None
+        });
+        if taken.is_none() {
+            self.made.stored(id);
+        }
+        taken
+    }
+
+    /// Opens it with the key that the client gives; the client opens its part meanwhile. Where it cannot be opened it is burnt, and
+    /// charged: the key may be none.
+    pub fn open_taken(&self, client: &str, id: u64, taken: Taken<'_>, key: &Secret) {
+        let (tag, bytes) = (taken.record.tag, taken.record.bytes());
+        let staged = taken
+            .open(id, &self.plan, key)
+            .and_then(|batch| Ok(batch.stage(&self.plan, Role::Server, &self.weights)?));
+        match staged {
+            Ok(staged) => {
+                self.made.finish(id, Ready { staged, tag, bytes });
+                tracing::info!("{client}: batch {id} waited on the disk, {}", hex(&tag));
             }
-            Ok(None) => {}
             Err(e) => {
                 tracing::warn!("{client}: {e}");
+                self.made.stored(id);
                 self.usage.unused(client, DEAR);
             }
         }
-        self.made.stored(id);
-        Err(Refusal::NotKept)
     }
 
     /// Puts a batch on both disks; it takes no memory then. What it takes the place of is burnt and charged.
