@@ -1,8 +1,8 @@
 //! The client's part of the batches that it makes with the server: ahead of time, over a link of their own.
 //!
-//! One thread makes, while the evaluation before is under way. What evaluations are expected to need is staged in memory and goes with this process. Where
-//! there is a pool folder, and the server has one, batches are made for it while nobody evaluates: they wait on both disks
-//! ([`sotto_session::shelf`]).
+//! One thread makes, while the evaluation before is under way. What evaluations are expected to need is staged in memory and goes with
+//! this process. Where there is a pool folder, and the server has one, batches are made for it while nobody evaluates: they wait on
+//! both disks ([`sotto_session::shelf`]).
 
 mod shared;
 mod shop;

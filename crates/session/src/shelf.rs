@@ -2,9 +2,9 @@
 //!
 //! Each party's part lies in its pool folder, sealed under a key that the *other* party drew. That one keeps the key, in a folder
 //! beside its own pool folder, and gives it once, when both are about to use the batch: it takes the key off its disk before it sends
-//! it. A second key, of the party's own, lies there, too, and goes with it. So of one disk nothing can be opened; a pool folder that is copied, restored or swapped has no keys beside it, or its seals
-//! were given away already; what either party lacks is burnt at both. A crash leaves a seal without its key or a key
-//! without its seal: both are removed at the next start.
+//! it. A second key, of the party's own, lies there, too, and goes with it. So of one disk nothing can be opened; a pool folder that
+//! is copied, restored or swapped has no keys beside it, or its seals were given away already; what either party lacks is burnt at
+//! both. A crash leaves a seal without its key or a key without its seal: both are removed at the next start.
 //!
 //! Security: a seal's key hangs from this party's identity, both keys, and what the batch is of: peer, plan, model, tag. It is used for
 //! one file. The streams are ChaCha12's, the seal is a keyed BLAKE3 over what is written (encrypt, then authenticate). Where it ends: SECURITY.md.
@@ -25,7 +25,7 @@ use std::{
 use sotto_crypto::Seed;
 use sotto_models::calibration::hex;
 use sotto_protocols::{batch::Batch, plan::Plan};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
     error::Error,
@@ -173,7 +173,8 @@ impl Shelf {
         theirs.min_by_key(|record| (record.stored, record.tag)).map(|record| record.tag)
     }
 
-    /// Stores this party's part, sealed under the peer's key `sealed`, and `keeps` the one of the peer's part; whole or not at all. What is handed over is enciphered in its place.
+    /// Stores this party's part, sealed under the peer's key `sealed`, and `keeps` the one of the peer's part; whole or not at all. What
+    /// is handed over is enciphered in its place.
     ///
     /// # Errors
     /// [`Error::Config`] when the disk does not take it; nothing of it stays there.
@@ -270,7 +271,10 @@ impl Shelf {
 
     fn key_seal(&self, bytes: &[u8]) -> blake3::Hash {
         let key = self.secret.derive("file of a key", 0);
-        blake3::Hasher::new_keyed(key.expose()).update(bytes).finalize()
+        let mut hasher = blake3::Hasher::new_keyed(key.expose());
+        let seal = hasher.update(bytes).finalize();
+        hasher.zeroize();
+        seal
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use sotto_crypto::{Seed, Stream};
 use sotto_protocols::batch::Batch;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::files;
 
@@ -37,7 +37,9 @@ pub(super) fn write(path: &Path, [cipher, seal]: [Seed; 2], batch: Batch) -> io:
         hasher.update(part);
         file.write_all(part)?;
     }
-    file.write_all(hasher.finalize().as_bytes())
+    let seal = hasher.finalize();
+    hasher.zeroize();
+    file.write_all(seal.as_bytes())
 }
 
 /// The enciphered seed and corrections; `None` where they are not what was sealed.
@@ -59,6 +61,8 @@ pub(super) fn read(
         hasher.update(part);
     }
     file.read_exact(&mut found)?;
+    // As hashes they are compared in constant time.
     let same = magic == *SEALED && hasher.finalize() == blake3::Hash::from_bytes(found);
+    hasher.zeroize();
     Ok(same.then_some((head, all)))
 }
