@@ -1,7 +1,7 @@
 use std::{os::unix::fs::PermissionsExt, thread};
 
 use sotto_net::{Link, local_pair};
-use sotto_protocols::plan::Trace;
+use sotto_protocols::plan::{Trace, Traffic};
 
 use super::*;
 use crate::{
