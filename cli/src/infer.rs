@@ -90,7 +90,9 @@ pub struct SetupLine {
     pub setup_bytes: u64,
     /// Seconds from connecting to having them.
     pub setup_s: f64,
-    /// The model, as the server's log names it.
+    /// The model's name at the server.
+    pub name: String,
+    /// The model's hash, as the server's log has it.
     pub model: String,
     /// Images that it was calibrated on.
     pub calibrated_on: usize,
@@ -189,6 +191,7 @@ impl Infer {
         let setup = client.connection().map(|connection| SetupLine {
             setup_bytes: connection.setup_bytes,
             setup_s: connection.setup_s,
+            name: connection.name().to_owned(),
             model: connection.model(),
             calibrated_on: connection.calibrated_on(),
         });

@@ -26,7 +26,7 @@ use sotto_protocols::{
     weights::{SetupMasks, Weights},
 };
 
-use super::{store::Store, trust::Trust};
+use super::{room::Room, store::Store, trust::Trust};
 use crate::{
     dealer_link::{Batches, Names},
     error::Error,
@@ -57,12 +57,8 @@ pub struct Terms {
     pub plan: Arc<Plan>,
     /// The server's weights.
     pub weights: Arc<Weights>,
-    /// Batches kept ready for whoever comes; 0 fetches on demand.
-    pub pool: usize,
-    /// Batches that there is memory for.
-    pub places: usize,
-    /// Of these, how many one client may hold.
-    pub share: usize,
+    /// Batches that there is memory for, and that are kept ready.
+    pub room: Arc<Room>,
     /// Where batches wait; in memory without.
     pub store: Option<Store>,
     /// Our name, as the dealer knows it.
@@ -136,7 +132,7 @@ impl Pool {
         self.shared.changed.notify_all();
         let full = !state.allows(to, terms);
         Ok(match found? {
-            Err(Refusal::Exhausted(_)) if full => Err(Refusal::Busy(terms.places)),
+            Err(Refusal::Exhausted(_)) if full => Err(Refusal::Busy(terms.room.places())),
             other => other,
         })
     }
@@ -149,7 +145,7 @@ impl Pool {
         while all.len() < count
             && state.held(to) < HELD
             && state.waiters == 0
-            && 2 * state.assigned() < self.shared.terms.places
+            && 2 * state.assigned() < self.shared.terms.room.places()
             && state.allows(to, &self.shared.terms)
         {
             let Some(assigned) = state.assign(to) else { break };
@@ -220,12 +216,8 @@ impl Pool {
             .map(|(id, _)| *id)
             .collect();
         for id in &ids {
-            let entry = state.entries.remove(id);
-            if let (Some(Entry { stage: Stage::Disk, .. }), Some(store)) =
-                (entry, &self.shared.terms.store)
-                && let Err(e) = store.burn(*id)
-            {
-                tracing::warn!("batch {id} is burnt, its file stays: {e}");
+            if let Some(Entry { stage: Stage::Disk, .. }) = state.entries.remove(id) {
+                self.burn(*id);
             }
         }
         self.shared.changed.notify_all();
@@ -252,6 +244,37 @@ impl Pool {
     pub fn batches(&self) -> [usize; 2] {
         let state = self.shared.lock();
         [state.free(), state.assigned()]
+    }
+
+    /// Batches that take memory now.
+    pub fn in_memory(&self) -> usize {
+        self.shared.lock().in_memory()
+    }
+
+    /// Burns what nobody holds and there is no room for any more; all of that, on disk too, where nothing is to be kept ready.
+    pub fn trim(&self) {
+        let room = &self.shared.terms.room;
+        let mut state = self.shared.lock();
+        let (none, mut over) = (room.pool() == 0, state.in_memory().saturating_sub(room.places()));
+        let mut burnt = Vec::new();
+        state.entries.retain(|id, entry| {
+            let on_disk = matches!(entry.stage, Stage::Disk);
+            let goes = entry.is_free() && (none || over > 0 && !on_disk);
+            over -= usize::from(goes && !on_disk && over > 0);
+            burnt.extend((goes && on_disk).then_some(*id));
+            !goes
+        });
+        burnt.into_iter().for_each(|id| self.burn(id));
+        self.shared.changed.notify_all();
+    }
+
+    /// Burns a batch's file.
+    fn burn(&self, id: u64) {
+        if let Some(store) = &self.shared.terms.store
+            && let Err(e) = store.burn(id)
+        {
+            tracing::warn!("batch {id} is burnt, its file stays: {e}");
+        }
     }
 
     /// Waits until the pool is stale or closed, at most for `time`.

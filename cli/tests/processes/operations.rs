@@ -146,9 +146,9 @@ fn three_folders_are_all_that_a_first_start_needs() {
     server_process.log.batches(2);
     let (status, metrics) = get(at_server, "/metrics");
     assert_eq!(status, 200);
-    assert_eq!(number(&metrics, "sotto_evaluations_total{peer=\"b\"}"), 2);
-    assert_eq!(number(&metrics, "sotto_online_seconds_count"), 2);
-    let bits = number(&metrics, "sotto_revealed_bits_total{peer=\"b\"}");
+    assert_eq!(number(&metrics, "sotto_evaluations_total{peer=\"b\",model=\"demo\"}"), 2);
+    assert_eq!(number(&metrics, "sotto_online_seconds_count{model=\"demo\"}"), 2);
+    let bits = number(&metrics, "sotto_revealed_bits_total{peer=\"b\",model=\"demo\"}");
     assert!(bits > 0 && bits.is_multiple_of(2));
     let (_, metrics) = get(at_dealer, "/metrics");
     assert!(number(&metrics, "sotto_batches_total{peer=\"b\"}") >= 2);
