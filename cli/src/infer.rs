@@ -99,7 +99,7 @@ pub struct SetupLine {
 }
 
 /// What can be asked, or why it cannot, in the order in which it was given.
-type Asked = Result<Query, Unread>;
+pub(crate) type Asked = Result<Query, Unread>;
 
 /// What was given, before anybody is asked.
 enum Given {
@@ -216,7 +216,7 @@ impl Infer {
                 pictures.chain(unread.into_iter().map(Err)).collect()
             }
         };
-        let checked = asked.into_iter().map(|one| checked(&private, lexicon.as_deref(), one));
+        let checked = asked.into_iter().map(|one| takes(&private, lexicon.as_deref(), one));
         let asked: Vec<Asked> = checked.collect::<Result<_, Error>>()?;
         bar.set_message(what);
         bar.set_position(0);
@@ -246,7 +246,11 @@ impl Infer {
 }
 
 /// Whether the model takes it.
-fn checked(private: &Private, lexicon: Option<&Lexicon>, one: Asked) -> Result<Asked, Error> {
+pub(crate) fn takes(
+    private: &Private,
+    lexicon: Option<&Lexicon>,
+    one: Asked,
+) -> Result<Asked, Error> {
     let Ok(query) = one else { return Ok(one) };
     let input = query.input(&private.model, lexicon)?;
     Ok(match private.check_input(&input) {

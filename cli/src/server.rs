@@ -178,6 +178,10 @@ impl Server {
         let _open = self.metrics.link();
         match self.converse(&mut link) {
             Ok(()) => tracing::info!("{peer} has finished"),
+            // Between evaluations, whatever it found wrong with its own inputs or with us; what it held is charged.
+            Err(Error::Net(sotto_net::Error::Link { why, .. })) => {
+                tracing::info!("{peer} has left: {why}");
+            }
             Err(e) => {
                 self.metrics.failed(&name);
                 tracing::warn!("{peer}: {e}; the batch in use, if any, is burnt");

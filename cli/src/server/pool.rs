@@ -251,20 +251,24 @@ impl Pool {
         self.shared.lock().in_memory()
     }
 
-    /// Burns what nobody holds and there is no room for any more; all of that, on disk too, where nothing is to be kept ready.
+    /// Burns what nobody holds or waits for and there is no room for any more, or is not to be kept ready.
     pub fn trim(&self) {
         let room = &self.shared.terms.room;
         let mut state = self.shared.lock();
-        let (none, mut over) = (room.pool() == 0, state.in_memory().saturating_sub(room.places()));
-        let mut burnt = Vec::new();
+        let mut over = state.in_memory().saturating_sub(room.places());
+        let mut extra = state.free().saturating_sub(room.pool().max(state.waiters));
+        let mut on_disk = Vec::new();
         state.entries.retain(|id, entry| {
-            let on_disk = matches!(entry.stage, Stage::Disk);
-            let goes = entry.is_free() && (none || over > 0 && !on_disk);
-            over -= usize::from(goes && !on_disk && over > 0);
-            burnt.extend((goes && on_disk).then_some(*id));
+            let disk = matches!(entry.stage, Stage::Disk);
+            let goes = entry.is_free() && (extra > 0 || over > 0 && !disk);
+            if goes {
+                extra = extra.saturating_sub(1);
+                over = over.saturating_sub(usize::from(!disk));
+                on_disk.extend(disk.then_some(*id));
+            }
             !goes
         });
-        burnt.into_iter().for_each(|id| self.burn(id));
+        on_disk.into_iter().for_each(|id| self.burn(id));
         self.shared.changed.notify_all();
     }
 

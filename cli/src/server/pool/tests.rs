@@ -139,9 +139,13 @@ fn less_room_burns_what_nobody_holds_and_what_leaves_keeps_nothing_ready() {
     let client = holder(1, "client");
     let id = assign(&pool, &client).unwrap();
     let room = &pool.shared.terms.room;
+    room.keep(4);
     room.resize([3, 2]);
     pool.trim();
     assert_eq!((pool.in_memory(), pool.batches()), (3, [2, 1]));
+    room.keep(1);
+    pool.trim();
+    assert_eq!((pool.in_memory(), pool.batches()), (2, [1, 1]));
     room.keep(0);
     pool.trim();
     assert_eq!((pool.in_memory(), pool.batches()), (1, [0, 1]));
