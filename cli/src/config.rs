@@ -8,7 +8,7 @@ use serde::Deserialize;
 use sotto_models::private::{Lengths, Reveal};
 use sotto_protocols::plan::Plan;
 
-pub use models::{Offer, ServedModel};
+pub use models::{Offer, ServedModel, is_name};
 pub use sotto_client::config::{ClientConfig, asked};
 pub use sotto_session::config::{
     Certificates, MAKING, Own, Peer, Source, batch_memory, folder, least, load, needs,

@@ -22,7 +22,7 @@ const MAX_MODELS: usize = 16;
 const LONGEST: usize = 64;
 
 /// Whether clients can ask for a model by this name: it is a folder's, too, and no hash.
-fn is_name(name: &str) -> bool {
+pub fn is_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     (1..=LONGEST).contains(&name.len())
         && !name.starts_with('.')

@@ -227,12 +227,8 @@ impl<'a> Served<'a> {
             // The bound is proven with an honest dealer.
             Batches::Made(_) => what,
         };
-        let flights = done.traffic.flights;
-        tracing::info!(
-            "{}: batch {id}, {bits}, {flights} flights, of {}",
-            link.peer(),
-            model.name()
-        );
+        let (name, flights) = (model.name(), done.traffic.flights);
+        tracing::info!("{}: batch {id}, of {name}, {bits}, {flights} flights", link.peer());
         Ok(())
     }
 
