@@ -121,8 +121,9 @@ pub fn run(
     }
     let (again, at, base) = (Arc::clone(&server), Arc::clone(&endpoint), base.to_owned());
     reload::on_signal(path, move |config| again.reload(config, &at, &base))?;
-    let models = server.lanes.models();
-    let named: Vec<_> = models.iter().map(|m| (m.name().to_owned(), hex(&m.commitment))).collect();
+    // No longer held on to than they are served.
+    let of = |model: &Arc<Loaded>| (model.name().to_owned(), hex(&model.commitment));
+    let named: Vec<_> = server.lanes.models().iter().map(of).collect();
     named.iter().for_each(|(name, hash)| tracing::info!("model {name} is {hash}"));
     ready(endpoint.local_addr(), &named);
     let usage = Arc::clone(&server.usage);

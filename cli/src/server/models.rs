@@ -2,7 +2,10 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use sotto_models::{calibration::hex, length::Length, model::Input};
@@ -27,6 +30,17 @@ pub struct Loaded {
     pub weights: Arc<Weights>,
     /// The same as they were masked last.
     pub masked: Arc<Mutex<Option<Masked>>>,
+    /// Another has taken its place.
+    pub over: AtomicBool,
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        if self.over.load(Ordering::Relaxed) {
+            let hash = hex(&self.commitment);
+            tracing::info!("model {} as it was, {hash}, is not used any more", self.name());
+        }
+    }
 }
 
 impl Loaded {
@@ -45,7 +59,8 @@ impl Loaded {
         let matrices = card.trace(length)?.matrices(&model.weights);
         let commitment = commit(salt, &matrices);
         let weights = Arc::new(Weights::Plain(matrices));
-        Ok(Self { offer, card, input, commitment, weights, masked: Arc::default() })
+        let (masked, over) = (Arc::default(), AtomicBool::new(false));
+        Ok(Self { offer, card, input, commitment, weights, masked, over })
     }
 
     /// What clients ask for.
@@ -103,7 +118,7 @@ pub fn choose(
     let named = all.clone().filter(|model| name.is_none_or(|name| name == model.name()));
     if let (Some(name), None) = (name, named.clone().next()) {
         let served = list(all.map(|model| model.name().to_owned()));
-        return Err(Refusal::OtherModel { asked: name.into(), served });
+        return Err(Refusal::OtherModel { asked: cut(name), served });
     }
     let known = |model: &&Arc<Loaded>| hash.is_none_or(|hash| hash == hex(&model.commitment));
     let found: Vec<_> = named.clone().filter(known).collect();
@@ -112,13 +127,18 @@ pub fn choose(
         ([], Some(hash)) => {
             let told =
                 |model: &Arc<Loaded>| format!("{} ({})", hex(&model.commitment), model.name());
-            Err(Refusal::OtherModel { asked: hash.into(), served: list(named.map(told)) })
+            Err(Refusal::OtherModel { asked: cut(hash), served: list(named.map(told)) })
         }
         (several, _) => {
             let served = list(several.iter().map(|model| model.name().to_owned()));
             Err(Refusal::WhichModel { served })
         }
     }
+}
+
+/// As much of what a client wrote as a name or hash can be.
+fn cut(asked: &str) -> String {
+    asked.chars().take(64).collect()
 }
 
 fn list(all: impl Iterator<Item = String>) -> String {

@@ -173,7 +173,8 @@ impl Sessions {
 
     fn keep(&self) {
         let mut pause = PAUSE;
-        while self.basis.trust.lost().is_none() {
+        let closed = || self.state.lock().unwrap_or_else(|e| e.into_inner()).closed;
+        while self.basis.trust.lost().is_none() && !closed() {
             let asked = Instant::now();
             let made = self.announce();
             let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());

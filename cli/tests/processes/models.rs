@@ -17,7 +17,8 @@ use sotto_net::QuicLink;
 
 use crate::{
     hostile::{connect, endpoint, is_dropped, prepared},
-    parties::{LOCAL, Parties},
+    operations::udp_port,
+    parties::{LOCAL, Parties, program},
     spawned::{Outcome, Process},
 };
 
@@ -323,4 +324,48 @@ fn names_and_files_that_do_not_fit_are_explained() {
         let said = parties.sotto(&["check", "--config", &config]);
         assert!(said.code == 1 && said.out.contains(why), "{}", said.out);
     }
+}
+
+#[test]
+fn init_writes_folders_for_several_models() {
+    let parties = Parties::new();
+    parties.texts();
+    let [server, dealer] = [(); 2].map(|()| format!("127.0.0.1:{}", udp_port()));
+    let (out, models) = (parties.text("try"), ["texts", "model"].map(|name| parties.text(name)));
+    let args = ["init", &out, "--server", &server, "--dealer", &dealer];
+    let given = ["--model", &models[0], "--model", &models[1]];
+    let twice = parties.sotto(&[&args[..], &given, &["--model", &models[0]]].concat());
+    twice.failed(2, &["two models are called `texts`"]);
+    let made = parties.sotto(&[&args[..], &given].concat());
+    assert_eq!(made.code, 0, "{}", made.err);
+    // Clients ask for the first, and have its words.
+    let client = parties.text("try/client/client.toml");
+    assert!(made.out.contains("sotto embed") && parties.path("try/client/texts-lexicon").is_dir());
+    let run = |name: &'static str, command: &str| {
+        let config = parties.text(&format!("try/{name}/{name}.toml"));
+        let mut process = Process::start(name, program().args([command, "--config", &config]));
+        process.address();
+        // Name and hash of each, behind the address.
+        let served =
+            if name == "server" { [process.line(), process.line()] } else { Default::default() };
+        (process, served)
+    };
+    let ((_dealer, _), (_server, served)) = (run("dealer", "deal"), run("server", "serve"));
+    assert!(served[0].starts_with("model texts ") && served[1].starts_with("model model "));
+    let embedded =
+        parties.sotto(&["embed", "--config", &client, "--file", &parties.text("three.txt")]);
+    assert_eq!((embedded.code, embedded.out.lines().count()), (0, 3), "{}", embedded.err);
+    for config in [&client, &parties.text("try/server/server.toml")] {
+        let said = parties.sotto(&["check", "--config", config]);
+        // Its own port is taken, by itself.
+        let wrong = said.out.lines().filter(|l| l.starts_with("FAIL") && !l.contains("port:"));
+        assert_eq!(wrong.count(), 0, "{}", said.out);
+    }
+    let text = std::fs::read_to_string(&client).unwrap();
+    let hash = served[1].trim().rsplit(' ').next().unwrap();
+    parties.write(
+        "try/client/pictures.toml",
+        text.replace("model = \"texts\"", &format!("model = \"{hash}\"")).as_bytes(),
+    );
+    parties.works(&parties.text("try/client/pictures.toml"));
 }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A port that was free a moment ago.
-fn udp_port() -> u16 {
+pub fn udp_port() -> u16 {
     UdpSocket::bind(LOCAL).unwrap().local_addr().unwrap().port()
 }
 

@@ -96,7 +96,7 @@ fn a_stream_that_breaks_after_it_is_refused_and_an_idle_one_does_not_keep_the_ol
     let mut client = client(&config);
     let picture = fs::read(parties.path("images.bin")).unwrap()[1..crate::parties::RECORD].to_vec();
     let query = client.pixels("picture", picture).unwrap();
-    assert_eq!(client.answer(&[query.clone()]).unwrap().len(), 1);
+    assert_eq!(client.answer(std::slice::from_ref(&query)).unwrap().len(), 1);
     parties.put("second", "model");
     reload(&server_process, "model model is replaced");
     // It asks for nothing: its link ends after the deadline, and with it the old model.

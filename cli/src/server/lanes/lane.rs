@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use sotto_models::{calibration::hex, length::Length};
+use sotto_models::length::Length;
 use sotto_protocols::plan::Plan;
 
 use super::Common;
@@ -131,10 +131,6 @@ impl Drop for Lane {
     fn drop(&mut self) {
         if let Supply::Dealer(sessions) = &self.supply {
             sessions.close();
-        }
-        if self.is_over() {
-            let (name, hash) = (self.model.name(), hex(&self.model.commitment));
-            tracing::info!("model {name} as it was, {hash}, is not used any more");
         }
     }
 }

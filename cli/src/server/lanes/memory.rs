@@ -3,7 +3,7 @@
 //! Each model has a part of the memory; those of texts have theirs together. A model that is replaced leaves when its last link ends:
 //! until then its lanes keep what their links hold and the fewest places beside, and the others have so much less.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Weak, atomic::Ordering};
 
 use sotto_protocols::plan::Plan;
 
@@ -111,16 +111,21 @@ impl Lanes {
             let why = "`pool_folder` is for models of pictures; texts have batches for each length, in memory: leave it out";
             return Err(Error::Config(why.into()));
         }
-        let known = self.models();
-        let is_new = |model: &&Arc<Loaded>| {
-            !model.is_of_texts() && !known.iter().any(|one| Arc::ptr_eq(one, model))
-        };
+        let open = lock(&self.state).open.clone();
         let mut plans = Vec::new();
-        for model in models.iter().filter(is_new) {
-            let plan = model.card.trace(None)?.plan;
+        for model in models.iter().filter(|model| !model.is_of_texts()) {
+            let known = open.iter().find(|lane| Arc::ptr_eq(&lane.model, model));
+            let plan = match known {
+                Some(lane) => Arc::clone(&lane.plan),
+                None => model.card.trace(None)?.plan,
+            };
             common.config.places(&plan, models.len(), model.offer.pool)?;
-            plans.push((model, plan));
+            if known.is_none() {
+                plans.push((model, plan));
+            }
         }
+        // Held on to, they would not give way.
+        drop(open);
         let gone = lock(&self.state).dismiss(common, &models);
         match self.open_all(plans, models.len()) {
             Ok(lanes) => Ok(Change { models, lanes, gone }),
@@ -169,7 +174,11 @@ impl Lanes {
     pub fn commit(&self, Change { models, lanes, gone }: Change) {
         let mut state = lock(&self.state);
         drop(state.dismiss(&self.common, &models));
-        state.models = models;
+        let before = std::mem::replace(&mut state.models, models);
+        let stays = |old: &Arc<Loaded>| state.models.iter().any(|model| Arc::ptr_eq(model, old));
+        for old in before.iter().filter(|old| !stays(old)) {
+            old.over.store(true, Ordering::Relaxed);
+        }
         state.open.extend(lanes);
         state.fit(&self.common);
         drop(state);
