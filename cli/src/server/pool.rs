@@ -318,6 +318,8 @@ impl Pool {
         let (mut quiet, mut beat) = (Instant::now(), Instant::now());
         let mut state = self.shared.lock();
         let mut moves = state.moves;
+        // Once, and with each beat: those who wait would wake each other without end.
+        self.shared.changed.notify_all();
         loop {
             if let Some(why) = self.shared.terms.trust.lost() {
                 return Ok(Err(Refusal::NoDealer(why)));
@@ -342,9 +344,9 @@ impl Pool {
                 waiting(got, all)?;
                 beat = Instant::now();
                 state = self.shared.lock();
+                self.shared.changed.notify_all();
                 continue;
             }
-            self.shared.changed.notify_all();
             let left =
                 (deadline.saturating_sub(quiet.elapsed())).min(BEAT.saturating_sub(beat.elapsed()));
             state = self.shared.wait(state, left);
