@@ -153,6 +153,26 @@ fn less_room_burns_what_nobody_holds_and_what_leaves_keeps_nothing_ready() {
     assert!(pool.take(&client, id).is_some());
 }
 
+#[test]
+fn those_who_wait_do_not_wake_each_other_without_end() {
+    let pool = pool(0, 4, 2);
+    let wait = || {
+        let mut looked = 0;
+        let found = pool.wait(Duration::from_millis(400), &mut |_, _| Ok(()), |_| {
+            looked += 1;
+            None::<Result<(), Refusal>>
+        });
+        assert!(matches!(found, Ok(Err(Refusal::Exhausted(_)))));
+        looked
+    };
+    let looked: Vec<u32> = thread::scope(|scope| {
+        let all: Vec<_> = (0..8).map(|_| scope.spawn(wait)).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    // Each is woken by each that begins to wait, and by the time.
+    assert!(looked.iter().all(|looked| *looked < 40), "{looked:?}");
+}
+
 /// More than a test takes.
 const WAIT: Duration = Duration::from_secs(20);
 
