@@ -16,13 +16,14 @@ use sotto_protocols::{
     cost::Cost,
     make::{Recipe, whole_recipe},
     plan::Plan,
-    weights::Weights,
 };
 use sotto_session::shelf::Shelf;
 
 use super::{
     made::{Joined, Made},
+    models::Loaded,
     pool::Ready,
+    room::Room,
     usage::Usage,
 };
 use crate::{
@@ -36,15 +37,14 @@ use crate::{
 /// What all links for making have in common.
 pub struct Workplace {
     plan: Arc<Plan>,
-    weights: Arc<Weights>,
+    model: Arc<Loaded>,
     recipe: Arc<Recipe>,
     cost: Cost,
-    commitment: [u8; 32],
     usage: Arc<Usage>,
     /// What was made.
     pub made: Arc<Made>,
     /// Where batches wait, and how many of each client's.
-    shelf: Option<(Arc<Shelf>, usize)>,
+    shelf: Option<(Arc<Shelf>, Arc<Room>)>,
 }
 
 /// A link for making that is set up, and its memory. No `Debug`: it is secret.
@@ -87,20 +87,19 @@ impl Workplace {
     /// # Errors
     /// [`Error::Protocol`] where the plan has correlations that only a dealer can make.
     pub fn new(
-        (plan, commitment): (&Arc<Plan>, [u8; 32]),
-        weights: &Arc<Weights>,
-        (made, shelf): (Arc<Made>, Option<(Arc<Shelf>, usize)>),
+        plan: &Arc<Plan>,
+        model: Arc<Loaded>,
+        (made, shelf): (Arc<Made>, Option<(Arc<Shelf>, Arc<Room>)>),
         usage: Arc<Usage>,
     ) -> Result<Self, Error> {
         let recipe = Arc::new(whole_recipe(plan)?);
         let cost = recipe.cost(plan, COTS);
-        let (plan, weights) = (Arc::clone(plan), Arc::clone(weights));
-        Ok(Self { plan, weights, recipe, cost, commitment, usage, made, shelf })
+        Ok(Self { plan: Arc::clone(plan), model, recipe, cost, usage, made, shelf })
     }
 
     /// Batches that wait for each client on the disk, at most.
     pub fn keeps(&self) -> u32 {
-        self.shelf.as_ref().map_or(0, |(_, most)| *most as u32)
+        self.shelf.as_ref().map_or(0, |(_, room)| room.pool() as u32)
     }
 
     /// Batches that wait for their clients, on the disk and in memory, and those that are being made or evaluated with.
@@ -134,9 +133,9 @@ impl Workplace {
         messages::send(link, step::WELCOME, &ServerWelcome::Making(ours))?;
         link.set_deadline(patience(&self.recipe, deadline));
         let recipe = Arc::clone(&self.recipe);
-        let session = session([theirs, ours], &self.plan.hash(), &self.commitment);
+        let session = session([theirs, ours], &self.plan.hash(), &self.model.commitment);
         let progress = |_, _| Ok(());
-        let matrices = Some(self.weights.all_plain());
+        let matrices = Some(self.model.weights.all_plain());
         let within = (longest_setup(&self.cost, deadline), &progress as _);
         let opened = Workshop::open(Role::Server, recipe, link, session, matrices, within);
         if opened.is_err() {
@@ -182,7 +181,7 @@ impl Workplace {
     /// Whether a client may have one more batch made, beside those that it has.
     fn allows(&self, name: &str) -> Result<(), Refusal> {
         let kept = self.shelf.as_ref().map_or(0, |(shelf, _)| shelf.count(name));
-        self.usage.allows(name, self.made.of(name) + kept)
+        self.usage.allows(name, self.model.tariff(), self.made.of(name) + kept)
     }
 
     /// Charges whoever left batches, this client or another.
@@ -246,7 +245,7 @@ impl Workplace {
                 self.keep(link, keeps, (id, workshop.tag(id)), batch, traffic)?;
                 continue;
             }
-            let staged = batch.stage(&self.plan, Role::Server, &self.weights)?;
+            let staged = batch.stage(&self.plan, Role::Server, &self.model.weights)?;
             self.made.finish(id, Ready { staged, tag: workshop.tag(id), bytes });
         }
     }

@@ -157,9 +157,24 @@ impl Sessions {
         state.session.as_ref().map_or([0, 0], |session| session.pool.batches())
     }
 
+    /// Batches that take memory now.
+    pub fn in_memory(&self) -> usize {
+        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        state.session.as_ref().map_or(0, |session| session.pool.in_memory())
+    }
+
+    /// Burns what there is no room for any more ([`Pool::trim`]).
+    pub fn trim(&self) {
+        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(session) = &state.session {
+            session.pool.trim();
+        }
+    }
+
     fn keep(&self) {
         let mut pause = PAUSE;
-        while self.basis.trust.lost().is_none() {
+        let closed = || self.state.lock().unwrap_or_else(|e| e.into_inner()).closed;
+        while self.basis.trust.lost().is_none() && !closed() {
             let asked = Instant::now();
             let made = self.announce();
             let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
@@ -240,9 +255,7 @@ impl Sessions {
         let terms = Terms {
             plan: Arc::clone(&basis.plan),
             weights: Arc::clone(&basis.weights),
-            pool: basis.pool,
-            places: basis.places,
-            share: basis.share,
+            room: Arc::clone(&basis.room),
             server: basis.server.clone(),
             epoch,
             last: basis.trust.last(&epoch),

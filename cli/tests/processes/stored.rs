@@ -221,7 +221,7 @@ fn a_server_that_deviates_where_batches_wait_is_left_with_an_error_and_no_second
         let (_, welcome) = hostile.greet(None);
         welcome
     };
-    let ServerWelcome::Card { card, plan, model, epoch, masks, .. } = card else {
+    let ServerWelcome::Card { name, card, plan, model, epoch, masks, .. } = card else {
         panic!("an honest greeting")
     };
     // What the server does instead of opening: nothing, a refusal, a key that is none, another answer, and never finding it.
@@ -241,10 +241,19 @@ fn a_server_that_deviates_where_batches_wait_is_left_with_an_error_and_no_second
         let mut link = rogue.accept(Duration::from_secs(20)).unwrap();
         link.set_deadline(Duration::from_secs(20));
         let hello: ClientHello = messages::recv(&mut link, step::HELLO).unwrap();
-        let (card, waits) = (card.clone(), hello.waits.unwrap().tags);
+        let (name, card, waits) = (name.clone(), card.clone(), hello.waits.unwrap().tags);
         assert_eq!(waits.len(), 1);
-        let welcome =
-            ServerWelcome::Card { card, plan, model, epoch, masks, setup: 0, keeps: 1, waits };
+        let welcome = ServerWelcome::Card {
+            name,
+            card,
+            plan,
+            model,
+            epoch,
+            masks,
+            setup: 0,
+            keeps: 1,
+            waits,
+        };
         messages::send(&mut link, step::WELCOME, &welcome).unwrap();
         loop {
             match messages::recv(&mut link, step::REQUEST) {

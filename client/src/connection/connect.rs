@@ -16,7 +16,7 @@ use super::{
     kept::{Kept, Of},
     making::{Making, Pool, Shop, Source, Work},
 };
-use crate::config::Config;
+use crate::config::{Config, asked};
 use sotto_session::{
     card::{Card, short},
     dealer_link::Dealer,
@@ -90,7 +90,7 @@ fn masked(
 pub(super) fn making(
     config: &Config,
     endpoint: &Arc<Endpoint>,
-    (lane, weights, model): (&Lane, &Arc<Weights>, &[u8; 32]),
+    (lane, weights, name, model): (&Lane, &Arc<Weights>, &str, &[u8; 32]),
     (shop, pool): (Option<Shop>, Option<Pool>),
     progress: &messages::Progress<'_>,
 ) -> Result<(Making, u64), Error> {
@@ -99,6 +99,7 @@ pub(super) fn making(
     let recipe = Arc::new(whole_recipe(plan)?);
     let (cost, deadline) = (recipe.cost(plan, COTS), config.deadline);
     let hello = ClientHello {
+        name: Some(name.to_owned()),
         model: Some(hex(model)),
         length: lane.length,
         ..ClientHello::new(config.source())
@@ -150,8 +151,11 @@ impl Connection {
         let mut link = endpoint.connect(at, server, deadline)?;
         link.set_deadline(deadline);
         // A client's results are one model's.
-        let model = known.as_ref().map(|known| hex(&known.model)).or(config.model.clone());
-        let wanted = model.clone();
+        let [name, model] = match &known {
+            Some(known) => [Some(known.name.clone()), Some(hex(&known.model))],
+            None => asked(config.model.as_deref()),
+        };
+        let wanted = [name.clone(), model.clone()];
         // Read before the server is asked: what it names then is here.
         let stored = match (&known, &kept) {
             (None, Some(kept)) => kept.read(),
@@ -162,18 +166,28 @@ impl Connection {
         let waits = shelf.as_ref().map(|shelf| shelf.waits(server));
         let told = waits.clone().map_or_else(Vec::new, |waits| waits.tags);
         let hello = ClientHello::new(config.source());
-        let hello = ClientHello { model, length, held, stale, waits, ..hello };
+        let hello = ClientHello { name, model, length, held, stale, waits, ..hello };
         messages::send(&mut link, step::HELLO, &hello)?;
-        let (card, plan, model, [epoch, masks], [setup, keeps]) =
+        let (name, card, plan, model, [epoch, masks], [setup, keeps]) =
             match messages::recv(&mut link, step::WELCOME)? {
-                ServerWelcome::Card { card, plan, model, epoch, masks, setup, keeps, waits } => {
+                ServerWelcome::Card {
+                    name,
+                    card,
+                    plan,
+                    model,
+                    epoch,
+                    masks,
+                    setup,
+                    keeps,
+                    waits,
+                } => {
                     if let Some(shelf) = &shelf {
                         // What the server has not is of no more use.
                         shelf.retain(|Record { tag, .. }| {
                             !told.contains(tag) || waits.contains(tag)
                         })?;
                     }
-                    (card, plan, model, [epoch, masks], [setup, u64::from(keeps)])
+                    (name, card, plan, model, [epoch, masks], [setup, u64::from(keeps)])
                 }
                 ServerWelcome::Making(_) => return Err(messages::unasked(&link, step::WELCOME)),
                 ServerWelcome::Refused(why) => {
@@ -181,10 +195,12 @@ impl Connection {
                 }
             };
         drop(waiting);
-        // The server compares `model`, too, but it is the client who insists.
-        if let Some(asked) = wanted.filter(|asked| *asked != hex(&model)) {
-            let why = Refusal::OtherModel { asked, served: hex(&model) };
-            return Err(Error::Refused { peer: link.peer().to_owned(), why });
+        // The server compares both, too, but it is the client who insists.
+        for (asked, served) in wanted.into_iter().zip([name.clone(), hex(&model)]) {
+            if let Some(asked) = asked.filter(|asked| *asked != served) {
+                let why = Refusal::OtherModel { asked, served };
+                return Err(Error::Refused { peer: link.peer().to_owned(), why });
+            }
         }
         if known.as_ref().is_some_and(|known| known.card != card) {
             return Err(Error::Check(format!(
@@ -224,7 +240,8 @@ impl Connection {
                 let weights = Arc::new(weights);
                 let numbers = known.map(|known| known.numbers).unwrap_or_default();
                 let lane = lane.clone();
-                let known = Known { card, weights, matrices, masks, model, images, numbers, lane };
+                let known =
+                    Known { card, weights, matrices, masks, name, model, images, numbers, lane };
                 (known, bytes)
             }
         };
@@ -252,7 +269,7 @@ impl Connection {
                 let making = match lane.making.take().filter(|making| !making.failed()) {
                     Some(making) => making,
                     None => {
-                        let ours = (&lane, &known.weights, &known.model);
+                        let ours = (&lane, &known.weights, &known.name[..], &known.model);
                         let peer = config.server.name.clone();
                         let of = Waits { peer, plan, model };
                         let pool = shelf.map(|shelf| -> Result<Pool, Error> {

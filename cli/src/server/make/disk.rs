@@ -18,7 +18,7 @@ use crate::{
 impl Workplace {
     /// What is made with a client is of this.
     fn of(&self, client: &str) -> Of {
-        Of { peer: client.into(), plan: self.plan.hash(), model: self.commitment }
+        Of { peer: client.into(), plan: self.plan.hash(), model: self.model.commitment }
     }
 
     /// Burns what a client no longer has in a folder of its, and charges it; gives what waits at both.
@@ -73,7 +73,7 @@ impl Workplace {
         let (tag, bytes) = (taken.record.tag, taken.record.bytes());
         let staged = taken
             .open(id, &self.plan, key)
-            .and_then(|batch| Ok(batch.stage(&self.plan, Role::Server, &self.weights)?));
+            .and_then(|batch| Ok(batch.stage(&self.plan, Role::Server, &self.model.weights)?));
         match staged {
             Ok(staged) => {
                 self.made.finish(id, Ready { staged, tag, bytes });
@@ -96,9 +96,9 @@ impl Workplace {
         batch: Batch,
         traffic: Traffic,
     ) -> Result<(), Error> {
-        let Some((shelf, most)) = &self.shelf else { return Ok(()) };
+        let Some((shelf, room)) = &self.shelf else { return Ok(()) };
         let client = link.name().to_owned();
-        while shelf.count(&client) >= *most {
+        while shelf.count(&client) >= room.pool() {
             let Some(oldest) = shelf.first(&client) else { break };
             shelf.burn(&client, &oldest)?;
             self.usage.unused(&client, DEAR);
