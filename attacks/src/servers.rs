@@ -48,12 +48,15 @@ fn greet(rogue: &Endpoint, card: &Card, plan: &Plan, epoch: Epoch) -> Result<Qui
     let _: ClientHello = messages::recv(&mut link, step::HELLO)?;
     let setup = vec![3; plan.setup_bytes()];
     let welcome = ServerWelcome::Card {
+        name: "model".into(),
         card: card.clone(),
         plan: plan.hash(),
         model: [0; 32],
         epoch,
         masks: epoch,
         setup: setup.len() as u64,
+        keeps: 0,
+        waits: Vec::new(),
     };
     messages::send(&mut link, step::WELCOME, &welcome)?;
     messages::send_bytes(&mut link, step::SETUP, &setup)?;

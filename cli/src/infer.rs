@@ -31,13 +31,17 @@ pub struct Infer {
     #[arg(long)]
     config: PathBuf,
     /// PNG or JPEG, folders of these, CIFAR .bin or .tar.gz, or the folder of CIFAR or Tiny-ImageNet.
-    #[arg(required_unless_present_any = ["text", "file"], conflicts_with_all = ["text", "file"])]
+    #[arg(required_unless_present_any = ["text", "file", "fill"], conflicts_with_all = ["text", "file"])]
     images: Vec<PathBuf>,
     /// Centre-crop and resize pictures of another size, where the model does not say what becomes of them.
     #[arg(long)]
     resize: bool,
     #[command(flatten)]
     texts: TextArgs,
+    /// Without a dealer: makes batches of correlations in the end, after the pictures, if there are any, until as many wait in `pool_folder`
+    /// as `pool` says. The next runs then need not wait for them.
+    #[arg(long, conflicts_with_all = ["text", "file"])]
+    fill: bool,
     /// At most so many pictures or texts.
     #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]
     limit: usize,
@@ -77,8 +81,8 @@ impl Embed {
     pub fn run(self, stop: &Stop) -> Result<(), Error> {
         let Self { config, images, resize, texts, json } = self;
         let form = if json { Form::Document } else { Form::Rows };
-        let infer =
-            Infer { config, images, resize, texts, limit: usize::MAX, json, json_lines: false };
+        let (limit, fill, json_lines) = (usize::MAX, false, false);
+        let infer = Infer { config, images, resize, texts, fill, limit, json, json_lines };
         infer.all(form, true, stop)
     }
 }
@@ -90,14 +94,16 @@ pub struct SetupLine {
     pub setup_bytes: u64,
     /// Seconds from connecting to having them.
     pub setup_s: f64,
-    /// The model, as the server's log names it.
+    /// The model's name at the server.
+    pub name: String,
+    /// The model's hash, as the server's log has it.
     pub model: String,
     /// Images that it was calibrated on.
     pub calibrated_on: usize,
 }
 
 /// What can be asked, or why it cannot, in the order in which it was given.
-type Asked = Result<Query, Unread>;
+pub(crate) type Asked = Result<Query, Unread>;
 
 /// What was given, before anybody is asked.
 enum Given {
@@ -161,6 +167,7 @@ impl Infer {
         results: &mut Results,
     ) -> Result<(), Error> {
         let (lexicon, none) = match &given {
+            Given::Pictures(_) if self.images.is_empty() => (None, None),
             Given::Pictures(inputs) => (None, inputs.all_wrong()),
             Given::Texts(lexicon, asked) => {
                 let all = asked.iter().map(|one| one.as_ref().err().cloned());
@@ -189,6 +196,7 @@ impl Infer {
         let setup = client.connection().map(|connection| SetupLine {
             setup_bytes: connection.setup_bytes,
             setup_s: connection.setup_s,
+            name: connection.name().to_owned(),
             model: connection.model(),
             calibrated_on: connection.calibrated_on(),
         });
@@ -213,12 +221,14 @@ impl Infer {
                 pictures.chain(unread.into_iter().map(Err)).collect()
             }
         };
-        let checked = asked.into_iter().map(|one| checked(&private, lexicon.as_deref(), one));
+        let checked = asked.into_iter().map(|one| takes(&private, lexicon.as_deref(), one));
         let asked: Vec<Asked> = checked.collect::<Result<_, Error>>()?;
         bar.set_message(what);
         bar.set_position(0);
         bar.set_length(asked.len() as u64);
-        if let Form::Table(columns) = &mut results.form {
+        if let Form::Table(columns) = &mut results.form
+            && !asked.is_empty()
+        {
             let labels = (0..private.model.output.classes()).map(|c| label(&private.model, c));
             columns.fit(0, asked.iter().flatten().map(Query::name));
             columns.fit(1, labels.collect::<Vec<_>>().iter().map(String::as_str));
@@ -237,13 +247,23 @@ impl Infer {
         }
         client
             .answer_each(&queries, &mut |i, answer| results.add(places[i], Line::Done(answer)))?;
+        if self.fill {
+            bar.set_message("batches");
+            bar.set_length(config.pool as u64);
+            results.document.waiting =
+                Some(client.fill(&mut |waiting| bar.set_position(waiting as u64))?);
+        }
         client.leave();
         Ok(())
     }
 }
 
 /// Whether the model takes it.
-fn checked(private: &Private, lexicon: Option<&Lexicon>, one: Asked) -> Result<Asked, Error> {
+pub(crate) fn takes(
+    private: &Private,
+    lexicon: Option<&Lexicon>,
+    one: Asked,
+) -> Result<Asked, Error> {
     let Ok(query) = one else { return Ok(one) };
     let input = query.input(&private.model, lexicon)?;
     Ok(match private.check_input(&input) {

@@ -15,8 +15,9 @@ use sotto_protocols::{
 };
 use sotto_session::{
     Error,
-    config::{self, Own, Peer, Source, default_memory, default_pool, dialling, places},
+    config::{self, Own, Peer, Source, default_memory, default_pool, dialling, is_hash, places},
     lexicon::Lexicon,
+    shelf::Shelf,
     stop::Stop,
 };
 
@@ -38,12 +39,15 @@ pub struct Config {
     pub profile: Profile,
     /// How long a peer may be silent before it is given up, and about how long a connection is tried.
     pub deadline: Duration,
-    /// The model that the client insists on, as the server's log and refusals name it.
+    /// The model: by its name at the server, or by its hash, which the client then insists on. Needed where the server has several.
     pub model: Option<String>,
     /// For texts: the tokenizer, and the tables of its words.
     pub lexicon: Option<Arc<Lexicon>>,
     /// File in which the masked weights are kept, so that they are not sent again after a restart; in memory alone without.
     pub weights_file: Option<PathBuf>,
+    /// Without a dealer: folder in which batches wait that were made with the server, where it has one, too; in memory alone without. Keys of
+    /// the server's part lie in a folder beside it, of the same name with `.keys`.
+    pub pool_folder: Option<PathBuf>,
     /// What the server learns of texts' lengths; hidden ones need the same at the server.
     pub length: Lengths,
     /// Batches of correlated randomness got ready ahead of the evaluation, where more are to come.
@@ -69,6 +73,7 @@ impl Config {
             model: None,
             lexicon: None,
             weights_file: None,
+            pool_folder: None,
             length: Lengths::Public,
             pool: default_pool(),
             memory: default_memory(),
@@ -93,6 +98,26 @@ impl Config {
             Some(_) => Source::Dealer,
             None => Source::alone(self.extension),
         }
+    }
+
+    /// The folder in which batches wait, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with a dealer, with texts, and for a folder that is in use or another's; [`Error::Io`].
+    pub(crate) fn shelf(&self) -> Result<Option<Arc<Shelf>>, Error> {
+        let Some(folder) = &self.pool_folder else { return Ok(None) };
+        let refuse = |why: &str| Err(Error::Config(format!("`pool_folder` {why}: leave it out")));
+        if self.dealer.is_some() {
+            return refuse("is for `source = \"peer\"`; a dealer gives a client each batch once");
+        }
+        if self.lexicon.is_some() {
+            return refuse(
+                "is for models of pictures; texts have batches for each length, in memory",
+            );
+        }
+        let owner = format!("{} with {}", self.identity.name(), self.server.name);
+        let secret = self.identity.secret("made batches");
+        Ok(Some(Arc::new(Shelf::open(folder, &owner, &secret)?)))
     }
 
     /// Binds an endpoint that dials server and dealer.
@@ -128,12 +153,14 @@ pub struct ClientConfig {
     pub source: Source,
     /// The dealer, where there is one.
     pub dealer: Option<Peer>,
-    /// The model that the client insists on, as the server's log and refusals name it.
+    /// The model: by its name at the server, or by its hash, which the client then insists on. Needed where the server has several.
     pub model: Option<String>,
     /// For texts: folder with arch.toml, tokenizer.json and tables.safetensors, as `sotto lexicon` writes it.
     pub lexicon: Option<PathBuf>,
     /// File in which the masked weights are kept, so that they are not sent again after a restart; in memory alone without.
     pub weights_file: Option<PathBuf>,
+    /// Without a dealer: folder in which batches wait that were made with the server; in memory alone without.
+    pub pool_folder: Option<PathBuf>,
     /// The lexicon that the client insists on, as `sotto lexicon` prints it: its tokenizer decides what lengths tell.
     pub lexicon_hash: Option<String>,
     /// Of texts: `public`, or `hidden`, which pads each to a bucket of 16, 32, 64, .. tokens and needs the same at the server.
@@ -145,6 +172,12 @@ pub struct ClientConfig {
     /// Memory for masked weights and batches, in MiB: a server's model that needs more is refused.
     #[serde(default = "default_memory")]
     pub memory: u64,
+}
+
+/// What a client says of the model that it asks for: its name, and the hash that it insists on.
+pub fn asked(model: Option<&str>) -> [Option<String>; 2] {
+    let (hash, name) = model.map(str::to_owned).into_iter().partition::<Vec<_>, _>(|m| is_hash(m));
+    [name, hash].map(|found| found.into_iter().next())
 }
 
 impl ClientConfig {
@@ -191,6 +224,7 @@ impl ClientConfig {
             deadline: self.own.deadline(),
             model: self.model.clone(),
             weights_file: self.weights_file.as_ref().map(|file| base.join(file)),
+            pool_folder: self.pool_folder.as_ref().map(|folder| base.join(folder)),
             length: self.length,
             pool: self.pool,
             memory: self.memory,

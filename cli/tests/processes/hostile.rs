@@ -48,14 +48,19 @@ pub fn greet(link: &mut QuicLink) {
 }
 
 /// Gets a batch ready; gives its number and tag.
-fn prepared(link: &mut QuicLink) -> (u64, [u8; 16]) {
+pub fn prepared(link: &mut QuicLink) -> (u64, [u8; 16]) {
     messages::send(link, step::REQUEST, &Request::Prepare { held: None, ahead: 0 }).unwrap();
     loop {
         match messages::recv(link, step::REPLY).unwrap() {
             Reply::Assigned(_) | Reply::Waiting { .. } | Reply::Paced { .. } => {}
             Reply::Ready { id, tag, .. } => return (id, tag),
             Reply::Refused(why) => panic!("a batch is there: {why}"),
-            Reply::Making { .. } | Reply::Length { .. } => panic!("there is a dealer"),
+            Reply::Making { .. }
+            | Reply::Waking { .. }
+            | Reply::Woken { .. }
+            | Reply::Length { .. } => {
+                panic!("there is a dealer")
+            }
         }
     }
 }

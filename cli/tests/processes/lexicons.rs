@@ -99,12 +99,15 @@ fn a_server_that_describes_another_model_than_the_lexicons_is_refused() {
         let setup = plan.setup_bytes();
         let (model, epoch, masks) = ([0; 32], [0; 16], [0; 16]);
         let welcome = ServerWelcome::Card {
+            name: "texts".into(),
             card,
             plan: plan.hash(),
             model,
             epoch,
             masks,
             setup: setup as u64,
+            keeps: 0,
+            waits: Vec::new(),
         };
         thread::scope(|scope| {
             let client = scope.spawn(|| parties.infer(&config, &TEXT));

@@ -5,8 +5,8 @@ use sotto::{
     card::Card,
     config::Source,
     messages::{
-        Ask, Assigned, ClientHello, DealerHello, DealerWelcome, Dealt, Reply, Request, Secret,
-        ServerWelcome, VERSION,
+        Ask, Assigned, ClientHello, DealerHello, DealerWelcome, Dealt, Keep, Reply, Request,
+        Secret, ServerWelcome, VERSION, Waits,
     },
     refusal::Refusal,
 };
@@ -63,12 +63,14 @@ fn refusals() -> Vec<Refusal> {
     vec![
         Refusal::Version { ours: 1, yours: 2 },
         Refusal::OtherModel { asked: text(), served: text() },
+        Refusal::WhichModel { served: text() },
         Refusal::Card(text()),
         Refusal::OtherPlan { ours: text(), yours: text() },
         Refusal::NotYourRole(text()),
         Refusal::Unknown(text()),
         Refusal::NotAnnounced { server: text(), plan: text() },
         Refusal::Stale,
+        Refusal::NotKept,
         Refusal::TooManyPlans,
         Refusal::NoDealer(text()),
         Refusal::Exhausted(text()),
@@ -150,11 +152,13 @@ fn client_hello() {
     let (held, stale) = (Some([1; 16]), Some([2; 16]));
     let valid = [encoded(&ClientHello {
         version: VERSION,
+        name: Some("name".into()),
         model,
         length: Some(Length::Hidden(16)),
         held,
         stale,
         source: Source::Peer,
+        waits: Some(Waits { folder: [4; 16], tags: vec![[5; 16]; 2] }),
         making: Some([3; 32]),
     })];
     fuzz!(|input: &Input| check::<ClientHello>(&valid, input));
@@ -163,12 +167,15 @@ fn client_hello() {
 #[test]
 fn server_welcome() {
     let welcome = ServerWelcome::Card {
+        name: "model".into(),
         card: card(),
         plan: [1; 32],
         model: [2; 32],
         epoch: [3; 16],
         masks: [4; 16],
         setup: 1 << 30,
+        keeps: 2,
+        waits: vec![[6; 16]; 2],
     };
     let valid = with_refusals(vec![welcome], ServerWelcome::Refused);
     fuzz!(|input: &Input| check::<ServerWelcome>(&valid, input));
@@ -179,7 +186,10 @@ fn request() {
     let valid = [
         Request::Prepare { held: Some(3), ahead: 8 },
         Request::Infer { id: 7, tag: [9; 16] },
-        Request::Make,
+        Request::Make { keep: None },
+        Request::Make { keep: Some(Keep { folder: [4; 16], pad: secret(3) }) },
+        Request::Wake { tag: [8; 16] },
+        Request::Open { key: secret(4) },
         Request::Length { length: Length::Hidden(16) },
         Request::Bye,
     ];
@@ -194,7 +204,9 @@ fn reply() {
         Reply::Assigned(assigned()),
         Reply::Waiting { got: 1, all: 2 },
         Reply::Ready { id: 7, tag: [1; 16], offline_bytes: 32, ahead },
-        Reply::Making { id: 7 },
+        Reply::Making { id: 7, pad: Some(secret(3)) },
+        Reply::Waking { id: 7 },
+        Reply::Woken { key: secret(4) },
         Reply::Length { plan: [5; 32] },
     ];
     let valid = with_refusals(messages, Reply::Refused);
