@@ -203,11 +203,16 @@ mod tests {
     #[test]
     fn a_profile_that_does_not_know_making_says_how_to_make_one() {
         let private = testing::mixed();
-        let mut machine = Machine::reference();
-        machine.making.remove("extend");
-        let recipe = whole_recipe(&private.plan, Extension::Ferret).unwrap();
-        let refused = Making::new(&private.plan, &recipe, &Machines::alike(&machine));
-        let message = refused.unwrap_err().to_string();
-        assert!(message.contains("`extend`") && message.contains("calibrate-machine"), "{message}");
+        for (extension, kind) in
+            [(Extension::Ferret, "announce"), (Extension::SOFTSPOKEN, "extend")]
+        {
+            let mut machine = Machine::reference();
+            machine.making.remove(kind);
+            let recipe = whole_recipe(&private.plan, extension).unwrap();
+            let refused = Making::new(&private.plan, &recipe, &Machines::alike(&machine));
+            let message = refused.unwrap_err().to_string();
+            let known = message.contains(&format!("`{kind}`"));
+            assert!(known && message.contains("calibrate-machine"), "{message}");
+        }
     }
 }

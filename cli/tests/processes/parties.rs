@@ -114,7 +114,7 @@ impl Parties {
 
     /// `[dealer]`, where the lines do not say that there is none.
     fn dealer_table(lines: &str, at: SocketAddr) -> String {
-        match lines.contains("source = \"peer\"") {
+        match lines.contains("source = ") {
             true => String::new(),
             false => Self::peer("[dealer]", "dealer", Some(at)),
         }
