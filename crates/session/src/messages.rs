@@ -195,6 +195,7 @@ impl ClientHello {
 
 /// The server's answer.
 #[derive(Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each connection")]
 pub enum ServerWelcome {
     /// The model; masked weights follow where the client does not hold them.
     Card {
