@@ -43,9 +43,11 @@ pub struct Workplace {
     usage: Arc<Usage>,
     /// What was made.
     pub made: Arc<Made>,
-    /// Where batches wait, and how many of each client's.
-    shelf: Option<(Arc<Shelf>, Arc<Room>)>,
+    shelf: Option<OnDisk>,
 }
+
+/// Where batches wait, and how many of each client's.
+pub type OnDisk = (Arc<Shelf>, Arc<Room>);
 
 /// A link for making that is set up, and its memory. No `Debug`: it is secret.
 pub struct Shop {
@@ -89,7 +91,7 @@ impl Workplace {
     pub fn new(
         plan: &Arc<Plan>,
         model: Arc<Loaded>,
-        (made, shelf): (Arc<Made>, Option<(Arc<Shelf>, Arc<Room>)>),
+        (made, shelf): (Arc<Made>, Option<OnDisk>),
         usage: Arc<Usage>,
     ) -> Result<Self, Error> {
         let recipe = Arc::new(whole_recipe(plan)?);
