@@ -194,6 +194,7 @@ impl ClientHello {
 }
 
 /// The server's answer.
+#[expect(clippy::large_enum_variant, reason = "there is one for each link")]
 #[derive(Serialize, Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "there is one for each connection")]
 pub enum ServerWelcome {
