@@ -12,6 +12,7 @@ mod observed;
 mod pool;
 mod served;
 mod session;
+mod standing;
 mod store;
 mod trust;
 mod usage;
@@ -34,7 +35,7 @@ use crate::{
     config::{self, ServedClient, ServerConfig, Source},
     dealer_link::Dealer,
     error::Error,
-    health, listen,
+    health, listen, longest,
     messages::{self, ClientHello, Epoch, Masks, Reply, ServerWelcome, VERSION, step},
     metrics::Metrics,
     model::Model,
@@ -46,6 +47,7 @@ use lanes::{Common, Held, Lanes, Supply};
 use make::Shop;
 use pool::Holder;
 use served::{Batches, Served};
+use standing::Standing;
 use usage::{Tariff, Usage};
 
 struct Server {
@@ -217,12 +219,14 @@ impl Server {
     fn converse(&self, link: &mut QuicLink) -> Result<(), Error> {
         let hello: ClientHello = messages::recv(link, step::HELLO)?;
         let number = self.links.fetch_add(1, Ordering::Relaxed);
+        let ender = link.ender();
+        let standing = Arc::new(Standing::new(self.deadline, move |why| ender.end(why)));
         let supply = self.check(link.name(), &hello).and_then(|()| {
             // A new length costs a plan: it is not for a client that may not ask.
             if hello.length.is_some() {
                 self.usage.allows(link.name(), 0)?;
             }
-            let lane = self.lanes.get(&self.input, hello.length, link.name())?;
+            let lane = self.lanes.get(&self.input, hello.length, (link.name(), &standing))?;
             let batches = match &lane.supply {
                 Supply::Dealer(sessions) => {
                     let session = sessions.current(hello.stale, self.patience());
@@ -243,8 +247,8 @@ impl Server {
             }
         };
         if let (Supply::Peer(workplace), Some(theirs)) = (&lane.supply, hello.making) {
-            return match workplace.open(link, theirs, self.deadline)? {
-                Some(shop) => self.make(link, number, lane, shop),
+            return match workplace.open(link, theirs, (self.deadline, &standing))? {
+                Some(shop) => self.make(link, (number, &standing), lane, shop),
                 None => Ok(()),
             };
         }
@@ -264,22 +268,25 @@ impl Server {
             setup: setup.len() as u64,
         };
         messages::send(link, step::WELCOME, &welcome)?;
+        link.set_longest(Some(longest::carried(setup.len() as u64, self.deadline)));
         messages::send_bytes(link, step::SETUP, setup)?;
+        link.set_longest(None);
         let holder = Holder { link: number, name: link.name().into() };
-        Served::new(self, (lane, batches), holder).serve(link)
+        Served::new(self, (lane, batches), (holder, standing)).serve(link)
     }
 
     /// Makes batches over a link that is set up: of one length after the other.
     fn make(
         &self,
         link: &mut QuicLink,
-        number: u64,
+        (number, standing): (u64, &Arc<Standing>),
         mut lane: Held,
         mut shop: Shop,
     ) -> Result<(), Error> {
         while let Supply::Peer(workplace) = &lane.supply {
             let ended = (self.deadline, &self.stop);
-            let Some(length) = workplace.make_all(link, number, &mut shop, ended)? else {
+            let asked = workplace.make_all(link, (number, standing), &mut shop, ended)?;
+            let Some(length) = asked else {
                 // As on a link for evaluating: others have its place before it hears of the end.
                 drop((lane, shop));
                 drop(link.finish());
@@ -287,7 +294,7 @@ impl Server {
             };
             // It may have to give way to the next.
             drop(lane);
-            match self.turn(link.name(), length, &mut shop) {
+            match self.turn((link.name(), standing), length, &mut shop) {
                 Ok(next) => lane = next,
                 Err(why) => {
                     messages::send(link, step::REPLY, &Reply::Refused(why))?;
@@ -300,11 +307,16 @@ impl Server {
     }
 
     /// The lane of another length, which a link for making goes on with.
-    fn turn(&self, client: &str, length: Length, shop: &mut Shop) -> Result<Held, Refusal> {
-        self.usage.allows(client, 0)?;
-        let lane = self.lanes.get(&self.input, Some(length), client)?;
+    fn turn(
+        &self,
+        by: (&str, &Arc<Standing>),
+        length: Length,
+        shop: &mut Shop,
+    ) -> Result<Held, Refusal> {
+        self.usage.allows(by.0, 0)?;
+        let lane = self.lanes.get(&self.input, Some(length), by)?;
         match &lane.supply {
-            Supply::Peer(workplace) => workplace.enter(client, shop)?,
+            Supply::Peer(workplace) => workplace.enter(by, shop)?,
             Supply::Dealer(_) => return Err(Refusal::NotYourRole("client of a dealer".into())),
         }
         Ok(lane)

@@ -1,12 +1,15 @@
 //! The plans that a server has open: one for pictures; of texts one for each length that clients ask for.
 //!
 //! A lane has its own batches, whoever supplies them. A length is public and checked before anything is traced for it. Lanes
-//! of texts are bounded in number and in the memory of their batches; the one that was idle for longest gives way.
+//! of texts are bounded in number and in the memory of their batches; the one that was idle for longest gives way; where links hold
+//! all of them, those of one on which nothing is evaluated are ended.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     ops::Deref,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, Weak},
+    thread,
+    time::{Duration, Instant},
 };
 
 use sotto_models::{
@@ -20,6 +23,7 @@ use super::{
     made::{Made, Room},
     make::Workplace,
     session::{Basis, Masked, Sessions},
+    standing::Standing,
     store::Folder,
     trust::Trust,
     usage::Usage,
@@ -37,6 +41,9 @@ const LANES: usize = 8;
 
 /// Most batches that there are places for in a lane of texts, beside the fewest.
 const PLACES: u64 = 6;
+
+/// A link that is ended has ended after so long.
+const ENDED: Duration = Duration::from_secs(2);
 
 /// Where correlations come from.
 pub enum Supply {
@@ -64,32 +71,72 @@ pub struct Lane {
 
 /// Which client's links use which length.
 #[derive(Default)]
-struct Holders(Mutex<Vec<(Arc<str>, Option<Length>)>>);
+struct Holders(Mutex<Vec<Arc<Use>>>);
 
-/// A client's use of a length.
-struct Claim(Arc<Holders>, (Arc<str>, Option<Length>));
+/// A link's use of a length.
+struct Use {
+    client: Arc<str>,
+    of: Option<Length>,
+    standing: Arc<Standing>,
+}
+
+/// The same, until it is dropped.
+struct Claim(Arc<Holders>, Arc<Use>);
 
 impl Holders {
     /// A client holds half of the lanes at most, those of idle links included: others have lengths, too.
-    fn claim(self: &Arc<Self>, client: &str, length: Option<Length>) -> Result<Claim, Refusal> {
+    fn claim(
+        self: &Arc<Self>,
+        (client, standing): (&str, &Arc<Standing>),
+        of: Option<Length>,
+    ) -> Result<Claim, Refusal> {
         let mut all = lock(&self.0);
-        let others = all.iter().filter(|(holder, held)| &**holder == client && *held != length);
-        let others = others.map(|(_, held)| held).collect::<BTreeSet<_>>().len();
+        let others = held(&all, client, |held| *held != of);
         if others >= LANES / 2 {
             return Err(Refusal::Lengths(others));
         }
-        let claim: (Arc<str>, _) = (client.into(), length);
-        all.push(claim.clone());
+        let claim = Arc::new(Use { client: client.into(), of, standing: Arc::clone(standing) });
+        all.push(Arc::clone(&claim));
         Ok(Claim(Arc::clone(self), claim))
     }
+
+    /// Ends the links of a length on all of which nothing has been evaluated for a while: the length of whoever holds most of
+    /// them, of these the one that was idle for longest. Gives whether there is one, once nobody holds it any more.
+    fn give_way(&self) -> bool {
+        let all = lock(&self.0);
+        let mut idle: BTreeMap<_, (usize, Option<Duration>)> = BTreeMap::new();
+        for one in all.iter() {
+            let (holds, least) = (held(&all, &one.client, |_| true), one.standing.idle());
+            let (fewest, idle) = idle.entry(&one.of).or_insert((holds, least));
+            (*fewest, *idle) = (holds.min(*fewest), least.min(*idle));
+        }
+        let longest = idle.into_iter().filter(|(_, (_, idle))| idle.is_some());
+        let Some(of) = longest.max_by_key(|(_, idle)| *idle).map(|(of, _)| *of) else {
+            return false;
+        };
+        let ended: Vec<_> = all.iter().filter(|one| one.of == of).map(Arc::downgrade).collect();
+        for one in ended.iter().filter_map(Weak::upgrade) {
+            tracing::info!("an idle link of {} gives way", one.client);
+            one.standing.end();
+        }
+        drop(all);
+        let start = Instant::now();
+        while ended.iter().any(|one| one.strong_count() > 0) && start.elapsed() < ENDED {
+            thread::sleep(Duration::from_millis(5));
+        }
+        true
+    }
+}
+
+/// How many lengths of a kind a client holds.
+fn held(all: &[Arc<Use>], client: &str, is: impl Fn(&Option<Length>) -> bool) -> usize {
+    let theirs = all.iter().filter(|one| &*one.client == client && is(&one.of));
+    theirs.map(|one| &one.of).collect::<BTreeSet<_>>().len()
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let mut all = lock(&self.0.0);
-        if let Some(at) = all.iter().position(|one| *one == self.1) {
-            all.swap_remove(at);
-        }
+        lock(&self.0.0).retain(|one| !Arc::ptr_eq(one, &self.1));
     }
 }
 
@@ -177,9 +224,9 @@ impl Lanes {
         &self,
         input: &Input,
         length: Option<Length>,
-        client: &str,
+        by: (&str, &Arc<Standing>),
     ) -> Result<Held, Refusal> {
-        let claim = self.holders.claim(client, length)?;
+        let claim = self.holders.claim(by, length)?;
         Ok(Held { lane: self.lane(input, length)?, _claim: claim })
     }
 
@@ -270,6 +317,8 @@ impl Lanes {
         }
         // Half of it is for other lengths, where it can be.
         let wanted = (all / 2 / batch).clamp(least, PLACES + least);
+        // More than one has to give way where this one takes more memory.
+        let mut ways = LANES;
         let places = loop {
             let mut open = lock(&self.open);
             let taken: u64 = open.iter().map(|lane| lane.memory).sum();
@@ -278,7 +327,13 @@ impl Lanes {
                 break places.min(wanted);
             }
             let idle = open.iter().position(|lane| Arc::strong_count(lane) == 1);
-            drop(idle.map(|at| open.remove(at)).ok_or(Refusal::Lengths(open.len()))?);
+            let idle = idle.map(|at| open.remove(at));
+            let full = Refusal::Lengths(open.len());
+            drop(open);
+            if idle.is_none() && !(ways > 0 && self.holders.give_way()) {
+                return Err(full);
+            }
+            ways -= usize::from(idle.is_none());
         };
         // One is in use, the others wait for whoever comes.
         let pool = common.config.pool.min(places as usize - 1);

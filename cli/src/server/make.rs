@@ -20,6 +20,7 @@ use sotto_protocols::{
 use super::{
     made::{Joined, Made},
     pool::Ready,
+    standing::Standing,
     usage::Usage,
 };
 use crate::{
@@ -53,6 +54,7 @@ struct Making<'a> {
     workplace: &'a Workplace,
     name: &'a str,
     number: u64,
+    standing: &'a Standing,
     /// Batches that were begun.
     begun: Cell<usize>,
 }
@@ -101,11 +103,11 @@ impl Workplace {
         &self,
         link: &mut QuicLink,
         theirs: Nonce,
-        deadline: Duration,
+        (deadline, standing): (Duration, &Arc<Standing>),
     ) -> Result<Option<Shop>, Error> {
         let name = link.name().to_owned();
         // Not even the encrypted weights are for a client that may not ask.
-        let joined = self.allows(&name).and_then(|()| self.made.join(&name));
+        let joined = self.allows(&name).and_then(|()| self.made.join((&name, standing)));
         let joined = match joined {
             Ok(joined) => joined,
             Err(why) => {
@@ -134,9 +136,9 @@ impl Workplace {
     ///
     /// # Errors
     /// Why the client has no batches of this one.
-    pub fn enter(&self, client: &str, shop: &mut Shop) -> Result<(), Refusal> {
-        self.allows(client)?;
-        let joined = self.made.join(client)?;
+    pub fn enter(&self, by: (&str, &Arc<Standing>), shop: &mut Shop) -> Result<(), Refusal> {
+        self.allows(by.0)?;
+        let joined = self.made.join(by)?;
         if !shop.workshop.turn(&self.recipe) {
             return Err(Refusal::Card("texts of this length have other matrices".into()));
         }
@@ -152,13 +154,13 @@ impl Workplace {
     pub fn make_all(
         &self,
         link: &mut QuicLink,
-        number: u64,
+        (number, standing): (u64, &Standing),
         shop: &mut Shop,
         (deadline, stop): (Duration, &Stop),
     ) -> Result<Option<Length>, Error> {
         let name = link.name().to_owned();
         link.set_deadline(patience(&self.recipe, deadline));
-        let making = Making { workplace: self, name: &name, number, begun: Cell::new(0) };
+        let making = Making { workplace: self, name: &name, number, standing, begun: Cell::new(0) };
         let longest = longest(&self.recipe, &self.cost, deadline);
         self.make_asked(link, &making, &mut shop.workshop, (longest, stop))
     }
@@ -188,9 +190,11 @@ impl Workplace {
         };
         let mut asked = Instant::now();
         loop {
-            match messages::recv(link, step::REQUEST) {
+            match making.standing.asked(|| messages::recv(link, step::REQUEST)) {
                 Ok(Request::Make | Request::Length { .. }) if stop.asked() => return finish(link),
-                Ok(Request::Make) => asked = Instant::now(),
+                // Who asks for what it does not get asks for nothing.
+                Ok(Request::Make) if asked.elapsed() >= IDLE => return finish(link),
+                Ok(Request::Make) => {}
                 Ok(Request::Length { length }) => return Ok(Some(length)),
                 Ok(_) => return Ok(None),
                 // Nobody needs a batch now, or soon.
@@ -213,12 +217,15 @@ impl Workplace {
                 }
             };
             count.set(count.get() + 1);
+            let works = making.standing.works();
             messages::send(link, step::REPLY, &Reply::Making { id })?;
             let (batch, traffic) = workshop.make(link, id, longest, &|| ())?;
             let bytes = traffic.from_server + traffic.from_client;
             tracing::info!("{}: batch {id} made, {bytes} bytes", link.peer());
             let staged = batch.stage(&self.plan, Role::Server, &self.weights)?;
             self.made.finish(id, Ready { staged, tag: workshop.tag(id), bytes });
+            asked = Instant::now();
+            drop(works);
         }
     }
 }

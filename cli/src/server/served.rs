@@ -15,10 +15,12 @@ use super::{
     made::{self, Made},
     pool::{self, Holder, Waiting},
     session::Session,
+    standing::Standing,
     usage::{self, Used},
 };
 use crate::{
     error::Error,
+    longest,
     messages::{self, Reply, Request, Tag, step},
     metrics::Evaluated,
     refusal::Refusal,
@@ -46,6 +48,7 @@ pub(super) struct Served<'a> {
     lane: Held,
     batches: Batches,
     holder: Holder,
+    standing: Arc<Standing>,
     name: String,
     /// The batch that was got ready last.
     prepared: Option<u64>,
@@ -60,10 +63,10 @@ impl<'a> Served<'a> {
     pub(super) fn new(
         server: &'a Server,
         (lane, batches): (Held, Batches),
-        holder: Holder,
+        (holder, standing): (Holder, Arc<Standing>),
     ) -> Self {
-        let name = holder.name.to_string();
-        Self { server, lane, batches, holder, name, prepared: None, used: false, refused: 0 }
+        let (name, prepared, used, refused) = (holder.name.to_string(), None, false, 0);
+        Self { server, lane, batches, holder, standing, name, prepared, used, refused }
     }
 
     /// Answers until the client leaves or the server is asked to stop.
@@ -71,7 +74,7 @@ impl<'a> Served<'a> {
         let server = self.server;
         let stop = &server.stop;
         loop {
-            let request = messages::recv(link, step::REQUEST);
+            let request = self.standing.asked(|| messages::recv(link, step::REQUEST));
             match request {
                 Ok(Request::Prepare { .. }) if stop.asked() => return Ok(link.finish()?),
                 Ok(Request::Prepare { held, ahead }) => {
@@ -205,8 +208,10 @@ impl<'a> Served<'a> {
         let used = self.server.usage.charge(&self.name, bits)?;
         let plan = &self.lane.plan;
         let party = Party { role: Role::Server, plan, weights: &self.server.weights };
-        let start = Instant::now();
+        let (_works, start) = (self.standing.works(), Instant::now());
+        link.set_longest(Some(longest::evaluation(plan, self.server.deadline)));
         let done = party.evaluate(link, ready.staged, &[]);
+        link.set_longest(None);
         let done = done.map_err(Error::online(plan))?;
         let seconds = start.elapsed().as_secs_f64();
         let Server { card, metrics, .. } = self.server;

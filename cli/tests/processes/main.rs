@@ -4,6 +4,7 @@
 mod audit;
 mod calibration;
 mod copies;
+mod crowded;
 mod documents;
 mod emulated;
 mod end_to_end;

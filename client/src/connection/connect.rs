@@ -22,6 +22,7 @@ use sotto_session::{
     card::{Card, short},
     dealer_link::Dealer,
     error::Error,
+    longest,
     messages::{self, ClientHello, Reply, ServerWelcome, step},
     refusal::Refusal,
     waiting::Waiting,
@@ -86,7 +87,7 @@ fn masked(
 }
 
 /// Something that was not asked for.
-pub(super) fn garbage(link: &QuicLink, step: u32) -> Error {
+pub(super) fn garbage(link: &dyn Link, step: u32) -> Error {
     let (peer, why) = (link.peer().to_owned(), "more than was asked for".into());
     Error::Net(sotto_net::Error::Garbage { peer, step, why })
 }
@@ -232,7 +233,12 @@ impl Connection {
                     Some(_) => {
                         let of = Of { masks, model, matrices };
                         let kept = kept.as_deref();
-                        masked(&mut link, plan, (&of, setup), (kept, stored), progress)?
+                        let longest = longest::carried(plan.setup_bytes() as u64, deadline);
+                        link.set_longest(Some(longest));
+                        let taken =
+                            masked(&mut link, plan, (&of, setup), (kept, stored), progress)?;
+                        link.set_longest(None);
+                        taken
                     }
                     None => (Weights::Encrypted, 0),
                 };

@@ -7,6 +7,7 @@ pub mod dealer_link;
 pub mod error;
 pub mod files;
 pub mod lexicon;
+pub mod longest;
 pub mod messages;
 pub mod refusal;
 mod secret;
