@@ -45,7 +45,7 @@ const LIFE: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(28);
 
 /// Lines that a client may write until it ends.
-const LINES: usize = 60;
+const LINES: usize = 30;
 
 /// What the server says in the place of an honest message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +178,7 @@ impl Rogue {
             setup: 0,
         };
         messages::send(link, step::WELCOME, &welcome)?;
-        if matches!(self.cheat, Cheat::Leaves | Cheat::OtherModel) {
+        if matches!(self.cheat, Cheat::Leaves) {
             return Ok(());
         }
         self.serve(link)
@@ -187,6 +187,7 @@ impl Rogue {
     fn serve(&self, link: &mut QuicLink) -> Result<(), Error> {
         loop {
             let id = match messages::recv(link, step::REQUEST)? {
+                Request::Prepare { .. } if matches!(self.cheat, Cheat::OtherModel) => return Ok(()),
                 Request::Prepare { held, .. } => held.unwrap_or_default(),
                 Request::Infer { id, .. } => {
                     self.evaluate(link, id)?;
@@ -381,37 +382,34 @@ pub fn servers(scene: &Scene, quick: bool) -> Result<Found, Error> {
     let tried =
         format!("{} ways for a server to deviate in making, each against a client", all.len());
     let (mut worst, mut most, mut wrong) = ((Duration::ZERO, String::new()), 0, Vec::new());
+    let held = |cheat: &Cheat, done: &Done| match cheat {
+        Cheat::Honest => done.code == 0,
+        // What is opened under masks is uniform to the server, whatever came before: a false result is no more than one.
+        Cheat::Again
+        | Cheat::Base(_)
+        | Cheat::Answer(_)
+        | Cheat::Keys(_)
+        | Cheat::Encrypted(_)
+        | Cheat::Level(..)
+        | Cheat::Opening(_)
+            if done.code == 0 =>
+        {
+            true
+        }
+        _ => done.code > 0 && done.err.lines().filter(|l| l.starts_with("error: ")).count() == 1,
+    };
     for cheat in all {
         let before = files(scene)?;
         let (done, took, links) = with_client(scene, cheat)?;
         let lines = done.err.lines().count();
         let longest = done.err.lines().map(|line| line.chars().count()).max().unwrap_or(0);
         let plain = done.err.chars().all(|c| !c.is_control() || c == '\n');
-        let result = done.out.contains("\"class\"");
-        let errors = done.err.lines().filter(|line| line.starts_with("error: ")).count();
-        let ended = match cheat {
-            Cheat::Honest => done.code == 0 && result,
-            // What is opened under masks is uniform to the server, whatever came before: a false result is no more than one.
-            Cheat::Answer(_)
-            | Cheat::Base(_)
-            | Cheat::Encrypted(_)
-            | Cheat::Level(..)
-            | Cheat::Opening(_)
-            | Cheat::Keys(_)
-                if done.code == 0 =>
-            {
-                true
-            }
-            _ => done.code > 0 && errors == 1 && !result,
-        };
+        let ended = held(&cheat, &done);
         let left = files(scene)?;
         let few = lines <= LINES && longest <= 800 && plain;
-        if std::env::var_os("SOTTO_ATTACKS_ALL").is_some() {
-            eprintln!("{cheat:?}: {took:.1?}, {links} links, {lines} lines; {}", done.error());
-        }
+        let how = format!("{cheat:?}: {took:.1?}, {links} links, {lines} lines, {}", done.error());
         if !ended || !few || took > LONGEST || left != before || done.err.contains("panicked") {
-            let end = done.error();
-            wrong.push(format!("{cheat:?}: {took:.1?}, {links} links, {lines} lines, {end}"));
+            wrong.push(how);
         }
         most = most.max(lines);
         worst = worst.max((took, format!("{cheat:?}")));

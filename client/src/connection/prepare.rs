@@ -19,6 +19,9 @@ const MOST: usize = 4;
 /// Longest that a server lets a client wait for its rate.
 const PACED: Duration = Duration::from_secs(60);
 
+/// What it says of that is told no more often.
+const TOLD: Duration = Duration::from_millis(900);
+
 /// What the server says of a batch that it has ready.
 struct Theirs {
     id: u64,
@@ -147,7 +150,7 @@ fn answered(
     (bytes, more): (u64, usize),
     assigned: &mut dyn FnMut(Assigned) -> bool,
 ) -> Result<(Theirs, Vec<Assigned>), Error> {
-    let (mut last, mut moved, mut paced) = ((0, 0), Instant::now(), 0);
+    let (mut last, mut moved, mut paced, mut told) = ((0, 0), Instant::now(), 0, None);
     loop {
         match messages::recv(link, step::REPLY)? {
             Reply::Assigned(batch) => {
@@ -167,7 +170,10 @@ fn answered(
             }
             // Once a second.
             Reply::Paced { left } if paced < 2 * PACED.as_secs() => {
-                tracing::info!("the server's rate for this client: {left} s to wait");
+                if told.is_none_or(|told: Instant| told.elapsed() >= TOLD) {
+                    tracing::info!("the server's rate for this client: {left} s to wait");
+                    told = Some(Instant::now());
+                }
                 paced += 1;
             }
             Reply::Ready { id, tag, offline_bytes, ahead } if ahead.len() <= more => {
