@@ -378,7 +378,11 @@ fn with_client(scene: &Scene, cheat: Cheat) -> Result<(Done, Duration, usize), E
 pub fn servers(scene: &Scene, quick: bool) -> Result<Found, Error> {
     // Whatever the others attack: how the client ends depends on no size.
     let scene = &scene.tiny()?;
-    let all: Vec<Cheat> = cheats().into_iter().step_by(if quick { 5 } else { 1 }).collect();
+    let some = |(i, cheat): &(usize, Cheat)| {
+        !quick || i % 9 == 0 || matches!(cheat, Cheat::Waits | Cheat::Paces)
+    };
+    let all: Vec<Cheat> =
+        cheats().into_iter().enumerate().filter(some).map(|(_, cheat)| cheat).collect();
     let tried =
         format!("{} ways for a server to deviate in making, each against a client", all.len());
     let (mut worst, mut most, mut wrong) = ((Duration::ZERO, String::new()), 0, Vec::new());
