@@ -199,14 +199,12 @@ impl Rogue {
             let Some((mut tag, mut offline_bytes)) = found else {
                 return Err(Error::scene("it asks for what was not made"));
             };
-            let mut said = 0;
-            while matches!(self.cheat, Cheat::Waits | Cheat::Paces) {
-                said += 1;
-                let reply = match self.cheat {
-                    Cheat::Waits => Reply::Waiting { got: said, all: u64::MAX },
-                    _ => Reply::Paced { left: 1 },
-                };
-                messages::send(link, step::REPLY, &reply)?;
+            match self.cheat {
+                Cheat::Waits => {
+                    return without_end(link, |got| Reply::Waiting { got, all: u64::MAX });
+                }
+                Cheat::Paces => return without_end(link, |_| Reply::Paced { left: 1 }),
+                _ => {}
             }
             let mut named = id;
             match self.cheat {
@@ -283,6 +281,14 @@ impl Rogue {
             self.shelf().insert(id, (staged, workshop.tag(id), bytes));
         }
     }
+}
+
+/// Says something again and again.
+fn without_end(link: &mut QuicLink, says: impl Fn(u64) -> Reply) -> Result<(), Error> {
+    for said in 0.. {
+        messages::send(link, step::REPLY, &says(said))?;
+    }
+    Ok(())
 }
 
 /// A link on which the message of one place is another.

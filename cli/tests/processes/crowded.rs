@@ -1,18 +1,26 @@
 //! Who holds what others wait for, and uses none of it: it gives way, and comes back when it has something to ask.
 
-use std::{collections::BTreeSet, fs, path::Path, thread, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 use sotto::{
     client::{Client, Config},
     config::Source,
-    messages::{self, ClientHello, ServerWelcome, step},
+    messages::{self, ClientHello, Request, ServerWelcome, step},
 };
 use sotto_models::length::Length;
 use sotto_net::{Endpoint, Identity, Link, QuicLink};
+use sotto_protocols::Role;
+use sotto_session::longest;
 
 use crate::{
-    hostile::{connect, endpoint},
+    hostile::{connect, endpoint, prepared},
     parties::{LOCAL, Parties},
 };
 
@@ -74,6 +82,42 @@ fn lengths_that_idle_links_hold_are_for_whoever_has_a_text() {
         }
     }
     assert!(ended < 3, "no more than was needed: {ended}");
+}
+
+#[test]
+fn an_evaluation_whose_messages_all_come_just_in_time_has_a_time_in_all() {
+    let mut parties = Parties::new();
+    parties.deadline = 2;
+    let (_dealer, dealer) = parties.dealer("", None);
+    let (process, server) = parties.server("", dealer, None);
+    let client = endpoint(&parties, "client");
+    let mut link = connect(&client, "server", server);
+    messages::send(&mut link, step::HELLO, &ClientHello::new(Source::Dealer)).unwrap();
+    let welcome = messages::recv(&mut link, step::WELCOME).unwrap();
+    let ServerWelcome::Card { card, setup, .. } = welcome else { panic!("it is served") };
+    messages::recv_bytes(&mut link, step::SETUP, setup as usize, &|_, _| Ok(())).unwrap();
+    let plan = card.trace(None).unwrap().plan;
+    let (id, tag) = prepared(&mut link);
+    let start = Instant::now();
+    messages::send(&mut link, step::REQUEST, &Request::Infer { id, tag }).unwrap();
+    let in_all = longest::evaluation(&plan, Duration::from_secs(2));
+    let mut sent = 0;
+    for level in 0..plan.levels.len() {
+        let bytes = plan.level_bytes(level, Role::Client);
+        if bytes == 0 {
+            continue;
+        }
+        // Whatever it is, it is uniform to the server.
+        if link.send(level as u32, vec![0; bytes]).is_err() {
+            break;
+        }
+        sent += 1;
+        thread::sleep(Duration::from_millis(1700));
+    }
+    process.log.wait_for("neither sent nor took anything", 1);
+    let took = start.elapsed();
+    assert!(sent < 24 && took < in_all + Duration::from_secs(4), "{sent} messages, {took:?}");
+    assert!(took > in_all - Duration::from_secs(4), "it has as long as it may take: {took:?}");
 }
 
 #[test]
