@@ -170,6 +170,7 @@ impl Rogue {
             _ => [0; 32],
         };
         let welcome = ServerWelcome::Card {
+            name: "rogue".into(),
             card: self.card.clone(),
             plan: self.plan.hash(),
             model,

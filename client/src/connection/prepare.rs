@@ -138,7 +138,7 @@ fn until_ready(
     assigned: &mut dyn FnMut(Assigned) -> bool,
 ) -> Result<(Theirs, Vec<Assigned>), Error> {
     link.set_longest(Some(longest));
-    let ready = answered(link, deadline, most, assigned);
+    let ready = answered(link, (deadline, longest), most, assigned);
     link.set_longest(None);
     ready
 }
@@ -146,12 +146,18 @@ fn until_ready(
 /// What the server says in the end.
 fn answered(
     link: &mut dyn Link,
-    deadline: Duration,
+    (deadline, longest): (Duration, Duration),
     (bytes, more): (u64, usize),
     assigned: &mut dyn FnMut(Assigned) -> bool,
 ) -> Result<(Theirs, Vec<Assigned>), Error> {
     let (mut last, mut moved, mut paced, mut told) = ((0, 0), Instant::now(), 0, None);
+    let start = moved;
     loop {
+        let waited = start.elapsed();
+        if waited > longest {
+            let peer = link.peer().to_owned();
+            return Err(sotto_net::Error::Deadline { peer, step: step::REPLY, waited }.into());
+        }
         match messages::recv(link, step::REPLY)? {
             Reply::Assigned(batch) => {
                 if !assigned(batch) {

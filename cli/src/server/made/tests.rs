@@ -4,8 +4,8 @@ use sotto_protocols::{Role, batch::Batch, plan::Trace, weights::Weights};
 use super::*;
 
 /// Room for so many batches.
-fn room(places: u64, share: usize) -> Room {
-    Room { memory: places << 20, batch: 1 << 20, share }
+fn room(places: usize, share: usize) -> Arc<Room> {
+    Arc::new(Room::new([places, share, 0], 1 << 20))
 }
 
 fn ready() -> Ready {
@@ -154,7 +154,7 @@ fn one_slot_goes_round() {
 
 #[test]
 fn links_have_their_share_of_memory() {
-    let made = Made::new(Room { memory: 8 * LINK, batch: LINK, share: 8 });
+    let made = Made::new(Arc::new(Room::new([8, 8, 0], LINK)));
     let join = |client| made.join((client, &link(|| ())));
     let a = [(); 2].map(|()| join("a").unwrap());
     assert!(join("a").is_err());
@@ -172,7 +172,7 @@ fn link(end: impl Fn() + Send + Sync + 'static) -> Arc<Standing> {
 
 #[test]
 fn links_over_which_nothing_is_made_are_ended_where_others_have_no_room() {
-    let made = Made::new(Room { memory: 8 * LINK, batch: LINK, share: 8 });
+    let made = Made::new(Arc::new(Room::new([8, 8, 0], LINK)));
     let ended = Arc::new(Mutex::new(Vec::new()));
     let open = |client: &'static str, idle: Duration| {
         let told = Arc::clone(&ended);
@@ -198,7 +198,7 @@ fn links_over_which_nothing_is_made_are_ended_where_others_have_no_room() {
 
 #[test]
 fn a_link_that_goes_on_with_the_same_length_counts_once_more_and_once_less() {
-    let made = Made::new(Room { memory: 8 * LINK, batch: LINK, share: 8 });
+    let made = Made::new(Arc::new(Room::new([8, 8, 0], LINK)));
     let standing = link(|| ());
     let mut joined = made.join(("a", &standing)).unwrap();
     for _ in 0..5 {
