@@ -177,6 +177,8 @@ impl Rogue {
             epoch: Epoch::default(),
             masks: Masks::default(),
             setup: 0,
+            keeps: 0,
+            waits: Vec::new(),
         };
         messages::send(link, step::WELCOME, &welcome)?;
         if matches!(self.cheat, Cheat::Leaves) {
@@ -255,7 +257,7 @@ impl Rogue {
         let opened = Workshop::open(Role::Server, recipe, &mut rewritten, name, matrices, within);
         let mut workshop = opened?;
         loop {
-            if !matches!(messages::recv(rewritten.link, step::REQUEST)?, Request::Make) {
+            if !matches!(messages::recv(rewritten.link, step::REQUEST)?, Request::Make { .. }) {
                 return Ok(rewritten.link.finish()?);
             }
             let mut id = self.next.fetch_add(1, Ordering::Relaxed) as u64;
@@ -264,9 +266,9 @@ impl Rogue {
                 Cheat::Confused => Reply::Waiting { got: 0, all: 0 },
                 Cheat::Again => {
                     id = 0;
-                    Reply::Making { id }
+                    Reply::Making { id, pad: None }
                 }
-                _ => Reply::Making { id },
+                _ => Reply::Making { id, pad: None },
             };
             let makes = matches!(reply, Reply::Making { .. });
             messages::send(rewritten.link, step::REPLY, &reply)?;

@@ -103,6 +103,8 @@ pub fn run(
         config: config.clone(),
         base: base.to_owned(),
         folders: Mutex::default(),
+        shelves: Mutex::default(),
+        secret: config.own.identity(base)?.secret("made batches"),
         trust: Arc::default(),
     });
     lanes.commit(lanes.prepare(models)?);
@@ -224,12 +226,19 @@ impl Server {
                 None => Ok(()),
             };
         }
+
         let (epoch, masks, setup) = match &batches {
             Batches::Dealt(session) if hello.held == Some(session.masks) => {
                 (session.epoch, session.masks, &[][..])
             }
             Batches::Dealt(session) => (session.epoch, session.masks, &session.setup[..]),
             Batches::Made(_) => (Epoch::default(), Masks::default(), &[][..]),
+        };
+        let (keeps, waits) = match &lane.supply {
+            Supply::Dealer(_) => (0, Vec::new()),
+            Supply::Peer(workplace) => {
+                (workplace.keeps(), workplace.meets(link.name(), hello.waits)?)
+            }
         };
         let welcome = ServerWelcome::Card {
             name: lane.model.name().to_owned(),
@@ -239,6 +248,8 @@ impl Server {
             epoch,
             masks,
             setup: setup.len() as u64,
+            keeps,
+            waits,
         };
         messages::send(link, step::WELCOME, &welcome)?;
         link.set_longest(Some(longest::carried(setup.len() as u64, self.deadline)));

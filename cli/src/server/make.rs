@@ -1,5 +1,7 @@
 //! The server's side of making correlations with its clients.
 
+mod disk;
+
 use std::{
     cell::Cell,
     sync::Arc,
@@ -15,17 +17,19 @@ use sotto_protocols::{
     make::{Recipe, whole_recipe},
     plan::Plan,
 };
+use sotto_session::shelf::Shelf;
 
 use super::{
     made::{Joined, Made},
     models::Loaded,
     pool::Ready,
+    room::Room,
     standing::Standing,
     usage::Usage,
 };
 use crate::{
     error::Error,
-    messages::{self, Nonce, Reply, Request, ServerWelcome, step},
+    messages::{self, Nonce, Reply, Request, Secret, ServerWelcome, step},
     refusal::Refusal,
     stop::Stop,
     workshop::{COTS, Workshop, longest, longest_setup, nonce, patience, session},
@@ -40,6 +44,8 @@ pub struct Workplace {
     usage: Arc<Usage>,
     /// What was made.
     pub made: Arc<Made>,
+    /// Where batches wait, and how many of each client's.
+    shelf: Option<(Arc<Shelf>, Arc<Room>)>,
 }
 
 /// A link for making that is set up, and its memory. No `Debug`: it is secret.
@@ -85,12 +91,23 @@ impl Workplace {
     pub fn new(
         plan: &Arc<Plan>,
         model: Arc<Loaded>,
-        made: Arc<Made>,
+        (made, shelf): (Arc<Made>, Option<(Arc<Shelf>, Arc<Room>)>),
         usage: Arc<Usage>,
     ) -> Result<Self, Error> {
         let recipe = Arc::new(whole_recipe(plan)?);
         let cost = recipe.cost(plan, COTS);
-        Ok(Self { plan: Arc::clone(plan), model, recipe, cost, usage, made })
+        Ok(Self { plan: Arc::clone(plan), model, recipe, cost, usage, made, shelf })
+    }
+
+    /// Batches that wait for each client on the disk, at most.
+    pub fn keeps(&self) -> u32 {
+        self.shelf.as_ref().map_or(0, |(_, room)| room.pool() as u32)
+    }
+
+    /// Batches that wait for their clients, on the disk and in memory, and those that are being made or evaluated with.
+    pub fn batches(&self) -> [usize; 2] {
+        let [ready, held] = self.made.batches();
+        [ready + self.shelf.as_ref().map_or(0, |(shelf, _)| shelf.all()), held]
     }
 
     /// Sets a link for making up; nothing where the client was refused.
@@ -165,7 +182,8 @@ impl Workplace {
 
     /// Whether a client may have one more batch made, beside those that it has.
     fn allows(&self, name: &str) -> Result<(), Refusal> {
-        self.usage.allows(name, self.model.tariff(), self.made.of(name))
+        let kept = self.shelf.as_ref().map_or(0, |(shelf, _)| shelf.count(name));
+        self.usage.allows(name, self.model.tariff(), self.made.of(name) + kept)
     }
 
     /// Charges whoever left batches, this client or another.
@@ -188,11 +206,13 @@ impl Workplace {
         };
         let mut asked = Instant::now();
         loop {
-            match making.standing.asked(|| messages::recv(link, step::REQUEST)) {
-                Ok(Request::Make | Request::Length { .. }) if stop.asked() => return finish(link),
+            let asked_for = match making.standing.asked(|| messages::recv(link, step::REQUEST)) {
+                Ok(Request::Make { .. } | Request::Length { .. }) if stop.asked() => {
+                    return finish(link);
+                }
                 // Who asks for what it does not get asks for nothing.
-                Ok(Request::Make) if asked.elapsed() >= IDLE => return finish(link),
-                Ok(Request::Make) => {}
+                Ok(Request::Make { .. }) if asked.elapsed() >= IDLE => return finish(link),
+                Ok(Request::Make { keep }) => keep,
                 Ok(Request::Length { length }) => return Ok(Some(length)),
                 Ok(_) => return Ok(None),
                 // Nobody needs a batch now, or soon.
@@ -202,7 +222,7 @@ impl Workplace {
                 }
                 Err(Error::Net(sotto_net::Error::Deadline { .. })) => return finish(link),
                 Err(e) => return Err(e),
-            }
+            };
             let Making { name, number, begun: count, .. } = making;
             self.settle();
             let begun = self.allows(name).and_then(|()| self.made.begin(name, *number));
@@ -216,10 +236,20 @@ impl Workplace {
             };
             count.set(count.get() + 1);
             let works = making.standing.works();
-            messages::send(link, step::REPLY, &Reply::Making { id })?;
+            let keeps = match asked_for.filter(|_| self.keeps() > 0) {
+                Some(theirs) => Some((Secret::random()?, theirs)),
+                None => None,
+            };
+            let pad = keeps.as_ref().map(|(ours, _)| ours.clone());
+            messages::send(link, step::REPLY, &Reply::Making { id, pad })?;
             let (batch, traffic) = workshop.make(link, id, longest, &|| ())?;
             let bytes = traffic.from_server + traffic.from_client;
             tracing::info!("{}: batch {id} made, {bytes} bytes", link.peer());
+            if let Some(keeps) = &keeps {
+                self.keep(link, keeps, (id, workshop.tag(id)), batch, traffic)?;
+                asked = Instant::now();
+                continue;
+            }
             let staged = batch.stage(&self.plan, Role::Server, &self.model.weights)?;
             self.made.finish(id, Ready { staged, tag: workshop.tag(id), bytes });
             asked = Instant::now();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sotto_net::{Link, QuicLink};
 
-use super::{Connection, Supply, claims::Ready, connect::garbage};
+use super::{Connection, Supply, claims::Ready, wake::wake};
 use sotto_session::{
     error::Error,
     longest,
@@ -55,13 +55,23 @@ impl Connection {
         // A server may wait for its rate, and for each batch that it assigns; whatever it says of that meanwhile, it ends.
         let longest = 2 * PACED + longest::carried(bytes, deadline) * MOST as u32;
         let within = (deadline, longest);
-        let mut burnt = 0;
+        let (mut burnt, lane) = (0, &self.known.lane);
         let claims = match &self.supply {
             Supply::Dealer(claims) => claims,
             Supply::Peer(making) => loop {
                 let ready = match held.take() {
                     Some((ready, _)) => ready,
-                    None => making.next(ahead)?,
+                    None => match (making.next(ahead)?, &making.pool) {
+                        (Some(ready), _) => ready,
+                        (None, Some(pool)) => {
+                            let ours = (&*lane.private.plan, &*self.known.weights);
+                            match wake(link, pool, ours, deadline)? {
+                                Some(ready) => ready,
+                                None => continue,
+                            }
+                        }
+                        (None, None) => continue,
+                    },
                 };
                 let (id, bytes) = (ready.id, ready.bytes);
                 ask(link, Some(id), 0)?;
@@ -161,7 +171,7 @@ fn answered(
         match messages::recv(link, step::REPLY)? {
             Reply::Assigned(batch) => {
                 if !assigned(batch) {
-                    return Err(garbage(link, step::REPLY));
+                    return Err(messages::unasked(link, step::REPLY));
                 }
             }
             Reply::Waiting { got, all }
@@ -188,7 +198,7 @@ fn answered(
             Reply::Refused(why) => {
                 return Err(Error::Refused { peer: link.peer().to_owned(), why });
             }
-            _ => return Err(garbage(link, step::REPLY)),
+            _ => return Err(messages::unasked(link, step::REPLY)),
         }
     }
 }

@@ -74,3 +74,25 @@ pub fn is_hash(model: &str) -> bool {
 pub fn folder(config: &Path) -> &Path {
     config.parent().unwrap_or(Path::new("."))
 }
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configurations_are_plain_files_and_errors_steer_no_terminal() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("client.toml");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [pipe.as_path(), Path::new("/dev/zero")] {
+            let refused = load::<toml::Table>(path).unwrap_err();
+            assert!(matches!(&refused, Error::Config(why) if why.contains("no plain file")));
+        }
+        let text = dir.path().join("server.toml");
+        std::fs::write(&text, "model = \"a\u{1b}[2J\u{202e}b\"\n").unwrap();
+        let refused = load::<toml::Table>(&text).unwrap_err().to_string();
+        assert!(refused.contains("\\u{1b}[2J\\u{202e}b"), "{refused}");
+        assert!(!refused.contains(['\u{1b}', '\u{202e}']), "{refused}");
+    }
+}
