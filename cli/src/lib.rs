@@ -39,7 +39,7 @@ pub mod texts;
 pub mod trainer;
 
 pub use sotto_client as client;
-use sotto_session::files;
 pub use sotto_session::{
     Error, card, dealer_link, error, lexicon, messages, refusal, source, waiting, workshop,
 };
+use sotto_session::{files, longest};

@@ -14,6 +14,7 @@ mod pool;
 mod room;
 mod served;
 mod session;
+mod standing;
 mod store;
 mod trust;
 mod usage;
@@ -35,7 +36,7 @@ use crate::{
     config::{self, ServedClient, ServerConfig, Source},
     dealer_link::Dealer,
     error::Error,
-    health, listen,
+    health, listen, longest,
     messages::{self, ClientHello, Epoch, Masks, Reply, ServerWelcome, VERSION, step},
     metrics::Metrics,
     refusal::Refusal,
@@ -47,6 +48,7 @@ use make::Shop;
 pub use models::Loaded;
 use pool::Holder;
 use served::{Batches, Served};
+use standing::Standing;
 use usage::Usage;
 
 struct Server {
@@ -195,8 +197,10 @@ impl Server {
     fn converse(&self, link: &mut QuicLink) -> Result<(), Error> {
         let hello: ClientHello = messages::recv(link, step::HELLO)?;
         let number = self.links.fetch_add(1, Ordering::Relaxed);
+        let ender = link.ender();
+        let standing = Arc::new(Standing::new(self.deadline, move |why| ender.end(why)));
         let supply = self.check(link.name(), &hello).and_then(|()| {
-            let lane = self.lanes.get(link.name(), &hello)?;
+            let lane = self.lanes.get((link.name(), &standing), &hello)?;
             let batches = match &lane.supply {
                 Supply::Dealer(sessions) => {
                     let session = sessions.current(hello.stale, self.patience());
@@ -217,8 +221,8 @@ impl Server {
             }
         };
         if let (Supply::Peer(workplace), Some(theirs)) = (&lane.supply, hello.making) {
-            return match workplace.open(link, theirs, self.deadline)? {
-                Some(shop) => self.make(link, number, lane, shop),
+            return match workplace.open(link, theirs, (self.deadline, &standing))? {
+                Some(shop) => self.make(link, (number, &standing), lane, shop),
                 None => Ok(()),
             };
         }
@@ -248,22 +252,25 @@ impl Server {
             waits,
         };
         messages::send(link, step::WELCOME, &welcome)?;
+        link.set_longest(Some(longest::carried(setup.len() as u64, self.deadline)));
         messages::send_bytes(link, step::SETUP, setup)?;
+        link.set_longest(None);
         let holder = Holder { link: number, name: link.name().into() };
-        Served::new(self, (lane, batches), holder).serve(link)
+        Served::new(self, (lane, batches), (holder, standing)).serve(link)
     }
 
     /// Makes batches over a link that is set up: of one length after the other.
     fn make(
         &self,
         link: &mut QuicLink,
-        number: u64,
+        (number, standing): (u64, &Arc<Standing>),
         mut lane: Held,
         mut shop: Shop,
     ) -> Result<(), Error> {
         while let Supply::Peer(workplace) = &lane.supply {
             let ended = (self.deadline, &self.stop);
-            let Some(length) = workplace.make_all(link, number, &mut shop, ended)? else {
+            let asked = workplace.make_all(link, (number, standing), &mut shop, ended)?;
+            let Some(length) = asked else {
                 // As on a link for evaluating: others have its place before it hears of the end.
                 drop((lane, shop));
                 drop(link.finish());
@@ -272,7 +279,7 @@ impl Server {
             // It may have to give way to the next.
             let model = Arc::clone(&lane.model);
             drop(lane);
-            match self.turn(link.name(), (&model, length), &mut shop) {
+            match self.turn((link.name(), standing), (&model, length), &mut shop) {
                 Ok(next) => lane = next,
                 Err(why) => {
                     messages::send(link, step::REPLY, &Reply::Refused(why))?;
@@ -287,14 +294,14 @@ impl Server {
     /// The lane of another length, which a link for making goes on with.
     fn turn(
         &self,
-        client: &str,
+        by: (&str, &Arc<Standing>),
         (model, length): (&Arc<Loaded>, Length),
         shop: &mut Shop,
     ) -> Result<Held, Refusal> {
-        self.usage.allows(client, model.tariff(), 0)?;
-        let lane = self.lanes.of(model, Some(length), client)?;
+        self.usage.allows(by.0, model.tariff(), 0)?;
+        let lane = self.lanes.of(model, Some(length), by)?;
         match &lane.supply {
-            Supply::Peer(workplace) => workplace.enter(client, shop)?,
+            Supply::Peer(workplace) => workplace.enter(by, shop)?,
             Supply::Dealer(_) => return Err(Refusal::NotYourRole("client of a dealer".into())),
         }
         Ok(lane)

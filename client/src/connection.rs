@@ -32,6 +32,7 @@ use sotto_session::{
     card::Card,
     error::Error,
     lexicon::Lexicon,
+    longest,
     messages::{self, Epoch, Masks, Request, step},
     shelf::Shelf,
 };
@@ -228,7 +229,9 @@ impl Connection {
         messages::send(&mut self.link, step::REQUEST, &Request::Infer { id, tag: ready.tag })?;
         let weights = &self.known.weights;
         let party = Party { role: Role::Client, plan, weights };
+        self.link.set_longest(Some(longest::evaluation(plan, self.deadline)));
         let done = party.evaluate(&mut self.link, ready.staged, inputs);
+        self.link.set_longest(None);
         let done = done.map_err(Error::online(plan))?;
         tracing::info!("batch {id} used");
         costs.online_s = start.elapsed().as_secs_f64();

@@ -4,6 +4,7 @@
 mod audit;
 mod calibration;
 mod copies;
+mod crowded;
 mod disks;
 mod documents;
 mod emulated;

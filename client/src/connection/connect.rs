@@ -21,6 +21,7 @@ use sotto_session::{
     card::{Card, short},
     dealer_link::Dealer,
     error::Error,
+    longest,
     messages::{self, ClientHello, ServerWelcome, step},
     refusal::Refusal,
     shelf::{Of as Waits, Record},
@@ -233,7 +234,12 @@ impl Connection {
                     Some(_) => {
                         let of = Of { masks, model, matrices };
                         let kept = kept.as_deref();
-                        masked(&mut link, plan, (&of, setup), (kept, stored), progress)?
+                        let longest = longest::carried(plan.setup_bytes() as u64, deadline);
+                        link.set_longest(Some(longest));
+                        let taken =
+                            masked(&mut link, plan, (&of, setup), (kept, stored), progress)?;
+                        link.set_longest(None);
+                        taken
                     }
                     None => (Weights::Encrypted, 0),
                 };

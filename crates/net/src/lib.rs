@@ -31,5 +31,5 @@ pub use identity::{Certificate, Identity, check_name};
 pub use limits::Limits;
 pub use printable::printable;
 pub use profile::Profile;
-pub use quic::QuicLink;
+pub use quic::{Ender, QuicLink};
 pub use sotto_link::{AHEAD, CONNECTING, Due, Error, Link, LocalLink, Traffic, local_pair};
