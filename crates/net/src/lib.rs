@@ -5,6 +5,9 @@
 //! Whoever uses a link may block; the asynchronous runtime lives inside the endpoint.
 
 mod backlog;
+#[cfg(test)]
+#[path = "backlog/tests.rs"]
+mod backlog_tests;
 mod budget;
 mod congestion;
 pub mod control;
@@ -24,6 +27,7 @@ mod printable;
 mod profile;
 mod quic;
 mod stream;
+mod sync;
 mod throttle;
 
 pub use endpoint::Endpoint;
