@@ -10,9 +10,12 @@ mod made;
 mod make;
 mod observed;
 mod pool;
+#[cfg(test)]
+mod schedules;
 mod served;
 mod session;
 mod store;
+mod sync;
 mod trust;
 mod usage;
 

@@ -5,9 +5,6 @@
 //! Whoever uses a link may block; the asynchronous runtime lives inside the endpoint.
 
 mod backlog;
-#[cfg(test)]
-#[path = "backlog/tests.rs"]
-mod backlog_tests;
 mod budget;
 mod congestion;
 pub mod control;
@@ -28,6 +25,8 @@ mod profile;
 mod quic;
 mod stream;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod throttle;
 
 pub use endpoint::Endpoint;
