@@ -54,9 +54,19 @@ struct Made {
     command: String,
 }
 
+/// What a party has of the model.
+enum Share {
+    Nothing,
+    /// The server's: all of it.
+    Whole,
+    /// A client's: the lexicon of a model of texts.
+    Lexicon,
+}
+
 /// A party that is to be made: its name, its configuration's file and text, whose certificates it needs, its command.
 struct Party<'a> {
     name: &'a str,
+    of_model: Share,
     file: &'static str,
     text: String,
     peers: Vec<&'a str>,
@@ -121,12 +131,12 @@ impl Init {
         )
     }
 
-    /// What a party has of the model: the server all of it, a client the lexicon.
+    /// Copies a party's share of the model.
     fn give(&self, model: &Model, party: &Party<'_>, folder: &Path) -> Result<(), Error> {
-        match party.command {
-            "deal" => {}
-            "serve" => Model::copy(&self.model, &folder.join("model"))?,
-            _ => {
+        match party.of_model {
+            Share::Nothing => {}
+            Share::Whole => Model::copy(&self.model, &folder.join("model"))?,
+            Share::Lexicon => {
                 if let Some(lexicon) = &model.lexicon {
                     lexicon.save(&self.model, &folder.join("lexicon"))?;
                 }
@@ -175,6 +185,7 @@ impl Init {
             let peers = clients().chain(["server"]).collect();
             parties.push(Party {
                 name,
+                of_model: Share::Nothing,
                 file: "dealer.toml",
                 text: filled(DEALER),
                 peers,
@@ -184,6 +195,7 @@ impl Init {
         let peers = clients().chain(dealer).collect();
         parties.push(Party {
             name: "server",
+            of_model: Share::Whole,
             file: "server.toml",
             text: filled(SERVER),
             peers,
@@ -198,7 +210,8 @@ impl Init {
                 );
             }
             let peers = ["server"].into_iter().chain(dealer).collect();
-            parties.push(Party { name, file: "client.toml", text, peers, command: asks });
+            let of_model = Share::Lexicon;
+            parties.push(Party { name, of_model, file: "client.toml", text, peers, command: asks });
         }
         Ok(parties)
     }
