@@ -48,6 +48,7 @@ fn greet(rogue: &Endpoint, card: &Card, plan: &Plan, epoch: Epoch) -> Result<Qui
     let _: ClientHello = messages::recv(&mut link, step::HELLO)?;
     let setup = vec![3; plan.setup_bytes()];
     let welcome = ServerWelcome::Card {
+        name: "model".into(),
         card: card.clone(),
         plan: plan.hash(),
         model: [0; 32],

@@ -96,7 +96,7 @@ fn to_records(pictures: &[Picture]) -> Result<Vec<u8>, Error> {
 
 fn plaintext_correct(summary: &Summary) -> usize {
     let right = |r: &&demo::Compared| r.label.is_some_and(|l| Some(usize::from(l)) == r.plaintext);
-    summary.results.iter().filter(right).count()
+    summary.compared().filter(right).count()
 }
 
 fn record(summary: &Summary, records: &mut Records) {
@@ -131,7 +131,7 @@ fn text(summary: &Summary, batch: usize, label: &dyn Fn(usize) -> String) -> Str
         summary.offline_s,
         summary.online_s,
     );
-    for r in summary.results.iter().filter(|r| r.private != r.plaintext) {
+    for r in summary.compared().filter(|r| r.private != r.plaintext) {
         let named = |class: Option<usize>| class.map_or_else(|| "-".to_owned(), label);
         let (private, plaintext) = (named(r.private), named(r.plaintext));
         out += &format!(
@@ -199,7 +199,9 @@ mod tests {
                 flights: 4,
             },
             lengths: Vec::new(),
-            results: vec![compared(3, 3, 3), compared(5, 4, 5)],
+            results: [compared(3, 3, 3), compared(5, 4, 5)].map(demo::Line::Done).into(),
+            error: None,
+            exit_code: None,
         }
     }
 

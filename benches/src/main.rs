@@ -3,6 +3,7 @@
 mod accuracy;
 mod agreement;
 mod bars;
+mod clients;
 mod error;
 mod gemm;
 mod local;
@@ -33,7 +34,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Measures sottovoce: whole models in three processes over QUIC, gate by gate, and the matrix kernels.
 ///
-/// Without options everything but networks and agreement is measured, in a few minutes: the table of bars first, then the
+/// Without options everything but networks, clients and agreement is measured, in a few minutes: the table of bars first, then the
 /// gates beside the peers' figures, then the kernels. Times are worth something on an idle machine alone; bytes,
 /// flights and errors always.
 #[derive(Parser)]
@@ -52,7 +53,10 @@ struct Cli {
     /// Timed images of the CIFAR model, after the first.
     #[arg(long, default_value_t = 12)]
     images: usize,
-    /// Repetitions of each gate.
+    /// Clients at a time, where several are compared with one.
+    #[arg(long, default_value_t = 8)]
+    clients: usize,
+    /// Repetitions of each gate, and rounds of clients.
     #[arg(long, default_value_t = 5)]
     repeats: usize,
     /// Also compare private with plaintext classes on so many real images, through the three processes.
@@ -82,6 +86,8 @@ Examples:
       the table of bars from a few images
   cargo run --release -p sotto-bench -- --only networks
       predicted against measured seconds on six networks, through the emulator; takes about ten minutes
+  cargo run --release -p sotto-bench -- --only clients --clients 8
+      images a second of one client, of eight at once, and of one with --batch 8; takes minutes
   cargo run --release -p sotto-bench -- --only micro --repeats 11
       gates alone, more often
   cargo run --release -p sotto-bench --features gpu -- --only reference
@@ -102,6 +108,8 @@ enum Part {
     Reference,
     /// Predicted against measured seconds through the network emulator; takes minutes.
     Networks,
+    /// Images a second of one client, of several, and of one with a batch.
+    Clients,
     /// Private against plaintext classes; needs --agreement and --data.
     Agreement,
 }
@@ -110,7 +118,7 @@ impl Cli {
     fn has(&self, part: Part) -> bool {
         let named = self.only.contains(&part);
         match part {
-            Part::Networks => named || self.quick && self.only.is_empty(),
+            Part::Networks | Part::Clients => named || self.quick && self.only.is_empty(),
             Part::Agreement => {
                 self.agreement.is_some() || self.quick && (named || self.only.is_empty())
             }
@@ -167,7 +175,8 @@ fn run(cli: &Cli) -> Result<(), Error> {
         eprintln!("warning: not optimised, so the times mean nothing: use cargo run --release");
     }
     let mut records = Records::default();
-    let processes = cli.has(Part::Models) || cli.has(Part::Networks) || agreement.is_some();
+    let parts = [Part::Models, Part::Networks, Part::Clients];
+    let processes = parts.iter().any(|&part| cli.has(part)) || agreement.is_some();
     let program = match processes {
         true => Some(program::find()?),
         false => None,
@@ -189,6 +198,14 @@ fn run(cli: &Cli) -> Result<(), Error> {
         let compared = networks::measure(program, (models, &chosen), images, &bar, &mut records)?;
         bar.finish_and_clear();
         println!("{}", networks::text(&compared));
+    }
+    if let (Some(program), true) = (&program, cli.has(Part::Clients)) {
+        let (images, rounds) = if cli.quick { (8, 1) } else { (64, cli.repeats.max(1)) };
+        let bar = bar(3 * (rounds + 1), "clients");
+        let clients = clients::Clients { clients: cli.clients.max(1), images, rounds };
+        let text = clients.run(program, &bar, &mut records)?;
+        bar.finish_and_clear();
+        println!("{text}");
     }
     if cli.has(Part::Micro) {
         let repeats = if cli.quick { cli.repeats.min(2) } else { cli.repeats };
@@ -269,7 +286,8 @@ mod tests {
         assert!(!some.has(Part::Models) && some.has(Part::Micro) && some.has(Part::Gemm));
         assert!(parse("sotto-bench --agreement 10").is_err(), "the images are missing");
         let quick = parse("sotto-bench --quick").expect("no data");
-        let parts = [Part::Models, Part::Micro, Part::Gemm, Part::Networks, Part::Agreement];
+        let processes = [Part::Models, Part::Networks, Part::Agreement, Part::Clients];
+        let parts = processes.into_iter().chain([Part::Micro, Part::Gemm]).collect::<Vec<_>>();
         assert!(parts.iter().all(|&part| quick.has(part)), "everything");
         assert!(quick.agreement().is_ok_and(|a| a.is_some_and(|a| a.data.is_none())));
         assert!(quick.networks().is_ok_and(|(n, models)| n.len() == 2 && models == ["demo"]));

@@ -1,17 +1,17 @@
 //! Configuration files: one small TOML a party.
 
+mod models;
+
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use sotto_models::{
-    format::MaxKind,
-    private::{Lengths, Options, Reveal, Tables},
-};
+use sotto_models::private::{Lengths, Reveal};
 use sotto_protocols::plan::Plan;
 
-pub use sotto_client::config::ClientConfig;
+pub use models::{Offer, ServedModel, is_name};
+pub use sotto_client::config::{ClientConfig, asked};
 pub use sotto_session::config::{
-    Certificates, MAKING, Own, Peer, Source, batch_memory, folder, least, load,
+    Certificates, MAKING, Own, Peer, Source, batch_memory, folder, least, load, needs,
 };
 use sotto_session::config::{default_memory, default_pool, places};
 
@@ -30,8 +30,11 @@ pub struct ServerConfig {
     pub dealer: Option<Peer>,
     /// Clients that may connect.
     pub clients: Vec<ServedClient>,
-    /// Folder with `arch.toml`, `weights.safetensors`, `calibration.toml`; or `demo`.
-    pub model: PathBuf,
+    /// Folder with `arch.toml`, `weights.safetensors`, `calibration.toml`; or `demo`. Left out where there are `[[models]]`.
+    pub model: Option<PathBuf>,
+    /// Several models, each with its name. What one leaves out is as the lines before the tables say.
+    #[serde(default)]
+    pub models: Vec<ServedModel>,
     /// Images in one evaluation.
     #[serde(default = "one")]
     pub batch: usize,
@@ -50,9 +53,9 @@ pub struct ServerConfig {
     /// Batches kept ready for whichever client comes; 0 fetches each when it is asked for.
     #[serde(default = "default_pool")]
     pub pool: usize,
-    /// Folder for batches that wait; in memory without.
+    /// Folder for batches that wait; in memory without. Several models have a folder each in it.
     pub pool_folder: Option<PathBuf>,
-    /// Memory for batches, in MiB.
+    /// Memory for the batches of all models, in MiB.
     #[serde(default = "default_memory")]
     pub memory: u64,
     /// Share of the dealer's batches that are looked at instead of used: 0 for none, 0.01 for one in a hundred.
@@ -70,7 +73,9 @@ pub struct ServedClient {
     pub name: String,
     /// Its pinned certificate, or two while it changes its key.
     pub certificate: Certificates,
-    /// Images that it may have evaluated, ever; no end without.
+    /// Names of the models that it may use; all without.
+    pub models: Option<Vec<String>>,
+    /// Images that it may have evaluated, ever, of all models together; no end without.
     pub quota: Option<u64>,
     /// Images that it may have evaluated in a minute; no limit without.
     pub rate: Option<u32>,
@@ -82,9 +87,6 @@ impl ServedClient {
         Peer { name: self.name.clone(), certificate: self.certificate.clone(), address: None }
     }
 }
-
-/// Largest pool.
-const MAX_POOL: usize = 1024;
 
 impl ServerConfig {
     /// The share of batches that are looked at.
@@ -103,10 +105,11 @@ impl ServerConfig {
     /// # Errors
     /// [`Error::Config`].
     pub fn without_dealer(&self) -> Result<(), Error> {
+        let rows = self.models.iter().any(|model| model.row_tables == Some(true));
         let given = [
             ("pool_folder", self.pool_folder.is_some()),
             ("audit", self.audit > 0.0),
-            ("row_tables", self.row_tables),
+            ("row_tables", self.row_tables || rows),
         ];
         match given.iter().find(|(_, given)| *given) {
             Some((name, _)) => Err(Error::Config(format!(
@@ -116,39 +119,35 @@ impl ServerConfig {
         }
     }
 
-    /// What is chosen of the plan.
-    pub fn options(&self) -> Options {
-        Options {
-            max: if self.public_max { MaxKind::Public } else { MaxKind::Coarse },
-            reveal: self.reveal,
-            tables: if self.row_tables { Tables::Rows } else { Tables::Pieces },
-            lengths: self.length,
-        }
-    }
-
     /// Where images are written down: as configured, or beside the configuration where a client has a quota.
     pub fn usage_file(&self) -> Option<PathBuf> {
         let quota = self.clients.iter().any(|c| c.quota.is_some());
         self.usage_file.clone().or(quota.then(|| "usage.json".into()))
     }
 
-    /// Least memory for a plan, in bytes: the fewest batches.
-    pub fn needs(&self, plan: &Plan) -> u64 {
-        least(self.source) as u64 * batch_memory(plan, self.source)
+    /// Memory for all batches, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.memory.saturating_mul(1 << 20)
     }
 
-    /// Batches of `plan` that there is memory for.
+    /// Batches of `plan` that there is memory for where so many models have a part each, with a pool of so many.
     ///
     /// # Errors
     /// [`Error::Config`] where the pool does not fit.
-    pub fn places(&self, plan: &Plan) -> Result<usize, Error> {
-        if self.pool > MAX_POOL {
-            return Err(Error::Config(format!("a pool of {}; at most {MAX_POOL}", self.pool)));
-        }
-        let places = places(self.memory, 0, plan, self.source)?;
+    pub fn places(&self, plan: &Plan, parts: usize, pool: usize) -> Result<usize, Error> {
+        let parts = parts.max(1) as u64;
+        let places = places(self.memory / parts, 0, plan, self.source).map_err(|e| match parts {
+            1 => e,
+            _ => Error::Config(format!(
+                "`memory = {}` (MiB) has {parts} parts, one for each model, and none has room for the fewest batches of this \
+                 one; raise it to {} or more",
+                self.memory,
+                parts * needs(plan, self.source).div_ceil(1 << 20)
+            )),
+        })?;
         // Without a dealer none wait for whoever comes.
         let waits = self.pool_folder.is_none() && self.source == Source::Dealer;
-        let kept = if waits { self.pool } else { 0 };
+        let kept = if waits { pool } else { 0 };
         if kept >= places && kept > 0 {
             return Err(Error::Config(format!(
                 "a pool of {kept} batches of {} MiB each does not fit into `memory = {}`; raise it, lower `pool`, \

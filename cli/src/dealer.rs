@@ -12,7 +12,7 @@ use std::{
     collections::HashMap,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, atomic::AtomicBool},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ledger::Ledger;
@@ -216,11 +216,13 @@ impl Dealer {
         drop(ledgers);
         let ledger = ledger.ok_or_else(|| Refusal::Unknown(format!("the server `{server}`")))?;
         let models = self.models.lock().unwrap_or_else(|e| e.into_inner());
-        match models.find(&server, plan) {
-            Some(model) if model.epoch == epoch => {
-                Ok(Supply { role, model: Arc::clone(model), corrected: self.corrected, ledger })
+        match models.find(&server, &epoch).filter(|model| model.hash == plan) {
+            Some(model) => {
+                let (model, corrected) = (Arc::clone(model), self.corrected);
+                let held = (role == Role::Server).then(|| Arc::clone(&model.held));
+                Ok(Supply { role, model, corrected, ledger, _held: held })
             }
-            Some(_) => Err(Refusal::Stale),
+            None if models.knows(&server, &plan) => Err(Refusal::Stale),
             None => Err(Refusal::NotAnnounced {
                 server: format!("server `{server}`"),
                 plan: short(&plan),
@@ -250,25 +252,35 @@ impl Dealer {
         let masks = seeds::epoch(&self.master, server, commitment, &weights);
         let seed = seeds::setup_seed(&self.master, server, commitment, &weights);
         let lock = || self.models.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some(known) = lock().find(server, plan).filter(|known| known.epoch == epoch) {
+        if let Some(known) = lock().find(server, &epoch) {
+            known.touch();
             return Ok(Arc::clone(known));
         }
         // One at a time, and nobody else waits for it.
         let _one = self.setups.lock().unwrap_or_else(|e| e.into_inner());
         let mut models = lock();
-        if let Some(known) = models.find(server, plan).filter(|known| known.epoch == epoch) {
+        if let Some(known) = models.find(server, &epoch) {
             return Ok(Arc::clone(known));
         }
-        if !models.has_room(server, (plan, masks), &private.plan) {
+        if !models.has_room(server, masks, &private.plan) {
             return Err(Refusal::TooManyPlans);
         }
         let setup = models.setup(server, &masks);
         drop(models);
         let setup = setup.unwrap_or_else(|| Arc::new(SetupMasks::expand(&private.plan, &seed)));
         tracing::info!("{server} announced plan {}", short(&plan));
-        let over = AtomicBool::new(false);
-        let model = Registered { plan: private.plan, setup, epoch, masks, seed, over };
-        Ok(lock().insert(server, plan, model))
+        let model = Registered {
+            plan: private.plan,
+            hash: plan,
+            setup,
+            epoch,
+            masks,
+            seed,
+            over: AtomicBool::new(false),
+            held: Arc::default(),
+            since: Mutex::new(Instant::now()),
+        };
+        Ok(lock().insert(server, model))
     }
 }
 

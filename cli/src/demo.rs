@@ -23,7 +23,7 @@ use crate::{
     emulate::{self, Between, Paths},
     error::Error,
     infer::SetupLine,
-    inputs::Inputs,
+    inputs::{Inputs, Unread},
     model::{DEMO_IMAGES, Model},
     processes::{Deployment, LOCAL, Settings},
     report,
@@ -33,7 +33,7 @@ use crate::{
 use references::References;
 
 pub use plaintext::Plaintext;
-pub use summary::{Compared, Length, Summary};
+pub use summary::{Compared, Length, Line, Summary};
 
 /// What to run.
 pub struct Demo {
@@ -74,8 +74,10 @@ pub fn run(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
     if stop.asked() { Err(Error::Stopped) } else { summary }
 }
 
-/// The client's arguments, and what it will ask in its order.
-fn asked(demo: &Demo, model: &Model, folder: &Path) -> Result<(Vec<String>, Vec<Query>), Error> {
+/// The client's arguments, what it will ask in its order, and what cannot be asked.
+type Asked = (Vec<String>, Vec<Query>, Vec<Unread>);
+
+fn asked(demo: &Demo, model: &Model, folder: &Path) -> Result<Asked, Error> {
     let mut arguments = vec!["--limit".to_owned(), demo.limit.to_string()];
     if let Some(lexicon) = &model.lexicon {
         if !demo.texts.are_given() {
@@ -84,28 +86,26 @@ fn asked(demo: &Demo, model: &Model, folder: &Path) -> Result<(Vec<String>, Vec<
         }
         lexicon.save(&demo.model, &folder.join("lexicon"))?;
         let asked = demo.texts.read(demo.limit)?.queries(lexicon, demo.texts.long(), demo.lengths);
-        let of = asked.len();
-        let (mut queries, mut failed) = (Vec::new(), Vec::new());
+        let (mut queries, mut unread) = (Vec::new(), Vec::new());
         for one in asked {
             match one {
                 Ok(query) => queries.push(query),
-                Err(unread) => failed.push(unread.error),
+                Err(one) => unread.push(one),
             }
-        }
-        if !failed.is_empty() {
-            return Err(Error::Inputs { what: "texts", failed, of });
         }
         // All of one length, the shortest first, as the client asks them.
         queries.sort_by_key(Query::length);
         arguments.extend(demo.texts.arguments()?);
-        return Ok((arguments, queries));
+        return Ok((arguments, queries, unread));
     }
     if demo.texts.are_given() {
         return Err(Error::Config(format!("`{}` takes pictures, no texts", model.arch.name)));
     }
     let (files, resize) = match demo.images.is_empty() {
         false => {
-            let files = demo.images.iter().map(|path| absolute(path));
+            // One that is not there has its error with the others.
+            let absolute = |path: &PathBuf| std::path::absolute(path).map_err(Error::io(path));
+            let files = demo.images.iter().map(absolute);
             (files.collect::<Result<Vec<_>, _>>()?, demo.resize)
         }
         true => {
@@ -115,10 +115,10 @@ fn asked(demo: &Demo, model: &Model, folder: &Path) -> Result<(Vec<String>, Vec<
         }
     };
     let fit: Fit = model.fit(resize);
-    let pictures = Inputs::find(&files, fit, demo.limit)?.load_all(&model.arch)?;
+    let (pictures, unread) = Inputs::find(&files, fit, demo.limit)?.load(&model.arch);
     arguments.extend(resize.then(|| "--resize".to_owned()));
     arguments.extend(files.iter().map(|file| file.display().to_string()));
-    Ok((arguments, pictures.into_iter().map(Query::Picture).collect()))
+    Ok((arguments, pictures.into_iter().map(Query::Picture).collect(), unread))
 }
 
 /// What the three processes are asked is our own: whatever it takes, in MiB.
@@ -130,10 +130,17 @@ fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
     let deployment = Deployment::new(program.to_owned())?
         .with_profile(emulate::profile(network))
         .stopped_by(stop);
-    let (arguments, queries) = asked(demo, &model, deployment.folder.path())?;
+    let (arguments, queries, mut unread) = asked(demo, &model, deployment.folder.path())?;
     let is_text = model.lexicon.is_some();
+    let what = if is_text { "texts" } else { "images" };
     let lengths = queries.iter().map(Query::length);
     let references = References::new(model, (demo.batch, demo.lengths), lengths)?;
+    let (queries, out_of_range) = references.take(queries)?;
+    unread.extend(out_of_range);
+    if queries.is_empty() {
+        let (failed, of) = (unread.iter().map(|one| one.error.clone()).collect(), unread.len());
+        return Err(Error::Inputs { what, failed, of });
+    }
 
     let named = !demo.model.is_dir();
     let folder = if named { demo.model.clone() } else { absolute(&demo.model)? };
@@ -175,11 +182,15 @@ fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
     let progress = bar(queries.len(), "private inference");
     let mut lines = Vec::with_capacity(queries.len());
     while lines.len() < queries.len() {
-        lines.push(parse::<Answer>(&client.line()?)?);
-        progress.inc(1);
+        if let Said::Answer(answer) = parse(&client.line()?)? {
+            lines.push(*answer);
+            progress.inc(1);
+        }
     }
     progress.finish_and_clear();
-    if client.wait()? != 0 {
+    let left_out = Error::Inputs { what, failed: Vec::new(), of: 0 };
+    let due = if unread.is_empty() { 0 } else { left_out.exit_code() };
+    if client.wait()? != i32::from(due) {
         return Err(Error::Check("the client process failed; its messages are above".into()));
     }
     let overrun = paths.overrun();
@@ -206,11 +217,21 @@ fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
         references.plans().map(|(rows, plan)| Ok((rows, report::planned(plan, demo.source)?)));
     let planned = planned.collect::<Result<BTreeMap<Option<u32>, Cost>, Error>>()?;
     let measured = (&network.name[..], paths, demo.batch);
-    let mut summary = Summary::new(measured, &planned, &setup, &lines, results)?;
+    let mut summary = Summary::new(measured, &planned, &setup, &lines, (results, unread))?;
     let longest = summary.lengths.last().map(|length| length.offline_s + length.online_s);
     let private = longest.unwrap_or(summary.median_total_s);
     summary.plaintext = references.plaintext(&queries, private)?;
     Ok(summary)
+}
+
+/// A line of the client's.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Said {
+    Answer(Box<Answer>),
+    /// It could not be asked, as we know already.
+    #[expect(dead_code, reason = "read to tell it from an answer")]
+    Unread(Unread),
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Error> {

@@ -14,13 +14,16 @@ use sotto_net::{Certificate, Link, QuicLink};
 
 use crate::{
     card::short,
-    config::{self, ClientConfig, DealerConfig, Own, Peer, ServedClient, ServerConfig},
+    config::{
+        self, ClientConfig, DealerConfig, Offer, Own, Peer, ServedClient, ServerConfig, asked,
+        needs,
+    },
     error::Error,
     lexicon::Lexicon,
     messages::{self, ClientHello, ServerWelcome, step},
-    model::Model,
     print,
     refusal::Refusal,
+    server::Loaded,
 };
 
 /// How long a peer or the service is waited for.
@@ -115,7 +118,16 @@ fn look(party: &Party, base: &Path) -> Vec<Looked> {
         }
     }
     if let Some(server) = &party.server {
-        add("model".into(), model(server, base));
+        match server.offers() {
+            Ok(offers) => {
+                let count = offers.len();
+                for offer in offers {
+                    let what = format!("model `{}`", offer.name);
+                    add(what, model(server, &offer, count, base));
+                }
+            }
+            Err(e) => add("models".into(), Err(e)),
+        }
         let folder = server.pool_folder.as_ref().map(|folder| base.join(folder));
         let usage = server.usage_file().map(|file| base.join(file));
         if let Some(folder) = folder {
@@ -172,12 +184,12 @@ fn look(party: &Party, base: &Path) -> Vec<Looked> {
 ///
 /// It is asked for a text of no words: it compares all that both must agree on first, and nothing is traced or charged.
 fn serves(client: &ClientConfig, texts: bool, link: &mut QuicLink) -> Result<&'static str, Error> {
-    let model = client.model.clone();
+    let [name, model] = asked(client.model.as_deref());
     let length = Some(match client.length {
         Lengths::Public => Length::Public(0),
         Lengths::Hidden => Length::Hidden(0),
     });
-    let hello = ClientHello { model, length, ..ClientHello::new(client.source) };
+    let hello = ClientHello { name, model, length, ..ClientHello::new(client.source) };
     messages::send(link, step::HELLO, &hello)?;
     let peer = link.peer().to_owned();
     let lacks = |why: &str| Err(Error::Config(format!("{peer} {why}")));
@@ -196,23 +208,28 @@ fn serves(client: &ClientConfig, texts: bool, link: &mut QuicLink) -> Result<&'s
 }
 
 /// The model as its clients will see it.
-fn model(server: &ServerConfig, base: &Path) -> Result<String, Error> {
-    let named = Model::is_named(&server.model);
-    let model = Model::find(&if named { server.model.clone() } else { base.join(&server.model) })?;
-    let card = model.card(server.batch, server.options());
-    let name = server.model.display();
-    let Input::Words(words) = &model.arch.input else {
-        let plan = card.trace(None)?.plan;
-        let places = server.places(&plan)?;
-        return Ok(format!("{name}, plan {}, room for {places} batches", short(&plan.hash())));
+fn model(
+    server: &ServerConfig,
+    offer: &Offer,
+    models: usize,
+    base: &Path,
+) -> Result<String, Error> {
+    let salt = server.own.identity(base)?.secret("model commitment");
+    let model = Loaded::read(offer.clone(), base, &salt)?;
+    let (name, hash) = (offer.model.display(), hex(&model.commitment));
+    let Input::Words(words) = &model.input else {
+        let plan = model.card.trace(None)?.plan;
+        let places = server.places(&plan, models, offer.pool)?;
+        let plan = short(&plan.hash());
+        return Ok(format!("{name} is {hash}, plan {plan}, room for {places} batches"));
     };
     // Each length has a plan; the longer the text, the more memory.
-    let memory = server.memory.saturating_mul(1 << 20);
+    let (card, memory) = (&model.card, server.memory() / models as u64);
     let mut longest = 0;
     for step in (0..usize::BITS - words.positions.leading_zeros()).rev() {
         let rows = longest + (1 << step);
         if rows <= words.positions
-            && server.needs(&card.trace(Some(Length::Public(rows as u32)))?.plan) <= memory
+            && needs(&card.trace(Some(Length::Public(rows as u32)))?.plan, server.source) <= memory
         {
             longest = rows;
         }
@@ -222,7 +239,7 @@ fn model(server: &ServerConfig, base: &Path) -> Result<String, Error> {
             "`memory = {}` has no room for the shortest text",
             server.memory
         ))),
-        longest => Ok(format!("{name}, room for texts of 1 to {longest} tokens")),
+        longest => Ok(format!("{name} is {hash}, room for texts of 1 to {longest} tokens")),
     }
 }
 

@@ -90,14 +90,16 @@ pub struct SetupLine {
     pub setup_bytes: u64,
     /// Seconds from connecting to having them.
     pub setup_s: f64,
-    /// The model, as the server's log names it.
+    /// The model's name at the server.
+    pub name: String,
+    /// The model's hash, as the server's log has it.
     pub model: String,
     /// Images that it was calibrated on.
     pub calibrated_on: usize,
 }
 
 /// What can be asked, or why it cannot, in the order in which it was given.
-type Asked = Result<Query, Unread>;
+pub(crate) type Asked = Result<Query, Unread>;
 
 /// What was given, before anybody is asked.
 enum Given {
@@ -189,6 +191,7 @@ impl Infer {
         let setup = client.connection().map(|connection| SetupLine {
             setup_bytes: connection.setup_bytes,
             setup_s: connection.setup_s,
+            name: connection.name().to_owned(),
             model: connection.model(),
             calibrated_on: connection.calibrated_on(),
         });
@@ -213,7 +216,7 @@ impl Infer {
                 pictures.chain(unread.into_iter().map(Err)).collect()
             }
         };
-        let checked = asked.into_iter().map(|one| checked(&private, lexicon.as_deref(), one));
+        let checked = asked.into_iter().map(|one| takes(&private, lexicon.as_deref(), one));
         let asked: Vec<Asked> = checked.collect::<Result<_, Error>>()?;
         bar.set_message(what);
         bar.set_position(0);
@@ -243,7 +246,11 @@ impl Infer {
 }
 
 /// Whether the model takes it.
-fn checked(private: &Private, lexicon: Option<&Lexicon>, one: Asked) -> Result<Asked, Error> {
+pub(crate) fn takes(
+    private: &Private,
+    lexicon: Option<&Lexicon>,
+    one: Asked,
+) -> Result<Asked, Error> {
     let Ok(query) = one else { return Ok(one) };
     let input = query.input(&private.model, lexicon)?;
     Ok(match private.check_input(&input) {

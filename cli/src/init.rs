@@ -11,7 +11,7 @@ use serde::Serialize;
 use sotto_models::{calibration::hex, model::Output};
 use sotto_net::Identity;
 
-use crate::{choices, error::Error, model::Model, print, source::Source};
+use crate::{choices, config::is_name, error::Error, model::Model, print, source::Source};
 
 /// The configurations, as docs/hosts.md prints them.
 const DEALER: &str = include_str!("init/dealer.toml");
@@ -32,10 +32,10 @@ pub struct Init {
     /// A client's name; as often as there are clients.
     #[arg(long = "client", value_name = "NAME", default_values_t = ["client".to_owned()])]
     clients: Vec<String>,
-    /// What the server serves: `demo`, `vit_cifar`, `vit_tiny` or a model folder, which is copied into the server's. Of a model of
-    /// texts each client gets the lexicon.
-    #[arg(long, default_value = "demo")]
-    model: PathBuf,
+    /// What the server serves: `demo`, `vit_cifar`, `vit_tiny` or a model folder, which is copied into the server's; as often as there
+    /// are models. Clients ask for the first. Of a model of texts each client gets the lexicon.
+    #[arg(long = "model", default_value = "demo")]
+    models: Vec<PathBuf>,
     /// Where correlations come from: without a dealer it has no folder.
     #[arg(long, value_parser = choices::source(), default_value = "dealer")]
     source: Source,
@@ -54,23 +54,38 @@ struct Made {
     command: String,
 }
 
-/// What a party has of the model.
-enum Share {
-    Nothing,
-    /// The server's: all of it.
-    Whole,
-    /// A client's: the lexicon of a model of texts.
-    Lexicon,
-}
-
 /// A party that is to be made: its name, its configuration's file and text, whose certificates it needs, its command.
 struct Party<'a> {
     name: &'a str,
-    of_model: Share,
     file: &'static str,
     text: String,
     peers: Vec<&'a str>,
     command: &'static str,
+}
+
+/// A model that the server serves.
+struct Served<'a> {
+    path: &'a Path,
+    /// But for one that needs no folder.
+    model: Option<Model>,
+    /// Its folder in the server's, and what clients ask for.
+    name: String,
+    /// Its folder in a client's, where it is of texts.
+    lexicon: String,
+}
+
+impl Served<'_> {
+    /// What a party has of it: the server all of it, a client the lexicon.
+    fn give(&self, party: &Party<'_>, folder: &Path) -> Result<(), Error> {
+        let Some(model) = &self.model else { return Ok(()) };
+        match (party.command, &model.lexicon) {
+            ("serve", _) => Model::copy(self.path, &folder.join(&self.name)),
+            ("infer" | "embed", Some(lexicon)) => {
+                lexicon.save(self.path, &folder.join(&self.lexicon))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Init {
@@ -80,11 +95,8 @@ impl Init {
     /// [`Error::Config`] for a folder that has something in it, and for names and addresses that no configuration takes;
     /// [`Error::Io`].
     pub fn run(&self) -> Result<(), Error> {
-        let model = match Model::is_named(&self.model) {
-            true => None,
-            false => Some(Model::find(&self.model)?),
-        };
-        let parties = self.parties(model.as_ref())?;
+        let served = self.served()?;
+        let parties = self.parties(&served)?;
         let named = parties.iter().map(|party| Ok((party.name, Identity::generate(party.name)?)));
         let identities = named.collect::<Result<Vec<_>, Error>>()?;
         for (i, (name, _)) in identities.iter().enumerate() {
@@ -108,9 +120,7 @@ impl Init {
                     fs::write(&path, theirs.certificate().to_pem()).map_err(Error::io(&path))?;
                 }
             }
-            if let Some(model) = &model {
-                self.give(model, party, &folder)?;
-            }
+            served.iter().try_for_each(|model| model.give(party, &folder))?;
             let path = folder.join(party.file);
             fs::write(&path, &party.text).map_err(Error::io(&path))?;
             made.push(Made {
@@ -131,21 +141,38 @@ impl Init {
         )
     }
 
-    /// Copies a party's share of the model.
-    fn give(&self, model: &Model, party: &Party<'_>, folder: &Path) -> Result<(), Error> {
-        match party.of_model {
-            Share::Nothing => {}
-            Share::Whole => Model::copy(&self.model, &folder.join("model"))?,
-            Share::Lexicon => {
-                if let Some(lexicon) = &model.lexicon {
-                    lexicon.save(&self.model, &folder.join("lexicon"))?;
-                }
+    /// The models, each with its place in the server's folder and the name of its lexicon in a client's: those of one alone say what
+    /// they are, those of several whose.
+    fn served(&self) -> Result<Vec<Served<'_>>, Error> {
+        let several = self.models.len() > 1;
+        let read = |path: &'_ PathBuf| -> Result<(Option<Model>, String), Error> {
+            if Model::is_named(path) {
+                return Ok((None, path.display().to_string()));
             }
+            let own = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            let name = own.filter(|_| several).unwrap_or_else(|| "model".into());
+            Ok((Some(Model::find(path)?), name))
+        };
+        let mut all: Vec<Served<'_>> = Vec::new();
+        for path in &self.models {
+            let (model, name) = read(path)?;
+            if !is_name(&name) {
+                let why = format!(
+                    "`{name}` is no name of a model; call its folder by letters, digits, `-`, `_` and `.`"
+                );
+                return Err(Error::Config(why));
+            }
+            if all.iter().any(|other| other.name == name) {
+                let why = format!("two models are called `{name}`; give one's folder another name");
+                return Err(Error::Config(why));
+            }
+            let lexicon = if several { format!("{name}-lexicon") } else { "lexicon".into() };
+            all.push(Served { path, model, name, lexicon });
         }
-        Ok(())
+        Ok(all)
     }
 
-    fn parties(&self, model: Option<&Model>) -> Result<Vec<Party<'_>>, Error> {
+    fn parties(&self, models: &[Served<'_>]) -> Result<Vec<Party<'_>>, Error> {
         let (server, dealer) = (port(&self.server)?, port(&self.dealer)?);
         // Of this machine alone, where both are.
         let (host, network) = match is_here(&self.server) && is_here(&self.dealer) {
@@ -153,9 +180,9 @@ impl Init {
             false if self.server.starts_with('[') => ("[::]", "lan"),
             false => ("0.0.0.0", "lan"),
         };
-        let served = if model.is_some() { Path::new("model") } else { &self.model };
-        let lexicon = model.and_then(|model| model.lexicon.as_ref());
-        let asks = match model.map(|model| &model.arch.output) {
+        let first = &models[0];
+        let lexicon = first.model.as_ref().and_then(|model| model.lexicon.as_ref());
+        let asks = match first.model.as_ref().map(|model| &model.arch.output) {
             Some(Output::Embedding { .. }) => "embed",
             _ => "infer",
         };
@@ -165,11 +192,8 @@ impl Init {
                 .replace("\"0.0.0.0:7101\"", &format!("\"{host}:{server}\""))
                 .replace("\"192.0.2.10:7100\"", &format!("{:?}", self.dealer))
                 .replace("\"192.0.2.11:7101\"", &format!("{:?}", self.server))
-                .replace("network = \"lan\"", &format!("network = \"{network}\""))
-                .replace(
-                    "model = \"demo\"",
-                    &format!("model = {:?}", served.display().to_string()),
-                );
+                .replace("network = \"lan\"", &format!("network = \"{network}\""));
+            let text = with_models(&text, models);
             match self.source {
                 Source::Dealer => text,
                 Source::Peer => {
@@ -185,7 +209,6 @@ impl Init {
             let peers = clients().chain(["server"]).collect();
             parties.push(Party {
                 name,
-                of_model: Share::Nothing,
                 file: "dealer.toml",
                 text: filled(DEALER),
                 peers,
@@ -195,7 +218,6 @@ impl Init {
         let peers = clients().chain(dealer).collect();
         parties.push(Party {
             name: "server",
-            of_model: Share::Whole,
             file: "server.toml",
             text: filled(SERVER),
             peers,
@@ -204,17 +226,43 @@ impl Init {
         for name in clients() {
             let mut text = filled(CLIENT).replace("\"client\"", &format!("\"{name}\""));
             if let Some(lexicon) = lexicon {
-                text = text.replace("# lexicon = ", "lexicon = ").replace(
+                let folder = format!("lexicon = {:?}", first.lexicon);
+                text = text.replace("# lexicon = \"lexicon\"", &folder).replace(
                     "# lexicon_hash = \"eb1f...\"",
                     &format!("lexicon_hash = {:?}", hex(&lexicon.hash())),
                 );
             }
             let peers = ["server"].into_iter().chain(dealer).collect();
-            let of_model = Share::Lexicon;
-            parties.push(Party { name, of_model, file: "client.toml", text, peers, command: asks });
+            parties.push(Party { name, file: "client.toml", text, peers, command: asks });
         }
         Ok(parties)
     }
+}
+
+/// The text of one model, or with a `[[models]]` table for each; clients ask for the first.
+fn with_models(text: &str, models: &[Served<'_>]) -> String {
+    if let [one] = models {
+        // What is commented out in a client's is an example.
+        let line = |line: &str| match line.strip_prefix("model = \"demo\"") {
+            Some(rest) => format!("model = {:?}{rest}\n", one.name),
+            None => format!("{line}\n"),
+        };
+        return text.lines().map(line).collect();
+    }
+    let table = |model: &Served<'_>| format!("[[models]]\nmodel = {:?}\n", model.name);
+    let tables = models.iter().map(table).collect::<Vec<_>>().join("\n");
+    let paragraph = |text: &str| match text.strip_prefix("# [[models]]") {
+        Some(_) => tables.clone(),
+        None => text.to_owned(),
+    };
+    let first = format!("model = {:?}", models[0].name);
+    let line = |line: &str| match line.strip_prefix("# model = \"demo\"") {
+        Some(rest) => format!("{first}{rest}\n"),
+        None if line.starts_with("model = \"demo\"") => String::new(),
+        None => format!("{line}\n"),
+    };
+    let text: String = text.lines().map(line).collect();
+    text.split("\n\n").map(paragraph).collect::<Vec<_>>().join("\n\n")
 }
 
 /// The text with a `[[clients]]` table, its last, for each client.

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sotto_models::{
     Arch, Model,
     images::{Fit, Picture, TinyImageNet, cifar, load},
@@ -21,7 +21,7 @@ const SUFFIXES: [&str; 3] = ["png", "jpg", "jpeg"];
 const OTHERS: [&str; 8] = ["webp", "gif", "bmp", "tif", "tiff", "heic", "avif", "jxl"];
 
 /// A picture or text that cannot be evaluated.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Unread {
     /// The file, or the text's number and beginning.
     pub name: String,

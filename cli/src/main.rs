@@ -128,7 +128,13 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Init(init) => init.run(),
         Command::Serve { config } => {
             let stop = stop::on_signal()?;
-            server::run(&config, &stop, announce(&stop))
+            server::run(&config, &stop, |at, models| {
+                announce(&stop)(at);
+                // As above; clients may insist on a hash.
+                let line =
+                    |(name, hash): &(String, String)| print::line(format!("model {name} {hash}"));
+                drop(models.iter().try_for_each(line));
+            })
         }
         Command::Deal { config } => {
             let stop = stop::on_signal()?;

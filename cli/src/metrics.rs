@@ -19,14 +19,30 @@ struct Of {
     peer: String,
 }
 
+/// And of which model.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfBoth {
+    peer: String,
+    model: String,
+}
+
+/// Of which model it is.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfModel {
+    model: String,
+}
+
+/// A number that is read now, by model: name, meaning, values.
+type Read<'a> = (&'a str, &'a str, Vec<(String, u64)>);
+
 /// Counts of a server or dealer since its start.
 pub struct Metrics {
     registry: Registry,
     links: Gauge,
-    evaluations: Family<Of, Counter>,
-    inputs: Family<Of, Counter>,
-    revealed: Family<Of, Counter>,
-    online: Histogram,
+    evaluations: Family<OfBoth, Counter>,
+    inputs: Family<OfBoth, Counter>,
+    revealed: Family<OfBoth, Counter>,
+    online: Family<OfModel, Histogram>,
     refused: Family<Of, Counter>,
     failed: Family<Of, Counter>,
     batches: Family<Of, Counter>,
@@ -55,15 +71,24 @@ pub struct Evaluated {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("sotto");
-        let [evaluations, inputs, revealed, refused, failed, batches, corrections] =
+        let [evaluations, inputs, revealed] =
+            std::array::from_fn(|_| Family::<OfBoth, Counter>::default());
+        let [refused, failed, batches, corrections] =
             std::array::from_fn(|_| Family::<Of, Counter>::default());
-        let (links, online) =
-            (Gauge::default(), Histogram::new(exponential_buckets(0.01, 2.0, 14)));
+        let links = Gauge::default();
+        let online = Family::<OfModel, Histogram>::new_with_constructor(|| {
+            Histogram::new(exponential_buckets(0.01, 2.0, 14))
+        });
         registry.register("links", "Links to peers that are open", links.clone());
         let families = [
             ("evaluations", "Evaluations that were finished", &evaluations),
             ("inputs", "Images or texts in finished evaluations", &inputs),
             ("revealed_bits", "Bits of the model that were revealed at most", &revealed),
+        ];
+        for (name, help, family) in families {
+            registry.register(name, help, family.clone());
+        }
+        let families = [
             ("refusals", "Requests that were refused", &refused),
             ("failures", "Links that ended with an error", &failed),
             ("batches", "Batches of correlations that were dealt", &batches),
@@ -105,13 +130,13 @@ impl Metrics {
         Open(&self.links)
     }
 
-    /// An evaluation with a peer is finished.
-    pub fn evaluated(&self, peer: &str, what: &Evaluated) {
-        let of = of(peer);
+    /// An evaluation of a model with a peer is finished.
+    pub fn evaluated(&self, peer: &str, model: &str, what: &Evaluated) {
+        let of = OfBoth { peer: peer.to_owned(), model: model.to_owned() };
         self.evaluations.get_or_create(&of).inc();
         self.inputs.get_or_create(&of).inc_by(what.inputs);
         self.revealed.get_or_create(&of).inc_by(what.bits);
-        self.online.observe(what.seconds);
+        self.online.get_or_create(&OfModel { model: of.model }).observe(what.seconds);
     }
 
     /// A peer's request was refused.
@@ -130,12 +155,14 @@ impl Metrics {
         self.corrections.get_or_create(&of(peer)).inc_by(corrections);
     }
 
-    /// All of it as text, with `gauges` (name, meaning, value) that are read now.
-    pub fn text(&self, gauges: &[(&str, &str, u64)]) -> String {
+    /// All of it as text, with `gauges` that are read now.
+    pub fn text(&self, gauges: &[Read<'_>]) -> String {
         let mut now = Registry::with_prefix("sotto");
-        for (name, help, value) in gauges {
-            let gauge = Gauge::<u64, AtomicU64>::default();
-            gauge.set(*value);
+        for (name, help, values) in gauges {
+            let gauge = Family::<OfModel, Gauge<u64, AtomicU64>>::default();
+            for (model, value) in values {
+                gauge.get_or_create(&OfModel { model: model.clone() }).set(*value);
+            }
             now.register(*name, *help, gauge);
         }
         let (mut text, mut rest) = (String::new(), String::new());
@@ -162,20 +189,21 @@ mod tests {
     fn counts_are_told_by_peer() {
         let metrics = Metrics::default();
         let open = metrics.link();
-        metrics.evaluated("a", &Evaluated { inputs: 4, bits: 1280, seconds: 0.2 });
-        metrics.evaluated("a", &Evaluated { inputs: 4, bits: 1280, seconds: 0.3 });
+        metrics.evaluated("a", "m", &Evaluated { inputs: 4, bits: 1280, seconds: 0.2 });
+        metrics.evaluated("a", "m", &Evaluated { inputs: 4, bits: 1280, seconds: 0.3 });
         metrics.refused("b");
         metrics.dealt("s", 1000);
-        let text = metrics.text(&[("batches_ready", "Batches", 3)]);
+        let text =
+            metrics.text(&[("batches_ready", "Batches", vec![("m".into(), 3), ("n".into(), 0)])]);
         for line in [
             "sotto_links 1",
-            "sotto_evaluations_total{peer=\"a\"} 2",
-            "sotto_inputs_total{peer=\"a\"} 8",
-            "sotto_revealed_bits_total{peer=\"a\"} 2560",
+            "sotto_evaluations_total{peer=\"a\",model=\"m\"} 2",
+            "sotto_inputs_total{peer=\"a\",model=\"m\"} 8",
+            "sotto_revealed_bits_total{peer=\"a\",model=\"m\"} 2560",
             "sotto_refusals_total{peer=\"b\"} 1",
             "sotto_corrections_bytes_total{peer=\"s\"} 1000",
-            "sotto_online_seconds_count 2",
-            "sotto_batches_ready 3",
+            "sotto_online_seconds_count{model=\"m\"} 2",
+            "sotto_batches_ready{model=\"m\"} 3",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is missing:\n{text}");
         }

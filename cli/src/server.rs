@@ -8,8 +8,10 @@ mod fuzz;
 mod lanes;
 mod made;
 mod make;
+mod models;
 mod observed;
 mod pool;
+mod room;
 #[cfg(test)]
 mod schedules;
 mod served;
@@ -28,37 +30,34 @@ use std::{
     time::Duration,
 };
 
-use sotto_models::{calibration::hex, length::Length, model::Input};
+use sotto_models::{calibration::hex, length::Length};
 use sotto_net::{Endpoint, Link, QuicLink};
-use sotto_protocols::weights::{Matrix, Weights};
+use zeroize::Zeroizing;
 
 use crate::{
-    card::Card,
     config::{self, ServedClient, ServerConfig, Source},
     dealer_link::Dealer,
     error::Error,
     health, listen,
     messages::{self, ClientHello, Epoch, Masks, Reply, ServerWelcome, VERSION, step},
     metrics::Metrics,
-    model::Model,
     refusal::Refusal,
     reload,
     stop::Stop,
 };
 use lanes::{Common, Held, Lanes, Supply};
 use make::Shop;
+pub use models::Loaded;
 use pool::Holder;
 use served::{Batches, Served};
-use usage::{Tariff, Usage};
+use usage::Usage;
 
 struct Server {
     source: Source,
-    card: Card,
-    input: Input,
-    commitment: [u8; 32],
+    /// Of the models' hashes.
+    salt: Zeroizing<[u8; 32]>,
     lanes: Lanes,
-    weights: Arc<Weights>,
-    /// Its clients may change while it runs.
+    /// Its models and clients may change while it runs.
     config: Mutex<ServerConfig>,
     usage: Arc<Usage>,
     links: AtomicU64,
@@ -67,45 +66,31 @@ struct Server {
     stop: Stop,
 }
 
-/// Runs the server of a configuration file until it is asked to stop; `ready` is called with the bound address.
+/// Runs the server of a configuration file until it is asked to stop; `ready` is called with the bound address, and name and hash of each model.
 ///
 /// # Errors
 /// [`Error::Config`], [`Error::Model`] and [`Error::Net`] when it cannot start.
 pub fn run(
     path: &Path,
     stop: &Stop,
-    ready: impl FnOnce(std::net::SocketAddr),
+    ready: impl FnOnce(std::net::SocketAddr, &[(String, String)]),
 ) -> Result<(), Error> {
     let (config, base): (ServerConfig, _) = (config::load(path)?, config::folder(path));
     let config = &config;
-    let named = Model::is_named(&config.model);
-    let model = Model::find(&if named { config.model.clone() } else { base.join(&config.model) })?;
-    let card = model.card(config.batch, config.options());
-    let input = model.arch.input.clone();
-    let texts = matches!(input, Input::Words(_));
-    // Plans of all lengths have the same matrices, in the same order.
-    let private = card.trace(texts.then_some(Length::Public(1)))?;
-    let matrices = private.matrices(&model.weights);
+    let offers = config.offers()?;
     let clients: Vec<_> = config.clients.iter().map(ServedClient::peer).collect();
     let accepted: Vec<_> = clients.iter().collect();
     let dealer = config.source.dealer(&config.dealer)?;
     let dialled: Vec<_> = dealer.iter().copied().collect();
-    let endpoint = Arc::new(config.own.bind(base, &dialled, &accepted)?);
-    let tariff = Tariff { server: config.own.name.clone(), images: config.batch as u64 };
-    let usage = Usage::open(&config.clients, tariff, config.usage_file().map(|f| base.join(f)))?;
-    let usage = Arc::new(usage);
-    let identity = config.own.identity(base)?;
-    let commitment = commit(&identity.secret("model commitment"), &matrices);
-    let deadline = config.own.deadline();
-    let weights = Arc::new(Weights::Plain(matrices));
     if dealer.is_none() {
         config.without_dealer()?;
     }
-    let folder = config.pool_folder.as_ref().map(|f| base.join(f));
-    if texts && folder.is_some() {
-        let why = "`pool_folder` is for models of pictures; texts have batches for each length, in memory: leave it out";
-        return Err(Error::Config(why.into()));
-    }
+    let salt = config.own.identity(base)?.secret("model commitment");
+    let models = models::read_all(offers, base, &salt, &[])?;
+    let endpoint = Arc::new(config.own.bind(base, &dialled, &accepted)?);
+    let file = config.usage_file().map(|f| base.join(f));
+    let usage = Arc::new(Usage::open(&config.clients, &config.own.name, file)?);
+    let deadline = config.own.deadline();
     let dealer = dealer.map(|dealer| Dealer {
         endpoint: Arc::clone(&endpoint),
         peer: dealer.clone(),
@@ -114,26 +99,18 @@ pub fn run(
         deadline: deadline / 2,
     });
     let lanes = Lanes::new(Common {
-        card: card.clone(),
-        commitment,
-        weights: Arc::clone(&weights),
         usage: Arc::clone(&usage),
         dealer,
-        folder: session::folder(folder, &config.own.name)?,
         config: config.clone(),
+        base: base.to_owned(),
+        folders: Mutex::default(),
         trust: Arc::default(),
-        masked: Arc::default(),
     });
-    if !texts {
-        lanes.pictures()?;
-    }
+    lanes.commit(lanes.prepare(models)?);
     let server = Server {
         source: config.source,
-        card,
-        input,
-        commitment,
+        salt,
         lanes,
-        weights,
         config: Mutex::new(config.clone()),
         usage,
         links: AtomicU64::new(0),
@@ -147,33 +124,16 @@ pub fn run(
     }
     let (again, at, base) = (Arc::clone(&server), Arc::clone(&endpoint), base.to_owned());
     reload::on_signal(path, move |config| again.reload(config, &at, &base))?;
-    tracing::info!("model {}", hex(&commitment));
-    ready(endpoint.local_addr());
+    // No longer held on to than they are served.
+    let of = |model: &Arc<Loaded>| (model.name().to_owned(), hex(&model.commitment));
+    let named: Vec<_> = server.lanes.models().iter().map(of).collect();
+    named.iter().for_each(|(name, hash)| tracing::info!("model {name} is {hash}"));
+    ready(endpoint.local_addr(), &named);
     let usage = Arc::clone(&server.usage);
     let ended = listen::accept(&endpoint, stop, &Arc::new(move |link| server.attend(link)));
     // Threads that live as long as the process hold the server: it is not dropped.
     usage.close();
     ended
-}
-
-/// A hash of the matrices that confirms no guess: `salt` is the server's secret, and the same after a restart.
-fn commit(salt: &[u8; 32], matrices: &[Matrix]) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_keyed(salt);
-    for matrix in matrices {
-        for (len, words) in [
-            (
-                matrix.entries.len(),
-                &mut matrix.entries.iter().copied() as &mut dyn Iterator<Item = u64>,
-            ),
-            (matrix.bias.len(), &mut matrix.bias.iter().map(|b| *b as u64)),
-        ] {
-            hasher.update(&(len as u64).to_le_bytes());
-            words.for_each(|w| {
-                hasher.update(&w.to_le_bytes());
-            });
-        }
-    }
-    *hasher.finalize().as_bytes()
 }
 
 impl Server {
@@ -186,22 +146,34 @@ impl Server {
         self.config.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Takes the clients of a changed configuration, with their limits, and the dealer's certificates.
+    /// Takes the models of a changed configuration and what their files say now, its clients with their limits, and the dealer's
+    /// certificates.
     fn reload(&self, now: ServerConfig, at: &Endpoint, base: &Path) -> Result<String, Error> {
         let clients: Vec<_> = now.clients.iter().map(ServedClient::peer).collect();
         let dialled: Vec<_> = now.source.dealer(&now.dealer)?.into_iter().collect();
+        let offers = now.offers()?;
+        if now.source == Source::Peer {
+            now.without_dealer()?;
+        }
         self.usage.admits(&now.clients)?;
-        now.own.rebind(at, base, &dialled, &clients.iter().collect::<Vec<_>>())?;
-        self.usage.reload(&now.clients)?;
+        let before = self.lanes.models();
+        let models = models::read_all(offers, base, &self.salt, &before)?;
+        let changed = models::compare(&before, &models);
+        let change = self.lanes.prepare(models)?;
+        let taken = now.own.rebind(at, base, &dialled, &clients.iter().collect::<Vec<_>>());
+        if let Err(e) = taken.and_then(|()| self.usage.reload(&now.clients)) {
+            self.lanes.restore(change);
+            return Err(e);
+        }
+        self.lanes.commit(change);
         let mut held = self.config();
         let names = |config: &ServerConfig| -> Vec<String> {
             config.clients.iter().map(|c| c.name.clone()).collect()
         };
         let (before, after) = (names(&held), names(&now));
-        let rest = ServerConfig { clients: held.clients.clone(), ..now.clone() } == *held;
-        held.clients = now.clients;
+        let rest = held.take(now);
         let [before, after] = [&before, &after].map(|all| all.iter().map(String::as_str));
-        Ok(reload::said(before, after, rest))
+        Ok(changed + &reload::said(before, after, rest))
     }
 
     fn attend(&self, mut link: QuicLink) {
@@ -210,6 +182,10 @@ impl Server {
         let _open = self.metrics.link();
         match self.converse(&mut link) {
             Ok(()) => tracing::info!("{peer} has finished"),
+            // Between evaluations, whatever it found wrong with its own inputs or with us; what it held is charged.
+            Err(Error::Net(sotto_net::Error::Link { why, .. })) => {
+                tracing::info!("{peer} has left: {why}");
+            }
             Err(e) => {
                 self.metrics.failed(&name);
                 tracing::warn!("{peer}: {e}; the batch in use, if any, is burnt");
@@ -221,11 +197,7 @@ impl Server {
         let hello: ClientHello = messages::recv(link, step::HELLO)?;
         let number = self.links.fetch_add(1, Ordering::Relaxed);
         let supply = self.check(link.name(), &hello).and_then(|()| {
-            // A new length costs a plan: it is not for a client that may not ask.
-            if hello.length.is_some() {
-                self.usage.allows(link.name(), 0)?;
-            }
-            let lane = self.lanes.get(&self.input, hello.length, link.name())?;
+            let lane = self.lanes.get(link.name(), &hello)?;
             let batches = match &lane.supply {
                 Supply::Dealer(sessions) => {
                     let session = sessions.current(hello.stale, self.patience());
@@ -259,9 +231,10 @@ impl Server {
             Batches::Made(_) => (Epoch::default(), Masks::default(), &[][..]),
         };
         let welcome = ServerWelcome::Card {
-            card: self.card.clone(),
+            name: lane.model.name().to_owned(),
+            card: lane.model.card.clone(),
             plan: lane.hash,
-            model: self.commitment,
+            model: lane.model.commitment,
             epoch,
             masks,
             setup: setup.len() as u64,
@@ -289,8 +262,9 @@ impl Server {
                 return Ok(());
             };
             // It may have to give way to the next.
+            let model = Arc::clone(&lane.model);
             drop(lane);
-            match self.turn(link.name(), length, &mut shop) {
+            match self.turn(link.name(), (&model, length), &mut shop) {
                 Ok(next) => lane = next,
                 Err(why) => {
                     messages::send(link, step::REPLY, &Reply::Refused(why))?;
@@ -303,9 +277,14 @@ impl Server {
     }
 
     /// The lane of another length, which a link for making goes on with.
-    fn turn(&self, client: &str, length: Length, shop: &mut Shop) -> Result<Held, Refusal> {
-        self.usage.allows(client, 0)?;
-        let lane = self.lanes.get(&self.input, Some(length), client)?;
+    fn turn(
+        &self,
+        client: &str,
+        (model, length): (&Arc<Loaded>, Length),
+        shop: &mut Shop,
+    ) -> Result<Held, Refusal> {
+        self.usage.allows(client, model.tariff(), 0)?;
+        let lane = self.lanes.of(model, Some(length), client)?;
         match &lane.supply {
             Supply::Peer(workplace) => workplace.enter(client, shop)?,
             Supply::Dealer(_) => return Err(Refusal::NotYourRole("client of a dealer".into())),
@@ -315,7 +294,7 @@ impl Server {
 
     /// Whether this peer is served: also for its role, which the handshake has checked.
     fn check(&self, name: &str, hello: &ClientHello) -> Result<(), Refusal> {
-        match &hello.model {
+        match hello {
             _ if !self.config().clients.iter().any(|c| c.name == name) => {
                 Err(Refusal::NotYourRole("client".into()))
             }
@@ -324,9 +303,6 @@ impl Server {
             }
             _ if hello.source != self.source => {
                 Err(Refusal::OtherSource { ours: self.source, yours: hello.source })
-            }
-            Some(model) if *model != hex(&self.commitment) => {
-                Err(Refusal::OtherModel { asked: model.clone(), served: hex(&self.commitment) })
             }
             _ => Ok(()),
         }

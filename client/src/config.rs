@@ -15,7 +15,7 @@ use sotto_protocols::{
 };
 use sotto_session::{
     Error,
-    config::{self, Own, Peer, Source, default_memory, default_pool, dialling, places},
+    config::{self, Own, Peer, Source, default_memory, default_pool, dialling, is_hash, places},
     lexicon::Lexicon,
     stop::Stop,
 };
@@ -36,7 +36,7 @@ pub struct Config {
     pub profile: Profile,
     /// How long a peer may be silent before it is given up, and about how long a connection is tried.
     pub deadline: Duration,
-    /// The model that the client insists on, as the server's log and refusals name it.
+    /// The model: by its name at the server, or by its hash, which the client then insists on. Needed where the server has several.
     pub model: Option<String>,
     /// For texts: the tokenizer, and the tables of its words.
     pub lexicon: Option<Arc<Lexicon>>,
@@ -122,7 +122,7 @@ pub struct ClientConfig {
     pub source: Source,
     /// The dealer, where there is one.
     pub dealer: Option<Peer>,
-    /// The model that the client insists on, as the server's log and refusals name it.
+    /// The model: by its name at the server, or by its hash, which the client then insists on. Needed where the server has several.
     pub model: Option<String>,
     /// For texts: folder with arch.toml, tokenizer.json and tables.safetensors, as `sotto lexicon` writes it.
     pub lexicon: Option<PathBuf>,
@@ -139,6 +139,12 @@ pub struct ClientConfig {
     /// Memory for masked weights and batches, in MiB: a server's model that needs more is refused.
     #[serde(default = "default_memory")]
     pub memory: u64,
+}
+
+/// What a client says of the model that it asks for: its name, and the hash that it insists on.
+pub fn asked(model: Option<&str>) -> [Option<String>; 2] {
+    let (hash, name) = model.map(str::to_owned).into_iter().partition::<Vec<_>, _>(|m| is_hash(m));
+    [name, hash].map(|found| found.into_iter().next())
 }
 
 impl ClientConfig {

@@ -45,6 +45,8 @@ pub(crate) struct Known {
     matrices: [u8; 32],
     /// The name of the weights' masks.
     masks: Masks,
+    /// The model's name at the server.
+    name: String,
     /// Salted hash of the server's matrices.
     model: [u8; 32],
     /// Images that it was calibrated on.
@@ -132,6 +134,11 @@ impl Connection {
     /// The salted hash of the server's matrices: one model, one hash, for all clients.
     pub fn model(&self) -> String {
         hex(&self.known.model)
+    }
+
+    /// The model's name at the server, which may give another model that name later.
+    pub fn name(&self) -> &str {
+        &self.known.name
     }
 
     /// Images that the model was calibrated on, as the server says.

@@ -25,6 +25,8 @@ pub(super) struct Supply {
     pub(super) model: Arc<Registered>,
     pub(super) corrected: Role,
     pub(super) ledger: Arc<Mutex<Ledger>>,
+    /// Of the server's own: it has the model.
+    pub(super) _held: Option<Arc<()>>,
 }
 
 impl Supply {

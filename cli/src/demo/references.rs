@@ -23,6 +23,8 @@ use super::{
 use crate::{
     client::{Answer, Query, top},
     error::Error,
+    infer::takes,
+    inputs::Unread,
     model::Model,
 };
 
@@ -60,6 +62,21 @@ impl References {
     pub fn plans(&self) -> impl Iterator<Item = (Option<u32>, &Plan)> {
         let rows = |length: &Option<Length>| length.map(|length| length.rows() as u32);
         self.plans.iter().map(move |(length, private)| (rows(length), &*private.plan))
+    }
+
+    /// Those that the model takes, and why it does not take the others: an input that is out of range stays with the client.
+    ///
+    /// # Errors
+    /// As [`References::compare`].
+    pub fn take(&self, queries: Vec<Query>) -> Result<(Vec<Query>, Vec<Unread>), Error> {
+        let (mut taken, mut others) = (Vec::new(), Vec::new());
+        for query in queries {
+            match takes(&self.plans[&query.length()], self.model.lexicon.as_ref(), Ok(query))? {
+                Ok(query) => taken.push(query),
+                Err(unread) => others.push(unread),
+            }
+        }
+        Ok((taken, others))
     }
 
     /// Up to a batch of one length beside what the client said of it.

@@ -13,6 +13,7 @@ use crate::{
     emulate::PathLine,
     error::Error,
     infer::SetupLine,
+    inputs::Unread,
 };
 
 /// Embeddings whose angle has this cosine at least are alike.
@@ -135,8 +136,24 @@ pub struct Summary {
     /// Length by length, of texts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lengths: Vec<Length>,
-    /// Image by image, or text by text.
-    pub results: Vec<Compared>,
+    /// Image by image, or text by text; last what could not be evaluated.
+    pub results: Vec<Line>,
+    /// What went wrong with these, and the exit code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// As [`Error::exit_code`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<u8>,
+}
+
+/// What became of an image or text.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Line {
+    /// It was evaluated.
+    Done(Compared),
+    /// It could not be.
+    Unread(Unread),
 }
 
 impl Summary {
@@ -149,7 +166,7 @@ impl Summary {
         planned: &BTreeMap<Option<u32>, Cost>,
         setup: &SetupLine,
         lines: &[Answer],
-        results: Vec<Compared>,
+        (results, unread): (Vec<Compared>, Vec<Unread>),
     ) -> Result<Self, Error> {
         let first = lines.first().and_then(Answer::rows);
         for line in lines {
@@ -191,7 +208,7 @@ impl Summary {
             (lines.iter()).map(|l| (l.costs.offline_s + l.costs.online_s) / batch as f64).collect();
         totals.sort_by(f64::total_cmp);
         let count = |f: &dyn Fn(&Compared) -> bool| results.iter().filter(|r| f(r)).count();
-        Ok(Self {
+        let mut summary = Self {
             network: network.to_owned(),
             paths,
             images: results.len(),
@@ -221,22 +238,51 @@ impl Summary {
             planned,
             plaintext: Vec::new(),
             lengths,
-            results,
+            results: Vec::new(),
+            error: None,
+            exit_code: None,
+        };
+        summary.results.extend(results.into_iter().map(Line::Done));
+        summary.results.extend(unread.into_iter().map(Line::Unread));
+        if let Err(e) = summary.check() {
+            (summary.error, summary.exit_code) = (Some(e.to_string()), Some(e.exit_code()));
+        }
+        Ok(summary)
+    }
+
+    /// What was evaluated.
+    pub fn compared(&self) -> impl Iterator<Item = &Compared> {
+        self.results.iter().filter_map(|line| match line {
+            Line::Done(compared) => Some(compared),
+            Line::Unread(_) => None,
         })
     }
 
-    /// Fails when a private class is not the simulator's and no tie: both round at random.
+    /// What could not be.
+    pub fn unread(&self) -> impl Iterator<Item = &Unread> {
+        self.results.iter().filter_map(|line| match line {
+            Line::Done(_) => None,
+            Line::Unread(unread) => Some(unread),
+        })
+    }
+
+    /// Fails when a private class is not the simulator's and no tie: both round at random; and when something could not be evaluated.
     ///
     /// # Errors
-    /// [`Error::Check`].
+    /// [`Error::Check`] and [`Error::Inputs`].
     pub fn check(&self) -> Result<(), Error> {
         let wrong = |r: &&Compared| match r.simulator_gap {
             Some(gap) => gap > TIE,
             None => !r.like_simulator,
         };
-        let wrong = self.results.iter().filter(wrong).count();
-        if wrong == 0 {
+        let wrong = self.compared().filter(wrong).count();
+        let failed: Vec<_> = self.unread().map(|unread| unread.error.clone()).collect();
+        if wrong == 0 && failed.is_empty() {
             return Ok(());
+        }
+        if wrong == 0 {
+            let what = if self.lengths.is_empty() { "images" } else { "texts" };
+            return Err(Error::Inputs { what, failed, of: self.results.len() });
         }
         Err(Error::Check(format!(
             "{wrong} of {} private results differ from the simulator's",

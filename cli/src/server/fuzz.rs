@@ -60,19 +60,21 @@ fn usage_file() {
     let clients = [ServedClient {
         name: "client".into(),
         certificate: crate::config::Certificates::One("client.cert".into()),
+        models: None,
         quota: Some(10),
         rate: Some(6),
     }];
-    let valid: [&[u8]; 2] = [
+    let valid: [&[u8]; 3] = [
         br#"{ "server": "s", "clients": { "client": { "images": 7, "bits": 18446744073709551615 } } }"#,
         br#"{ "server": "", "clients": { "client": { "images": 18446744073709551615, "bits": 1 } } }"#,
+        br#"{ "server": "s", "clients": { "client": { "images": 2, "bits": 9, "models": { "model": { "images": 2, "bits": 9 } } } } }"#,
     ];
-    let tariff = Tariff { server: "s".into(), images: 1 };
-    bolero::check!().with_type::<(bool, Changes)>().for_each(|(which, changes)| {
-        fs::write(&path, changed(valid[usize::from(*which)], changes)).expect("a file");
-        let Ok(usage) = Usage::open(&clients, tariff.clone(), Some(path.clone())) else { return };
-        if usage.admit("client").is_ok() {
-            assert!(usage.charge("client", 180).is_ok_and(|used| used.images <= 10));
+    let one = Tariff { model: "model", images: 1 };
+    bolero::check!().with_type::<(u8, Changes)>().for_each(|(which, changes)| {
+        fs::write(&path, changed(valid[usize::from(*which) % 3], changes)).expect("a file");
+        let Ok(usage) = Usage::open(&clients, "s", Some(path.clone())) else { return };
+        if usage.admit("client", one).is_ok() {
+            assert!(usage.charge("client", one, 180).is_ok_and(|used| used.images <= 10));
         }
     });
 }

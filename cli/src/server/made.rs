@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::pool::Ready;
+use super::{pool::Ready, room::Room};
 use crate::{config::MAKING, messages::Tag, refusal::Refusal};
 
 enum Stage {
@@ -98,33 +98,11 @@ impl State {
     }
 }
 
-/// What there is room for.
-#[derive(Clone, Copy)]
-pub struct Room {
-    /// Memory for all of it, in bytes.
-    pub memory: u64,
-    /// Memory of a batch.
-    pub batch: u64,
-    /// Batches that one client may have.
-    pub share: usize,
-}
-
-impl Room {
-    fn places(&self) -> usize {
-        usize::try_from(self.memory / self.batch.max(1)).unwrap_or(usize::MAX)
-    }
-
-    /// Batches that are made at once: beside them one waits and one is in use.
-    fn at_once(&self) -> usize {
-        (self.places().saturating_sub(2) / MAKING).max(1)
-    }
-}
-
 /// All of them.
 pub struct Made {
     state: Mutex<State>,
     changed: Condvar,
-    room: Room,
+    room: Arc<Room>,
 }
 
 /// The place of a batch that is in use, until the evaluation is over.
@@ -153,7 +131,7 @@ fn leave(all: &mut Vec<Arc<str>>, one: &Arc<str>) {
 
 impl Made {
     /// None yet.
-    pub fn new(room: Room) -> Arc<Self> {
+    pub fn new(room: Arc<Room>) -> Arc<Self> {
         Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), room })
     }
 
@@ -171,7 +149,7 @@ impl Made {
     /// [`Refusal::Busy`] where there is no memory for one more.
     pub fn join(self: &Arc<Self>, client: &str) -> Result<Joined, Refusal> {
         let mut state = self.lock();
-        let most = (self.room.memory / 2 / LINK).max(2) as usize;
+        let most = (self.room.bytes() / 2 / LINK).max(2) as usize;
         let of = state.links.iter().filter(|c| &***c == client).count();
         if state.links.len() >= most || of >= most.div_ceil(2) {
             return Err(self.busy());
@@ -187,8 +165,9 @@ impl Made {
     /// [`Refusal::Busy`] where there is no memory for it, or others are to have their turn.
     pub fn begin(&self, client: &str, link: u64) -> Result<u64, Refusal> {
         let mut state = self.lock();
-        let Room { share, .. } = self.room;
-        let (places, at_once) = (self.room.places(), self.room.at_once());
+        let (places, share) = (self.room.places(), self.room.share());
+        // Beside those that are made one waits and one is in use.
+        let at_once = (places.saturating_sub(2) / MAKING).max(1);
         while state.of(client) >= share {
             if !state.evict(client, true) {
                 return Err(self.busy());
@@ -291,6 +270,11 @@ impl Made {
     /// Batches of a client that are being made, wait, or are in use.
     pub fn of(&self, client: &str) -> usize {
         self.lock().of(client)
+    }
+
+    /// Places that are taken now.
+    pub fn taken(&self) -> usize {
+        self.lock().weight()
     }
 
     /// Batches that wait for their clients, and those that are being made or evaluated with.

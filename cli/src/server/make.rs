@@ -14,11 +14,11 @@ use sotto_protocols::{
     cost::Cost,
     make::{Recipe, whole_recipe},
     plan::Plan,
-    weights::Weights,
 };
 
 use super::{
     made::{Joined, Made},
+    models::Loaded,
     pool::Ready,
     usage::Usage,
 };
@@ -33,10 +33,9 @@ use crate::{
 /// What all links for making have in common.
 pub struct Workplace {
     plan: Arc<Plan>,
-    weights: Arc<Weights>,
+    model: Arc<Loaded>,
     recipe: Arc<Recipe>,
     cost: Cost,
-    commitment: [u8; 32],
     usage: Arc<Usage>,
     /// What was made.
     pub made: Arc<Made>,
@@ -82,15 +81,14 @@ impl Workplace {
     /// # Errors
     /// [`Error::Protocol`] where the plan has correlations that only a dealer can make.
     pub fn new(
-        (plan, commitment): (&Arc<Plan>, [u8; 32]),
-        weights: &Arc<Weights>,
+        plan: &Arc<Plan>,
+        model: Arc<Loaded>,
         made: Arc<Made>,
         usage: Arc<Usage>,
     ) -> Result<Self, Error> {
         let recipe = Arc::new(whole_recipe(plan)?);
         let cost = recipe.cost(plan, COTS);
-        let (plan, weights) = (Arc::clone(plan), Arc::clone(weights));
-        Ok(Self { plan, weights, recipe, cost, commitment, usage, made })
+        Ok(Self { plan: Arc::clone(plan), model, recipe, cost, usage, made })
     }
 
     /// Sets a link for making up; nothing where the client was refused.
@@ -118,9 +116,9 @@ impl Workplace {
         messages::send(link, step::WELCOME, &ServerWelcome::Making(ours))?;
         link.set_deadline(patience(&self.recipe, deadline));
         let recipe = Arc::clone(&self.recipe);
-        let session = session([theirs, ours], &self.plan.hash(), &self.commitment);
+        let session = session([theirs, ours], &self.plan.hash(), &self.model.commitment);
         let progress = |_, _| Ok(());
-        let matrices = Some(self.weights.all_plain());
+        let matrices = Some(self.model.weights.all_plain());
         let within = (longest_setup(&self.cost, deadline), &progress as _);
         let opened = Workshop::open(Role::Server, recipe, link, session, matrices, within);
         if opened.is_err() {
@@ -165,7 +163,7 @@ impl Workplace {
 
     /// Whether a client may have one more batch made, beside those that it has.
     fn allows(&self, name: &str) -> Result<(), Refusal> {
-        self.usage.allows(name, self.made.of(name))
+        self.usage.allows(name, self.model.tariff(), self.made.of(name))
     }
 
     /// Charges whoever left batches, this client or another.
@@ -217,7 +215,7 @@ impl Workplace {
             let (batch, traffic) = workshop.make(link, id, longest, &|| ())?;
             let bytes = traffic.from_server + traffic.from_client;
             tracing::info!("{}: batch {id} made, {bytes} bytes", link.peer());
-            let staged = batch.stage(&self.plan, Role::Server, &self.weights)?;
+            let staged = batch.stage(&self.plan, Role::Server, &self.model.weights)?;
             self.made.finish(id, Ready { staged, tag: workshop.tag(id), bytes });
         }
     }

@@ -12,10 +12,13 @@ impl Observed for Server {
     }
 
     fn metrics(&self) -> String {
-        let [ready, held] = self.lanes.batches();
+        let all = self.lanes.batches();
+        let of = |at: usize| {
+            all.iter().map(|(model, batches)| (model.clone(), batches[at] as u64)).collect()
+        };
         self.metrics.text(&[
-            ("batches_ready", "Batches of correlations that wait", ready as u64),
-            ("batches_held", "Batches that clients hold or evaluate with", held as u64),
+            ("batches_ready", "Batches of correlations that wait", of(0)),
+            ("batches_held", "Batches that clients hold or evaluate with", of(1)),
         ])
     }
 }

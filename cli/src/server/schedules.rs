@@ -2,7 +2,7 @@
 //! every lock and wait in many orders. Its waits have no deadline, so that a wake-up that is lost is a deadlock; the order
 //! that shows it is printed.
 
-use super::{store, trust};
+use super::{room, store, trust};
 
 #[expect(clippy::duplicate_mod, reason = "on other locks")]
 #[expect(dead_code, reason = "what the server asks a pool, and its tests do not")]

@@ -116,7 +116,11 @@ impl<'a> Served<'a> {
                     return Ok(());
                 }
                 // An idle client is welcome to stay, what it holds is not.
-                Err(Error::Net(sotto_net::Error::Deadline { .. })) => self.settle(),
+                Err(Error::Net(sotto_net::Error::Deadline { .. })) if !self.lane.is_over() => {
+                    self.settle();
+                }
+                // But where it would keep a model that was replaced.
+                Err(Error::Net(sotto_net::Error::Deadline { .. })) => return Ok(link.finish()?),
                 Err(e) => return Err(e),
             }
         }
@@ -130,7 +134,7 @@ impl<'a> Served<'a> {
         ahead: u32,
     ) -> Result<Result<(), Refusal>, Error> {
         self.settle();
-        match self.server.usage.admit(&self.name) {
+        match self.server.usage.admit(&self.name, self.lane.model.tariff()) {
             Ok(wait) if wait <= usage::LONGEST => pause(link, wait)?,
             Ok(wait) => return Ok(Err(Refusal::Rate(wait.as_secs() + 1))),
             Err(why) => return Ok(Err(why)),
@@ -202,16 +206,17 @@ impl<'a> Served<'a> {
             )));
         }
         let bits = self.lane.bits;
-        let used = self.server.usage.charge(&self.name, bits)?;
+        let model = &self.lane.model;
+        let used = self.server.usage.charge(&self.name, model.tariff(), bits)?;
         let plan = &self.lane.plan;
-        let party = Party { role: Role::Server, plan, weights: &self.server.weights };
+        let party = Party { role: Role::Server, plan, weights: &model.weights };
         let start = Instant::now();
         let done = party.evaluate(link, ready.staged, &[]);
         let done = done.map_err(Error::online(plan))?;
         let seconds = start.elapsed().as_secs_f64();
-        let Server { card, metrics, .. } = self.server;
-        let inputs = card.batch as u64;
-        metrics.evaluated(&self.name, &Evaluated { inputs, bits, seconds });
+        let inputs = model.card.batch as u64;
+        let evaluated = Evaluated { inputs, bits, seconds };
+        self.server.metrics.evaluated(&self.name, model.name(), &evaluated);
         let Used { images, bits } = used;
         let what = match self.lane.length {
             None => format!("{images} images"),
@@ -222,7 +227,8 @@ impl<'a> Served<'a> {
             // The bound is proven with an honest dealer.
             Batches::Made(_) => what,
         };
-        tracing::info!("{}: batch {id}, {bits}, {} flights", link.peer(), done.traffic.flights);
+        let (name, flights) = (model.name(), done.traffic.flights);
+        tracing::info!("{}: batch {id}, of {name}, {bits}, {flights} flights", link.peer());
         Ok(())
     }
 

@@ -5,7 +5,6 @@
 mod basis;
 
 use std::{
-    path::PathBuf,
     sync::{Arc, Condvar, Mutex},
     thread,
     time::{Duration, Instant},
@@ -15,7 +14,7 @@ use sotto_models::calibration::hex;
 
 use super::{
     pool::{Pool, Terms},
-    store::{Folder, Store},
+    store::Store,
 };
 use crate::{
     card::short,
@@ -158,9 +157,24 @@ impl Sessions {
         state.session.as_ref().map_or([0, 0], |session| session.pool.batches())
     }
 
+    /// Batches that take memory now.
+    pub fn in_memory(&self) -> usize {
+        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        state.session.as_ref().map_or(0, |session| session.pool.in_memory())
+    }
+
+    /// Burns what there is no room for any more ([`Pool::trim`]).
+    pub fn trim(&self) {
+        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(session) = &state.session {
+            session.pool.trim();
+        }
+    }
+
     fn keep(&self) {
         let mut pause = PAUSE;
-        while self.basis.trust.lost().is_none() {
+        let closed = || self.state.lock().unwrap_or_else(|e| e.into_inner()).closed;
+        while self.basis.trust.lost().is_none() && !closed() {
             let asked = Instant::now();
             let made = self.announce();
             let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
@@ -241,9 +255,7 @@ impl Sessions {
         let terms = Terms {
             plan: Arc::clone(&basis.plan),
             weights: Arc::clone(&basis.weights),
-            pool: basis.pool,
-            places: basis.places,
-            share: basis.share,
+            room: Arc::clone(&basis.room),
             server: basis.server.clone(),
             epoch,
             last: basis.trust.last(&epoch),
@@ -255,12 +267,4 @@ impl Sessions {
         let pool = Pool::start(terms, Box::new(move || dealer.batches(None, epoch)))?;
         Ok(Some(Session { epoch, masks: name, setup, pool }))
     }
-}
-
-/// A folder of batches, where the configuration has one.
-///
-/// # Errors
-/// Those of [`Folder::open`].
-pub fn folder(path: Option<PathBuf>, owner: &str) -> Result<Option<Arc<Folder>>, Error> {
-    path.map(|path| Folder::open(&path, owner).map(Arc::new)).transpose()
 }

@@ -1,8 +1,9 @@
 //! What each client may ask for, and what it has learnt.
 //!
 //! Security: however a client deviates, it learns of the weights at most the bits that are revealed to it (SECURITY.md
-//! has the proof). So images times revealed bits is a bound, and a quota of images is one of bits. Images are charged
-//! before they are evaluated, in the file before in memory: a crash charges a few more, never fewer.
+//! has the proof). So images times revealed bits is a bound, and a quota of images is one of bits. It is one for all models of a
+//! client together: so it is one for each, and for two names of the same weights. Images are charged before they are evaluated, in
+//! the file before in memory: a crash charges a few more, never fewer.
 
 mod account;
 mod file;
@@ -23,7 +24,7 @@ const BLOCK: u64 = 64;
 /// A client that would have to wait longer than this for its rate is refused.
 pub const LONGEST: Duration = Duration::from_secs(60);
 
-/// What a client was charged.
+/// What a client was charged, of one model or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Used {
@@ -33,11 +34,11 @@ pub struct Used {
     pub bits: u64,
 }
 
-/// What is charged for.
-#[derive(Clone, Debug)]
-pub struct Tariff {
-    /// The server's name.
-    pub server: String,
+/// What an evaluation is charged as.
+#[derive(Clone, Copy, Debug)]
+pub struct Tariff<'a> {
+    /// The model's name.
+    pub model: &'a str,
     /// Images of an evaluation.
     pub images: u64,
 }
@@ -45,7 +46,8 @@ pub struct Tariff {
 /// The accounts of all clients.
 pub struct Usage {
     accounts: Mutex<Accounts>,
-    tariff: Tariff,
+    /// The server's name.
+    server: String,
     /// Where it is written down, and the lock that makes it ours.
     file: Option<(PathBuf, File)>,
 }
@@ -57,7 +59,7 @@ impl Usage {
     /// [`Error::Config`] and [`Error::Io`] when the file cannot be used, or is another server's or process's.
     pub fn open(
         clients: &[ServedClient],
-        tariff: Tariff,
+        server: &str,
         file: Option<PathBuf>,
     ) -> Result<Self, Error> {
         no_rate_is_zero(clients)?;
@@ -71,16 +73,16 @@ impl Usage {
                 Some((path, lock))
             }
         };
-        if !known.server.is_empty() && known.server != tariff.server {
+        if !known.server.is_empty() && known.server != server {
             return Err(Error::Config(format!(
                 "the usage file is that of `{}`, not of `{}`; give each server its own",
                 sotto_net::printable(&known.server, 64),
-                tariff.server
+                server
             )));
         }
         let mut accounts = Accounts { others: known.clients, ..Accounts::default() };
         accounts.serve(clients);
-        let usage = Self { accounts: Mutex::new(accounts), tariff, file };
+        let usage = Self { accounts: Mutex::new(accounts), server: server.into(), file };
         usage.save(&usage.lock())?;
         Ok(usage)
     }
@@ -119,12 +121,10 @@ impl Usage {
         let Some((path, _)) = &self.file else { return Ok(()) };
         let mut clients = accounts.others.clone();
         clients.extend(accounts.served.iter().map(|(name, a)| {
-            let ahead = a.charged.saturating_sub(a.used.images);
-            let bits = ahead.saturating_mul(a.most);
-            let bits = a.used.bits.saturating_add(bits);
-            (name.clone(), Used { images: a.charged.max(a.used.images), bits })
+            let ahead = a.charged.saturating_sub(a.spent.images);
+            (name.clone(), a.spent.ahead(ahead, |model| a.most(model)))
         }));
-        let charged = Charged { server: self.tariff.server.clone(), clients };
+        let charged = Charged { server: self.server.clone(), clients };
         let text =
             serde_json::to_string_pretty(&charged).map_err(|e| Error::Config(e.to_string()))?;
         files::replace(path, |part| {
@@ -133,26 +133,35 @@ impl Usage {
         })
     }
 
+    /// Which of the models a client may use.
+    ///
+    /// # Errors
+    /// [`Refusal::NotYourRole`] for one who is no client.
+    pub fn may(&self, client: &str) -> Result<impl Fn(&str) -> bool + use<>, Refusal> {
+        let models = self.lock().served.get(client).ok_or_else(stranger)?.models.clone();
+        Ok(move |model: &str| models.as_ref().is_none_or(|all| all.iter().any(|one| one == model)))
+    }
+
     /// Whether a client may have a batch made for it, beside so many that wait for it: nothing is taken for that.
     ///
     /// # Errors
-    /// [`Refusal::Quota`]; [`Refusal::Rate`] when too much was left unused.
-    pub fn allows(&self, client: &str, waiting: usize) -> Result<(), Refusal> {
+    /// [`Refusal::Quota`]; [`Refusal::Rate`] when too much was left unused; [`Refusal::OtherModel`] for one that it may not use.
+    pub fn allows(&self, client: &str, of: Tariff<'_>, waiting: usize) -> Result<(), Refusal> {
         let mut accounts = self.lock();
-        let Some(account) = accounts.served.get_mut(client) else { return Err(stranger()) };
+        let account = accounts.of(client, of)?;
         account.fill();
-        account.exceeds(self.tariff.images.saturating_mul(1 + waiting as u64))?;
+        account.exceeds(of.images.saturating_mul(1 + waiting as u64))?;
         account.is_careful()
     }
 
     /// Whether a client may ask for `images` more, and how long it must wait for that at least.
     ///
     /// # Errors
-    /// [`Refusal::Quota`]; [`Refusal::Rate`] when too much was left unused.
-    pub fn admit(&self, client: &str) -> Result<Duration, Refusal> {
-        let images = self.tariff.images;
+    /// As [`Usage::allows`].
+    pub fn admit(&self, client: &str, of: Tariff<'_>) -> Result<Duration, Refusal> {
+        let images = of.images;
         let mut accounts = self.lock();
-        let Some(account) = accounts.served.get_mut(client) else { return Err(stranger()) };
+        let account = accounts.of(client, of)?;
         account.fill();
         account.exceeds(images)?;
         account.is_careful()?;
@@ -166,32 +175,29 @@ impl Usage {
         Ok(wait)
     }
 
-    /// Charges an evaluation that reveals so many bits, before it begins; gives all that the client has been charged.
+    /// Charges an evaluation that reveals so many bits, before it begins; gives what the client has been charged of this model.
     ///
     /// # Errors
     /// [`Refusal::Quota`]; [`Error::Io`] when it cannot be written down, and then nothing is charged.
-    pub fn charge(&self, client: &str, bits: u64) -> Result<Used, Error> {
-        let images = self.tariff.images;
+    pub fn charge(&self, client: &str, of: Tariff<'_>, bits: u64) -> Result<Used, Error> {
+        let images = of.images;
         let mut accounts = self.lock();
         let refused = |why| Error::Refused { peer: "server".into(), why };
-        let account = accounts.served.get_mut(client).ok_or_else(|| refused(stranger()))?;
+        let account = accounts.of(client, of).map_err(refused)?;
         account.exceeds(images).map_err(refused)?;
-        let (before, charged) = (account.used, account.charged);
-        account.used.images = before.images.saturating_add(images);
-        account.used.bits = before.bits.saturating_add(bits);
-        let each = bits.div_ceil(images.max(1));
-        let dearer = each > account.most;
-        account.most = account.most.max(each);
-        let used = account.used;
-        if used.images > charged || (dearer && charged > used.images) {
+        let (before, charged) = (account.spent.clone(), account.charged);
+        let used = account.spent.add(of.model, Used { images, bits });
+        let dearer = account.is_dearer(of.model, bits.div_ceil(images.max(1)));
+        let all = account.spent.images;
+        if all > charged || (dearer && charged > all) {
             let block = account.quota.map_or(BLOCK, |quota| (quota / 16).clamp(1, BLOCK));
-            account.charged = used.images.div_ceil(block).saturating_mul(block);
+            account.charged = all.div_ceil(block).saturating_mul(block);
             if let Some(quota) = account.quota {
-                account.charged = account.charged.min(quota.max(used.images));
+                account.charged = account.charged.min(quota.max(all));
             }
             let saved = self.save(&accounts);
             if let (Err(_), Some(account)) = (&saved, accounts.served.get_mut(client)) {
-                (account.used, account.charged) = (before, charged);
+                (account.spent, account.charged) = (before, charged);
             }
             saved?;
         }
@@ -201,7 +207,7 @@ impl Usage {
     /// A clean end gives back what was charged ahead. Whatever is charged after it is written down at once.
     pub fn close(&self) {
         let mut accounts = self.lock();
-        accounts.served.values_mut().for_each(|a| a.charged = a.used.images);
+        accounts.served.values_mut().for_each(|a| a.charged = a.spent.images);
         if let Err(e) = self.save(&accounts) {
             tracing::warn!("what was charged ahead stays charged: {e}");
         }
@@ -217,7 +223,7 @@ impl Usage {
 }
 
 /// Of one who was a client, perhaps.
-fn stranger() -> Refusal {
+pub(super) fn stranger() -> Refusal {
     Refusal::NotYourRole("client".into())
 }
 

@@ -11,7 +11,8 @@ const PAGE: &str = include_str!("../../../docs/hosts.md");
 /// or of texts.
 fn blocks(all: bool) -> Vec<String> {
     let blocks = PAGE.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    let other = |option: &str| option.starts_with("model =") || option.starts_with("length =");
+    let of_others = ["model =", "length =", "[[models]]", "name =", "models ="];
+    let other = |option: &str| of_others.iter().any(|begins| option.starts_with(begins));
     let line = |line: &str| match line.strip_prefix("# ") {
         Some(option) if all && !other(option) => option.to_owned() + "\n",
         _ => line.to_owned() + "\n",

@@ -46,7 +46,7 @@ fn said(log: &Log, from: usize) -> Vec<String> {
 fn metrics(at: SocketAddr) -> Vec<u64> {
     let (_, metrics) = get(at, "/metrics");
     let counts = ["evaluations", "inputs", "revealed_bits"].map(|name| {
-        let name = format!("sotto_{name}_total{{peer=\"client\"}} ");
+        let name = format!("sotto_{name}_total{{peer=\"client\",model=\"texts\"}} ");
         let count = metrics.lines().find_map(|line| line.strip_prefix(&name));
         count.unwrap_or_else(|| panic!("no {name}in\n{metrics}")).parse().unwrap()
     });

@@ -48,7 +48,7 @@ pub fn greet(link: &mut QuicLink) {
 }
 
 /// Gets a batch ready; gives its number and tag.
-fn prepared(link: &mut QuicLink) -> (u64, [u8; 16]) {
+pub fn prepared(link: &mut QuicLink) -> (u64, [u8; 16]) {
     messages::send(link, step::REQUEST, &Request::Prepare { held: None, ahead: 0 }).unwrap();
     loop {
         match messages::recv(link, step::REPLY).unwrap() {

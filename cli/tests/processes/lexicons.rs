@@ -99,6 +99,7 @@ fn a_server_that_describes_another_model_than_the_lexicons_is_refused() {
         let setup = plan.setup_bytes();
         let (model, epoch, masks) = ([0; 32], [0; 16], [0; 16]);
         let welcome = ServerWelcome::Card {
+            name: "texts".into(),
             card,
             plan: plan.hash(),
             model,

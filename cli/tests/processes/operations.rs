@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A port that was free a moment ago.
-fn udp_port() -> u16 {
+pub fn udp_port() -> u16 {
     UdpSocket::bind(LOCAL).unwrap().local_addr().unwrap().port()
 }
 
@@ -146,14 +146,21 @@ fn three_folders_are_all_that_a_first_start_needs() {
     server_process.log.batches(2);
     let (status, metrics) = get(at_server, "/metrics");
     assert_eq!(status, 200);
-    assert_eq!(number(&metrics, "sotto_evaluations_total{peer=\"b\"}"), 2);
-    assert_eq!(number(&metrics, "sotto_online_seconds_count"), 2);
-    let bits = number(&metrics, "sotto_revealed_bits_total{peer=\"b\"}");
+    assert_eq!(number(&metrics, "sotto_evaluations_total{peer=\"b\",model=\"model\"}"), 2);
+    assert_eq!(number(&metrics, "sotto_online_seconds_count{model=\"model\"}"), 2);
+    let bits = number(&metrics, "sotto_revealed_bits_total{peer=\"b\",model=\"model\"}");
     assert!(bits > 0 && bits.is_multiple_of(2));
     let (_, metrics) = get(at_dealer, "/metrics");
     assert!(number(&metrics, "sotto_batches_total{peer=\"b\"}") >= 2);
     assert!(number(&metrics, "sotto_corrections_bytes_total{peer=\"server\"}") > 1000);
     assert_eq!(get(at_server, "/else").0, 404);
+    // A client that finds that the model is not what it wants, and goes, is no failure of the service's.
+    let config = text(&of("b", "client"));
+    let embed = parties.sotto(&["embed", "--config", &config, &images]);
+    embed.failed(2, &["no embedding"]);
+    server_process.log.wait_for("has left", 1);
+    let (_, metrics) = get(at_server, "/metrics");
+    assert!(!metrics.contains("sotto_failures_total{"), "{metrics}");
     // Whoever connects and says nothing keeps nobody out.
     let silent: Vec<_> = (0..200).map(|_| TcpStream::connect(at_server).unwrap()).collect();
     assert_eq!(get(at_server, "/live").0, 200);

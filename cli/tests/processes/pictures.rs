@@ -88,6 +88,38 @@ fn one_bad_picture_is_named_and_the_others_are_classified() {
 }
 
 #[test]
+fn demo_names_what_it_cannot_read_and_goes_on_as_infer_does() {
+    let parties = Parties::new();
+    let files = [
+        parties.text("images.bin"),
+        parties.text("none.png"),
+        png(&parties, "large.png", 48),
+        png(&parties, "small.png", 32),
+    ];
+    let model = parties.text("model");
+    let args = ["demo", "--model", &model, "--limit", "6", "--images"];
+    let ask = |form: &[&str], files: &[String]| {
+        let files: Vec<&str> = files.iter().flat_map(|file| ["--images", file]).skip(1).collect();
+        parties.sotto(&[&args[..], &files, form].concat())
+    };
+    let done = ask(&["--json"], &files[1..]);
+    done.failed(3, &["2 of 3 images", "none.png"]);
+    let all = document(&done);
+    assert_eq!((&all["images"], &all["agree_simulator"]), (&1.into(), &1.into()));
+    let results = all["results"].as_array().unwrap();
+    let errors: Vec<_> = results.iter().filter_map(|r| r["error"].as_str()).collect();
+    assert!(errors[0].contains("No such file") && errors[1].contains("48 x 48"), "{errors:?}");
+    assert_eq!((results.len(), all["exit_code"].as_u64()), (3, Some(3)));
+    let table = ask(&[], &files[1..]);
+    assert_eq!(table.code, 3, "{}", table.err);
+    assert!(table.out.contains("none.png: ") && table.out.contains("1 images"), "{}", table.out);
+    // Nothing is started for none, and all is well without.
+    ask(&[], &files[1..3]).failed(3, &["2 of 2 images"]);
+    let fine = ask(&["--json"], &files[..1]);
+    assert_eq!((fine.code, &document(&fine)["error"]), (0, &Value::Null), "{}", fine.err);
+}
+
+#[test]
 fn what_is_there_is_printed_when_the_server_is_lost() {
     let parties = Parties::new();
     for form in ["", "--json", "--json-lines"] {

@@ -47,7 +47,7 @@ fn another_model_than_the_client_insists_on_is_refused() {
     refused.failed(4, &["server", "refused", &wrong, "`model`"]);
     // The message names the model that is served: with it, all is well.
     let text = refused.err.split("it serves model ").nth(1).unwrap();
-    let right = text.split(',').next().unwrap();
+    let right = text.split(' ').next().unwrap();
     parties.works(&parties.client_config(
         "client",
         &format!("model = \"{right}\"\n"),

@@ -118,7 +118,7 @@ fn limits_change_and_what_was_used_stays() {
     reload(
         &parties,
         "server.toml",
-        &format!("pool = 1\n{}", limited(4)),
+        &format!("audit = 0.5\n{}", limited(4)),
         &server,
         "waits for a restart",
     );

@@ -17,7 +17,7 @@ use super::{
     kept::{Kept, Of},
     making::{Making, Shop},
 };
-use crate::config::Config;
+use crate::config::{Config, asked};
 use sotto_session::{
     card::{Card, short},
     dealer_link::Dealer,
@@ -96,7 +96,7 @@ pub(super) fn garbage(link: &QuicLink, step: u32) -> Error {
 pub(super) fn making(
     config: &Config,
     endpoint: &Endpoint,
-    (lane, weights, model): (&Lane, &Arc<Weights>, &[u8; 32]),
+    (lane, weights, name, model): (&Lane, &Arc<Weights>, &str, &[u8; 32]),
     shop: Option<Shop>,
     progress: &messages::Progress<'_>,
 ) -> Result<(Making, u64), Error> {
@@ -120,6 +120,7 @@ pub(super) fn making(
     link.set_deadline(deadline);
     let nonce = nonce()?;
     let hello = ClientHello {
+        name: Some(name.to_owned()),
         model: Some(hex(model)),
         length: lane.length,
         making: Some(nonce),
@@ -171,8 +172,11 @@ impl Connection {
         let mut link = endpoint.connect(at, server, deadline)?;
         link.set_deadline(deadline);
         // A client's results are one model's.
-        let model = known.as_ref().map(|known| hex(&known.model)).or(config.model.clone());
-        let wanted = model.clone();
+        let [name, model] = match &known {
+            Some(known) => [Some(known.name.clone()), Some(hex(&known.model))],
+            None => asked(config.model.as_deref()),
+        };
+        let wanted = [name.clone(), model.clone()];
         // Read before the server is asked: what it names then is here.
         let stored = match (&known, &kept) {
             (None, Some(kept)) => kept.read(),
@@ -183,12 +187,12 @@ impl Connection {
         messages::send(
             &mut link,
             step::HELLO,
-            &ClientHello { model, length, held, stale, ..ClientHello::new(config.source()) },
+            &ClientHello { name, model, length, held, stale, ..ClientHello::new(config.source()) },
         )?;
-        let (card, plan, model, [epoch, masks], setup) =
+        let (name, card, plan, model, [epoch, masks], setup) =
             match messages::recv(&mut link, step::WELCOME)? {
-                ServerWelcome::Card { card, plan, model, epoch, masks, setup } => {
-                    (card, plan, model, [epoch, masks], setup)
+                ServerWelcome::Card { name, card, plan, model, epoch, masks, setup } => {
+                    (name, card, plan, model, [epoch, masks], setup)
                 }
                 ServerWelcome::Making(_) => return Err(garbage(&link, step::WELCOME)),
                 ServerWelcome::Refused(why) => {
@@ -196,10 +200,12 @@ impl Connection {
                 }
             };
         drop(waiting);
-        // The server compares `model`, too, but it is the client who insists.
-        if let Some(asked) = wanted.filter(|asked| *asked != hex(&model)) {
-            let why = Refusal::OtherModel { asked, served: hex(&model) };
-            return Err(Error::Refused { peer: link.peer().to_owned(), why });
+        // The server compares both, too, but it is the client who insists.
+        for (asked, served) in wanted.into_iter().zip([name.clone(), hex(&model)]) {
+            if let Some(asked) = asked.filter(|asked| *asked != served) {
+                let why = Refusal::OtherModel { asked, served };
+                return Err(Error::Refused { peer: link.peer().to_owned(), why });
+            }
         }
         if known.as_ref().is_some_and(|known| known.card != card) {
             return Err(Error::Check(format!(
@@ -239,7 +245,8 @@ impl Connection {
                 let weights = Arc::new(weights);
                 let numbers = known.map(|known| known.numbers).unwrap_or_default();
                 let lane = lane.clone();
-                let known = Known { card, weights, matrices, masks, model, images, numbers, lane };
+                let known =
+                    Known { card, weights, matrices, masks, name, model, images, numbers, lane };
                 (known, bytes)
             }
         };
@@ -267,7 +274,7 @@ impl Connection {
                 let making = match lane.making.take().filter(|making| !making.failed()) {
                     Some(making) => making,
                     None => {
-                        let ours = (&lane, &known.weights, &known.model);
+                        let ours = (&lane, &known.weights, &known.name[..], &known.model);
                         let (made, bytes) = making(config, &endpoint, ours, shop, progress)?;
                         setup_bytes += bytes;
                         Arc::new(made)

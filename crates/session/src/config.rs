@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::error::Error;
 pub use crate::source::Source;
-pub use memory::{MAKING, batch_memory, least, places};
+pub use memory::{MAKING, batch_memory, least, needs, places};
 pub use own::{Certificates, Own, Peer, dialling};
 
 /// Batches that are kept ready, where a configuration does not say.
@@ -51,6 +51,11 @@ impl Source {
 pub fn load<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, Error> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
     toml::from_str(&text).map_err(|e| Error::Config(format!("{}: {e}", path.display())))
+}
+
+/// Whether `model` in a client's configuration is a hash, which it insists on, and no name.
+pub fn is_hash(model: &str) -> bool {
+    model.len() == 64 && model.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The folder of a configuration, to which paths in it are relative.

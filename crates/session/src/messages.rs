@@ -145,7 +145,9 @@ pub enum Dealt {
 pub struct ClientHello {
     /// Message version.
     pub version: u32,
-    /// Model that the client insists on.
+    /// Which of the server's models; the one that it serves to this client without.
+    pub name: Option<String>,
+    /// Hash of the model that the client insists on.
     pub model: Option<String>,
     /// The texts' length, or the bucket that hides it; `None` for pictures. A connection has one plan.
     pub length: Option<Length>,
@@ -162,8 +164,8 @@ pub struct ClientHello {
 impl ClientHello {
     /// Of somebody who takes any model of pictures and holds nothing, for evaluations.
     pub fn new(source: Source) -> Self {
-        let (model, length, held, stale, making) = (None, None, None, None, None);
-        Self { version: VERSION, model, length, held, stale, source, making }
+        let (name, model, length, held, stale, making) = (None, None, None, None, None, None);
+        Self { version: VERSION, name, model, length, held, stale, source, making }
     }
 }
 
@@ -172,6 +174,8 @@ impl ClientHello {
 pub enum ServerWelcome {
     /// The model; masked weights follow where the client does not hold them.
     Card {
+        /// The model's name at this server.
+        name: String,
         /// The model's public description.
         card: Card,
         /// Hash of the plan that the server traced.

@@ -16,14 +16,22 @@ pub enum Refusal {
         /// The refused side's.
         yours: u32,
     },
-    /// The client insists on another model.
+    /// The client asks for another model, or insists on one.
     #[error(
-        "it serves model {served}, you ask for {asked}; correct `model` in the client's configuration"
+        "it serves model {served}; you ask for {asked}: correct `model` in the client's configuration"
     )]
     OtherModel {
-        /// The model that is asked for.
+        /// The model that is asked for, by name or hash.
         asked: String,
-        /// The model that is served.
+        /// The models that are served to this client.
+        served: String,
+    },
+    /// The client does not say which of several models, or insists on weights that several have.
+    #[error(
+        "it serves model {served}: say which, as `model = \"NAME\"` in the client's configuration"
+    )]
+    WhichModel {
+        /// The models that are served to this client.
         served: String,
     },
     /// Correlations would come from elsewhere.

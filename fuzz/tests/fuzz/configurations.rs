@@ -1,5 +1,7 @@
 //! Configurations of the parties and of the emulator, networks, and machine profiles.
 
+use std::path::PathBuf;
+
 use serde::de::DeserializeOwned;
 use sotto::{
     config::{ClientConfig, DealerConfig, ServerConfig},
@@ -29,18 +31,27 @@ fn read<T: DeserializeOwned>(input: &Input, valid: &[Vec<u8>]) -> Option<T> {
 
 #[test]
 fn server() {
-    let valid = valid::<ServerConfig>(&format!(
+    let one = valid::<ServerConfig>(&format!(
         "model = \"demo\"\nbatch = 2\nreveal = \"class\"\npool = 2\naudit = 0.1\npool_folder = \"pool\"\nmemory = 512\n\
          usage_file = \"usage.json\"\n{OWN}{DEALER}{CLIENT}quota = 100\nrate = 6\n"
     ));
+    let several = valid::<ServerConfig>(&format!(
+        "pool_folder = \"pool\"\n[[models]]\nname = \"a\"\nmodel = \"demo\"\nbatch = 2\n[[models]]\nmodel = \"b/c\"\n\
+         reveal = \"class\"\npool = 3\n{OWN}{DEALER}{CLIENT}models = [\"a\"]\n"
+    ));
+    let valid = [one, several].concat();
     fuzz!(|input: &Input| {
         if let Some(read) = read::<ServerConfig>(input, &valid) {
-            drop((
-                read.usage_file(),
-                read.audit(),
-                read.options(),
-                read.places(&SMALL.private.plan),
-            ));
+            let offers = read.offers().unwrap_or_default();
+            for offer in &offers {
+                // A folder for each, inside of the one that is named.
+                let inside = |folder: &PathBuf| {
+                    read.pool_folder.as_ref().is_some_and(|all| folder.starts_with(all))
+                };
+                assert!(offer.pool_folder.as_ref().is_none_or(inside), "{offer:?}");
+                drop(read.places(&SMALL.private.plan, offers.len(), offer.pool));
+            }
+            drop((read.usage_file(), read.audit(), read.clone().take(read.clone())));
         }
     });
 }

@@ -63,6 +63,7 @@ fn refusals() -> Vec<Refusal> {
     vec![
         Refusal::Version { ours: 1, yours: 2 },
         Refusal::OtherModel { asked: text(), served: text() },
+        Refusal::WhichModel { served: text() },
         Refusal::Card(text()),
         Refusal::OtherPlan { ours: text(), yours: text() },
         Refusal::NotYourRole(text()),
@@ -150,6 +151,7 @@ fn client_hello() {
     let (held, stale) = (Some([1; 16]), Some([2; 16]));
     let valid = [encoded(&ClientHello {
         version: VERSION,
+        name: Some("name".into()),
         model,
         length: Some(Length::Hidden(16)),
         held,
@@ -163,6 +165,7 @@ fn client_hello() {
 #[test]
 fn server_welcome() {
     let welcome = ServerWelcome::Card {
+        name: "model".into(),
         card: card(),
         plan: [1; 32],
         model: [2; 32],

@@ -270,7 +270,7 @@ impl Plans {
                 let wire = self.trace.concat(0, &[rest, first]);
                 let wire = self.trace.permute(wire, &[1, 0]);
                 if bits + 3 <= self.width(x) {
-                    let wire = self.trace.add_constant(wire, (1 << bits) - i64::from(more));
+                    let wire = self.trace.add_constant(wire, i64::from(more) % (1 << bits));
                     self.add(wire, bits + 1);
                 }
             }

@@ -23,7 +23,7 @@ impl Summary {
                 let header =
                     ["image", "true class", "private", "plaintext", "simulator", "max logit error"];
                 let mut t = table(&header, 5);
-                for r in &self.results {
+                for r in self.compared() {
                     t.add_row(vec![
                         r.name.clone(),
                         named(r.label.map(usize::from)),
@@ -38,7 +38,7 @@ impl Summary {
             false => {
                 let header = ["text", "tokens", "private", "plaintext", "cosine", "largest error"];
                 let mut t = table(&header, 4);
-                for r in &self.results {
+                for r in self.compared() {
                     t.add_row(vec![
                         r.name.clone(),
                         r.tokens.unwrap_or_default().to_string(),
@@ -51,6 +51,7 @@ impl Summary {
                 print::line(t)?;
             }
         }
+        self.unread().try_for_each(|r| print::line(format!("{}: {}", r.name, r.error)))?;
         let (n, like) = (self.images, [self.agree_plaintext, self.agree_simulator]);
         print::line(match self.lengths.is_empty() {
             true => format!(

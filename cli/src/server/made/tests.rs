@@ -4,8 +4,8 @@ use sotto_protocols::{Role, batch::Batch, plan::Trace, weights::Weights};
 use super::*;
 
 /// Room for so many batches.
-fn room(places: u64, share: usize) -> Room {
-    Room { memory: places << 20, batch: 1 << 20, share }
+fn room(places: usize, share: usize) -> Arc<Room> {
+    Arc::new(Room::new([places, share, 0], 1 << 20))
 }
 
 fn ready() -> Ready {
@@ -154,7 +154,7 @@ fn one_slot_goes_round() {
 
 #[test]
 fn links_have_their_share_of_memory() {
-    let made = Made::new(Room { memory: 8 * LINK, batch: LINK, share: 8 });
+    let made = Made::new(Arc::new(Room::new([8, 8, 0], LINK)));
     let a = [(); 2].map(|()| made.join("a").unwrap());
     assert!(made.join("a").is_err());
     let b = made.join("b").unwrap();

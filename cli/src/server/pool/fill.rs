@@ -111,8 +111,8 @@ pub(super) fn fetch_all(shared: &Arc<Shared>, connect: &Arc<Connect>) {
     let terms = &shared.terms;
     let mut line = Line::new(shared, connect);
     let wanted = |state: &mut State| {
-        let wanted = state.free() < terms.pool.max(state.waiters);
-        (wanted && state.in_memory() < terms.places).then_some(())
+        let wanted = state.free() < terms.room.pool().max(state.waiters);
+        (wanted && state.in_memory() < terms.room.places()).then_some(())
     };
     while until(shared, wanted).is_some() {
         let result = fetch(shared, &mut line);
@@ -198,7 +198,7 @@ pub(super) fn stage_all(shared: &Arc<Shared>, connect: &Arc<Connect>) {
         let staged = |e: &Entry| e.is_free() && matches!(e.stage, Stage::Staged(_));
         let ahead =
             state.entries.values().filter(|e| staged(e)).count() < STAGED.max(state.waiters);
-        let room = state.in_memory() < shared.terms.places;
+        let room = state.in_memory() < shared.terms.room.places();
         let mut waiting = state.entries.iter_mut().filter(|(_, e)| raw(e));
         let held = waiting.find(|(_, e)| !e.is_free()).map(|(id, _)| *id);
         let first = |state: &State| {

@@ -26,6 +26,7 @@ use sotto_protocols::{
 };
 
 use super::{
+    room::Room,
     store::Store,
     sync::{
         Condvar, Mutex,
@@ -63,12 +64,8 @@ pub struct Terms {
     pub plan: Arc<Plan>,
     /// The server's weights.
     pub weights: Arc<Weights>,
-    /// Batches kept ready for whoever comes; 0 fetches on demand.
-    pub pool: usize,
-    /// Batches that there is memory for.
-    pub places: usize,
-    /// Of these, how many one client may hold.
-    pub share: usize,
+    /// Batches that there is memory for, and that are kept ready.
+    pub room: Arc<Room>,
     /// Where batches wait; in memory without.
     pub store: Option<Store>,
     /// Our name, as the dealer knows it.
@@ -142,7 +139,7 @@ impl Pool {
         self.shared.changed.notify_all();
         let full = !state.allows(to, terms);
         Ok(match found? {
-            Err(Refusal::Exhausted(_)) if full => Err(Refusal::Busy(terms.places)),
+            Err(Refusal::Exhausted(_)) if full => Err(Refusal::Busy(terms.room.places())),
             other => other,
         })
     }
@@ -155,7 +152,7 @@ impl Pool {
         while all.len() < count
             && state.held(to) < HELD
             && state.waiters == 0
-            && 2 * state.assigned() < self.shared.terms.places
+            && 2 * state.assigned() < self.shared.terms.room.places()
             && state.allows(to, &self.shared.terms)
         {
             let Some(assigned) = state.assign(to) else { break };
@@ -226,12 +223,8 @@ impl Pool {
             .map(|(id, _)| *id)
             .collect();
         for id in &ids {
-            let entry = state.entries.remove(id);
-            if let (Some(Entry { stage: Stage::Disk, .. }), Some(store)) =
-                (entry, &self.shared.terms.store)
-                && let Err(e) = store.burn(*id)
-            {
-                tracing::warn!("batch {id} is burnt, its file stays: {e}");
+            if let Some(Entry { stage: Stage::Disk, .. }) = state.entries.remove(id) {
+                self.burn(*id);
             }
         }
         self.shared.changed.notify_all();
@@ -258,6 +251,41 @@ impl Pool {
     pub fn batches(&self) -> [usize; 2] {
         let state = self.shared.lock();
         [state.free(), state.assigned()]
+    }
+
+    /// Batches that take memory now.
+    pub fn in_memory(&self) -> usize {
+        self.shared.lock().in_memory()
+    }
+
+    /// Burns what nobody holds or waits for and there is no room for any more, or is not to be kept ready.
+    pub fn trim(&self) {
+        let room = &self.shared.terms.room;
+        let mut state = self.shared.lock();
+        let mut over = state.in_memory().saturating_sub(room.places());
+        let mut extra = state.free().saturating_sub(room.pool().max(state.waiters));
+        let mut on_disk = Vec::new();
+        state.entries.retain(|id, entry| {
+            let disk = matches!(entry.stage, Stage::Disk);
+            let goes = entry.is_free() && (extra > 0 || over > 0 && !disk);
+            if goes {
+                extra = extra.saturating_sub(1);
+                over = over.saturating_sub(usize::from(!disk));
+                on_disk.extend(disk.then_some(*id));
+            }
+            !goes
+        });
+        on_disk.into_iter().for_each(|id| self.burn(id));
+        self.shared.changed.notify_all();
+    }
+
+    /// Burns a batch's file.
+    fn burn(&self, id: u64) {
+        if let Some(store) = &self.shared.terms.store
+            && let Err(e) = store.burn(id)
+        {
+            tracing::warn!("batch {id} is burnt, its file stays: {e}");
+        }
     }
 
     /// Waits until the pool is stale or closed, at most for `time`.
@@ -297,6 +325,8 @@ impl Pool {
         let (mut quiet, mut beat) = (Instant::now(), Instant::now());
         let mut state = self.shared.lock();
         let mut moves = state.moves;
+        // Once, and with each beat: those who wait would wake each other without end.
+        self.shared.changed.notify_all();
         loop {
             if let Some(why) = self.shared.terms.trust.lost() {
                 return Ok(Err(Refusal::NoDealer(why)));
@@ -321,9 +351,9 @@ impl Pool {
                 waiting(got, all)?;
                 beat = Instant::now();
                 state = self.shared.lock();
+                self.shared.changed.notify_all();
                 continue;
             }
-            self.shared.changed.notify_all();
             let left =
                 (deadline.saturating_sub(quiet.elapsed())).min(BEAT.saturating_sub(beat.elapsed()));
             state = self.shared.wait(state, left);

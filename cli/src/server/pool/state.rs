@@ -111,8 +111,9 @@ impl State {
     pub fn allows(&self, to: &Holder, terms: &Terms) -> bool {
         let names = self.holders().map(|holder| &holder.name).chain(&self.in_use);
         let of_name = names.filter(|name| **name == to.name).count();
-        let kept = usize::from(of_name > 0 && terms.share < terms.places);
-        self.assigned() + kept < terms.places && of_name < terms.share
+        let (places, share) = (terms.room.places(), terms.room.share());
+        let kept = usize::from(of_name > 0 && share < places);
+        self.assigned() + kept < places && of_name < share
     }
 
     /// Burns what was ready long ago, and notes who left it.

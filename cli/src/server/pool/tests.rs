@@ -28,12 +28,11 @@ fn terms(relus: usize, places: usize, share: usize) -> Terms {
     let opened = trace.open_signed(input, 16);
     let positive = trace.relu(opened, 16);
     let revealed = trace.reveal(positive, 16);
+    let room = Room::new([places, share, 0], 1);
     Terms {
         plan: Arc::new(trace.finish(&[revealed])),
         weights: Arc::new(Weights::Plain(Vec::new())),
-        pool: 0,
-        places,
-        share,
+        room: Arc::new(room),
         store: None,
         server: "server".into(),
         epoch: [1; 16],
@@ -150,6 +149,52 @@ fn nothing_of_a_dealer_that_cheated_is_given_in_any_session() {
     });
 }
 
+#[test]
+fn less_room_burns_what_nobody_holds_and_what_leaves_keeps_nothing_ready() {
+    explored(|| {
+        let pool = pool(5, 5, 3);
+        let client = holder(1, "client");
+        let id = assign(&pool, &client).unwrap();
+        let room = &pool.shared.terms.room;
+        room.keep(4);
+        room.resize([3, 2]);
+        pool.trim();
+        assert_eq!((pool.in_memory(), pool.batches()), (3, [2, 1]));
+        room.keep(1);
+        pool.trim();
+        assert_eq!((pool.in_memory(), pool.batches()), (2, [1, 1]));
+        room.keep(0);
+        pool.trim();
+        assert_eq!((pool.in_memory(), pool.batches()), (1, [0, 1]));
+        // What somebody holds is still its own.
+        assert!(pool.take(&client, id).is_some());
+    });
+}
+
+/// In time, which schedules do not know.
+#[test]
+fn those_who_wait_do_not_wake_each_other_without_end() {
+    if !REAL {
+        return;
+    }
+    let pool = pool(0, 4, 2);
+    let wait = || {
+        let mut looked = 0;
+        let found = pool.wait(Duration::from_millis(400), &mut |_, _| Ok(()), |_| {
+            looked += 1;
+            None::<Result<(), Refusal>>
+        });
+        assert!(matches!(found, Ok(Err(Refusal::Exhausted(_)))));
+        looked
+    };
+    let looked: Vec<u32> = thread::scope(|scope| {
+        let all: Vec<_> = (0..8).map(|_| scope.spawn(wait)).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    // Each is woken by each that begins to wait, and by the time.
+    assert!(looked.iter().all(|looked| *looked < 40), "{looked:?}");
+}
+
 /// More than a test takes.
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -182,7 +227,7 @@ fn a_pool_that_is_closed_ends_whatever_its_dealer_still_sends() {
     };
     let (here, there) = (bind(&ours, &theirs).unwrap(), bind(&theirs, &ours).unwrap());
     let at = there.local_addr().to_string();
-    let terms = Terms { pool: 1, ..terms(400_000, 3, 2) };
+    let terms = Terms { room: Arc::new(Room::new([3, 2, 1], 1)), ..terms(400_000, 3, 2) };
     let corrections = terms.plan.correction_bytes() as u64;
     assert!(corrections > 3 * CHUNK as u64, "{corrections}");
     let dealer = Dealer {

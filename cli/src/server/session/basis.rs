@@ -13,7 +13,7 @@ use crate::{
     card::Card,
     dealer_link::Dealer,
     messages::Masks,
-    server::{store::Folder, trust::Trust},
+    server::{room::Room, store::Folder, trust::Trust},
 };
 
 /// The weights under the dealer's masks, once for all sessions of a model.
@@ -37,12 +37,8 @@ pub struct Basis {
     pub plan: Arc<Plan>,
     /// The server's weights.
     pub weights: Arc<Weights>,
-    /// Batches kept ready.
-    pub pool: usize,
-    /// Batches that there is memory for.
-    pub places: usize,
-    /// Of these, how many one client may hold.
-    pub share: usize,
+    /// Batches that there is memory for, and that are kept ready.
+    pub room: Arc<Room>,
     /// Where batches wait.
     pub folder: Option<Arc<Folder>>,
     /// Our name, as the dealer knows it.

@@ -2,20 +2,22 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use super::Used;
+use super::{Tariff, file::Spent, stranger};
 use crate::{config::ServedClient, refusal::Refusal};
 
 /// Batches that a client may have assigned and leave unused, in a minute.
 const UNUSED: f64 = 32.0;
 
 pub(super) struct Account {
+    /// Those that it may use; all without.
+    pub(super) models: Option<Vec<String>>,
     pub(super) quota: Option<u64>,
     pub(super) rate: Option<u32>,
-    pub(super) used: Used,
+    pub(super) spent: Spent,
     /// Images that the file says.
     pub(super) charged: u64,
-    /// Most bits that an image of its has revealed.
-    pub(super) most: u64,
+    /// Most bits that an image has revealed, of each model.
+    most: BTreeMap<String, u64>,
     /// Images that may be asked for now.
     pub(super) tokens: f64,
     /// Batches that may be left unused now.
@@ -24,13 +26,14 @@ pub(super) struct Account {
 }
 
 impl Account {
-    pub(super) fn new(client: &ServedClient, used: Used) -> Self {
+    pub(super) fn new(client: &ServedClient, spent: Spent) -> Self {
         Self {
+            models: client.models.clone(),
             quota: client.quota,
             rate: client.rate,
-            used,
-            charged: used.images,
-            most: 0,
+            charged: spent.images,
+            spent,
+            most: BTreeMap::new(),
             tokens: client.rate.unwrap_or(0).into(),
             unused: UNUSED,
             filled: Instant::now(),
@@ -40,11 +43,25 @@ impl Account {
     /// The quota, where `images` more would exceed it.
     pub(super) fn exceeds(&self, images: u64) -> Result<(), Refusal> {
         match self.quota {
-            Some(quota) if self.used.images.saturating_add(images) > quota => {
-                Err(Refusal::Quota { used: self.used.images, quota })
+            Some(quota) if self.spent.images.saturating_add(images) > quota => {
+                Err(Refusal::Quota { used: self.spent.images, quota })
             }
             _ => Ok(()),
         }
+    }
+
+    /// Most bits that an image of a model has revealed.
+    pub(super) fn most(&self, model: &str) -> u64 {
+        self.most.get(model).copied().unwrap_or(0)
+    }
+
+    /// Notes bits that an image of a model reveals; whether none of it revealed so many.
+    pub(super) fn is_dearer(&mut self, model: &str, bits: u64) -> bool {
+        let dearer = self.most.get(model).is_none_or(|most| bits > *most);
+        if dearer {
+            self.most.insert(model.into(), bits);
+        }
+        dearer
     }
 
     /// Whether it has used most of what it asked for.
@@ -69,26 +86,37 @@ impl Account {
 pub(super) struct Accounts {
     pub(super) served: BTreeMap<String, Account>,
     /// What is known of those who are not served now.
-    pub(super) others: BTreeMap<String, Used>,
+    pub(super) others: BTreeMap<String, Spent>,
 }
 
 impl Accounts {
+    /// The account of a client that may use a model.
+    pub(super) fn of(&mut self, client: &str, of: Tariff<'_>) -> Result<&mut Account, Refusal> {
+        let account = self.served.get_mut(client).ok_or_else(stranger)?;
+        match &account.models {
+            Some(models) if models.iter().all(|model| model != of.model) => {
+                let (asked, served) = (of.model.into(), models.join(" or "));
+                Err(Refusal::OtherModel { asked, served })
+            }
+            _ => Ok(account),
+        }
+    }
+
     /// Serves these clients and no others; who is served already keeps its tokens.
     pub(super) fn serve(&mut self, clients: &[ServedClient]) {
         let before = std::mem::take(&mut self.served);
-        self.others.extend(before.iter().map(|(name, a)| (name.clone(), a.used)));
+        self.others.extend(before.iter().map(|(name, a)| (name.clone(), a.spent.clone())));
         let mut before = before;
         for client in clients {
-            let used = self.others.remove(&client.name).unwrap_or_default();
+            let spent = self.others.remove(&client.name).unwrap_or_default();
+            let fresh = Account::new(client, spent);
             let account = match before.remove(&client.name) {
-                Some(known) if known.rate == client.rate => {
-                    Account { quota: client.quota, ..known }
-                }
                 Some(known) => {
-                    let Account { charged, unused, .. } = known;
-                    Account { charged, unused, ..Account::new(client, used) }
+                    let Account { charged, most, unused, rate, tokens, filled, .. } = known;
+                    let fresh = Account { charged, most, unused, ..fresh };
+                    if rate == fresh.rate { Account { tokens, filled, ..fresh } } else { fresh }
                 }
-                None => Account::new(client, used),
+                None => fresh,
             };
             self.served.insert(client.name.clone(), account);
         }

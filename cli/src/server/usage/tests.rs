@@ -7,12 +7,16 @@ use super::*;
 fn client(quota: Option<u64>, rate: Option<u32>) -> Vec<ServedClient> {
     let (name, certificate) =
         ("client".into(), crate::config::Certificates::One("client.cert".into()));
-    vec![ServedClient { name, certificate, quota, rate }]
+    vec![ServedClient { name, certificate, models: None, quota, rate }]
 }
 
 fn open(clients: &[ServedClient], file: Option<PathBuf>) -> Result<Usage, Error> {
-    Usage::open(clients, Tariff { server: "server".into(), images: 1 }, file)
+    Usage::open(clients, "server", file)
 }
+
+/// An image of a model.
+const ONE: Tariff<'static> = Tariff { model: "model", images: 1 };
+const TWO: Tariff<'static> = Tariff { model: "other", images: 2 };
 
 /// A crash: nothing is written down in the end, but the lock is gone.
 fn crash(mut usage: Usage) {
@@ -28,8 +32,8 @@ fn a_quota_outlives_crashes_and_is_never_exceeded() {
     for _ in 0..40 {
         let usage = open(&clients, file.clone()).unwrap();
         for _ in 0..10 {
-            if usage.admit("client").is_ok() {
-                let all = usage.charge("client", 180).unwrap();
+            if usage.admit("client", ONE).is_ok() {
+                let all = usage.charge("client", ONE, 180).unwrap();
                 used += 1;
                 assert!(all.images >= used && all.bits >= 180 * used);
             }
@@ -38,13 +42,13 @@ fn a_quota_outlives_crashes_and_is_never_exceeded() {
     }
     assert!((100..=200).contains(&used), "{used} images");
     let usage = open(&clients, file.clone()).unwrap();
-    assert_eq!(usage.admit("client"), Err(Refusal::Quota { used: 200, quota: 200 }));
-    assert!(usage.charge("client", 180).is_err());
+    assert_eq!(usage.admit("client", ONE), Err(Refusal::Quota { used: 200, quota: 200 }));
+    assert!(usage.charge("client", ONE, 180).is_err());
     drop(usage);
     // A larger one goes on from there.
     let usage = open(&client(Some(201), None), file).unwrap();
-    assert_eq!(usage.charge("client", 180).unwrap().images, 201);
-    assert!(usage.charge("client", 180).is_err());
+    assert_eq!(usage.charge("client", ONE, 180).unwrap().images, 201);
+    assert!(usage.charge("client", ONE, 180).is_err());
 }
 
 #[test]
@@ -54,11 +58,10 @@ fn a_clean_end_charges_what_was_used_and_bits_are_those_of_their_time() {
     let clients = client(None, None);
     for images in 1..5 {
         let usage = open(&clients, file.clone()).unwrap();
-        assert_eq!(usage.charge("client", 180).unwrap(), Used { images, bits: 180 * images });
+        assert_eq!(usage.charge("client", ONE, 180).unwrap(), Used { images, bits: 180 * images });
     }
-    let class = Tariff { server: "server".into(), images: 1 };
-    let usage = Usage::open(&clients, class, file).unwrap();
-    assert_eq!(usage.charge("client", 10).unwrap(), Used { images: 5, bits: 4 * 180 + 10 });
+    let usage = open(&clients, file).unwrap();
+    assert_eq!(usage.charge("client", ONE, 10).unwrap(), Used { images: 5, bits: 4 * 180 + 10 });
 }
 
 #[test]
@@ -67,12 +70,12 @@ fn an_end_gives_back_what_was_charged_ahead_whoever_still_holds_it() {
     let path = dir.path().join("usage.json");
     let written = || file::read(&path).unwrap().clients["client"].images;
     let usage = open(&client(Some(1000), None), Some(path.clone())).unwrap();
-    usage.charge("client", 180).unwrap();
+    usage.charge("client", ONE, 180).unwrap();
     assert_eq!(written(), 62);
     usage.close();
     assert_eq!(written(), 1);
     // An evaluation that outlasts the end is in the file before it begins.
-    usage.charge("client", 180).unwrap();
+    usage.charge("client", ONE, 180).unwrap();
     assert!(written() >= 2);
     crash(usage);
     assert!(written() >= 2);
@@ -85,10 +88,10 @@ fn what_cannot_be_written_down_is_refused_every_time() {
     let usage = open(&client(Some(100), None), Some(path.clone())).unwrap();
     fs::create_dir(path.with_extension("part")).unwrap();
     for _ in 0..3 {
-        assert!(usage.charge("client", 180).is_err());
+        assert!(usage.charge("client", ONE, 180).is_err());
     }
     fs::remove_dir(path.with_extension("part")).unwrap();
-    assert_eq!(usage.charge("client", 180).unwrap().images, 1);
+    assert_eq!(usage.charge("client", ONE, 180).unwrap().images, 1);
 }
 
 #[test]
@@ -100,8 +103,7 @@ fn a_file_is_one_processs_and_one_servers() {
     let second = open(&clients, file.clone()).err().unwrap().to_string();
     assert!(second.contains("another process"), "{second}");
     drop(first);
-    let other = Tariff { server: "other".into(), images: 1 };
-    let other = Usage::open(&clients, other, file).err().unwrap().to_string();
+    let other = Usage::open(&clients, "other", file).err().unwrap().to_string();
     assert!(other.contains("`server`") && other.contains("`other`"), "{other}");
     let nowhere = dir.path().join("link.json");
     #[cfg(unix)]
@@ -124,11 +126,11 @@ fn a_link_stays_one_and_two_of_them_are_one_file() {
         let second = open(&clients, Some(path)).err().unwrap().to_string();
         assert!(second.contains("another process"), "{second}");
     }
-    first.charge("client", 180).unwrap();
+    first.charge("client", ONE, 180).unwrap();
     drop(first);
     assert!(link.is_symlink());
     let usage = open(&clients, Some(file)).unwrap();
-    assert_eq!(usage.charge("client", 180).unwrap().images, 2);
+    assert_eq!(usage.charge("client", ONE, 180).unwrap().images, 2);
 }
 
 #[test]
@@ -146,14 +148,53 @@ fn those_who_are_no_longer_served_stay_in_the_file() {
 }
 
 #[test]
+fn a_quota_is_one_for_all_models_and_bits_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("usage.json");
+    let text = r#"{ "server": "server", "clients": { "client": { "images": 7, "bits": 70 } } }"#;
+    fs::write(&path, text).unwrap();
+    let usage = open(&client(Some(12), None), Some(path.clone())).unwrap();
+    // Whose the earlier ones were is not known: they count for each.
+    assert_eq!(usage.charge("client", ONE, 180).unwrap(), Used { images: 8, bits: 250 });
+    assert_eq!(usage.charge("client", TWO, 2).unwrap(), Used { images: 9, bits: 72 });
+    // All of it is there after a crash.
+    crash(usage);
+    let usage = open(&client(Some(13), None), Some(path)).unwrap();
+    assert_eq!(usage.charge("client", TWO, 2).unwrap(), Used { images: 11, bits: 74 });
+    assert_eq!(usage.charge("client", ONE, 180).unwrap(), Used { images: 9, bits: 430 });
+    assert_eq!(usage.admit("client", ONE), Err(Refusal::Quota { used: 13, quota: 13 }));
+    assert_eq!(usage.admit("client", TWO), Err(Refusal::Quota { used: 13, quota: 13 }));
+}
+
+#[test]
+fn a_client_is_charged_for_the_models_that_it_may_use_alone() {
+    let may = |models: &[&str]| {
+        let models = models.iter().map(|&model| model.to_owned()).collect();
+        let client = client(None, None).remove(0);
+        [ServedClient { models: Some(models), ..client }]
+    };
+    let usage = open(&may(&["other", "third"]), None).unwrap();
+    let refused = Refusal::OtherModel { asked: "model".into(), served: "other or third".into() };
+    assert_eq!(usage.admit("client", ONE), Err(refused.clone()));
+    assert_eq!(usage.allows("client", ONE, 0), Err(refused));
+    assert!(usage.charge("client", ONE, 180).is_err());
+    assert!(usage.admit("client", TWO).is_ok() && usage.charge("client", TWO, 1).is_ok());
+    let allowed = usage.may("client").unwrap();
+    assert!(allowed("third") && !allowed("model") && usage.may("nobody").is_err());
+    // A link that stands asks again for each batch.
+    usage.reload(&may(&["model"])).unwrap();
+    assert!(usage.admit("client", ONE).is_ok() && usage.admit("client", TWO).is_err());
+}
+
+#[test]
 fn a_rate_makes_who_is_fast_wait() {
     let usage = open(&client(None, Some(6)), None).unwrap();
     for _ in 0..6 {
-        assert_eq!(usage.admit("client"), Ok(Duration::ZERO));
+        assert_eq!(usage.admit("client", ONE), Ok(Duration::ZERO));
     }
     // Who is admitted has to wait for those before, used or not.
     for waits in 1..4 {
-        let wait = usage.admit("client").unwrap().as_secs_f64();
+        let wait = usage.admit("client", ONE).unwrap().as_secs_f64();
         assert!((10.0 * f64::from(waits) - wait).abs() < 1.0, "{wait}");
     }
     assert!(open(&client(None, Some(0)), None).is_err());
@@ -162,7 +203,7 @@ fn a_rate_makes_who_is_fast_wait() {
 #[test]
 fn a_burst_gets_a_minutes_images_and_those_of_a_minutes_wait() {
     let usage = open(&client(None, Some(6)), None).unwrap();
-    let waits: Vec<_> = (0..100).map(|_| usage.admit("client").unwrap()).collect();
+    let waits: Vec<_> = (0..100).map(|_| usage.admit("client", ONE).unwrap()).collect();
     let at_once = waits.iter().filter(|wait| wait.is_zero()).count();
     let let_in = waits.iter().filter(|wait| **wait <= LONGEST).count();
     assert_eq!(at_once, 6);
@@ -176,9 +217,9 @@ fn a_burst_gets_a_minutes_images_and_those_of_a_minutes_wait() {
 fn who_leaves_batches_unused_is_refused() {
     let usage = open(&client(None, None), None).unwrap();
     usage.unused("client", 31);
-    assert!(usage.admit("client").is_ok());
+    assert!(usage.admit("client", ONE).is_ok());
     usage.unused("client", 1);
-    assert!(matches!(usage.admit("client"), Err(Refusal::Rate(1..=2))));
+    assert!(matches!(usage.admit("client", ONE), Err(Refusal::Rate(1..=2))));
 }
 
 #[cfg(unix)]

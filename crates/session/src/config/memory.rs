@@ -28,6 +28,11 @@ pub fn least(source: Source) -> usize {
     }
 }
 
+/// Least memory for a plan, in bytes: the fewest batches.
+pub fn needs(plan: &Plan, source: Source) -> u64 {
+    least(source) as u64 * batch_memory(plan, source)
+}
+
 /// Batches that `memory` MiB have room for, beside `taken` bytes.
 ///
 /// # Errors

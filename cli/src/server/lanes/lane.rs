@@ -1,0 +1,136 @@
+//! A plan that a server has open.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use sotto_models::length::Length;
+use sotto_protocols::plan::Plan;
+
+use super::Common;
+use crate::{
+    config::{batch_memory, least},
+    dealer_link::Dealer,
+    error::Error,
+    server::{
+        made::Made,
+        make::Workplace,
+        models::Loaded,
+        room::Room,
+        session::{Basis, Sessions},
+    },
+};
+
+/// Where correlations come from.
+pub enum Supply {
+    /// A dealer.
+    Dealer(Arc<Sessions>),
+    /// Server and client.
+    Peer(Workplace),
+}
+
+/// A plan, and where its batches come from.
+pub struct Lane {
+    /// The model.
+    pub model: Arc<Loaded>,
+    /// The texts' length; `None` for pictures.
+    pub length: Option<Length>,
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// Its hash.
+    pub hash: [u8; 32],
+    /// Bits that an evaluation reveals.
+    pub bits: u64,
+    /// Its batches.
+    pub supply: Supply,
+    pub(super) room: Arc<Room>,
+    /// Cloned by each link that uses it.
+    pub(super) links: Arc<()>,
+    /// Its model was replaced: whoever uses it may finish, nobody else comes.
+    over: AtomicBool,
+}
+
+impl Lane {
+    /// A lane with memory for so many batches, of which so many are kept ready.
+    pub(super) fn open(
+        common: &Common,
+        model: &Arc<Loaded>,
+        (length, plan): (Option<Length>, Arc<Plan>),
+        [places, pool]: [usize; 2],
+    ) -> Result<Self, Error> {
+        let batch = batch_memory(&plan, common.config.source);
+        let (hash, bits) = (plan.hash(), plan.revealed_bits());
+        let room = Arc::new(Room::new([places, common.share(places), pool], batch));
+        let supply = match &common.dealer {
+            Some(dealer) => Supply::Dealer(Sessions::start(Basis {
+                dealer: Dealer { plan: hash, ..dealer.clone() },
+                card: model.card.clone(),
+                length,
+                commitment: model.commitment,
+                plan: Arc::clone(&plan),
+                weights: Arc::clone(&model.weights),
+                room: Arc::clone(&room),
+                folder: common.folder(model)?,
+                server: common.config.own.name.clone(),
+                audit: common.config.audit()?,
+                trust: Arc::clone(&common.trust),
+                masked: Arc::clone(&model.masked),
+            })),
+            None => Supply::Peer(Workplace::new(
+                &plan,
+                Arc::clone(model),
+                Made::new(Arc::clone(&room)),
+                Arc::clone(&common.usage),
+            )?),
+        };
+        let (model, links, over) = (Arc::clone(model), Arc::default(), AtomicBool::new(false));
+        Ok(Self { model, length, plan, hash, bits, supply, room, links, over })
+    }
+
+    /// Whether its model was replaced.
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// Places that are taken now.
+    fn taken(&self) -> usize {
+        match &self.supply {
+            Supply::Dealer(sessions) => sessions.in_memory(),
+            Supply::Peer(workplace) => workplace.made.taken(),
+        }
+    }
+
+    /// Gives up what nobody holds, down to so many places; more stay where more are taken.
+    pub(super) fn shrink(&self, common: &Common, places: usize) {
+        self.room.resize([places, common.share(places)]);
+        if let Supply::Dealer(sessions) = &self.supply {
+            sessions.trim();
+        }
+        let places = places.max(self.taken());
+        self.room.resize([places, common.share(places)]);
+    }
+
+    /// Its model was not replaced after all.
+    pub(super) fn stay(&self) {
+        self.over.store(false, Ordering::Relaxed);
+        self.room.keep(self.model.offer.pool);
+    }
+
+    /// Its model was replaced: it has what its links need, and less as they need less.
+    pub(super) fn leave(&self, common: &Common) {
+        self.over.store(true, Ordering::Relaxed);
+        self.room.keep(0);
+        let used = Arc::strong_count(&self.links) > 1;
+        let places = if used { least(common.config.source).min(self.room.places()) } else { 0 };
+        self.shrink(common, places);
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        if let Supply::Dealer(sessions) = &self.supply {
+            sessions.close();
+        }
+    }
+}
