@@ -85,7 +85,10 @@ pub fn prepare(link: &mut QuicLink, ahead: u32) -> Result<Result<Prepared, Refus
                 return Ok(Ok(Prepared { assigned, id, tag }));
             }
             Reply::Refused(why) => return Ok(Err(why)),
-            Reply::Making { .. } | Reply::Length { .. } => {
+            Reply::Making { .. }
+            | Reply::Waking { .. }
+            | Reply::Woken { .. }
+            | Reply::Length { .. } => {
                 return Err(Error::scene("there is a dealer"));
             }
         }

@@ -202,8 +202,8 @@ pub fn hostile_cards_end_nobody(scene: &Scene) -> Result<Found, Error> {
         let (card, model) = (card.clone(), [0; 32]);
         let welcome = {
             let (epoch, masks) = ([0; 16], [0; 16]);
-            let name = "model".into();
-            ServerWelcome::Card { name, card, plan, model, epoch, masks, setup: 1 }
+            let (name, waits) = ("model".into(), Vec::new());
+            ServerWelcome::Card { name, card, plan, model, epoch, masks, setup: 1, keeps: 0, waits }
         };
         let done = client_of(scene, &dealer, welcome)?;
         if !matches!(done.code, 1..=5) || done.err.contains("panicked") {

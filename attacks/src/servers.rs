@@ -55,6 +55,8 @@ fn greet(rogue: &Endpoint, card: &Card, plan: &Plan, epoch: Epoch) -> Result<Qui
         epoch,
         masks: epoch,
         setup: setup.len() as u64,
+        keeps: 0,
+        waits: Vec::new(),
     };
     messages::send(&mut link, step::WELCOME, &welcome)?;
     messages::send_bytes(&mut link, step::SETUP, &setup)?;

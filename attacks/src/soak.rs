@@ -1,6 +1,7 @@
 //! Many inferences by several clients while parties are killed, stopped and cut off at random: every answer is right, every batch is
 //! used once, memory does not grow.
 
+mod disks;
 mod parties;
 mod tally;
 
@@ -59,8 +60,11 @@ pub struct Report {
     kills: usize,
     stops: usize,
     cuts: usize,
-    /// Batches that servers used.
+    /// How often a party's pool on its disk was restored from an older copy.
+    restores: usize,
+    /// Batches that servers used, and those among them that had waited on disks.
     batches: usize,
+    waited: usize,
     /// Largest resident memory of each service, in MiB.
     server_mib: u64,
     dealer_mib: u64,
@@ -162,7 +166,7 @@ impl Soak {
             }
         });
         let tally = shared.tally;
-        let batches = tally.single_use(&parties.logs());
+        let [batches, waited] = tally.single_use(&parties.logs());
         let [server_mib, dealer_mib] = parties.largest();
         parties.grown().into_iter().for_each(|why| tally.wrong(why));
         let kills = kills + shared.client_kills.into_inner();
@@ -176,7 +180,9 @@ impl Soak {
             kills,
             stops,
             cuts,
+            restores: parties.restored(),
             batches,
+            waited,
             server_mib,
             dealer_mib,
             wrong,
@@ -201,7 +207,9 @@ fn client(shared: &Shared<'_>, number: usize, mut chance: Chance) {
         // One in twelve is killed before it is done.
         let killed = (chance.below(12) == 0).then(|| Duration::from_millis(chance.below(1500)));
         shared.client_kills.fetch_add(usize::from(killed.is_some()), Ordering::Relaxed);
-        let done = match shared.parties.infer(number, &pictures, killed) {
+        // One in four fills its pool on the disk after that, where there is one.
+        let fill = chance.below(4) == 0;
+        let done = match shared.parties.infer(number, (&pictures, fill), killed) {
             Ok(done) => done,
             Err(e) => {
                 shared.tally.wrong(format!("client {number}: {e}"));
@@ -220,6 +228,7 @@ fn print(report: &Report) {
         "seed {seed}: {done} pictures in {seconds:.0} s, largest logit error {largest_error:.1e}"
     );
     println!("{kills} kills, {stops} stops, {cuts} cuts; {batches} batches, each used once");
+    println!("{} waited on disks, {} restores of a party's pool", report.waited, report.restores);
     println!("largest memory: server {} MiB, dealer {} MiB", report.server_mib, report.dealer_mib);
     for why in &report.wrong {
         println!("WRONG: {why}");

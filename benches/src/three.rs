@@ -203,6 +203,7 @@ mod tests {
             setup_bytes: 9,
             offline_bytes: 70,
             offline_flights: 0,
+            waited: false,
             offline_s,
             from_server: 4,
             from_client: 6,

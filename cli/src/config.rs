@@ -106,11 +106,7 @@ impl ServerConfig {
     /// [`Error::Config`].
     pub fn without_dealer(&self) -> Result<(), Error> {
         let rows = self.models.iter().any(|model| model.row_tables == Some(true));
-        let given = [
-            ("pool_folder", self.pool_folder.is_some()),
-            ("audit", self.audit > 0.0),
-            ("row_tables", self.row_tables || rows),
-        ];
+        let given = [("audit", self.audit > 0.0), ("row_tables", self.row_tables || rows)];
         match given.iter().find(|(_, given)| *given) {
             Some((name, _)) => Err(Error::Config(format!(
                 "`{name}` needs a dealer; with `source = \"peer\"` leave it out"

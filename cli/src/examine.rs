@@ -19,6 +19,7 @@ use crate::{
         needs,
     },
     error::Error,
+    files,
     lexicon::Lexicon,
     messages::{self, ClientHello, ServerWelcome, step},
     print,
@@ -131,7 +132,7 @@ fn look(party: &Party, base: &Path) -> Vec<Looked> {
         let folder = server.pool_folder.as_ref().map(|folder| base.join(folder));
         let usage = server.usage_file().map(|file| base.join(file));
         if let Some(folder) = folder {
-            add("pool folder".into(), writable(&folder));
+            add("pool folder".into(), pool(&folder));
         }
         if let Some(folder) = usage.as_deref().map(|file| file.parent().unwrap_or(Path::new("."))) {
             add("folder of the usage file".into(), writable(folder));
@@ -141,6 +142,9 @@ fn look(party: &Party, base: &Path) -> Vec<Looked> {
         let file = base.join(file);
         let folder = file.parent().unwrap_or(Path::new("."));
         add("folder of the weights file".into(), writable(folder));
+    }
+    if let Some(folder) = party.client.as_ref().and_then(|client| client.pool_folder.as_ref()) {
+        add("pool folder".into(), pool(&base.join(folder)));
     }
     let lexicon = party.client.as_ref().map(|client| client.lexicon(base));
     let lexicon = lexicon.transpose().map(Option::flatten);
@@ -248,6 +252,14 @@ fn writable(folder: &Path) -> Result<String, Error> {
     fs::create_dir_all(folder).map_err(Error::io(folder))?;
     tempfile::tempfile_in(folder).map_err(Error::io(folder))?;
     Ok(format!("{} can be written", folder.display()))
+}
+
+/// A pool folder, for its owner alone; keys of what waits there lie in another beside it.
+fn pool(folder: &Path) -> Result<String, Error> {
+    files::private_folder(folder, "pool folder")?;
+    let real = fs::canonicalize(folder).map_err(Error::io(folder))?;
+    writable(real.parent().unwrap_or(&real))?;
+    writable(folder)
 }
 
 /// Whether the port is free, or the service itself has it.

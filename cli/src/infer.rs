@@ -31,13 +31,17 @@ pub struct Infer {
     #[arg(long)]
     config: PathBuf,
     /// PNG or JPEG, folders of these, CIFAR .bin or .tar.gz, or the folder of CIFAR or Tiny-ImageNet.
-    #[arg(required_unless_present_any = ["text", "file"], conflicts_with_all = ["text", "file"])]
+    #[arg(required_unless_present_any = ["text", "file", "fill"], conflicts_with_all = ["text", "file"])]
     images: Vec<PathBuf>,
     /// Centre-crop and resize pictures of another size, where the model does not say what becomes of them.
     #[arg(long)]
     resize: bool,
     #[command(flatten)]
     texts: TextArgs,
+    /// Without a dealer: makes batches of correlations in the end, after the pictures, if there are any, until as many wait in `pool_folder`
+    /// as `pool` says. The next runs then need not wait for them.
+    #[arg(long, conflicts_with_all = ["text", "file"])]
+    fill: bool,
     /// At most so many pictures or texts.
     #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]
     limit: usize,
@@ -77,8 +81,8 @@ impl Embed {
     pub fn run(self, stop: &Stop) -> Result<(), Error> {
         let Self { config, images, resize, texts, json } = self;
         let form = if json { Form::Document } else { Form::Rows };
-        let infer =
-            Infer { config, images, resize, texts, limit: usize::MAX, json, json_lines: false };
+        let (limit, fill, json_lines) = (usize::MAX, false, false);
+        let infer = Infer { config, images, resize, texts, fill, limit, json, json_lines };
         infer.all(form, true, stop)
     }
 }
@@ -163,6 +167,7 @@ impl Infer {
         results: &mut Results,
     ) -> Result<(), Error> {
         let (lexicon, none) = match &given {
+            Given::Pictures(_) if self.images.is_empty() => (None, None),
             Given::Pictures(inputs) => (None, inputs.all_wrong()),
             Given::Texts(lexicon, asked) => {
                 let all = asked.iter().map(|one| one.as_ref().err().cloned());
@@ -221,7 +226,9 @@ impl Infer {
         bar.set_message(what);
         bar.set_position(0);
         bar.set_length(asked.len() as u64);
-        if let Form::Table(columns) = &mut results.form {
+        if let Form::Table(columns) = &mut results.form
+            && !asked.is_empty()
+        {
             let labels = (0..private.model.output.classes()).map(|c| label(&private.model, c));
             columns.fit(0, asked.iter().flatten().map(Query::name));
             columns.fit(1, labels.collect::<Vec<_>>().iter().map(String::as_str));
@@ -240,6 +247,12 @@ impl Infer {
         }
         client
             .answer_each(&queries, &mut |i, answer| results.add(places[i], Line::Done(answer)))?;
+        if self.fill {
+            bar.set_message("batches");
+            bar.set_length(config.pool as u64);
+            results.document.waiting =
+                Some(client.fill(&mut |waiting| bar.set_position(waiting as u64))?);
+        }
         client.leave();
         Ok(())
     }

@@ -104,6 +104,8 @@ pub fn run(
         config: config.clone(),
         base: base.to_owned(),
         folders: Mutex::default(),
+        shelves: Mutex::default(),
+        secret: config.own.identity(base)?.secret("made batches"),
         trust: Arc::default(),
     });
     lanes.commit(lanes.prepare(models)?);
@@ -223,12 +225,19 @@ impl Server {
                 None => Ok(()),
             };
         }
+
         let (epoch, masks, setup) = match &batches {
             Batches::Dealt(session) if hello.held == Some(session.masks) => {
                 (session.epoch, session.masks, &[][..])
             }
             Batches::Dealt(session) => (session.epoch, session.masks, &session.setup[..]),
             Batches::Made(_) => (Epoch::default(), Masks::default(), &[][..]),
+        };
+        let (keeps, waits) = match &lane.supply {
+            Supply::Dealer(_) => (0, Vec::new()),
+            Supply::Peer(workplace) => {
+                (workplace.keeps(), workplace.meets(link.name(), hello.waits)?)
+            }
         };
         let welcome = ServerWelcome::Card {
             name: lane.model.name().to_owned(),
@@ -238,6 +247,8 @@ impl Server {
             epoch,
             masks,
             setup: setup.len() as u64,
+            keeps,
+            waits,
         };
         messages::send(link, step::WELCOME, &welcome)?;
         messages::send_bytes(link, step::SETUP, setup)?;

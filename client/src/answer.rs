@@ -24,6 +24,9 @@ pub struct Costs {
     pub offline_bytes: u64,
     /// Sequential message times between the two for it: none with a dealer.
     pub offline_flights: u64,
+    /// Without a dealer: the batch was made before, and waited on both disks. Its bytes and flights were then.
+    #[serde(default)]
+    pub waited: bool,
     /// Seconds from the need of a batch to both parties' being ready; 0 from a filled pool.
     pub offline_s: f64,
     /// Payload bytes from server to client.

@@ -13,7 +13,7 @@ use sotto_models::{
     length::Length,
 };
 use sotto_net::Endpoint;
-use sotto_session::{card::Card, error::Error, messages::Epoch, refusal::Refusal};
+use sotto_session::{card::Card, error::Error, messages::Epoch, refusal::Refusal, shelf::Shelf};
 
 use crate::{
     answer::{Answer, Query},
@@ -32,6 +32,7 @@ pub struct Client {
     config: Config,
     endpoint: Arc<Endpoint>,
     kept: Option<Arc<Kept>>,
+    shelf: Option<Arc<Shelf>>,
     /// The length of the texts that the connection is for; `None` for pictures.
     length: Option<Length>,
     connection: Option<Connection>,
@@ -49,10 +50,12 @@ impl Client {
     /// [`Error::Config`] for a configuration that is none, [`Error::Net`] for keys that do not work.
     pub fn new(config: Config) -> Result<Self, Error> {
         let kept = Kept::of(&config)?.map(Arc::new);
+        let shelf = config.shelf()?;
         let endpoint = Arc::new(config.bind()?);
         config.stop.closes(&endpoint);
         let (length, connection, known, stale, shop) = (None, None, None, None, None);
-        Ok(Self { config, endpoint, kept, length, connection, known, stale, shop, expected: 0 })
+        let expected = 0;
+        Ok(Self { config, endpoint, kept, shelf, length, connection, known, stale, shop, expected })
     }
 
     /// Connects for texts of a `length`, or, without, for pictures; and takes the masked weights.
@@ -164,6 +167,15 @@ impl Client {
         })
     }
 
+    /// Without a dealer, makes batches with the server until as many wait on the disks of both as the configurations say; `told` how many that
+    /// are, again and again. Gives how many they are in the end. An evaluation then waits for nothing, in a later process, too.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where there is no pool on a disk, here or at the server, or a disk is full; as [`Client::answer`].
+    pub fn fill(&mut self, told: &mut dyn FnMut(usize)) -> Result<usize, Error> {
+        self.persist(|connection| connection.fill(told))
+    }
+
     /// Evaluates pictures or texts, and gives an answer to each.
     ///
     /// # Errors
@@ -234,8 +246,8 @@ impl Client {
             Some(connection) => connection,
             None => {
                 let (known, stale) = (self.known.clone(), self.stale.take());
-                let before =
-                    Before { known, stale, shop: self.shop.take(), kept: self.kept.clone() };
+                let (shop, kept) = (self.shop.take(), self.kept.clone());
+                let before = Before { known, stale, shop, kept, shelf: self.shelf.clone() };
                 Connection::connect(&self.config, Arc::clone(&self.endpoint), self.length, before)?
             }
         };

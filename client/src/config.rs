@@ -17,6 +17,7 @@ use sotto_session::{
     Error,
     config::{self, Own, Peer, Source, default_memory, default_pool, dialling, is_hash, places},
     lexicon::Lexicon,
+    shelf::Shelf,
     stop::Stop,
 };
 
@@ -42,6 +43,9 @@ pub struct Config {
     pub lexicon: Option<Arc<Lexicon>>,
     /// File in which the masked weights are kept, so that they are not sent again after a restart; in memory alone without.
     pub weights_file: Option<PathBuf>,
+    /// Without a dealer: folder in which batches wait that were made with the server, where it has one, too; in memory alone without. Keys of
+    /// the server's part lie in a folder beside it, of the same name with `.keys`.
+    pub pool_folder: Option<PathBuf>,
     /// What the server learns of texts' lengths; hidden ones need the same at the server.
     pub length: Lengths,
     /// Batches of correlated randomness got ready ahead of the evaluation, where more are to come.
@@ -66,6 +70,7 @@ impl Config {
             model: None,
             lexicon: None,
             weights_file: None,
+            pool_folder: None,
             length: Lengths::Public,
             pool: default_pool(),
             memory: default_memory(),
@@ -87,6 +92,26 @@ impl Config {
     /// Where correlated randomness comes from.
     pub fn source(&self) -> Source {
         if self.dealer.is_some() { Source::Dealer } else { Source::Peer }
+    }
+
+    /// The folder in which batches wait, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with a dealer, with texts, and for a folder that is in use or another's; [`Error::Io`].
+    pub(crate) fn shelf(&self) -> Result<Option<Arc<Shelf>>, Error> {
+        let Some(folder) = &self.pool_folder else { return Ok(None) };
+        let refuse = |why: &str| Err(Error::Config(format!("`pool_folder` {why}: leave it out")));
+        if self.dealer.is_some() {
+            return refuse("is for `source = \"peer\"`; a dealer gives a client each batch once");
+        }
+        if self.lexicon.is_some() {
+            return refuse(
+                "is for models of pictures; texts have batches for each length, in memory",
+            );
+        }
+        let owner = format!("{} with {}", self.identity.name(), self.server.name);
+        let secret = self.identity.secret("made batches");
+        Ok(Some(Arc::new(Shelf::open(folder, &owner, &secret)?)))
     }
 
     /// Binds an endpoint that dials server and dealer.
@@ -128,6 +153,8 @@ pub struct ClientConfig {
     pub lexicon: Option<PathBuf>,
     /// File in which the masked weights are kept, so that they are not sent again after a restart; in memory alone without.
     pub weights_file: Option<PathBuf>,
+    /// Without a dealer: folder in which batches wait that were made with the server; in memory alone without.
+    pub pool_folder: Option<PathBuf>,
     /// The lexicon that the client insists on, as `sotto lexicon` prints it: its tokenizer decides what lengths tell.
     pub lexicon_hash: Option<String>,
     /// Of texts: `public`, or `hidden`, which pads each to a bucket of 16, 32, 64, .. tokens and needs the same at the server.
@@ -191,6 +218,7 @@ impl ClientConfig {
             deadline: self.own.deadline(),
             model: self.model.clone(),
             weights_file: self.weights_file.as_ref().map(|file| base.join(file)),
+            pool_folder: self.pool_folder.as_ref().map(|folder| base.join(folder)),
             length: self.length,
             pool: self.pool,
             memory: self.memory,

@@ -9,6 +9,7 @@ pub(crate) mod kept;
 pub(crate) mod making;
 mod numbers;
 mod prepare;
+mod wake;
 
 use std::{
     borrow::Borrow,
@@ -33,6 +34,7 @@ use sotto_session::{
     error::Error,
     lexicon::Lexicon,
     messages::{self, Epoch, Masks, Request, step},
+    shelf::Shelf,
 };
 
 /// What a client holds of a server's model, whatever connection it came over.
@@ -87,6 +89,8 @@ pub(crate) struct Before {
     pub shop: Option<Shop>,
     /// Where masked weights are kept, as the configuration says.
     pub kept: Option<Arc<Kept>>,
+    /// The same of batches that are made with the server.
+    pub shelf: Option<Arc<Shelf>>,
 }
 
 /// Where a client's batches come from.
@@ -122,7 +126,8 @@ impl Connection {
     /// [`Error::Net`] when a peer cannot be reached, [`Error::Refused`] when it will not serve,
     /// [`Error::Check`] when it runs another plan.
     pub fn open(config: &Config, length: Option<Length>) -> Result<Self, Error> {
-        let before = Before { kept: Kept::of(config)?.map(Arc::new), ..Before::default() };
+        let kept = Kept::of(config)?.map(Arc::new);
+        let before = Before { kept, shelf: config.shelf()?, ..Before::default() };
         Self::connect(config, Arc::new(config.bind()?), length, before)
     }
 
@@ -194,8 +199,15 @@ impl Connection {
 
     fn evaluate(&mut self, inputs: &[Vec<i64>], costs: &mut Costs) -> Result<Vec<i64>, Error> {
         let start = Instant::now();
+        let making = match &self.supply {
+            Supply::Dealer(_) => None,
+            Supply::Peer(making) => Some(Arc::clone(making)),
+        };
+        let _evaluating = making.as_ref().map(|making| making.evaluating());
         let (ready, offline_bytes) = self.prepare()?;
         let id = ready.id;
+        costs.waited = ready.waited;
+        costs.setup_bytes += making.as_ref().map_or(0, |making| making.setup_bytes());
         (costs.offline_bytes, costs.offline_flights) = (offline_bytes, ready.flights);
         costs.offline_s = start.elapsed().as_secs_f64();
         let plan = &self.known.lane.private.plan;
@@ -239,6 +251,29 @@ impl Connection {
         match &self.supply {
             Supply::Dealer(claims) => claims.ready(),
             Supply::Peer(making) => making.ready(),
+        }
+    }
+
+    /// Batches that wait on the disks of both.
+    pub fn waiting(&self) -> usize {
+        match &self.supply {
+            Supply::Dealer(_) => 0,
+            Supply::Peer(making) => making.waiting(),
+        }
+    }
+
+    /// Makes batches with the server until as many wait on both disks as are to; `told` how many that are, again and again. Gives how many they
+    /// are in the end.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where there is no pool on a disk, at the server or here, or a disk is full; [`Error::Net`] and
+    /// [`Error::Refused`] of the server.
+    pub fn fill(&self, told: &mut dyn FnMut(usize)) -> Result<usize, Error> {
+        match &self.supply {
+            Supply::Dealer(_) => Err(Error::Config(
+                "with a dealer a server fills its pool by itself, and a client has none on its disk".into(),
+            )),
+            Supply::Peer(making) => making.fill(told),
         }
     }
 

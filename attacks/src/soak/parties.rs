@@ -17,6 +17,7 @@ use sotto_models::{
 };
 use tempfile::TempDir;
 
+use super::disks::{self, Disks};
 use crate::{
     error::Error,
     process::{Process, wait_for},
@@ -52,6 +53,7 @@ pub struct Parties {
     folder: TempDir,
     services: Vec<Mutex<Service>>,
     source: Source,
+    disks: Disks,
     /// The plain model's logits of each picture.
     plain: Vec<Vec<f64>>,
 }
@@ -109,6 +111,15 @@ impl Parties {
         if !made.success() {
             return Err(Error::Scene("`sotto init` failed".into()));
         }
+        if source == Source::Peer {
+            let clients = (0..clients).map(|i| (format!("client{i}"), "client"));
+            for (party, kind) in clients.chain([("server".to_owned(), "server")]) {
+                let file = folder.path().join("parties").join(party).join(format!("{kind}.toml"));
+                let text = fs::read_to_string(&file).map_err(Error::io(&file))?;
+                let text = format!("pool_folder = \"pool\"\n{text}");
+                fs::write(&file, text).map_err(Error::io(&file))?;
+            }
+        }
         let mut services = vec![("server", "serve")];
         if source == Source::Dealer {
             services.push(("dealer", "deal"));
@@ -117,7 +128,8 @@ impl Parties {
             Mutex::new(Service { name, verb, process: None, logs: Vec::new(), memory: Vec::new() })
         });
         let program = program.to_owned();
-        let parties = Self { program, folder, services: services.collect(), source, plain };
+        let (services, disks) = (services.collect(), Disks::default());
+        let parties = Self { program, folder, services, source, disks, plain };
         for service in &parties.services {
             parties.again(&mut lock(service))?;
         }
@@ -134,8 +146,17 @@ impl Parties {
         &self.plain
     }
 
+    /// How often pools on disks were restored.
+    pub fn restored(&self) -> usize {
+        self.disks.restored()
+    }
+
+    fn home(&self, party: &str) -> PathBuf {
+        self.folder.path().join("parties").join(party)
+    }
+
     fn config(&self, party: &str, kind: &str) -> PathBuf {
-        self.folder.path().join("parties").join(party).join(format!("{kind}.toml"))
+        self.home(party).join(format!("{kind}.toml"))
     }
 
     fn again(&self, service: &mut Service) -> Result<(), Error> {
@@ -159,6 +180,9 @@ impl Parties {
     pub fn kill(&self, who: usize, away: Duration) -> Result<(), Error> {
         let mut service = self.service(who);
         service.process.take().iter_mut().for_each(Process::kill);
+        if self.source == Source::Peer {
+            self.disks.turn(&self.home(service.name), disks::SERVER)?;
+        }
         thread::sleep(away);
         self.again(&mut service)
     }
@@ -251,7 +275,7 @@ impl Parties {
     pub fn infer(
         &self,
         client: usize,
-        pictures: &[usize],
+        (pictures, fill): (&[usize], bool),
         killed: Option<Duration>,
     ) -> Result<Finished, Error> {
         let name = format!("client{client}");
@@ -261,6 +285,9 @@ impl Parties {
         command
             .args(["infer", "--json-lines", "--resize", "--config"])
             .arg(self.config(&name, "client"));
+        if fill && self.source == Source::Peer {
+            command.arg("--fill");
+        }
         command.args(pictures.iter().map(|i| self.folder.path().join(format!("{i}.bin"))));
         let mut child = command
             .stdin(Stdio::null())
@@ -284,6 +311,9 @@ impl Parties {
             }
             thread::sleep(Duration::from_millis(10));
         };
+        if code == -1 && self.source == Source::Peer {
+            self.disks.turn(&self.home(&name), disks::CLIENT)?;
+        }
         let logits = |line: &str| -> Option<Vec<f64>> {
             let line: serde_json::Value = serde_json::from_str(line).ok()?;
             line["logits"].as_array()?.iter().map(serde_json::Value::as_f64).collect()

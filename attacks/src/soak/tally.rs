@@ -66,9 +66,9 @@ impl Tally {
     }
 
     /// Holds the services' logs against each other: no number of an epoch is used twice by a server, none is dealt twice to
-    /// anybody. Gives how many were used.
-    pub fn single_use(&self, logs: &[Log]) -> usize {
-        let mut used = HashSet::new();
+    /// anybody, none is taken off a disk twice in any life. Gives how many were used, and how many of them had waited on a disk.
+    pub fn single_use(&self, logs: &[Log]) -> [usize; 2] {
+        let (mut used, mut waited) = (HashSet::new(), HashSet::new());
         for log in logs {
             if log.text.contains("panicked") {
                 self.wrong(format!("a service panicked: {}", log.text));
@@ -78,6 +78,11 @@ impl Tally {
             for line in log.text.lines() {
                 if let Some((_, of)) = line.split_once("set up with the dealer, epoch ") {
                     epoch = of.trim().to_owned();
+                }
+                if let Some((_, tag)) = line.split_once(" waited on the disk, ")
+                    && !waited.insert(tag.trim().to_owned())
+                {
+                    self.wrong(format!("batch {tag} was taken off a disk twice"));
                 }
                 let Some(number) = number(line) else { continue };
                 if line.ends_with(" flights") && !used.insert((epoch.clone(), log.alone, number)) {
@@ -95,7 +100,7 @@ impl Tally {
                 self.wrong("a batch was dealt to two clients".into());
             }
         }
-        used.len()
+        [used.len(), waited.len()]
     }
 
     /// Pictures that were classified, the largest error, and what is wrong.

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::SetupLine;
 use crate::{
-    client::Answer,
+    client::{Answer, Costs},
     error::Error,
     inputs::Unread,
     print,
@@ -20,11 +20,23 @@ pub(super) enum Line {
     Unread(Unread),
 }
 
+impl Line {
+    fn costs(&self) -> Option<&Costs> {
+        match self {
+            Line::Done(answer) => Some(&answer.costs),
+            Line::Unread(_) => None,
+        }
+    }
+}
+
 /// The JSON object; with an error and the exit code where not all was done.
 #[derive(Default, Serialize)]
 pub(super) struct Document {
     pub setup: SetupLine,
     results: Vec<Line>,
+    /// Batches that wait on both disks, where they were filled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,6 +117,9 @@ impl Results {
             Line::Done(r) => Some(r.batch),
             Line::Unread(_) => None,
         });
+        if let (Form::Table(_), Some(waiting)) = (&self.form, self.document.waiting) {
+            print::line(format!("{waiting} batches wait on the disks of both"))?;
+        }
         match (self.form, batch) {
             (Form::Document, _) => print::json(&self.document)?,
             (Form::Rows, _) => {
@@ -117,11 +132,24 @@ impl Results {
                     print::line(numbers.join(" "))?;
                 }
             }
-            (Form::Table(_), Some(batch)) => print::line(format!(
-                "setup {} in {:.2} s, once; offline and online are per evaluation of {batch} image(s) or text(s)",
-                report::bytes(self.document.setup.setup_bytes),
-                self.document.setup.setup_s,
-            ))?,
+            (Form::Table(_), Some(batch)) => {
+                print::line(format!(
+                    "setup {} in {:.2} s, once; offline and online are per evaluation of {batch} image(s) or text(s)",
+                    report::bytes(self.document.setup.setup_bytes),
+                    self.document.setup.setup_s,
+                ))?;
+                let costs: Vec<&Costs> =
+                    self.document.results.iter().filter_map(Line::costs).step_by(batch).collect();
+                if let Some(first) = costs.iter().find(|costs| costs.waited) {
+                    print::line(format!(
+                        "{} of {} batches were made with the server before, {} each in {} flights, and waited on both disks",
+                        costs.iter().filter(|costs| costs.waited).count(),
+                        costs.len(),
+                        report::bytes(first.offline_bytes),
+                        first.offline_flights
+                    ))?;
+                }
+            }
             _ => {}
         }
         result

@@ -4,8 +4,10 @@ use std::{fs, panic::AssertUnwindSafe, sync::Arc};
 
 use zeroize::Zeroizing;
 
+use sotto_session::folder::Folder;
+
 use super::{
-    store::{Folder, Store},
+    store::Store,
     usage::{Tariff, Usage},
 };
 use crate::{config::ServedClient, dealer_link::Names};

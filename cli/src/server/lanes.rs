@@ -19,10 +19,14 @@ use sotto_models::{
     model::Input,
     private::Lengths,
 };
+use sotto_session::{
+    folder::Folder,
+    shelf::{Record, Shelf},
+};
+use zeroize::Zeroizing;
 
 use super::{
     models::{Loaded, choose},
-    store::Folder,
     trust::Trust,
     usage::Usage,
 };
@@ -55,6 +59,10 @@ pub struct Common {
     pub base: PathBuf,
     /// Folders of batches that are in use.
     pub folders: Mutex<HashMap<PathBuf, Weak<Folder>>>,
+    /// The same of those that are made with clients.
+    pub shelves: Mutex<HashMap<PathBuf, Weak<Shelf>>>,
+    /// What seals those.
+    pub secret: Zeroizing<[u8; 32]>,
     /// What the dealer did.
     pub trust: Arc<Trust>,
 }
@@ -100,6 +108,26 @@ impl Common {
         let folder = Arc::new(Folder::open(&path, &self.config.own.name)?);
         all.insert(path, Arc::downgrade(&folder));
         Ok(Some(folder))
+    }
+
+    /// Where batches of a model of pictures wait that are made with clients. Those of another model, which it replaces, are burnt,
+    /// and those of clients that are served no more.
+    fn shelf(&self, model: &Loaded, plan: [u8; 32]) -> Result<Option<Arc<Shelf>>, Error> {
+        let Some(path) = model.offer.pool_folder.as_ref().filter(|_| !model.is_of_texts()) else {
+            return Ok(None);
+        };
+        let path = self.base.join(path);
+        let mut all = lock(&self.shelves);
+        let shelf = match all.get(&path).and_then(Weak::upgrade) {
+            Some(shelf) => shelf,
+            None => Arc::new(Shelf::open(&path, &self.config.own.name, &self.secret)?),
+        };
+        all.insert(path, Arc::downgrade(&shelf));
+        let known = |name: &str| self.config.clients.iter().any(|client| client.name == name);
+        shelf.retain(|Record { of, .. }| {
+            of.plan == plan && of.model == model.commitment && known(&of.peer)
+        })?;
+        Ok(Some(shelf))
     }
 }
 
@@ -216,7 +244,7 @@ impl Lanes {
         for lane in open.into_iter().chain(self.all_leaving()) {
             let [ready, held] = match &lane.supply {
                 Supply::Dealer(sessions) => sessions.batches(),
-                Supply::Peer(workplace) => workplace.made.batches(),
+                Supply::Peer(workplace) => workplace.batches(),
             };
             let name = lane.model.name();
             match all.iter_mut().find(|(other, _)| other == name) {

@@ -1,6 +1,7 @@
 //! Batches that the server makes with its clients, until they are used; and the memory that all of it takes.
 //!
-//! A batch belongs to the client with whom it is made and to the link over which it is: with the link goes what it made.
+//! A batch belongs to the client with whom it is made and to the link over which it is: with the link goes what it made. Those that wait
+//! on both disks are no link's ([`sotto_session::shelf`]), and take memory here once they are woken, over the link that uses them.
 //! Single use: a batch leaves with its one evaluation. Whatever becomes of it otherwise, its client is charged for it
 //! ([`Made::left`]).
 
@@ -16,6 +17,8 @@ use crate::{config::MAKING, messages::Tag, refusal::Refusal};
 enum Stage {
     /// It is being made; nobody waits for it any more where it was given up.
     Making { given_up: bool },
+    /// It comes from the disk.
+    Waking,
     /// It is staged.
     Ready(Ready),
 }
@@ -79,9 +82,19 @@ impl State {
         making.filter(|e| client.is_none_or(|client| &*e.client == client)).count()
     }
 
-    /// Burns a batch and notes who is charged.
+    /// A new entry's number.
+    fn add(&mut self, client: &str, link: u64, stage: Stage) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        self.entries
+            .insert(id, Entry { client: client.into(), link, stage, since: Instant::now() });
+        id
+    }
+
+    /// Burns a batch and notes who is charged. One that is still on the disk stays there.
     fn burn(&mut self, id: u64) {
-        if let Some(entry) = self.entries.remove(&id) {
+        let entry = self.entries.remove(&id).filter(|e| !matches!(e.stage, Stage::Waking));
+        if let Some(entry) = entry {
             *self.left.entry(entry.client).or_default() += 1;
         }
     }
@@ -198,11 +211,39 @@ impl Made {
             return Err(self.busy());
         }
         place.map(|at| state.queue.remove(at));
-        let (id, client): (_, Arc<str>) = (state.next, client.into());
-        state.next += 1;
-        let stage = Stage::Making { given_up: false };
-        state.entries.insert(id, Entry { client, link, stage, since: Instant::now() });
-        Ok(id)
+        Ok(state.add(client, link, Stage::Making { given_up: false }))
+    }
+
+    /// A number, and memory, for a batch that comes from the disk to be used over this link.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`] where there is no memory for it.
+    pub fn wake(&self, client: &str, link: u64) -> Result<u64, Refusal> {
+        let mut state = self.lock();
+        let (places, share) = (self.room.places(), self.room.share());
+        while state.of(client) >= share {
+            if !state.evict(client, true) {
+                return Err(self.busy());
+            }
+        }
+        while state.weight() + 1 > places {
+            if !state.evict(client, false) {
+                return Err(self.busy());
+            }
+        }
+        Ok(state.add(client, link, Stage::Waking))
+    }
+
+    /// It waits on both disks, or is lost by no fault of its client's: it takes no memory any more.
+    pub fn stored(&self, id: u64) {
+        self.lock().entries.remove(&id);
+        self.changed.notify_all();
+    }
+
+    /// It is of no use: its client is charged.
+    pub fn burn(&self, id: u64) {
+        self.lock().burn(id);
+        self.changed.notify_all();
     }
 
     /// It is made and staged; burnt where nobody waits for it any more.
@@ -238,7 +279,7 @@ impl Made {
                     before.into_iter().for_each(|id| state.burn(id));
                     return Ok(found);
                 }
-                Stage::Making { given_up: true } => return Err(Refusal::Burnt(id)),
+                Stage::Making { given_up: true } | Stage::Waking => return Err(Refusal::Burnt(id)),
                 Stage::Making { given_up } => {
                     let Some(left) = patience.checked_sub(start.elapsed()) else {
                         *given_up = true;
@@ -256,7 +297,7 @@ impl Made {
     /// Takes a client's batch for its one use, and its place.
     pub fn take(self: &Arc<Self>, client: &str, id: u64) -> Option<(Ready, Place)> {
         let mut state = self.lock();
-        let is_theirs = |e: &Entry| &*e.client == client && !e.is_making();
+        let is_theirs = |e: &Entry| &*e.client == client && matches!(e.stage, Stage::Ready(_));
         if !state.entries.get(&id).is_some_and(is_theirs) {
             return None;
         }

@@ -1,5 +1,7 @@
 //! The server's side of making correlations with its clients.
 
+mod disk;
+
 use std::{
     cell::Cell,
     sync::Arc,
@@ -15,16 +17,18 @@ use sotto_protocols::{
     make::{Recipe, whole_recipe},
     plan::Plan,
 };
+use sotto_session::shelf::Shelf;
 
 use super::{
     made::{Joined, Made},
     models::Loaded,
     pool::Ready,
+    room::Room,
     usage::Usage,
 };
 use crate::{
     error::Error,
-    messages::{self, Nonce, Reply, Request, ServerWelcome, step},
+    messages::{self, Nonce, Reply, Request, Secret, ServerWelcome, step},
     refusal::Refusal,
     stop::Stop,
     workshop::{COTS, Workshop, longest, longest_setup, nonce, patience, session},
@@ -39,6 +43,8 @@ pub struct Workplace {
     usage: Arc<Usage>,
     /// What was made.
     pub made: Arc<Made>,
+    /// Where batches wait, and how many of each client's.
+    shelf: Option<(Arc<Shelf>, Arc<Room>)>,
 }
 
 /// A link for making that is set up, and its memory. No `Debug`: it is secret.
@@ -83,12 +89,23 @@ impl Workplace {
     pub fn new(
         plan: &Arc<Plan>,
         model: Arc<Loaded>,
-        made: Arc<Made>,
+        (made, shelf): (Arc<Made>, Option<(Arc<Shelf>, Arc<Room>)>),
         usage: Arc<Usage>,
     ) -> Result<Self, Error> {
         let recipe = Arc::new(whole_recipe(plan)?);
         let cost = recipe.cost(plan, COTS);
-        Ok(Self { plan: Arc::clone(plan), model, recipe, cost, usage, made })
+        Ok(Self { plan: Arc::clone(plan), model, recipe, cost, usage, made, shelf })
+    }
+
+    /// Batches that wait for each client on the disk, at most.
+    pub fn keeps(&self) -> u32 {
+        self.shelf.as_ref().map_or(0, |(_, room)| room.pool() as u32)
+    }
+
+    /// Batches that wait for their clients, on the disk and in memory, and those that are being made or evaluated with.
+    pub fn batches(&self) -> [usize; 2] {
+        let [ready, held] = self.made.batches();
+        [ready + self.shelf.as_ref().map_or(0, |(shelf, _)| shelf.all()), held]
     }
 
     /// Sets a link for making up; nothing where the client was refused.
@@ -163,7 +180,8 @@ impl Workplace {
 
     /// Whether a client may have one more batch made, beside those that it has.
     fn allows(&self, name: &str) -> Result<(), Refusal> {
-        self.usage.allows(name, self.model.tariff(), self.made.of(name))
+        let kept = self.shelf.as_ref().map_or(0, |(shelf, _)| shelf.count(name));
+        self.usage.allows(name, self.model.tariff(), self.made.of(name) + kept)
     }
 
     /// Charges whoever left batches, this client or another.
@@ -186,9 +204,11 @@ impl Workplace {
         };
         let mut asked = Instant::now();
         loop {
-            match messages::recv(link, step::REQUEST) {
-                Ok(Request::Make | Request::Length { .. }) if stop.asked() => return finish(link),
-                Ok(Request::Make) => asked = Instant::now(),
+            let asked_for = match messages::recv(link, step::REQUEST) {
+                Ok(Request::Make { .. } | Request::Length { .. }) if stop.asked() => {
+                    return finish(link);
+                }
+                Ok(Request::Make { keep }) => keep,
                 Ok(Request::Length { length }) => return Ok(Some(length)),
                 Ok(_) => return Ok(None),
                 // Nobody needs a batch now, or soon.
@@ -198,7 +218,8 @@ impl Workplace {
                 }
                 Err(Error::Net(sotto_net::Error::Deadline { .. })) => return finish(link),
                 Err(e) => return Err(e),
-            }
+            };
+            asked = Instant::now();
             let Making { name, number, begun: count, .. } = making;
             self.settle();
             let begun = self.allows(name).and_then(|()| self.made.begin(name, *number));
@@ -211,10 +232,19 @@ impl Workplace {
                 }
             };
             count.set(count.get() + 1);
-            messages::send(link, step::REPLY, &Reply::Making { id })?;
+            let keeps = match asked_for.filter(|_| self.keeps() > 0) {
+                Some(theirs) => Some((Secret::random()?, theirs)),
+                None => None,
+            };
+            let pad = keeps.as_ref().map(|(ours, _)| ours.clone());
+            messages::send(link, step::REPLY, &Reply::Making { id, pad })?;
             let (batch, traffic) = workshop.make(link, id, longest, &|| ())?;
             let bytes = traffic.from_server + traffic.from_client;
             tracing::info!("{}: batch {id} made, {bytes} bytes", link.peer());
+            if let Some(keeps) = &keeps {
+                self.keep(link, keeps, (id, workshop.tag(id)), batch, traffic)?;
+                continue;
+            }
             let staged = batch.stage(&self.plan, Role::Server, &self.model.weights)?;
             self.made.finish(id, Ready { staged, tag: workshop.tag(id), bytes });
         }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    messages::{self, Reply, Request, Tag, step},
+    messages::{self, Reply, Request, Secret, Tag, step},
     metrics::Evaluated,
     refusal::Refusal,
 };
@@ -47,6 +47,8 @@ pub(super) struct Served<'a> {
     batches: Batches,
     holder: Holder,
     name: String,
+    /// The batch on the disk that is to be opened next, and its number.
+    waking: Option<(u64, Tag)>,
     /// The batch that was got ready last.
     prepared: Option<u64>,
     /// Whether something was evaluated.
@@ -62,8 +64,8 @@ impl<'a> Served<'a> {
         (lane, batches): (Held, Batches),
         holder: Holder,
     ) -> Self {
-        let name = holder.name.to_string();
-        Self { server, lane, batches, holder, name, prepared: None, used: false, refused: 0 }
+        let (name, waking, prepared) = (holder.name.to_string(), None, None);
+        Self { server, lane, batches, holder, name, waking, prepared, used: false, refused: 0 }
     }
 
     /// Answers until the client leaves or the server is asked to stop.
@@ -76,12 +78,7 @@ impl<'a> Served<'a> {
                 Ok(Request::Prepare { .. }) if stop.asked() => return Ok(link.finish()?),
                 Ok(Request::Prepare { held, ahead }) => {
                     if let Err(why) = self.prepare(link, held, ahead)? {
-                        self.server.metrics.refused(&self.name);
-                        tracing::warn!("{} is refused: {why}", link.peer());
-                        // Who asks on is answered ever slower: each question costs work, and a line.
-                        thread::sleep(BREATH * self.refused.min(10));
-                        self.refused += 1;
-                        messages::send(link, step::REPLY, &Reply::Refused(why))?;
+                        self.reply(link, Err(why))?;
                         if let Batches::Dealt(session) = &self.batches
                             && session.pool.is_stale()
                         {
@@ -103,7 +100,13 @@ impl<'a> Served<'a> {
                         return Ok(link.finish()?);
                     }
                 }
-                Ok(Request::Make | Request::Length { .. }) => {
+                Ok(Request::Wake { .. }) if stop.asked() => return Ok(link.finish()?),
+                Ok(Request::Wake { tag }) => {
+                    let woken = self.wake(tag).map(|id| Reply::Waking { id });
+                    self.reply(link, woken)?;
+                }
+                Ok(Request::Open { key }) => self.open(link, &key)?,
+                Ok(Request::Make { .. } | Request::Length { .. }) => {
                     let why = Refusal::NotYourRole("client on a link for making".into());
                     messages::send(link, step::REPLY, &Reply::Refused(why))?;
                     return Ok(link.finish()?);
@@ -124,6 +127,43 @@ impl<'a> Served<'a> {
                 Err(e) => return Err(e),
             }
         }
+    }
+
+    /// Finds a batch that waits on both disks.
+    fn wake(&mut self, tag: Tag) -> Result<u64, Refusal> {
+        let Supply::Peer(workplace) = &self.lane.supply else { return Err(Refusal::NotKept) };
+        if let Some((before, _)) = self.waking.take() {
+            workplace.made.stored(before);
+        }
+        let id = workplace.wake(&self.name, self.holder.link, &tag)?;
+        self.waking = Some((id, tag));
+        Ok(id)
+    }
+
+    /// Opens the one that was found.
+    fn open(&mut self, link: &mut QuicLink, key: &Secret) -> Result<(), Error> {
+        let (Some((id, tag)), Supply::Peer(workplace)) = (self.waking.take(), &self.lane.supply)
+        else {
+            return self.reply(link, Err(Refusal::NotKept));
+        };
+        let Some(taken) = workplace.take(&self.name, (id, &tag)) else {
+            return self.reply(link, Err(Refusal::NotKept));
+        };
+        messages::send(link, step::REPLY, &Reply::Woken { key: taken.key.clone() })?;
+        workplace.open_taken(&self.name, id, taken, key);
+        Ok(())
+    }
+
+    /// Answers, refusals ever slower: each question costs work, and a line.
+    fn reply(&mut self, link: &mut QuicLink, reply: Result<Reply, Refusal>) -> Result<(), Error> {
+        let reply = reply.unwrap_or_else(|why| {
+            self.server.metrics.refused(&self.name);
+            tracing::warn!("{} is refused: {why}", link.peer());
+            thread::sleep(BREATH * self.refused.min(10));
+            self.refused += 1;
+            Reply::Refused(why)
+        });
+        messages::send(link, step::REPLY, &reply)
     }
 
     /// Gets a batch ready for the client, and tells it.
@@ -244,11 +284,15 @@ impl<'a> Served<'a> {
     }
 
     fn release(&self) {
-        self.settle();
-        if let Batches::Dealt(session) = &self.batches {
-            let unused = session.pool.release(&self.holder);
-            self.server.usage.unused(&self.name, unused);
+        match &self.batches {
+            Batches::Dealt(session) => {
+                let unused = session.pool.release(&self.holder);
+                self.server.usage.unused(&self.name, unused);
+            }
+            // Those that were woken over this link.
+            Batches::Made(made) => made.release(self.holder.link),
         }
+        self.settle();
         // A length costs a plan and its announcement: who asks for one uses it.
         if self.lane.length.is_some() && !self.used {
             self.server.usage.unused(&self.name, 1);

@@ -7,12 +7,13 @@
 //! One process owns the folder, by a lock, and one server, by name.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, File},
     io::{Read, Write},
     path::{Path, PathBuf},
 };
 
 use sotto_models::calibration::hex;
+use sotto_session::folder::Folder;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -25,64 +26,6 @@ use crate::{
 const MAGIC: &[u8; 16] = b"sotto batch 3\n\0\0";
 /// Magic, number, ticket, tag, the other seed's fingerprint, checksum.
 const HEADER: usize = 16 + 8 + 16 + 16 + 32 + 32;
-
-/// A folder of batches of one server; its lock is held while it lives.
-pub struct Folder {
-    path: PathBuf,
-    _lock: File,
-}
-
-impl Folder {
-    /// Opens the folder, made where it is missing, for the server `owner`.
-    ///
-    /// # Errors
-    /// [`Error::Config`] when another process or another server uses it, or others may write to it; [`Error::Io`].
-    pub fn open(path: &Path, owner: &str) -> Result<Self, Error> {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(path).map_err(Error::io(path))?;
-        let path = &fs::canonicalize(path).map_err(Error::io(path))?;
-        let shown = path.display();
-        #[cfg(unix)]
-        {
-            let all = fs::metadata(path).map_err(Error::io(path))?.permissions();
-            if std::os::unix::fs::PermissionsExt::mode(&all) & 0o022 != 0 {
-                return Err(Error::Config(format!(
-                    "others may write to the pool folder {shown}; chmod 700 it"
-                )));
-            }
-        }
-        let file = path.join("owner");
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut lock = options.open(&file).map_err(Error::io(&file))?;
-        if lock.try_lock().is_err() {
-            return Err(Error::Config(format!(
-                "another process uses the pool folder {shown}; give each server process its own"
-            )));
-        }
-        let mut known = String::new();
-        lock.read_to_string(&mut known).map_err(Error::io(&file))?;
-        match known.trim() {
-            "" => lock
-                .write_all(format!("{owner}\n").as_bytes())
-                .and_then(|()| lock.sync_all())
-                .map_err(Error::io(&file))?,
-            name if name == owner => {}
-            other => {
-                return Err(Error::Config(format!(
-                    "the pool folder {shown} is that of `{}`, not of `{owner}`; give each server its own",
-                    other
-                )));
-            }
-        }
-        Ok(Self { path: path.to_owned(), _lock: lock })
-    }
-}
 
 /// The batches of one epoch and plan in a folder.
 pub struct Store {
@@ -98,7 +41,7 @@ impl Store {
     }
 
     fn path(&self, id: u64) -> PathBuf {
-        self.folder.path.join(format!("{}{id}.batch", self.prefix))
+        self.folder.path().join(format!("{}{id}.batch", self.prefix))
     }
 
     /// Batches that an earlier process left, lowest first; files of other epochs and plans, cut and damaged
@@ -107,7 +50,7 @@ impl Store {
     /// # Errors
     /// [`Error::Io`] when the folder cannot be read or cleaned.
     pub fn recover(&self) -> Result<Vec<Names>, Error> {
-        let folder = &self.folder.path;
+        let folder = self.folder.path();
         let mut found = Vec::new();
         for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
             let path = entry.map_err(Error::io(folder))?.path();
@@ -147,7 +90,7 @@ impl Store {
             Error::Config(format!(
                 "batch {} cannot be stored in {}: {e}; free space there or unset `pool_folder`",
                 names.id,
-                self.folder.path.display()
+                self.folder.path().display()
             ))
         })
     }
@@ -181,9 +124,7 @@ impl Store {
     /// # Errors
     /// [`Error::Io`] when it stays.
     pub fn burn(&self, id: u64) -> Result<(), Error> {
-        let path = self.path(id);
-        let gone = fs::remove_file(&path).and_then(|()| File::open(&self.folder.path)?.sync_all());
-        gone.map_err(Error::io(&path))
+        files::remove(&self.path(id))
     }
 }
 
@@ -260,17 +201,17 @@ mod tests {
         let store = store(&folder);
         let left = ["old-plan-3.batch", &format!("{}4.part", store.prefix), "x.batch"];
         for name in left {
-            fs::write(folder.path.join(name), [0; 100]).unwrap();
+            fs::write(folder.path().join(name), [0; 100]).unwrap();
         }
-        fs::write(folder.path.join("notes.txt"), "not ours").unwrap();
+        fs::write(folder.path().join("notes.txt"), "not ours").unwrap();
         fs::write(store.path(5), [0; 20]).unwrap();
         store.put(&names(6), &[7; 50]).unwrap();
         store.put(&names(7), &[7; 50]).unwrap();
         // A file under another number is not that number's.
         fs::rename(store.path(7), store.path(8)).unwrap();
         assert_eq!(store.recover().unwrap().len(), 1);
-        assert!(left.iter().all(|n| !folder.path.join(n).exists()));
-        assert!(folder.path.join("notes.txt").exists());
+        assert!(left.iter().all(|n| !folder.path().join(n).exists()));
+        assert!(folder.path().join("notes.txt").exists());
         // Any one bit, wherever it is.
         for at in 0..HEADER + 50 {
             store.put(&names(6), &[7; 50]).unwrap();
@@ -281,33 +222,5 @@ mod tests {
             assert!(damaged.contains("damaged") && damaged.contains("burnt"), "{at}: {damaged}");
             assert!(!store.path(6).exists());
         }
-    }
-
-    #[test]
-    fn a_folder_has_one_process_and_one_owner() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("pool");
-        let first = Folder::open(&path, "server").unwrap();
-        let second = Folder::open(&path, "server").err().unwrap().to_string();
-        assert!(second.contains("another process"), "{second}");
-        #[cfg(unix)]
-        {
-            let owner = fs::metadata(path.join("owner")).unwrap().permissions();
-            assert_eq!(std::os::unix::fs::PermissionsExt::mode(&owner) & 0o777, 0o600);
-        }
-        drop(first);
-        let other = Folder::open(&path, "second").err().unwrap().to_string();
-        assert!(other.contains("`server`") && other.contains("`second`"), "{other}");
-        drop(Folder::open(&path, "server").unwrap());
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_folder_that_others_may_write_to_is_refused() {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = tempfile::tempdir().unwrap();
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let open = Folder::open(dir.path(), "server").err().unwrap().to_string();
-        assert!(open.contains("chmod 700"), "{open}");
     }
 }

@@ -55,7 +55,12 @@ pub fn prepared(link: &mut QuicLink) -> (u64, [u8; 16]) {
             Reply::Assigned(_) | Reply::Waiting { .. } | Reply::Paced { .. } => {}
             Reply::Ready { id, tag, .. } => return (id, tag),
             Reply::Refused(why) => panic!("a batch is there: {why}"),
-            Reply::Making { .. } | Reply::Length { .. } => panic!("there is a dealer"),
+            Reply::Making { .. }
+            | Reply::Waking { .. }
+            | Reply::Woken { .. }
+            | Reply::Length { .. } => {
+                panic!("there is a dealer")
+            }
         }
     }
 }

@@ -106,6 +106,8 @@ fn a_server_that_describes_another_model_than_the_lexicons_is_refused() {
             epoch,
             masks,
             setup: setup as u64,
+            keeps: 0,
+            waits: Vec::new(),
         };
         thread::scope(|scope| {
             let client = scope.spawn(|| parties.infer(&config, &TEXT));

@@ -4,6 +4,7 @@
 mod audit;
 mod calibration;
 mod copies;
+mod disks;
 mod documents;
 mod emulated;
 mod end_to_end;
@@ -29,4 +30,5 @@ mod restarts;
 mod roles;
 mod spawned;
 mod stopped;
+mod stored;
 mod texts;

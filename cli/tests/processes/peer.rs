@@ -23,14 +23,14 @@ use crate::{
 
 impl Parties {
     /// Starts a server that has no dealer.
-    fn peer_server(&self, lines: &str, at: Option<SocketAddr>) -> (Process, SocketAddr) {
+    pub fn peer_server(&self, lines: &str, at: Option<SocketAddr>) -> (Process, SocketAddr) {
         let lines = format!("source = \"peer\"\n{lines}");
         let config = self.server_config(&lines, LOCAL, at);
         self.start_server(&config)
     }
 
     /// Writes the configuration of a client that has none.
-    fn peer_client(&self, name: &str, lines: &str, server: SocketAddr) -> String {
+    pub fn peer_client(&self, name: &str, lines: &str, server: SocketAddr) -> String {
         self.client_config(name, &format!("source = \"peer\"\n{lines}"), [server, LOCAL])
     }
 }
@@ -126,7 +126,7 @@ fn sources_that_do_not_fit_are_explained() {
         .sotto(&["serve", "--config", &parties.text("none.toml")])
         .failed(2, &["[dealer]", "source = \"peer\""]);
     // What needs a dealer.
-    for line in ["audit = 0.5\n", "pool_folder = \"pool\"\n", "row_tables = true\n"] {
+    for line in ["audit = 0.5\n", "row_tables = true\n"] {
         let config = parties.server_config(&format!("source = \"peer\"\n{line}"), LOCAL, None);
         let name = line.split(' ').next().unwrap();
         parties.sotto(&["serve", "--config", &config]).failed(2, &[name, "needs a dealer"]);
@@ -171,9 +171,9 @@ fn garbage_over_a_link_for_making_ends_that_link_alone() {
         (link, made.unwrap())
     };
     let number = |link: &mut QuicLink| {
-        messages::send(link, step::REQUEST, &Request::Make).unwrap();
+        messages::send(link, step::REQUEST, &Request::Make { keep: None }).unwrap();
         match messages::recv(link, step::REPLY).unwrap() {
-            Reply::Making { id } => id,
+            Reply::Making { id, pad: None } => id,
             _ => panic!("there is a place"),
         }
     };

@@ -42,14 +42,21 @@ pub(super) struct Ready {
     pub bytes: u64,
     /// Sequential message times, without a dealer.
     pub flights: u64,
+    /// It waited on a disk: bytes and flights were before.
+    pub waited: bool,
     since: Instant,
 }
 
 impl Ready {
     /// One that was made with the server, just now.
     pub fn made(id: u64, staged: Staged, tag: Tag, traffic: &Traffic) -> Self {
-        let bytes = traffic.from_server + traffic.from_client;
-        Self { id, staged, tag, bytes, flights: traffic.flights, since: Instant::now() }
+        let (bytes, flights) = (traffic.from_server + traffic.from_client, traffic.flights);
+        Self { id, staged, tag, bytes, flights, waited: false, since: Instant::now() }
+    }
+
+    /// One that was made with the server before, and waited on both disks.
+    pub fn waited(id: u64, staged: Staged, tag: Tag, traffic: &Traffic) -> Self {
+        Self { waited: true, ..Self::made(id, staged, tag, traffic) }
     }
 
     /// Whether the server has it, too, if it has not failed.
@@ -236,7 +243,7 @@ fn claim(
     }
     let bytes = SEED_BYTES + batch.corrections.as_ref().map_or(0, |c| c.len() as u64);
     let staged = batch.stage(plan, Role::Client, weights)?;
-    Ok(Ready { id, staged, tag: names.tag, bytes, flights: 0, since })
+    Ok(Ready { id, staged, tag: names.tag, bytes, flights: 0, waited: false, since })
 }
 
 /// A dealer that is not there is a lack of correlations.

@@ -5,8 +5,7 @@ use std::{sync::Arc, time::Instant};
 use sotto_models::{Calibration, Private, calibration::hex, length::Length};
 use sotto_net::{Endpoint, Link, QuicLink};
 use sotto_protocols::{
-    Role,
-    make::{Recipe, whole_recipe},
+    make::whole_recipe,
     plan::Plan,
     weights::{Weights, read_setup},
 };
@@ -15,17 +14,18 @@ use super::{
     Before, Connection, Known, Lane, Supply,
     claims::{Claims, Deal},
     kept::{Kept, Of},
-    making::{Making, Shop},
+    making::{Making, Pool, Shop, Source, Work},
 };
 use crate::config::{Config, asked};
 use sotto_session::{
     card::{Card, short},
     dealer_link::Dealer,
     error::Error,
-    messages::{self, ClientHello, Reply, ServerWelcome, step},
+    messages::{self, ClientHello, ServerWelcome, step},
     refusal::Refusal,
+    shelf::{Of as Waits, Record},
     waiting::Waiting,
-    workshop::{COTS, Workshop, longest, longest_setup, nonce, patience, session},
+    workshop::{COTS, longest, patience},
 };
 
 /// Traces the card's plan, which must be the one that the server says.
@@ -85,71 +85,50 @@ fn masked(
     Ok((weights, message.len() as u64))
 }
 
-/// Something that was not asked for.
-pub(super) fn garbage(link: &QuicLink, step: u32) -> Error {
-    let (peer, why) = (link.peer().to_owned(), "more than was asked for".into());
-    Error::Net(sotto_net::Error::Garbage { peer, step, why })
-}
-
-/// What makes batches, and the bytes of its setup: over the link that is at hand from texts of another length, else over a new one.
-/// `progress` is told of the encrypted weights.
+/// What makes batches, and the bytes of its setup: over the link that is at hand from texts of another length, over a new one, or, where
+/// batches wait on the disk, over one that is set up when it is needed. `progress` is told of the encrypted weights.
 pub(super) fn making(
     config: &Config,
-    endpoint: &Endpoint,
+    endpoint: &Arc<Endpoint>,
     (lane, weights, name, model): (&Lane, &Arc<Weights>, &str, &[u8; 32]),
-    shop: Option<Shop>,
+    (shop, pool): (Option<Shop>, Option<Pool>),
     progress: &messages::Progress<'_>,
 ) -> Result<(Making, u64), Error> {
     let plan = &lane.private.plan;
     // Before it is asked for: a description may ask for more than two parties can make.
     let recipe = Arc::new(whole_recipe(plan)?);
-    let cost = recipe.cost(plan, COTS);
-    let deadline = config.deadline;
-    let times = (cost, patience(&recipe, deadline), longest(&recipe, &cost, deadline));
-    let ours = (Arc::clone(plan), Arc::clone(weights));
-    if let Some(shop) = shop {
-        match turn(shop, plan, &recipe) {
-            Ok((mut link, workshop)) => {
-                link.set_deadline(times.1);
-                return Ok((Making::start(link, workshop, ours, times), 0));
-            }
-            Err(e) => tracing::info!("a link for making is set up anew: {e}"),
-        }
-    }
-    let mut link = endpoint.connect(config.server.address()?, &config.server.name, deadline)?;
-    link.set_deadline(deadline);
-    let nonce = nonce()?;
+    let (cost, deadline) = (recipe.cost(plan, COTS), config.deadline);
     let hello = ClientHello {
         name: Some(name.to_owned()),
         model: Some(hex(model)),
         length: lane.length,
-        making: Some(nonce),
         ..ClientHello::new(config.source())
     };
-    messages::send(&mut link, step::HELLO, &hello)?;
-    let theirs = match messages::recv(&mut link, step::WELCOME)? {
-        ServerWelcome::Making(theirs) => theirs,
-        ServerWelcome::Refused(why) => {
-            return Err(Error::Refused { peer: link.peer().to_owned(), why });
-        }
-        ServerWelcome::Card { .. } => return Err(garbage(&link, step::WELCOME)),
+    let source = Source {
+        endpoint: Arc::clone(endpoint),
+        server: config.server.clone(),
+        hello,
+        plan: plan.hash(),
+        model: *model,
+        cost,
+        deadline,
+        patience: patience(&recipe, deadline),
+        recipe,
     };
-    link.set_deadline(times.1);
-    let session = session([nonce, theirs], &plan.hash(), model);
-    let within = (longest_setup(&cost, deadline), progress);
-    let workshop = Workshop::open(Role::Client, recipe, &mut link, session, None, within)?;
-    Ok((Making::start(link, workshop, ours, times), cost.setup_bytes))
-}
-
-/// Goes on over a link for making whose server was told of another length: the one of this plan.
-fn turn((mut link, mut workshop): Shop, plan: &Plan, recipe: &Arc<Recipe>) -> Result<Shop, Error> {
-    match messages::recv(&mut link, step::REPLY)? {
-        Reply::Length { plan: theirs } if theirs == plan.hash() && workshop.turn(recipe) => {
-            Ok((link, workshop))
+    let longest = longest(&source.recipe, &cost, deadline);
+    let waits = pool.as_ref().is_some_and(|pool| pool.count() > 0);
+    let work = Work { plan: Arc::clone(plan), weights: Arc::clone(weights), pool, longest };
+    if let Some(shop) = shop {
+        match source.turn(shop) {
+            Ok(shop) => return Ok((Making::start(source, work, Some(shop)), 0)),
+            Err(e) => tracing::info!("a link for making is set up anew: {e}"),
         }
-        Reply::Refused(why) => Err(Error::Refused { peer: link.peer().to_owned(), why }),
-        _ => Err(garbage(&link, step::REPLY)),
     }
+    if waits {
+        return Ok((Making::start(source, work, None), 0));
+    }
+    let shop = source.open(progress)?;
+    Ok((Making::start(source, work, Some(shop)), cost.setup_bytes))
 }
 
 impl Connection {
@@ -158,7 +137,7 @@ impl Connection {
         config: &Config,
         endpoint: Arc<Endpoint>,
         length: Option<Length>,
-        Before { known, stale, shop, kept }: Before,
+        Before { known, stale, shop, kept, shelf }: Before,
     ) -> Result<Self, Error> {
         let start = Instant::now();
         let progress: &messages::Progress<'_> = &|got, all| {
@@ -184,17 +163,33 @@ impl Connection {
         };
         let held = known.as_ref().map(|known| known.masks);
         let held = held.or(stored.as_ref().map(|(of, _)| of.masks));
-        messages::send(
-            &mut link,
-            step::HELLO,
-            &ClientHello { name, model, length, held, stale, ..ClientHello::new(config.source()) },
-        )?;
-        let (name, card, plan, model, [epoch, masks], setup) =
+        let waits = shelf.as_ref().map(|shelf| shelf.waits(server));
+        let told = waits.clone().map_or_else(Vec::new, |waits| waits.tags);
+        let hello = ClientHello::new(config.source());
+        let hello = ClientHello { name, model, length, held, stale, waits, ..hello };
+        messages::send(&mut link, step::HELLO, &hello)?;
+        let (name, card, plan, model, [epoch, masks], [setup, keeps]) =
             match messages::recv(&mut link, step::WELCOME)? {
-                ServerWelcome::Card { name, card, plan, model, epoch, masks, setup } => {
-                    (name, card, plan, model, [epoch, masks], setup)
+                ServerWelcome::Card {
+                    name,
+                    card,
+                    plan,
+                    model,
+                    epoch,
+                    masks,
+                    setup,
+                    keeps,
+                    waits,
+                } => {
+                    if let Some(shelf) = &shelf {
+                        // What the server has not is of no more use.
+                        shelf.retain(|Record { tag, .. }| {
+                            !told.contains(tag) || waits.contains(tag)
+                        })?;
+                    }
+                    (name, card, plan, model, [epoch, masks], [setup, u64::from(keeps)])
                 }
-                ServerWelcome::Making(_) => return Err(garbage(&link, step::WELCOME)),
+                ServerWelcome::Making(_) => return Err(messages::unasked(&link, step::WELCOME)),
                 ServerWelcome::Refused(why) => {
                     return Err(Error::Refused { peer: link.peer().to_owned(), why });
                 }
@@ -275,7 +270,16 @@ impl Connection {
                     Some(making) => making,
                     None => {
                         let ours = (&lane, &known.weights, &known.name[..], &known.model);
-                        let (made, bytes) = making(config, &endpoint, ours, shop, progress)?;
+                        let peer = config.server.name.clone();
+                        let of = Waits { peer, plan, model };
+                        let pool = shelf.map(|shelf| -> Result<Pool, Error> {
+                            // Those of another model are of no more use.
+                            shelf.retain(|waits| waits.of == of)?;
+                            let most = config.pool.min(keeps as usize);
+                            Ok(Pool { shelf, of, most })
+                        });
+                        let before = (shop, pool.transpose()?);
+                        let (made, bytes) = making(config, &endpoint, ours, before, progress)?;
                         setup_bytes += bytes;
                         Arc::new(made)
                     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sotto_net::{Link, QuicLink};
 
-use super::{Connection, Supply, claims::Ready, connect};
+use super::{Connection, Supply, claims::Ready, wake::wake};
 use sotto_session::{
     error::Error,
     messages::{self, Assigned, Reply, Request, Tag, step},
@@ -47,13 +47,23 @@ impl Connection {
         self.left = self.left.saturating_sub(1);
         let ahead = self.pool.min(self.left);
         let (link, deadline) = (&mut self.link, self.deadline);
-        let mut burnt = 0;
+        let (mut burnt, lane) = (0, &self.known.lane);
         let claims = match &self.supply {
             Supply::Dealer(claims) => claims,
             Supply::Peer(making) => loop {
                 let ready = match held.take() {
                     Some((ready, _)) => ready,
-                    None => making.next(ahead)?,
+                    None => match (making.next(ahead)?, &making.pool) {
+                        (Some(ready), _) => ready,
+                        (None, Some(pool)) => {
+                            let ours = (&*lane.private.plan, &*self.known.weights);
+                            match wake(link, pool, ours, deadline)? {
+                                Some(ready) => ready,
+                                None => continue,
+                            }
+                        }
+                        (None, None) => continue,
+                    },
                 };
                 let (id, bytes) = (ready.id, ready.bytes);
                 ask(link, Some(id), 0)?;
@@ -134,7 +144,7 @@ fn until_ready(
         match messages::recv(link, step::REPLY)? {
             Reply::Assigned(batch) => {
                 if !assigned(batch) {
-                    return Err(connect::garbage(link, step::REPLY));
+                    return Err(messages::unasked(link, step::REPLY));
                 }
             }
             Reply::Waiting { got, all } if last != (got, all) || moved.elapsed() < deadline => {
@@ -152,7 +162,7 @@ fn until_ready(
             Reply::Refused(why) => {
                 return Err(Error::Refused { peer: link.peer().to_owned(), why });
             }
-            _ => return Err(connect::garbage(link, step::REPLY)),
+            _ => return Err(messages::unasked(link, step::REPLY)),
         }
     }
 }

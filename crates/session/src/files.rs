@@ -1,7 +1,7 @@
 //! Where files really lie.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
@@ -49,6 +49,56 @@ pub fn create(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
+}
+
+/// Opens a file of ours that processes take turns by its lock, made where it is missing, its owner's alone. `why` says what it is for.
+///
+/// # Errors
+/// [`Error::Config`] where something else is there: a link would lead to a file that is not ours, who opened a pipe would wait for its
+/// other end; [`Error::Io`].
+pub fn lockable(path: &Path, why: &str) -> Result<File, Error> {
+    if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+        let path = path.display();
+        return Err(Error::Config(format!("{path} is no plain file; take it away, {why}")));
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(Error::io(path))
+}
+
+/// Removes a file, which no crash brings back.
+///
+/// # Errors
+/// [`Error::Io`] when it stays.
+pub fn remove(path: &Path) -> Result<(), Error> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let gone = fs::remove_file(path).and_then(|()| File::open(folder)?.sync_all());
+    gone.map_err(Error::io(path))
+}
+
+/// Makes a folder that its owner alone reads, where it is missing.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Config`] where others may write to it, `what` it is.
+pub fn private_folder(path: &Path, what: &str) -> Result<(), Error> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(Error::io(path))?;
+    #[cfg(unix)]
+    {
+        let all = fs::metadata(path).map_err(Error::io(path))?.permissions();
+        if std::os::unix::fs::PermissionsExt::mode(&all) & 0o022 != 0 {
+            let path = path.display();
+            return Err(Error::Config(format!(
+                "others may write to the {what} {path}; chmod 700 it"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file anew, so that it is there whole, the old one or the new, whatever ends the program: `write` makes another beside

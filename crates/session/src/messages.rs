@@ -36,6 +36,27 @@ pub type Nonce = [u8; 32];
 /// The public tag of a deal: equal at two parties only if they hold the two sides of one deal.
 pub type Tag = [u8; 16];
 
+/// The name of a client's pool folder.
+pub type FolderId = [u8; 16];
+
+/// What waits in a client's pool folder, of what it made with a server.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Waits {
+    /// The folder.
+    pub folder: FolderId,
+    /// All of them.
+    pub tags: Vec<Tag>,
+}
+
+/// What a client says of a batch that is to wait on both disks.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Keep {
+    /// In which folder.
+    pub folder: FolderId,
+    /// What the key of the client's part comes under.
+    pub pad: Secret,
+}
+
 /// First message to the dealer.
 #[derive(Serialize, Deserialize)]
 pub enum DealerHello {
@@ -141,7 +162,7 @@ pub enum Dealt {
 }
 
 /// First message of a client to the server.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct ClientHello {
     /// Message version.
     pub version: u32,
@@ -157,6 +178,8 @@ pub struct ClientHello {
     pub stale: Option<Epoch>,
     /// Where the client takes correlations from.
     pub source: Source,
+    /// Where batches wait that were made with the server: it burns those of this folder that are not among them.
+    pub waits: Option<Waits>,
     /// This link is for making correlations, not for evaluations: the client's part of its name.
     pub making: Option<Nonce>,
 }
@@ -164,8 +187,9 @@ pub struct ClientHello {
 impl ClientHello {
     /// Of somebody who takes any model of pictures and holds nothing, for evaluations.
     pub fn new(source: Source) -> Self {
-        let (name, model, length, held, stale, making) = (None, None, None, None, None, None);
-        Self { version: VERSION, name, model, length, held, stale, source, making }
+        let (name, model, length, held, stale) = (None, None, None, None, None);
+        let (version, waits, making) = (VERSION, None, None);
+        Self { version, name, model, length, held, stale, source, waits, making }
     }
 }
 
@@ -188,6 +212,10 @@ pub enum ServerWelcome {
         masks: Masks,
         /// Bytes of masked weights that follow.
         setup: u64,
+        /// Batches that it makes with this client and keeps on its disk until they are used; 0 where it keeps none.
+        keeps: u32,
+        /// Of those that the client says wait, what waits here, too: the others are burnt at both.
+        waits: Vec<Tag>,
     },
     /// To a link for making: the server's part of its name. The setup follows.
     Making(Nonce),
@@ -213,7 +241,20 @@ pub enum Request {
         tag: Tag,
     },
     /// On a link for making: make a batch now.
-    Make,
+    Make {
+        /// Where it is to wait on both disks.
+        keep: Option<Keep>,
+    },
+    /// A batch that waits on both disks is to be used.
+    Wake {
+        /// Its public name.
+        tag: Tag,
+    },
+    /// The same one is opened now, at both parties.
+    Open {
+        /// What the server's part is sealed with, given once.
+        key: Secret,
+    },
     /// The same: what is made next is for texts of another length. Transfers and keys stay.
     Length {
         /// The texts' length.
@@ -270,9 +311,27 @@ pub enum Reply {
     Making {
         /// The batch.
         id: u64,
+        /// Where it is to wait on both disks, too: what the key of the server's part comes under.
+        pad: Option<Secret>,
+    },
+    /// To [`Request::Wake`]: it is here, and there is a place for it.
+    Waking {
+        /// The number under which it is used.
+        id: u64,
+    },
+    /// To [`Request::Open`]: it is ready.
+    Woken {
+        /// What the client's part is sealed with, given once.
+        key: Secret,
     },
     /// No, and why.
     Refused(Refusal),
+}
+
+/// What a peer sent that was not asked for.
+pub fn unasked(link: &dyn Link, step: u32) -> Error {
+    let (peer, why) = (link.peer().to_owned(), "more than was asked for".into());
+    Error::Net(sotto_net::Error::Garbage { peer, step, why })
 }
 
 /// Sends `bytes` in pieces.

@@ -126,6 +126,11 @@ pub enum Refusal {
     /// A number that is used, skipped or somebody else's.
     #[error("batch {0} is burnt")]
     Burnt(u64),
+    /// A batch on a disk that has no other half.
+    #[error(
+        "it keeps no such batch: used, given up for a newer one, or of a folder that was restored"
+    )]
+    NotKept,
     /// The client's images are used up.
     #[error("{used} of {quota} images are used up; ask the server's operator for more")]
     Quota {
@@ -149,6 +154,7 @@ impl Refusal {
                 | Self::Busy(_)
                 | Self::Lengths(_)
                 | Self::Burnt(_)
+                | Self::NotKept
         )
     }
 }

@@ -18,6 +18,10 @@ pub const TRANSFERS: u32 = 0x8000_0006;
 pub const KEYS: u32 = 0x8000_0007;
 /// The encrypted weights.
 pub const ENCRYPTED: u32 = 0x8000_0008;
+/// Keys of a batch that waits on both disks.
+pub const KEEP: u32 = 0x8000_0009;
+/// Whether it is there.
+pub const KEPT: u32 = 0x8000_000a;
 
 /// What people call a step; `levels` is how many the plan has, where that is known.
 pub fn name(step: u32, levels: Option<usize>) -> String {
@@ -32,6 +36,8 @@ pub fn name(step: u32, levels: Option<usize>) -> String {
         (TRANSFERS, _) => "the base transfers".into(),
         (KEYS, _) => "the keys".into(),
         (ENCRYPTED, _) => "the encrypted weights".into(),
+        (KEEP, _) => "the keys of a batch that waits on disks".into(),
+        (KEPT, _) => "whether a batch is stored".into(),
         (_, Some(all)) => format!("level {level} of {all}"),
         (_, None) => format!("level {level}"),
     }

@@ -5,8 +5,8 @@ use sotto::{
     card::Card,
     config::Source,
     messages::{
-        Ask, Assigned, ClientHello, DealerHello, DealerWelcome, Dealt, Reply, Request, Secret,
-        ServerWelcome, VERSION,
+        Ask, Assigned, ClientHello, DealerHello, DealerWelcome, Dealt, Keep, Reply, Request,
+        Secret, ServerWelcome, VERSION, Waits,
     },
     refusal::Refusal,
 };
@@ -70,6 +70,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Unknown(text()),
         Refusal::NotAnnounced { server: text(), plan: text() },
         Refusal::Stale,
+        Refusal::NotKept,
         Refusal::TooManyPlans,
         Refusal::NoDealer(text()),
         Refusal::Exhausted(text()),
@@ -157,6 +158,7 @@ fn client_hello() {
         held,
         stale,
         source: Source::Peer,
+        waits: Some(Waits { folder: [4; 16], tags: vec![[5; 16]; 2] }),
         making: Some([3; 32]),
     })];
     fuzz!(|input: &Input| check::<ClientHello>(&valid, input));
@@ -172,6 +174,8 @@ fn server_welcome() {
         epoch: [3; 16],
         masks: [4; 16],
         setup: 1 << 30,
+        keeps: 2,
+        waits: vec![[6; 16]; 2],
     };
     let valid = with_refusals(vec![welcome], ServerWelcome::Refused);
     fuzz!(|input: &Input| check::<ServerWelcome>(&valid, input));
@@ -182,7 +186,10 @@ fn request() {
     let valid = [
         Request::Prepare { held: Some(3), ahead: 8 },
         Request::Infer { id: 7, tag: [9; 16] },
-        Request::Make,
+        Request::Make { keep: None },
+        Request::Make { keep: Some(Keep { folder: [4; 16], pad: secret(3) }) },
+        Request::Wake { tag: [8; 16] },
+        Request::Open { key: secret(4) },
         Request::Length { length: Length::Hidden(16) },
         Request::Bye,
     ];
@@ -197,7 +204,9 @@ fn reply() {
         Reply::Assigned(assigned()),
         Reply::Waiting { got: 1, all: 2 },
         Reply::Ready { id: 7, tag: [1; 16], offline_bytes: 32, ahead },
-        Reply::Making { id: 7 },
+        Reply::Making { id: 7, pad: Some(secret(3)) },
+        Reply::Waking { id: 7 },
+        Reply::Woken { key: secret(4) },
         Reply::Length { plan: [5; 32] },
     ];
     let valid = with_refusals(messages, Reply::Refused);

@@ -80,7 +80,10 @@ impl Lane {
             None => Supply::Peer(Workplace::new(
                 &plan,
                 Arc::clone(model),
-                Made::new(Arc::clone(&room)),
+                (
+                    Made::new(Arc::clone(&room)),
+                    common.shelf(model, hash)?.map(|shelf| (shelf, Arc::clone(&room))),
+                ),
                 Arc::clone(&common.usage),
             )?),
         };

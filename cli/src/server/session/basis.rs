@@ -8,12 +8,13 @@ use sotto_protocols::{
     plan::Plan,
     weights::{SetupMasks, Weights, setup_message},
 };
+use sotto_session::folder::Folder;
 
 use crate::{
     card::Card,
     dealer_link::Dealer,
     messages::Masks,
-    server::{room::Room, store::Folder, trust::Trust},
+    server::{room::Room, trust::Trust},
 };
 
 /// The weights under the dealer's masks, once for all sessions of a model.

@@ -2,14 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     path::Path,
 };
 
 use serde::{Deserialize, Serialize};
 
 use super::Used;
-use crate::error::Error;
+use crate::{error::Error, files};
 
 /// The file.
 #[derive(Default, Serialize, Deserialize)]
@@ -71,17 +71,8 @@ impl Spent {
 /// Makes the file at `path` ours, by a lock beside it.
 pub(super) fn lock(path: &Path) -> Result<File, Error> {
     let beside = path.with_extension("lock");
-    // A link would lead to a file that is not ours, who opened a pipe would wait for its other end.
-    if fs::symlink_metadata(&beside).is_ok_and(|found| !found.is_file()) {
-        return Err(Error::Config(format!(
-            "{} is no plain file; take it away, the lock of {} is made there",
-            beside.display(),
-            path.display()
-        )));
-    }
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    let file = options.open(&beside).map_err(Error::io(&beside))?;
+    let why = format!("the lock of {} is made there", path.display());
+    let file = files::lockable(&beside, &why)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(_) => Err(Error::Config(format!(

@@ -1,0 +1,117 @@
+//! Batches that wait on the disks of server and client: stored, found again, opened.
+
+use sotto_models::calibration::hex;
+use sotto_net::{Link, QuicLink};
+use sotto_protocols::{Role, batch::Batch, plan::Traffic};
+use sotto_session::{
+    keeping::{Lost, keep},
+    shelf::{Of, Record, Taken},
+};
+
+use super::{DEAR, Ready, Workplace};
+use crate::{
+    error::Error,
+    messages::{Keep, Secret, Tag, Waits},
+    refusal::Refusal,
+};
+
+impl Workplace {
+    /// What is made with a client is of this.
+    fn of(&self, client: &str) -> Of {
+        Of { peer: client.into(), plan: self.plan.hash(), model: self.model.commitment }
+    }
+
+    /// Burns what a client no longer has in a folder of its, and charges it; gives what waits at both.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn meets(&self, client: &str, waits: Option<Waits>) -> Result<Vec<Tag>, Error> {
+        let (Some((shelf, _)), Some(Waits { folder, mut tags })) = (&self.shelf, waits) else {
+            return Ok(Vec::new());
+        };
+        tags.sort_unstable();
+        let gone = shelf.retain(|record| {
+            let theirs = record.of.peer == client && record.folder == folder;
+            !theirs || tags.binary_search(&record.tag).is_ok()
+        })?;
+        if gone > 0 {
+            tracing::info!("{client} no longer has {gone} of the batches that wait here");
+            self.usage.unused(client, gone * DEAR);
+        }
+        tags.retain(|tag| shelf.has(client, tag));
+        tags.dedup();
+        Ok(tags)
+    }
+
+    /// A number, and a place, for a client's batch that waits on the disk, to be used over a link of its own.
+    ///
+    /// # Errors
+    /// [`Refusal::NotKept`] where there is none; [`Refusal::Busy`] for now.
+    pub fn wake(&self, client: &str, link: u64, tag: &Tag) -> Result<u64, Refusal> {
+        self.settle();
+        let (shelf, _) = self.shelf.as_ref().ok_or(Refusal::NotKept)?;
+        if shelf.has(client, tag) { self.made.wake(client, link) } else { Err(Refusal::NotKept) }
+    }
+
+    /// Takes the batch that got this number for its use: the key of the client's part is off the disk, and may be given. `None` where
+    /// it is gone.
+    pub fn take(&self, client: &str, (id, tag): (u64, &Tag)) -> Option<Taken<'_>> {
+        let (shelf, _) = self.shelf.as_ref()?;
+        let taken = shelf.take(client, tag).unwrap_or_else(|e| {
+            tracing::warn!("{client}: {e}");
+            None
+        });
+        if taken.is_none() {
+            self.made.stored(id);
+        }
+        taken
+    }
+
+    /// Opens it with the key that the client gives; the client opens its part meanwhile. Where it cannot be opened it is burnt, and
+    /// charged: the key may be none.
+    pub fn open_taken(&self, client: &str, id: u64, taken: Taken<'_>, key: &Secret) {
+        let (tag, bytes) = (taken.record.tag, taken.record.bytes());
+        let staged = taken
+            .open(id, &self.plan, key)
+            .and_then(|batch| Ok(batch.stage(&self.plan, Role::Server, &self.model.weights)?));
+        match staged {
+            Ok(staged) => {
+                self.made.finish(id, Ready { staged, tag, bytes });
+                tracing::info!("{client}: batch {id} waited on the disk, {}", hex(&tag));
+            }
+            Err(e) => {
+                tracing::warn!("{client}: {e}");
+                self.made.stored(id);
+                self.usage.unused(client, DEAR);
+            }
+        }
+    }
+
+    /// Puts a batch on both disks; it takes no memory then. What it takes the place of is burnt and charged.
+    pub(super) fn keep(
+        &self,
+        link: &mut QuicLink,
+        (ours, theirs): &(Secret, Keep),
+        (id, tag): (u64, Tag),
+        batch: Batch,
+        traffic: Traffic,
+    ) -> Result<(), Error> {
+        let Some((shelf, room)) = &self.shelf else { return Ok(()) };
+        let client = link.name().to_owned();
+        while shelf.count(&client) >= room.pool() {
+            let Some(oldest) = shelf.first(&client) else { break };
+            shelf.burn(&client, &oldest)?;
+            self.usage.unused(&client, DEAR);
+        }
+        let record = Record::new(self.of(&client), (theirs.folder, tag), traffic);
+        match keep(link, shelf, [ours, &theirs.pad], record, batch)? {
+            None => self.made.stored(id),
+            Some(Lost::Here(e)) => {
+                tracing::warn!("{}: {e}", link.peer());
+                self.made.stored(id);
+            }
+            Some(Lost::There) => self.made.burn(id),
+        }
+        Ok(())
+    }
+}
