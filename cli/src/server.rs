@@ -12,10 +12,13 @@ mod models;
 mod observed;
 mod pool;
 mod room;
+#[cfg(test)]
+mod schedules;
 mod served;
 mod session;
 mod standing;
 mod store;
+mod sync;
 mod trust;
 mod usage;
 

@@ -212,7 +212,7 @@ impl Client {
             let chunks = same.chunks(self.private()?.batch);
             let all = chunks.len();
             for (done, chunk) in chunks.enumerate() {
-                let asked: Vec<Query> = chunk.iter().map(|&place| queries[place].clone()).collect();
+                let asked: Vec<&Query> = chunk.iter().map(|&place| &queries[place]).collect();
                 let left = self.expected.saturating_add(all - done);
                 let answers = self.evaluate(&asked, left)?;
                 chunk.iter().zip(answers).try_for_each(|(&place, answer)| each(place, answer))?;
@@ -235,7 +235,7 @@ impl Client {
     }
 
     /// Evaluates up to a batch; `left` evaluations of this length are to come, this one included.
-    fn evaluate(&mut self, queries: &[Query], left: usize) -> Result<Vec<Answer>, Error> {
+    fn evaluate(&mut self, queries: &[&Query], left: usize) -> Result<Vec<Answer>, Error> {
         let stop = self.config.stop.clone();
         self.persist(|connection| {
             let _working = stop.begin().ok_or(Error::Stopped)?;

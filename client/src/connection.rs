@@ -12,6 +12,7 @@ mod prepare;
 mod wake;
 
 use std::{
+    borrow::Borrow,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -164,7 +165,8 @@ impl Connection {
     /// # Errors
     /// [`Error::Net`] and [`Error::Protocol`] when a peer fails, [`Error::Exhausted`] without correlations,
     /// [`Error::Check`] when a measured count is not the plan's.
-    pub fn answer(&mut self, queries: &[Query]) -> Result<Vec<Answer>, Error> {
+    pub fn answer(&mut self, queries: &[impl Borrow<Query>]) -> Result<Vec<Answer>, Error> {
+        let queries: Vec<&Query> = queries.iter().map(Borrow::borrow).collect();
         let Lane { private, length, .. } = &self.known.lane;
         let (private, length, batch) = (Arc::clone(private), *length, private.batch);
         let lexicon = self.lexicon.clone();
@@ -193,7 +195,7 @@ impl Connection {
             batch,
             reveal: private.reveal,
         };
-        Ok(queries.iter().zip(private.decode_rows(&output, &own)).map(answer).collect())
+        Ok(queries.into_iter().zip(private.decode_rows(&output, &own)).map(answer).collect())
     }
 
     fn evaluate(&mut self, inputs: &[Vec<i64>], costs: &mut Costs) -> Result<Vec<i64>, Error> {

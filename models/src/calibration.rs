@@ -35,7 +35,7 @@ pub struct Calibration {
     pub images: usize,
     /// Hash of the weights.
     pub weights: String,
-    /// Hidden channels of each MLP in groups of their own ranges, in the order of the weights ([`crate::channels::sorted`]);
+    /// Hidden channels of each MLP in groups of their own ranges, in the order of the weights ([`crate::owner::arranged`]);
     /// empty where all channels of a layer have one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Vec<Group>>,

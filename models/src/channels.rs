@@ -7,7 +7,6 @@
 use crate::{
     Model, Weights,
     calibration::Group,
-    float::forward,
     layer::activation::pieces,
     probe::{Probe, Tensor},
     range::Range,
@@ -40,22 +39,9 @@ impl Probe for Channels {
     }
 }
 
-/// The same model with each MLP's hidden channels in the order of their ranges over `inputs`, and the groups of each layer
-/// for [`Calibration::groups`](crate::Calibration::groups); none where a layer's channels are all alike. What is calibrated and folded afterwards are these weights.
-///
-/// # Panics
-/// Where `inputs` or `weights` do not have the model's shapes, or there is no input.
-pub fn sorted(model: &Model, weights: &Weights, inputs: &[Vec<f32>]) -> (Weights, Vec<Vec<Group>>) {
-    assert!(!inputs.is_empty(), "channels are sorted by their ranges over inputs");
-    let mut channels = Channels::new(model);
-    for input in inputs {
-        forward(model, weights, input, &mut channels);
-    }
-    channels.sorted(model, weights)
-}
-
 impl Channels {
-    /// What [`sorted`] gives where these are the ranges over all inputs.
+    /// The same model with each MLP's hidden channels in the order of these ranges, and the groups of each layer for
+    /// [`Calibration::groups`](crate::Calibration::groups); none where a layer's channels are all alike.
     pub(crate) fn sorted(&self, model: &Model, weights: &Weights) -> (Weights, Vec<Vec<Group>>) {
         let (layers, d, hidden) = (model.stack.layers, model.stack.width, model.stack.hidden);
         let mut sorted = weights.clone();

@@ -25,7 +25,7 @@
 
 pub mod arch;
 pub mod calibration;
-pub mod channels;
+mod channels;
 pub mod demo;
 pub mod error;
 pub mod files;
@@ -33,7 +33,7 @@ mod fixed;
 pub mod float;
 pub mod format;
 pub mod images;
-pub mod keys;
+mod keys;
 mod kind;
 pub mod layer;
 mod layout;

@@ -1,5 +1,5 @@
-//! What a model's owner chooses before it calibrates, without changing a result: how keys are centred ([`crate::keys`]), how
-//! hidden channels are ordered ([`crate::channels`]).
+//! What a model's owner chooses before it calibrates, without changing a result: how keys are centred (`keys.rs`), how
+//! hidden channels are ordered (`channels.rs`).
 
 use crate::{
     Model, Weights,

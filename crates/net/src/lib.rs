@@ -24,6 +24,9 @@ mod printable;
 mod profile;
 mod quic;
 mod stream;
+mod sync;
+#[cfg(test)]
+mod tests;
 mod throttle;
 
 pub use endpoint::Endpoint;

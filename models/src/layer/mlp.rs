@@ -2,7 +2,7 @@
 //!
 //! Privately, the first matrix also copies `n` where the residual starts from it; an MLP without an activation is one
 //! matrix, residual included: `W2 W1 + I`. The activation's stretch goes into the first matrix, group by group of hidden
-//! channels where these have formats of their own ([`crate::channels`]).
+//! channels where these have formats of their own (`channels.rs`).
 
 use ndarray::Array2;
 use sotto_protocols::{

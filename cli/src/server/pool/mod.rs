@@ -16,8 +16,7 @@ mod tests;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Condvar, Mutex},
-    thread::{self, JoinHandle},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -26,7 +25,15 @@ use sotto_protocols::{
     weights::{SetupMasks, Weights},
 };
 
-use super::{room::Room, store::Store, trust::Trust};
+use super::{
+    room::Room,
+    store::Store,
+    sync::{
+        Condvar, Mutex,
+        thread::{self, JoinHandle},
+    },
+    trust::Trust,
+};
 use crate::{
     dealer_link::{Batches, Names},
     error::Error,
