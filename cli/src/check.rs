@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
-use sotto_models::{Calibration, Model, Weights, files, format::MARGIN, model::Output};
+use sotto_models::{
+    Calibration, Model, Weights, agreement::Compared, files, format::MARGIN, model::Output,
+};
 
 use crate::{
-    agreement::Compared,
     choices,
     client::top,
     error::Error,

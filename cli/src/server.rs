@@ -27,7 +27,7 @@ use std::{
 
 use sotto_models::{calibration::hex, length::Length, model::Input};
 use sotto_net::{Endpoint, Link, QuicLink};
-use sotto_protocols::weights::{Matrix, Weights};
+use sotto_protocols::weights::{Matrix, Weights, setup_pieces};
 
 use crate::{
     card::Card,
@@ -83,6 +83,8 @@ pub fn run(
     // Plans of all lengths have the same matrices, in the same order.
     let private = card.trace(texts.then_some(Length::Public(1)))?;
     let matrices = private.matrices(&model.weights);
+    // What is left is in the matrices, packed.
+    drop(model);
     let clients: Vec<_> = config.clients.iter().map(ServedClient::peer).collect();
     let accepted: Vec<_> = clients.iter().collect();
     let dealer = config.source.dealer(&config.dealer)?;
@@ -119,7 +121,6 @@ pub fn run(
         folder: session::folder(folder, &config.own.name)?,
         config: config.clone(),
         trust: Arc::default(),
-        masked: Arc::default(),
     });
     if !texts {
         lanes.pictures()?;
@@ -156,19 +157,18 @@ pub fn run(
 /// A hash of the matrices that confirms no guess: `salt` is the server's secret, and the same after a restart.
 fn commit(salt: &[u8; 32], matrices: &[Matrix]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_keyed(salt);
+    let mut bytes = Vec::new();
+    let mut update = |words: &[u64]| {
+        bytes.clear();
+        bytes.extend(words.iter().flat_map(|w| w.to_le_bytes()));
+        hasher.update(&bytes);
+    };
     for matrix in matrices {
-        for (len, words) in [
-            (
-                matrix.entries.len(),
-                &mut matrix.entries.iter().copied() as &mut dyn Iterator<Item = u64>,
-            ),
-            (matrix.bias.len(), &mut matrix.bias.iter().map(|b| *b as u64)),
-        ] {
-            hasher.update(&(len as u64).to_le_bytes());
-            words.for_each(|w| {
-                hasher.update(&w.to_le_bytes());
-            });
-        }
+        let (entries, bias) = (matrix.entries(), matrix.bias.iter().map(|b| *b as u64));
+        update(&[entries.count() as u64]);
+        entries.each(&mut update);
+        update(&[matrix.bias.len() as u64]);
+        update(&bias.collect::<Vec<_>>());
     }
     *hasher.finalize().as_bytes()
 }
@@ -249,11 +249,11 @@ impl Server {
             };
         }
         let (epoch, masks, setup) = match &batches {
-            Batches::Dealt(session) if hello.held == Some(session.masks) => {
-                (session.epoch, session.masks, &[][..])
+            Batches::Dealt(session) => {
+                let fresh = hello.held != Some(session.masks);
+                (session.epoch, session.masks, fresh.then_some(&session.seed))
             }
-            Batches::Dealt(session) => (session.epoch, session.masks, &session.setup[..]),
-            Batches::Made(_) => (Epoch::default(), Masks::default(), &[][..]),
+            Batches::Made(_) => (Epoch::default(), Masks::default(), None),
         };
         let welcome = ServerWelcome::Card {
             card: self.card.clone(),
@@ -261,10 +261,14 @@ impl Server {
             model: self.commitment,
             epoch,
             masks,
-            setup: setup.len() as u64,
+            setup: setup.map_or(0, |_| lane.plan.setup_bytes() as u64),
         };
         messages::send(link, step::WELCOME, &welcome)?;
-        messages::send_bytes(link, step::SETUP, setup)?;
+        if let Some(seed) = setup {
+            // Matrix by matrix: all of them masked are larger than what the server keeps.
+            let pieces = setup_pieces(&lane.plan, self.weights.all_plain(), seed);
+            messages::send_pieces(link, step::SETUP, pieces)?;
+        }
         let holder = Holder { link: number, name: link.name().into() };
         Served::new(self, (lane, batches), holder).serve(link)
     }

@@ -190,7 +190,7 @@ fn serialise(
 }
 
 /// Replaces a file in one go, so that a kill leaves the old or the new one.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let part = path.with_extension("part");
     std::fs::write(&part, bytes).map_err(|e| Error::file(&part, e))?;
     std::fs::rename(&part, path).map_err(|e| Error::file(path, e))

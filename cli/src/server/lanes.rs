@@ -19,7 +19,7 @@ use sotto_protocols::{plan::Plan, weights::Weights};
 use super::{
     made::{Made, Room},
     make::Workplace,
-    session::{Basis, Masked, Sessions},
+    session::{Basis, Sessions},
     store::Folder,
     trust::Trust,
     usage::Usage,
@@ -133,8 +133,6 @@ pub struct Common {
     pub config: ServerConfig,
     /// What the dealer did.
     pub trust: Arc<Trust>,
-    /// The weights as they were masked last.
-    pub masked: Arc<Mutex<Option<Masked>>>,
 }
 
 /// All that are open, the one that was asked for last at the end.
@@ -315,7 +313,6 @@ impl Common {
                 server: self.config.own.name.clone(),
                 audit: self.config.audit()?,
                 trust: Arc::clone(&self.trust),
-                masked: Arc::clone(&self.masked),
             })),
             None => Supply::Peer(Workplace::new(
                 (&plan, self.commitment),
