@@ -55,6 +55,16 @@ pub fn sorted(model: &Model, weights: &Weights, inputs: &[Vec<f32>]) -> (Weights
 }
 
 impl Channels {
+    /// The ranges of a layer's channels in groups of as many as these.
+    pub(crate) fn grouped(&self, layer: usize, groups: &[Group]) -> Vec<Group> {
+        let mut rest = self.0[layer].iter();
+        let of = |group: &Group| {
+            let own = rest.by_ref().take(group.channels);
+            Group { range: own.copied().fold(Range::EMPTY, Range::and), ..*group }
+        };
+        groups.iter().map(of).collect()
+    }
+
     /// What [`sorted`] gives where these are the ranges over all inputs.
     pub(crate) fn sorted(&self, model: &Model, weights: &Weights) -> (Weights, Vec<Vec<Group>>) {
         let (layers, d, hidden) = (model.stack.layers, model.stack.width, model.stack.hidden);
@@ -82,7 +92,9 @@ impl Channels {
                 let moved = moved(row, 1);
                 row.copy_from_slice(&moved);
             }
-            let counts = counts(&order.iter().map(|&c| pieces(size(c))).collect::<Vec<u32>>());
+            // By the ranges that a format reads: a group whose own is rounded beyond its table's would pay for the next wider one.
+            let range = |c: usize| own.iter().map(|&l| self.0[l][c]).fold(Range::EMPTY, Range::and);
+            let counts = counts(&order.iter().map(|&c| pieces(range(c))).collect::<Vec<u32>>());
             for layer in own {
                 let mut rest = &order[..];
                 for &channels_in in &counts {

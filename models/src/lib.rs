@@ -33,6 +33,7 @@ pub mod files;
 mod fixed;
 pub mod float;
 pub mod format;
+mod heads;
 pub mod images;
 pub mod keys;
 mod kind;

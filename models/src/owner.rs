@@ -1,25 +1,17 @@
 //! How a model's owner calibrates it: what is chosen first, without changing a result, is how keys are centred ([`crate::keys`])
-//! and how hidden channels are ordered ([`crate::channels`]); then ranges are recorded, and private results held against plain ones.
+//! and how hidden channels ([`crate::channels`]) and heads are ordered; then ranges are recorded, and private results held against plain ones.
 
 use crate::{
     Calibration, Error, Model, Private, Weights,
     agreement::Compared,
-    calibration::{Group, Range},
+    calibration::{Group, Range, hex},
     channels::Channels,
     float::forward,
+    heads::Heads,
     keys::Keys,
     options::{Lengths, Options},
-    probe::{Probe, Tensor},
+    probe::Both,
 };
-
-struct Both(Keys, Channels);
-
-impl Probe for Both {
-    fn see(&mut self, layer: usize, tensor: Tensor, values: &[f32]) {
-        self.0.see(layer, tensor, values);
-        self.1.see(layer, tensor, values);
-    }
-}
 
 /// The same model with centred keys and sorted hidden channels, and each layer's groups of these, in one pass over `inputs`;
 /// `progress` is called after each. What is calibrated and folded afterwards are these weights.
@@ -33,12 +25,11 @@ pub fn arranged(
     mut progress: impl FnMut(usize),
 ) -> (Weights, Vec<Vec<Group>>) {
     assert!(!inputs.is_empty(), "keys and channels are seen over inputs");
-    let mut both = Both(Keys::new(model), Channels::new(model));
+    let (mut keys, mut channels) = (Keys::new(model), Channels::new(model));
     for (i, input) in inputs.iter().enumerate() {
-        forward(model, weights, input, &mut both);
+        forward(model, weights, input, &mut Both(&mut keys, &mut channels));
         progress(i + 1);
     }
-    let Both(keys, channels) = both;
     channels.sorted(model, &keys.centred(model, weights))
 }
 
@@ -47,7 +38,7 @@ const COMPARED: usize = 4;
 
 /// A model that is ready to be run.
 pub struct Calibrated {
-    /// The weights that it is run with: [`arranged`], and the same to the bit where that changes nothing.
+    /// The weights that it is run with: [`arranged`], with heads of like range side by side; and the same to the bit where that changes nothing.
     pub weights: Weights,
     /// Their ranges.
     pub calibration: Calibration,
@@ -76,10 +67,16 @@ pub fn calibrated(
     let count = inputs.len();
     let (weights, groups) = arranged(model, weights, inputs, &mut progress);
     let (first, second) = inputs.split_at(count.div_ceil(2));
-    let half = Calibration::record(model, &weights, first, |n| progress(count + n));
-    let done = count + first.len();
-    let rest = Calibration::record(model, &weights, second, |n| progress(done + n));
-    let calibration = Calibration { groups, ..joined(&half, &rest) };
+    // Scores are those of the centred keys.
+    let mut heads = Heads::new(model);
+    let mut record = |inputs: &[Vec<f32>], done: usize| {
+        let told = |n| progress(done + n);
+        Calibration::record_beside(model, &weights, inputs, (&mut heads, told))
+    };
+    let (half, rest) = (record(first, count), record(second, count + first.len()));
+    let (weights, heads) = heads.sorted(model, weights);
+    let hash = hex(&weights.hash());
+    let calibration = Calibration { groups, heads, weights: hash, ..joined(&half, &rest) };
     Private::new(model, &calibration, 1, Options::default())?;
     let some: Vec<&Vec<f32>> = inputs.iter().step_by(count.div_ceil(COMPARED).max(1)).collect();
     let mut compared = Compared::new(model, &weights, &calibration, Lengths::Public);

@@ -170,7 +170,7 @@ fn scores_that_fill_their_window_leave_room_for_hidden_ones() {
     let private = case.private(Length::Hidden(16), 5, HIDDEN);
     case.check(&private, &case.inputs, 2e-2);
     let width = |private: &Private| match &private.format.sublayers[0].step {
-        Step::Attention(format) => format.softmax.as_ref().unwrap().scores.score.0,
+        Step::Attention(format) => format.softmax[0].1.scores.score.0,
         Step::Mlp(_) => unreachable!("attention is first"),
     };
     let public = case.private(Length::Public(16), 1, Options::default());
