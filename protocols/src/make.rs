@@ -29,7 +29,7 @@ use crate::{
     batch::Batch,
     cost::Cost,
     error::Error,
-    making::{Held, Made as Cut, Making},
+    making::{Held, Made as Cut, Making, recipe::WAVE},
     plan::{Plan, Traffic},
     spec::Role,
 };
@@ -39,7 +39,7 @@ use crate::{
 /// # Errors
 /// [`Error::DealerOnly`] when one of its gates' correlations cannot be made without a dealer.
 pub fn recipe(plan: &Plan) -> Result<Recipe, Error> {
-    write(plan, Recipe::default())
+    write(plan, WAVE, Recipe::default())
 }
 
 /// The recipe of a plan with the correlations of its matrices: its makers need [`Matrices`].
@@ -47,10 +47,19 @@ pub fn recipe(plan: &Plan) -> Result<Recipe, Error> {
 /// # Errors
 /// As [`recipe`].
 pub fn whole_recipe(plan: &Plan) -> Result<Recipe, Error> {
-    write(plan, Recipe { encrypts: true, ..Recipe::default() })
+    in_waves(plan, WAVE)
 }
 
-fn write(plan: &Plan, mut recipe: Recipe) -> Result<Recipe, Error> {
+/// [`whole_recipe`] in waves of so many COTs, or as many as its last node takes more: a party holds one wave's at a time. Bytes
+/// stay, but for what is cut into waves; flights are those of all waves.
+///
+/// # Errors
+/// As [`recipe`].
+pub fn in_waves(plan: &Plan, cots: usize) -> Result<Recipe, Error> {
+    write(plan, cots, Recipe { encrypts: true, ..Recipe::default() })
+}
+
+fn write(plan: &Plan, wave: usize, mut recipe: Recipe) -> Result<Recipe, Error> {
     let mut cut = Cut::default();
     let mut held = vec![Held::Nothing; plan.wires.len()];
     for (index, node) in plan.nodes.iter().enumerate() {
@@ -64,6 +73,7 @@ fn write(plan: &Plan, mut recipe: Recipe) -> Result<Recipe, Error> {
             held[w.index()] = h;
         }
         recipe.bytes += plan.node_correction_bytes(index);
+        recipe.part(wave);
     }
     recipe.finish();
     Ok(recipe)

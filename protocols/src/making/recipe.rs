@@ -2,8 +2,9 @@
 //!
 //! A step writes one value, held by both parties in parts, and reads those of earlier steps. Steps without messages
 //! belong to the level in which their inputs are ready; a step with messages sends in that level and is ready in the next. All
-//! messages of a level travel together, so a whole plan costs as many flights as its longest chain. What each party sends in each
-//! level, and how many COTs it takes, follows from the list alone.
+//! messages of a level travel together, so a whole plan costs as many flights as its longest chain; a plan of very many COTs is made
+//! in waves, one after the other, each of which does: a party holds one wave's COTs and messages, not all. What each party sends in
+//! each level, and how many COTs it takes, follows from the list alone.
 
 use std::sync::Arc;
 
@@ -164,10 +165,27 @@ pub struct Supplied {
 /// The last use of a value that stays to the end.
 const KEPT: usize = usize::MAX;
 
+/// COTs, of both directions, after which a wave ends. Of one at most a party holds about half a gigabyte, and a wave's flights cost
+/// little beside its 600 MB: CIFAR-10's ViT is one wave, Tiny-ImageNet's fifteen.
+pub(crate) const WAVE: usize = 96_000_000;
+
+/// The steps that are made together at present.
+#[derive(Default)]
+pub(crate) struct Wave {
+    /// Its first level.
+    first: usize,
+    /// The level in which all of it is ready.
+    ready: usize,
+    /// Its COTs.
+    cots: usize,
+}
+
 /// A static list of steps, with everything that follows from it.
 #[derive(Default)]
 pub struct Recipe {
     pub(crate) steps: Vec<Step>,
+    /// The wave to which what is added belongs.
+    pub(crate) wave: Wave,
     /// Numbers of the steps of each level.
     pub(crate) levels: Vec<Vec<usize>>,
     /// The last step that reads each value, in the order of levels: its own where none does, [`KEPT`] where it stays.
@@ -194,10 +212,24 @@ impl Recipe {
             step.level + usize::from(step.op.flies())
         };
         // A triple is made in the flight before.
-        let first = usize::from(matches!(op, Op::And));
+        let first = self.wave.first.max(usize::from(matches!(op, Op::And)));
         let level = inputs.iter().map(ready).max().unwrap_or(0).max(first);
+        self.wave.ready = self.wave.ready.max(level + usize::from(op.flies()));
+        self.wave.cots += match op {
+            Op::Choose { .. } => count,
+            Op::And => 2 * count,
+            _ => 0,
+        };
         self.steps.push(Step { op, inputs, count, level });
         Slot(self.steps.len() - 1)
+    }
+
+    /// Begins another wave where this one has so many COTs: what is added from here on waits for all before it.
+    pub(crate) fn part(&mut self, cots: usize) {
+        let Wave { ready, cots: so_far, .. } = self.wave;
+        if so_far >= cots {
+            self.wave = Wave { first: ready, ready, cots: 0 };
+        }
     }
 
     /// Elements of a value.

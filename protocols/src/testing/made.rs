@@ -135,11 +135,27 @@ pub fn whole_batches(
     matrices: &[Matrix],
     observer: &mut dyn Observer,
 ) -> Result<[Batch; 2], Error> {
-    let recipe = whole_recipe(plan)?;
-    let setup = matrix_setup(&recipe, matrices, &seeds.party[0].derive("matrices", 0))?;
+    batches_of(&whole_recipe(plan)?, (plan, id), seeds, matrices, observer)
+}
+
+/// [`whole_batches`] by this recipe of the plan.
+///
+/// # Errors
+/// None, as the messages are each other's.
+///
+/// # Panics
+/// Where something differs by more than encryption allows.
+pub fn batches_of(
+    recipe: &Recipe,
+    (plan, id): (&Plan, u64),
+    seeds: &Seeds,
+    matrices: &[Matrix],
+    observer: &mut dyn Observer,
+) -> Result<[Batch; 2], Error> {
+    let setup = matrix_setup(recipe, matrices, &seeds.party[0].derive("matrices", 0))?;
     let masks = SetupMasks::themselves(matrices);
     let none = [Vec::new(), Vec::new()];
-    checked(plan, id, (seeds, &masks), (&recipe, Some(&setup), none), observer)
+    checked(plan, id, (seeds, &masks), (recipe, Some(&setup), none), observer)
 }
 
 /// What is walked, what matrices need, and what is supplied in place of that.
