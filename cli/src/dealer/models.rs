@@ -16,7 +16,7 @@ use crate::messages::{Epoch, Masks};
 /// Plans of one server that are kept.
 const MAX_PLANS: usize = 16;
 
-/// Entries of all matrices of one server's plans: their masks are in memory, 8 bytes each.
+/// Entries of all matrices of one server's plans: their masks are in memory, packed, 8 bytes each at most.
 const MAX_ENTRIES: usize = 1 << 29;
 
 /// Hash of a plan.

@@ -15,6 +15,7 @@ mod killed;
 mod lexicons;
 mod library;
 mod limits;
+mod memory;
 mod operations;
 mod parties;
 mod peer;
