@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(grouped(&[1.0; 5]), [5]);
         assert_eq!(grouped(&[1.0, 1.0, 1.0, 50.0]), [3, 1]);
         assert_eq!(grouped(&[1.0, 1.0, 9.0, 9.0, 50.0]), [2, 2, 1]);
-        assert_eq!(grouped(&[1.0, 2.0, 4.0, 8.0, 100.0, 101.0]), [3, 1, 2]);
+        assert_eq!(grouped(&[1.0, 2.0, 4.0, 10.0, 100.0, 101.0]), [3, 1, 2]);
         assert_eq!(grouped(&[10.0, 10.1, 10.2]), [3], "not worth a group");
         assert_eq!(grouped(&[7.0]), [1]);
         assert_eq!(grouped(&[]), [0]);

@@ -96,8 +96,7 @@ pub(crate) struct Fineness {
 }
 
 /// Of a group of channels that has a table of its own: tables of powers of two reach arguments of 1.25, 2.5, 5, .. as they were
-/// calibrated. An error of 4e-4 on average where a function bends most; with 9 pieces a unit, 24 layers' errors bring a cosine
-/// below 0.9999.
+/// calibrated. An error of 4e-4 on average where a function bends most.
 pub(crate) const OF_A_GROUP: Fineness = Fineness { least: 5, per_unit: 12.8 };
 
 /// Where there is one for all, which is finer than most channels need: 8e-4.
