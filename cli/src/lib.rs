@@ -5,7 +5,6 @@
 // One way to print: `print`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-pub mod agreement;
 pub mod calibrate;
 pub mod check;
 pub mod choices;

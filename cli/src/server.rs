@@ -33,6 +33,7 @@ use std::{
 
 use sotto_models::{calibration::hex, length::Length};
 use sotto_net::{Endpoint, Link, QuicLink};
+use sotto_protocols::weights::setup_pieces;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -231,11 +232,11 @@ impl Server {
         }
 
         let (epoch, masks, setup) = match &batches {
-            Batches::Dealt(session) if hello.held == Some(session.masks) => {
-                (session.epoch, session.masks, &[][..])
+            Batches::Dealt(session) => {
+                let fresh = hello.held != Some(session.masks);
+                (session.epoch, session.masks, fresh.then_some(&session.seed))
             }
-            Batches::Dealt(session) => (session.epoch, session.masks, &session.setup[..]),
-            Batches::Made(_) => (Epoch::default(), Masks::default(), &[][..]),
+            Batches::Made(_) => (Epoch::default(), Masks::default(), None),
         };
         let (keeps, waits) = match &lane.supply {
             Supply::Dealer(_) => (0, Vec::new()),
@@ -243,6 +244,7 @@ impl Server {
                 (workplace.keeps(), workplace.meets(link.name(), hello.waits)?)
             }
         };
+        let announced = setup.map_or(0, |_| lane.plan.setup_bytes() as u64);
         let welcome = ServerWelcome::Card {
             name: lane.model.name().to_owned(),
             card: lane.model.card.clone(),
@@ -250,14 +252,18 @@ impl Server {
             model: lane.model.commitment,
             epoch,
             masks,
-            setup: setup.len() as u64,
+            setup: announced,
             keeps,
             waits,
         };
         messages::send(link, step::WELCOME, &welcome)?;
-        link.set_longest(Some(longest::carried(setup.len() as u64, self.deadline)));
-        messages::send_bytes(link, step::SETUP, setup)?;
-        link.set_longest(None);
+        if let Some(seed) = setup {
+            link.set_longest(Some(longest::carried(announced, self.deadline)));
+            // Matrix by matrix: all of them masked are larger than what the server keeps.
+            let pieces = setup_pieces(&lane.plan, lane.model.weights.all_plain(), seed);
+            messages::send_pieces(link, step::SETUP, pieces)?;
+            link.set_longest(None);
+        }
         let holder = Holder { link: number, name: link.name().into() };
         Served::new(self, (lane, batches), (holder, standing)).serve(link)
     }

@@ -40,6 +40,16 @@ impl Probe for Channels {
 }
 
 impl Channels {
+    /// The ranges of a layer's channels in groups of as many as these.
+    pub(crate) fn grouped(&self, layer: usize, groups: &[Group]) -> Vec<Group> {
+        let mut rest = self.0[layer].iter();
+        let of = |group: &Group| {
+            let own = rest.by_ref().take(group.channels);
+            Group { range: own.copied().fold(Range::EMPTY, Range::and), ..*group }
+        };
+        groups.iter().map(of).collect()
+    }
+
     /// The same model with each MLP's hidden channels in the order of these ranges, and the groups of each layer for
     /// [`Calibration::groups`](crate::Calibration::groups); none where a layer's channels are all alike.
     pub(crate) fn sorted(&self, model: &Model, weights: &Weights) -> (Weights, Vec<Vec<Group>>) {
@@ -68,7 +78,9 @@ impl Channels {
                 let moved = moved(row, 1);
                 row.copy_from_slice(&moved);
             }
-            let counts = counts(&order.iter().map(|&c| pieces(size(c))).collect::<Vec<u32>>());
+            // By the ranges that a format reads: a group whose own is rounded beyond its table's would pay for the next wider one.
+            let range = |c: usize| own.iter().map(|&l| self.0[l][c]).fold(Range::EMPTY, Range::and);
+            let counts = counts(&order.iter().map(|&c| pieces(range(c))).collect::<Vec<u32>>());
             for layer in own {
                 let mut rest = &order[..];
                 for &channels_in in &counts {

@@ -23,6 +23,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod agreement;
 pub mod arch;
 pub mod calibration;
 mod channels;
@@ -32,6 +33,7 @@ pub mod files;
 mod fixed;
 pub mod float;
 pub mod format;
+mod heads;
 pub mod images;
 mod keys;
 mod kind;

@@ -17,6 +17,7 @@ mod killed;
 mod lexicons;
 mod library;
 mod limits;
+mod memory;
 mod models;
 mod operations;
 mod parties;

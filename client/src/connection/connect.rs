@@ -76,14 +76,14 @@ fn masked(
     progress: &messages::Progress<'_>,
 ) -> Result<(Weights, u64), Error> {
     if let Some((_, message)) = stored.filter(|(found, _)| announced == 0 && found == of) {
-        return Ok((read_setup(plan, &message, link.peer())?, 0));
+        return Ok((read_setup(plan, message, link.peer())?, 0));
     }
     let message = receive_setup(link, plan, announced, progress)?;
-    let weights = read_setup(plan, &message, link.peer())?;
     if let Some(kept) = kept {
         kept.write(of, &message);
     }
-    Ok((weights, message.len() as u64))
+    let bytes = message.len() as u64;
+    Ok((read_setup(plan, message, link.peer())?, bytes))
 }
 
 /// What makes batches, and the bytes of its setup: over the link that is at hand from texts of another length, over a new one, or, where

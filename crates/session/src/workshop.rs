@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn nothing_is_encrypted_for_a_peer_whose_keys_are_none() {
         let recipe = Arc::new(whole_recipe(&linear()).unwrap());
-        let matrix = Matrix { entries: vec![1; 24 * 20], bias: vec![0; 20] };
+        let matrix = Matrix::new([1; 24 * 20], vec![0; 20]);
         let (mut server, mut client) = local_pair("server", "client");
         let seen = thread::scope(|scope| {
             let hostile = scope.spawn(move || {

@@ -1,6 +1,7 @@
 //! The blocks of BERT and of ViT: float against a second implementation, private against simulator (exactly) and float
 //! (bound), every output, every length.
 
+mod heads;
 mod hidden;
 mod public_max;
 mod reference;

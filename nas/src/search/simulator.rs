@@ -139,7 +139,9 @@ impl Simulator {
         }
         let groups = self.calibration.groups.get(layer).cloned();
         let groups = groups.into_iter().collect();
-        Calibration { layers: vec![own, end], groups, ..self.calibration.clone() }
+        // Which heads are softmax differs from layer to layer that is priced.
+        let heads = Vec::new();
+        Calibration { layers: vec![own, end], groups, heads, ..self.calibration.clone() }
     }
 }
 

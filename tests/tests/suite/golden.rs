@@ -69,7 +69,13 @@ fn model(name: &str) -> (Arch, Calibration) {
     let layers = (0..=arch.layers).map(|_| layer()).collect();
     (
         arch.with_attention(kind),
-        Calibration { images: 1, weights: String::new(), groups: Vec::new(), layers },
+        Calibration {
+            images: 1,
+            weights: String::new(),
+            groups: Vec::new(),
+            heads: Vec::new(),
+            layers,
+        },
     )
 }
 

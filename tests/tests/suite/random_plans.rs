@@ -171,8 +171,8 @@ impl Plans {
                 };
                 let weight = self.trace.weight(spec);
                 let entry = |i: usize| ((i * 5 + usize::from(more)) % 15) as u64;
-                let entries = (0..ROW * ROW).map(|i| entry(i).wrapping_sub(7)).collect();
-                self.matrices.push(Matrix { entries, bias: vec![1; ROW] });
+                let entries: Vec<u64> = (0..ROW * ROW).map(|i| entry(i).wrapping_sub(7)).collect();
+                self.matrices.push(Matrix::new(entries, vec![1; ROW]));
                 let wire = self.trace.linear(x.wire, weight, 1);
                 self.add(wire, bits + 6);
             }
