@@ -196,7 +196,6 @@ impl ClientHello {
 /// The server's answer.
 #[expect(clippy::large_enum_variant, reason = "there is one for each link")]
 #[derive(Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each connection")]
 pub enum ServerWelcome {
     /// The model; masked weights follow where the client does not hold them.
     Card {
