@@ -190,12 +190,13 @@ pub fn without_quota(scene: &Scene, columns: usize) -> Result<Found, Error> {
     }
     let head = client.greeted.private.matrices(&scene.model.weights).pop();
     let head = head.ok_or_else(|| Error::scene("the model has no matrices"))?;
+    let entries = head.entries().to_words();
     let scale = client.greeted.private.plan.weights.last().map_or(0, |spec| spec.scale);
     let (mut sum, mut worst) = (0.0, 0.0f64);
     for column in 0..columns {
         let logits = client.query(Some(column))?.map_err(Error::scene)?;
         for (class, (&shifted, &plain)) in logits.iter().zip(&plain).enumerate() {
-            let fixed = head.entries[class * client.place.count + column] as i64;
+            let fixed = entries[class * client.place.count + column] as i64;
             let error = client.weight(shifted, plain) - fixed as f64 / f64::from(scale).exp2();
             sum += error.abs();
             worst = worst.max(error.abs());

@@ -1,6 +1,9 @@
 //! What one pinned client may take: memory by idle links (H4), disk by requests (H5), memory by fins (M1).
 
-use std::{fs, thread, time::Duration};
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use sotto::{
     config::Source,
@@ -186,6 +189,45 @@ pub fn fins(scene: &Scene, most: usize) -> Result<Found, Error> {
     let ended = why.unwrap_or_else(|| "it is still there".into());
     let got = format!(
         "link ended after at most {sent}: {ended}; dealer {} to {} MiB",
+        before.mib, after.mib
+    );
+    Ok(Found::new(held, tried, got))
+}
+
+/// P2: a client that comes again at once, a thousand times, and asks for what a link costs: a greeting with all masked weights, or half
+/// of them; another is served meanwhile.
+pub fn again(scene: &Scene, times: usize) -> Result<Found, Error> {
+    let tried = format!(
+        "{times} links one after the other, each greeted and dropped; one honest client meanwhile"
+    );
+    let dealer = scene.dealer()?;
+    let mut server = scene.server(["", ""], dealer.address, None)?;
+    let honest = scene.client_config("second", [server.address, dealer.address])?;
+    scene.classes(&honest, 1)?;
+    let before = server.taken()?;
+    let attacker = scene.endpoint("client", &["server"], &[])?;
+    let (start, mut longest) = (Instant::now(), Duration::ZERO);
+    let mut served = 0;
+    for i in 0..times {
+        let mut link = peer::connect(&attacker, "server", &server)?;
+        match i % 3 {
+            0 => drop(peer::greet(&mut link)?),
+            1 => messages::send(&mut link, step::HELLO, &ClientHello::new(Source::Dealer))?,
+            _ => {}
+        }
+        drop(link);
+        if i % (times / 4).max(1) == 0 {
+            let asked = Instant::now();
+            served += scene.classes(&honest, 1)?.len();
+            longest = longest.max(asked.elapsed());
+        }
+    }
+    let took = start.elapsed();
+    let settled = || server.taken().ok().filter(|now| now.threads <= before.threads + 2);
+    let after = wait_for("the end of its threads", settled)?;
+    let held = served >= 4 && after.mib <= before.mib + 64;
+    let got = format!(
+        "in {took:.1?}; the server takes {} MiB before, {} after; the honest client is served {served} times, within {longest:.1?}",
         before.mib, after.mib
     );
     Ok(Found::new(held, tried, got))

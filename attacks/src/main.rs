@@ -10,6 +10,7 @@ mod dealer;
 mod error;
 mod extract;
 mod floods;
+mod makers;
 mod memory;
 mod peer;
 mod plans;
@@ -62,7 +63,7 @@ enum Instead {
 /// An attack: the audit's number, its name, and how it is done (in the quick form or not).
 type Attack = (&'static str, &'static str, fn(&Scene, bool) -> Result<Found, Error>);
 
-const ATTACKS: [Attack; 23] = [
+const ATTACKS: [Attack; 25] = [
     ("C1", "dealer as a client", |scene, _| roles::rogue_dealer(scene)),
     ("H1", "restored pool", |scene, _| copies::restored(scene)),
     ("H1", "replica of a pool", |scene, _| copies::replica(scene)),
@@ -88,6 +89,10 @@ const ATTACKS: [Attack; 23] = [
     ("A4", "dealer that is not seen", |scene, _| cheats::caught(scene, Cheat::Hidden)),
     ("A5", "answers that nobody reads", |scene, _| floods::unread(scene)),
     ("A7", "assigned and assigned", |scene, _| servers::assigns(scene)),
+    ("P1", "servers that make", makers::servers),
+    ("P2", "links again and again", |scene, quick| {
+        floods::again(scene, if quick { 200 } else { 1000 })
+    }),
     ("C5", "another card", |scene, _| servers::changed_card(scene)),
     ("L1", "control characters", |scene, _| plans::control_characters(scene)),
 ];

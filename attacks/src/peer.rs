@@ -53,7 +53,7 @@ pub fn greet(link: &mut QuicLink) -> Result<Greeted, Error> {
     };
     let private = card.trace(None)?;
     let message = messages::recv_bytes(link, step::SETUP, setup as usize, &|_, _| Ok(()))?;
-    let weights = Arc::new(read_setup(&private.plan, &message, link.peer())?);
+    let weights = Arc::new(read_setup(&private.plan, message, link.peer())?);
     Ok(Greeted { private, weights, plan, epoch })
 }
 

@@ -58,14 +58,16 @@ pub fn rogue_dealer(scene: &Scene) -> Result<Found, Error> {
 
 /// How many of the model's weights `W^ + B` gives.
 fn recovered(scene: &Scene, greeted: &peer::Greeted, masks: &SetupMasks) -> String {
-    let Weights::Masked(words) = &*greeted.weights else { return "no masked weights".into() };
+    let Weights::Masked(masked) = &*greeted.weights else { return "no masked weights".into() };
     let matrices = greeted.private.matrices(&scene.model.weights);
     let specs = &greeted.private.plan.weights;
     let (mut all, mut right) = (0, 0);
-    for (i, ((words, spec), matrix)) in words.iter().zip(specs).zip(&matrices).enumerate() {
+    for (i, (spec, matrix)) in specs.iter().zip(&matrices).enumerate() {
+        let words = masked.matrix(i).to_words();
+        let (masks, entries) = (masks.mask(i).to_words(), matrix.entries().to_words());
         let m = sotto_ring::mask(spec.width);
-        let sums = words.iter().zip(masks.mask(i)).map(|(w, b)| w.wrapping_add(*b) & m);
-        right += sums.zip(&matrix.entries).filter(|(sum, w)| *sum == **w & m).count();
+        let sums = words.iter().zip(&masks).map(|(w, b)| w.wrapping_add(*b) & m);
+        right += sums.zip(&entries).filter(|(sum, w)| *sum == **w & m).count();
         all += words.len();
     }
     format!("{right} of {all} fixed-point weights")

@@ -69,6 +69,14 @@ impl Scene {
         Self::new(&self.program, false)
     }
 
+    /// Another one, with the tiny model.
+    ///
+    /// # Errors
+    /// As [`Scene::new`].
+    pub fn tiny(&self) -> Result<Self, Error> {
+        Self::new(&self.program, true)
+    }
+
     /// A file in the folder.
     pub fn path(&self, file: &str) -> PathBuf {
         self.folder.path().join(file)
@@ -160,6 +168,17 @@ impl Scene {
         let text = self.own(name, None)
             + &peer("[server]", "server", Some(at[0]))
             + &peer("[dealer]", "dealer", Some(at[1]));
+        self.write(&format!("{name}.toml"), text)
+    }
+
+    /// Writes the configuration of a client that has no dealer.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn peer_config(&self, name: &str, server: SocketAddr) -> Result<PathBuf, Error> {
+        let text = "source = \"peer\"\n".to_owned()
+            + &self.own(name, None)
+            + &peer("[server]", "server", Some(server));
         self.write(&format!("{name}.toml"), text)
     }
 

@@ -105,7 +105,7 @@ mod tests {
         let y = t.linear(x, weight, 1);
         let y = t.reveal(y, 40);
         let plan = t.finish(&[y]);
-        let matrix = Matrix { entries: vec![1, 2, 3, 4, 5, 6], bias: vec![10, 20] };
+        let matrix = Matrix::new([1, 2, 3, 4, 5, 6], vec![10, 20]);
         let local = Local::new(&plan, vec![matrix]).expect("they fit");
         let shares = [vec![vec![5, 5, 5, 5, 5, 5]], vec![vec![-4, -5, -6, -5, -3, -7]]];
         for number in 0..2 {

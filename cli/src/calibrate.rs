@@ -3,17 +3,11 @@
 use std::{fs, path::Path};
 
 use sotto_models::{
-    Calibration, Model, Private,
-    calibration::Range,
-    format::MARGIN,
-    model::Input,
-    owner,
-    private::{Lengths, Options},
-    weights::Precision,
+    Calibration, Model, Private, agreement::BOUND, format::MARGIN, model::Input, owner,
+    private::Options, weights::Precision,
 };
 
 use crate::{
-    agreement::{BOUND, Compared},
     error::Error,
     files,
     samples::{Loaded, Samples, what},
@@ -28,9 +22,6 @@ const ENOUGH_TEXTS: usize = 100;
 
 /// With fewer results are wrong without a sign of it.
 const LEAST: usize = 16;
-
-/// Samples on which private results are compared with plain ones.
-const COMPARED: usize = 4;
 
 /// Lengths of which a text's bytes are told.
 const LENGTHS: [usize; 3] = [32, 128, 512];
@@ -77,7 +68,7 @@ pub struct Calibrated {
 /// Calibrates the model in `folder` on at most `limit` samples, and checks that a plan can be traced from the result whose
 /// results are the plain ones on some of them, within [`BOUND`]. `force` takes any number of samples, and such results.
 ///
-/// Keys are centred and hidden channels sorted first ([`owner::arranged`]), which changes no result; where that changes the weights,
+/// How is [`owner::calibrated`]'s: keys are centred and hidden channels sorted first, which changes no result; where that changes the weights,
 /// their file is written again. `progress` is told how many forward passes are done, of how many.
 ///
 /// # Errors
@@ -102,14 +93,8 @@ pub fn calibrate(
         return Err(Error::Model(sotto_models::Error::Calibration(why)));
     }
     let mut progress = |done| progress(done, 2 * count);
-    let (weights, groups) = owner::arranged(&model, &before, &inputs, &mut progress);
-    let (first, second) = inputs.split_at(count.div_ceil(2));
-    let half = Calibration::record(&model, &weights, first, |n| progress(count + n));
-    let rest = Calibration::record(&model, &weights, second, |n| progress(count + first.len() + n));
-    let calibration = Calibration { groups, ..joined(&half, &rest) };
-    Private::new(&model, &calibration, 1, Options::default())?;
-    let some: Vec<&Vec<f32>> = inputs.iter().step_by(count.div_ceil(COMPARED).max(1)).collect();
-    let (error, far) = Compared::new(&model, &weights, &calibration, Lengths::Public).all(&some)?;
+    let owner::Calibrated { weights, calibration, grown, error, far } =
+        owner::calibrated(&model, &before, &inputs, &mut progress)?;
     if let (Some(tensor), false) = (&far, force) {
         return Err(Error::Config(format!(
             "`{}`: {}; scale the weights that write it, or --force",
@@ -123,7 +108,6 @@ pub fn calibrate(
     }
     let path = folder.join("calibration.toml");
     fs::write(&path, calibration.to_toml()).map_err(Error::io(&path))?;
-    let grown = grown(&half, &calibration);
     let costs = costs(&model, &calibration)?;
     let margin = f64::from(1u32 << MARGIN);
     Ok(Calibrated { calibration, what, margin, grown, error, far, costs })
@@ -148,30 +132,4 @@ fn costs(model: &Model, calibration: &Calibration) -> Result<Vec<String>, Error>
         ))
     };
     lengths.into_iter().map(each).collect()
-}
-
-/// The ranges of both.
-fn joined(a: &Calibration, b: &Calibration) -> Calibration {
-    let mut all = a.clone();
-    all.images += b.images;
-    for (ranges, more) in all.layers.iter_mut().zip(&b.layers) {
-        for (name, r) in more {
-            let range = ranges.entry(name.clone()).or_insert(*r);
-            *range = Range { min: range.min.min(r.min), max: range.max.max(r.max) };
-        }
-    }
-    all
-}
-
-fn grown(half: &Calibration, whole: &Calibration) -> (f64, String) {
-    let mut most = (1.0, "no tensor".to_owned());
-    for (layer, (half, whole)) in half.layers.iter().zip(&whole.layers).enumerate() {
-        for (name, range) in whole {
-            let before = half.get(name).map_or(0.0, Range::size);
-            if before > 0.0 && range.size() / before > most.0 {
-                most = (range.size() / before, format!("`{name}` of layer {layer}"));
-            }
-        }
-    }
-    most
 }

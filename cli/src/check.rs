@@ -6,10 +6,18 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
-use sotto_models::{Calibration, Model, Weights, files, format::MARGIN, model::Output};
+use sotto_models::{
+    Calibration, Model, Weights,
+    agreement::Compared,
+    arch::Attention,
+    calibration::{HeadGroup, Range},
+    files,
+    format::MARGIN,
+    model::Output,
+    probe::Tensor,
+};
 
 use crate::{
-    agreement::Compared,
     choices,
     client::top,
     error::Error,
@@ -96,7 +104,7 @@ impl Check {
             samples.push(distance(&model, both.rows, &both.plain, &both.private));
             bar.set_position(i as u64 + 1);
         }
-        let seen = Calibration::record(&model, &weights, &inputs, |_| ());
+        let seen = calibration.seen(&model, &weights, &inputs);
         bar.finish_and_clear();
         let margin = f64::from(1u32 << MARGIN);
         let outside = outside(&calibration, &seen, margin);
@@ -164,12 +172,30 @@ fn distance(model: &Model, rows: usize, plain: &[f32], got: &[f64]) -> Distance 
 /// The tensors of `seen` that leave the room of `calibration`.
 fn outside(calibration: &Calibration, seen: &Calibration, margin: f64) -> Vec<Outside> {
     let mut all = Vec::new();
+    let mut compare = |layer: usize, tensor: String, known: Option<Range>, seen: Range| {
+        let times = seen.size() / known.map_or(0.0, |r| r.size()).max(f64::MIN_POSITIVE);
+        if times > margin {
+            all.push(Outside { layer, tensor, times });
+        }
+    };
     for (layer, (known, seen)) in calibration.layers.iter().zip(&seen.layers).enumerate() {
         for (tensor, range) in seen {
-            let room = known.get(tensor).map_or(0.0, |r| r.size());
-            let times = range.size() / room.max(f64::MIN_POSITIVE);
-            if times > margin {
-                all.push(Outside { layer, tensor: tensor.clone(), times });
+            compare(layer, tensor.clone(), known.get(tensor).copied(), *range);
+        }
+    }
+    // Groups have windows of their own.
+    for (layer, (known, seen)) in calibration.groups.iter().zip(&seen.groups).enumerate() {
+        for (group, (known, seen)) in known.iter().zip(seen).enumerate() {
+            let tensor = format!("{} in group {}", Tensor::Hidden, group + 1);
+            compare(layer, tensor, Some(known.range), seen.range);
+        }
+    }
+    for (layer, (known, seen)) in calibration.heads.iter().zip(&seen.heads).enumerate() {
+        for (group, (known, seen)) in known.iter().zip(seen).enumerate() {
+            let both = known.parts().into_iter().zip(seen.parts());
+            for (part, (known, seen)) in HeadGroup::PARTS.into_iter().zip(both) {
+                let tensor = Tensor::Head(Attention::Softmax, part);
+                compare(layer, format!("{tensor} in group {}", group + 1), Some(known), seen);
             }
         }
     }

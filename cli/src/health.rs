@@ -21,12 +21,20 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, runtime, task::JoinHandle, time::timeout};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    runtime,
+    task::JoinHandle,
+    time::timeout,
+};
 
 use crate::error::Error;
 
 /// Requests that are open at once.
 const AT_ONCE: usize = 64;
+
+/// Connections that wait to be taken; the system may allow fewer.
+const BACKLOG: u32 = 16 << 10;
 
 /// How long a request and its answer may take.
 const LONGEST: Duration = Duration::from_secs(2);
@@ -52,13 +60,24 @@ pub fn serve(address: SocketAddr, service: Arc<dyn Observed>) -> Result<(), Erro
         Error::Config(format!("`health = \"{address}\"` cannot be listened at: {e}"))
     };
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
-    let listener = runtime.block_on(TcpListener::bind(address)).map_err(refused)?;
+    let listener = runtime.block_on(async { listen(address) }).map_err(refused)?;
     tracing::info!("health and metrics at http://{}", listener.local_addr().map_err(refused)?);
     thread::Builder::new()
         .name("health".into())
         .spawn(move || runtime.block_on(accept(listener, service)))
         .map_err(refused)?;
     Ok(())
+}
+
+/// Listens as [`TcpListener::bind`] does, with room for a burst: whom the system turns away meanwhile tries again a second later.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 async fn accept(listener: TcpListener, service: Arc<dyn Observed>) {

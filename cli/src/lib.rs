@@ -5,7 +5,6 @@
 // One way to print: `print`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-pub mod agreement;
 pub mod calibrate;
 pub mod check;
 pub mod choices;
@@ -39,7 +38,7 @@ pub mod texts;
 pub mod trainer;
 
 pub use sotto_client as client;
-use sotto_session::files;
 pub use sotto_session::{
     Error, card, dealer_link, error, lexicon, messages, refusal, source, waiting, workshop,
 };
+use sotto_session::{files, longest};

@@ -12,9 +12,13 @@ mod models;
 mod observed;
 mod pool;
 mod room;
+#[cfg(test)]
+mod schedules;
 mod served;
 mod session;
+mod standing;
 mod store;
+mod sync;
 mod trust;
 mod usage;
 
@@ -29,13 +33,14 @@ use std::{
 
 use sotto_models::{calibration::hex, length::Length};
 use sotto_net::{Endpoint, Link, QuicLink};
+use sotto_protocols::weights::setup_pieces;
 use zeroize::Zeroizing;
 
 use crate::{
     config::{self, ServedClient, ServerConfig, Source},
     dealer_link::Dealer,
     error::Error,
-    health, listen,
+    health, listen, longest,
     messages::{self, ClientHello, Epoch, Masks, Reply, ServerWelcome, VERSION, step},
     metrics::Metrics,
     refusal::Refusal,
@@ -47,6 +52,7 @@ use make::Shop;
 pub use models::Loaded;
 use pool::Holder;
 use served::{Batches, Served};
+use standing::Standing;
 use usage::Usage;
 
 struct Server {
@@ -195,8 +201,10 @@ impl Server {
     fn converse(&self, link: &mut QuicLink) -> Result<(), Error> {
         let hello: ClientHello = messages::recv(link, step::HELLO)?;
         let number = self.links.fetch_add(1, Ordering::Relaxed);
+        let ender = link.ender();
+        let standing = Arc::new(Standing::new(self.deadline, move |why| ender.end(why)));
         let supply = self.check(link.name(), &hello).and_then(|()| {
-            let lane = self.lanes.get(link.name(), &hello)?;
+            let lane = self.lanes.get((link.name(), &standing), &hello)?;
             let batches = match &lane.supply {
                 Supply::Dealer(sessions) => {
                     let session = sessions.current(hello.stale, self.patience());
@@ -217,18 +225,18 @@ impl Server {
             }
         };
         if let (Supply::Peer(workplace), Some(theirs)) = (&lane.supply, hello.making) {
-            return match workplace.open(link, theirs, self.deadline)? {
-                Some(shop) => self.make(link, number, lane, shop),
+            return match workplace.open(link, theirs, (self.deadline, &standing))? {
+                Some(shop) => self.make(link, (number, &standing), lane, shop),
                 None => Ok(()),
             };
         }
 
         let (epoch, masks, setup) = match &batches {
-            Batches::Dealt(session) if hello.held == Some(session.masks) => {
-                (session.epoch, session.masks, &[][..])
+            Batches::Dealt(session) => {
+                let fresh = hello.held != Some(session.masks);
+                (session.epoch, session.masks, fresh.then_some(&session.seed))
             }
-            Batches::Dealt(session) => (session.epoch, session.masks, &session.setup[..]),
-            Batches::Made(_) => (Epoch::default(), Masks::default(), &[][..]),
+            Batches::Made(_) => (Epoch::default(), Masks::default(), None),
         };
         let (keeps, waits) = match &lane.supply {
             Supply::Dealer(_) => (0, Vec::new()),
@@ -236,6 +244,7 @@ impl Server {
                 (workplace.keeps(), workplace.meets(link.name(), hello.waits)?)
             }
         };
+        let announced = setup.map_or(0, |_| lane.plan.setup_bytes() as u64);
         let welcome = ServerWelcome::Card {
             name: lane.model.name().to_owned(),
             card: lane.model.card.clone(),
@@ -243,27 +252,34 @@ impl Server {
             model: lane.model.commitment,
             epoch,
             masks,
-            setup: setup.len() as u64,
+            setup: announced,
             keeps,
             waits,
         };
         messages::send(link, step::WELCOME, &welcome)?;
-        messages::send_bytes(link, step::SETUP, setup)?;
+        if let Some(seed) = setup {
+            link.set_longest(Some(longest::carried(announced, self.deadline)));
+            // Matrix by matrix: all of them masked are larger than what the server keeps.
+            let pieces = setup_pieces(&lane.plan, lane.model.weights.all_plain(), seed);
+            messages::send_pieces(link, step::SETUP, pieces)?;
+            link.set_longest(None);
+        }
         let holder = Holder { link: number, name: link.name().into() };
-        Served::new(self, (lane, batches), holder).serve(link)
+        Served::new(self, (lane, batches), (holder, standing)).serve(link)
     }
 
     /// Makes batches over a link that is set up: of one length after the other.
     fn make(
         &self,
         link: &mut QuicLink,
-        number: u64,
+        (number, standing): (u64, &Arc<Standing>),
         mut lane: Held,
         mut shop: Shop,
     ) -> Result<(), Error> {
         while let Supply::Peer(workplace) = &lane.supply {
             let ended = (self.deadline, &self.stop);
-            let Some(length) = workplace.make_all(link, number, &mut shop, ended)? else {
+            let asked = workplace.make_all(link, (number, standing), &mut shop, ended)?;
+            let Some(length) = asked else {
                 // As on a link for evaluating: others have its place before it hears of the end.
                 drop((lane, shop));
                 drop(link.finish());
@@ -272,7 +288,7 @@ impl Server {
             // It may have to give way to the next.
             let model = Arc::clone(&lane.model);
             drop(lane);
-            match self.turn(link.name(), (&model, length), &mut shop) {
+            match self.turn((link.name(), standing), (&model, length), &mut shop) {
                 Ok(next) => lane = next,
                 Err(why) => {
                     messages::send(link, step::REPLY, &Reply::Refused(why))?;
@@ -287,14 +303,14 @@ impl Server {
     /// The lane of another length, which a link for making goes on with.
     fn turn(
         &self,
-        client: &str,
+        by: (&str, &Arc<Standing>),
         (model, length): (&Arc<Loaded>, Length),
         shop: &mut Shop,
     ) -> Result<Held, Refusal> {
-        self.usage.allows(client, model.tariff(), 0)?;
-        let lane = self.lanes.of(model, Some(length), client)?;
+        self.usage.allows(by.0, model.tariff(), 0)?;
+        let lane = self.lanes.of(model, Some(length), by)?;
         match &lane.supply {
-            Supply::Peer(workplace) => workplace.enter(client, shop)?,
+            Supply::Peer(workplace) => workplace.enter(by, shop)?,
             Supply::Dealer(_) => return Err(Refusal::NotYourRole("client of a dealer".into())),
         }
         Ok(lane)

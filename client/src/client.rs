@@ -24,8 +24,11 @@ use crate::{
 /// How often an evaluation is tried in all, each time with a fresh batch.
 const TRIES: usize = 3;
 
-/// Pause after a connection that came to nothing.
+/// Pause after a first connection that came to nothing; it doubles with each.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Longest pause.
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// Evaluations by one model, over as many connections as it takes.
 pub struct Client {
@@ -209,7 +212,7 @@ impl Client {
             let chunks = same.chunks(self.private()?.batch);
             let all = chunks.len();
             for (done, chunk) in chunks.enumerate() {
-                let asked: Vec<Query> = chunk.iter().map(|&place| queries[place].clone()).collect();
+                let asked: Vec<&Query> = chunk.iter().map(|&place| &queries[place]).collect();
                 let left = self.expected.saturating_add(all - done);
                 let answers = self.evaluate(&asked, left)?;
                 chunk.iter().zip(answers).try_for_each(|(&place, answer)| each(place, answer))?;
@@ -232,7 +235,7 @@ impl Client {
     }
 
     /// Evaluates up to a batch; `left` evaluations of this length are to come, this one included.
-    fn evaluate(&mut self, queries: &[Query], left: usize) -> Result<Vec<Answer>, Error> {
+    fn evaluate(&mut self, queries: &[&Query], left: usize) -> Result<Vec<Answer>, Error> {
         let stop = self.config.stop.clone();
         self.persist(|connection| {
             let _working = stop.begin().ok_or(Error::Stopped)?;
@@ -259,7 +262,8 @@ impl Client {
         &mut self,
         mut attempt: impl FnMut(&mut Connection) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let (mut tries, mut first) = (0, None);
+        let (mut tries, mut first, mut pause) = (0, None, PAUSE);
+        let mut said = String::new();
         loop {
             let start = Instant::now();
             let (e, since) = match self.connected() {
@@ -280,9 +284,14 @@ impl Client {
             if tries == TRIES || late || e.is_final() {
                 return Err(e);
             }
-            tracing::warn!("{e}; the batch in use, if any, is burnt, connecting again");
+            let why = e.to_string();
+            if why != said {
+                tracing::warn!("{why}; the batch in use, if any, is burnt, connecting again");
+                said = why;
+            }
             if self.connection.take().is_none() {
-                thread::sleep(PAUSE);
+                thread::sleep(pause);
+                pause = LONGEST.min(2 * pause);
             }
             let over = matches!(
                 e,

@@ -131,9 +131,8 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] when there is none for the fewest; [`Error::Protocol`] where two parties cannot make the plan's batches.
     pub(crate) fn places(&self, plan: &Plan) -> Result<usize, Error> {
-        let words: u64 = plan.weights.iter().map(|w| (w.outputs * w.inputs) as u64).sum();
         let weights = match self.source().extension() {
-            None => 8 * words,
+            None => plan.setup_bytes() as u64,
             Some(extension) => weights_len(&whole_recipe(plan, extension)?) as u64,
         };
         places(self.memory, weights, plan, self.source())

@@ -12,6 +12,7 @@ mod prepare;
 mod wake;
 
 use std::{
+    borrow::Borrow,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -32,6 +33,7 @@ use sotto_session::{
     card::Card,
     error::Error,
     lexicon::Lexicon,
+    longest,
     messages::{self, Epoch, Masks, Request, step},
     shelf::Shelf,
 };
@@ -163,7 +165,8 @@ impl Connection {
     /// # Errors
     /// [`Error::Net`] and [`Error::Protocol`] when a peer fails, [`Error::Exhausted`] without correlations,
     /// [`Error::Check`] when a measured count is not the plan's.
-    pub fn answer(&mut self, queries: &[Query]) -> Result<Vec<Answer>, Error> {
+    pub fn answer(&mut self, queries: &[impl Borrow<Query>]) -> Result<Vec<Answer>, Error> {
+        let queries: Vec<&Query> = queries.iter().map(Borrow::borrow).collect();
         let Lane { private, length, .. } = &self.known.lane;
         let (private, length, batch) = (Arc::clone(private), *length, private.batch);
         let lexicon = self.lexicon.clone();
@@ -192,7 +195,7 @@ impl Connection {
             batch,
             reveal: private.reveal,
         };
-        Ok(queries.iter().zip(private.decode_rows(&output, &own)).map(answer).collect())
+        Ok(queries.into_iter().zip(private.decode_rows(&output, &own)).map(answer).collect())
     }
 
     fn evaluate(&mut self, inputs: &[Vec<i64>], costs: &mut Costs) -> Result<Vec<i64>, Error> {
@@ -228,7 +231,9 @@ impl Connection {
         messages::send(&mut self.link, step::REQUEST, &Request::Infer { id, tag: ready.tag })?;
         let weights = &self.known.weights;
         let party = Party { role: Role::Client, plan, weights };
+        self.link.set_longest(Some(longest::evaluation(plan, self.deadline)));
         let done = party.evaluate(&mut self.link, ready.staged, inputs);
+        self.link.set_longest(None);
         let done = done.map_err(Error::online(plan))?;
         tracing::info!("batch {id} used");
         costs.online_s = start.elapsed().as_secs_f64();

@@ -46,9 +46,7 @@
 //!
 //! Calls block until they are done, as the protocol does; give a client a thread of its own. [`Client::wait_until_ready`] does
 //! all that can be done before there is an input. What is waited for is told by `tracing`, whichever subscriber you have. With a
-//! global allocator that keeps large blocks, such as mimalloc, evaluations take a third less time. On x86-64,
-//! `RUSTFLAGS="--cfg chacha20_avx512"` has streams of randomness expanded by AVX-512 where the processor has it, 2.5 times as fast as
-//! otherwise; a checkout of sottovoce sets it for itself.
+//! global allocator that keeps large blocks, such as mimalloc, evaluations take a third less time.
 
 mod answer;
 mod client;

@@ -7,7 +7,6 @@
 use crate::{
     Model, Weights,
     calibration::Group,
-    float::forward,
     layer::activation::pieces,
     probe::{Probe, Tensor},
     range::Range,
@@ -40,22 +39,19 @@ impl Probe for Channels {
     }
 }
 
-/// The same model with each MLP's hidden channels in the order of their ranges over `inputs`, and the groups of each layer
-/// for [`Calibration::groups`](crate::Calibration::groups); none where a layer's channels are all alike. What is calibrated and folded afterwards are these weights.
-///
-/// # Panics
-/// Where `inputs` or `weights` do not have the model's shapes, or there is no input.
-pub fn sorted(model: &Model, weights: &Weights, inputs: &[Vec<f32>]) -> (Weights, Vec<Vec<Group>>) {
-    assert!(!inputs.is_empty(), "channels are sorted by their ranges over inputs");
-    let mut channels = Channels::new(model);
-    for input in inputs {
-        forward(model, weights, input, &mut channels);
-    }
-    channels.sorted(model, weights)
-}
-
 impl Channels {
-    /// What [`sorted`] gives where these are the ranges over all inputs.
+    /// The ranges of a layer's channels in groups of as many as these.
+    pub(crate) fn grouped(&self, layer: usize, groups: &[Group]) -> Vec<Group> {
+        let mut rest = self.0[layer].iter();
+        let of = |group: &Group| {
+            let own = rest.by_ref().take(group.channels);
+            Group { range: own.copied().fold(Range::EMPTY, Range::and), ..*group }
+        };
+        groups.iter().map(of).collect()
+    }
+
+    /// The same model with each MLP's hidden channels in the order of these ranges, and the groups of each layer for
+    /// [`Calibration::groups`](crate::Calibration::groups); none where a layer's channels are all alike.
     pub(crate) fn sorted(&self, model: &Model, weights: &Weights) -> (Weights, Vec<Vec<Group>>) {
         let (layers, d, hidden) = (model.stack.layers, model.stack.width, model.stack.hidden);
         let mut sorted = weights.clone();
@@ -82,7 +78,9 @@ impl Channels {
                 let moved = moved(row, 1);
                 row.copy_from_slice(&moved);
             }
-            let counts = counts(&order.iter().map(|&c| pieces(size(c))).collect::<Vec<u32>>());
+            // By the ranges that a format reads: a group whose own is rounded beyond its table's would pay for the next wider one.
+            let range = |c: usize| own.iter().map(|&l| self.0[l][c]).fold(Range::EMPTY, Range::and);
+            let counts = counts(&order.iter().map(|&c| pieces(range(c))).collect::<Vec<u32>>());
             for layer in own {
                 let mut rest = &order[..];
                 for &channels_in in &counts {

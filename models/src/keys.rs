@@ -5,7 +5,6 @@
 
 use crate::{
     Model, Weights,
-    float::forward,
     kind::Attention,
     probe::{Probe, Tensor},
 };
@@ -37,24 +36,12 @@ impl Probe for Keys {
     }
 }
 
-/// The same model with the mean key over `inputs` taken from the bias of its softmax heads' keys: the same results, from
-/// smaller scores. What is calibrated and folded afterwards are these weights.
-///
-/// Heads of other kinds, and models without a bias of their keys, stay as they are. Layers that share their weights share
-/// the mean.
-///
-/// # Panics
-/// Where `inputs` or `weights` do not have the model's shapes.
-pub fn centred(model: &Model, weights: &Weights, inputs: &[Vec<f32>]) -> Weights {
-    let mut keys = Keys::new(model);
-    for input in inputs {
-        forward(model, weights, input, &mut keys);
-    }
-    keys.centred(model, weights)
-}
-
 impl Keys {
-    /// What [`centred`] gives where these are the keys of all inputs.
+    /// The same model with the mean of these keys taken from the bias of its softmax heads' keys: the same results, from
+    /// smaller scores.
+    ///
+    /// Heads of other kinds, and models without a bias of their keys, stay as they are. Layers that share their weights share
+    /// the mean.
     pub(crate) fn centred(&self, model: &Model, weights: &Weights) -> Weights {
         let mut centred = weights.clone();
         if !model.stack.qkv_bias {

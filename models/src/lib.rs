@@ -23,17 +23,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod agreement;
 pub mod arch;
 pub mod calibration;
-pub mod channels;
+mod channels;
 pub mod demo;
 pub mod error;
 pub mod files;
 mod fixed;
 pub mod float;
 pub mod format;
+mod heads;
 pub mod images;
-pub mod keys;
+mod keys;
 mod kind;
 pub mod layer;
 mod layout;

@@ -119,9 +119,8 @@ impl Folded {
     /// With `scale` fractional bits.
     pub(crate) fn fixed_at(self, scale: u32) -> Matrix {
         let fix = |x: f64, scale: u32| (x * f64::from(scale).exp2()).round() as i64;
-        Matrix {
-            entries: self.w.iter().map(|&w| fix(w, scale) as u64).collect(),
-            bias: (self.bias.iter()).map(|&b| fix(b, scale + ACTIVATION)).collect(),
-        }
+        let entries: Vec<u64> = self.w.iter().map(|&w| fix(w, scale) as u64).collect();
+        let bias = self.bias.iter().map(|&b| fix(b, scale + ACTIVATION));
+        Matrix::new(entries, bias.collect())
     }
 }

@@ -198,9 +198,12 @@ impl Private {
     pub fn encode(&self, inputs: &[Vec<f32>]) -> Vec<Vec<i64>> {
         assert_eq!(inputs.len(), self.batch, "inputs of a batch");
         if let (true, Some(bucket)) = (self.is_hidden(), self.layout.length()) {
+            let own: Vec<usize> = inputs.iter().map(|input| self.model.rows_of(input)).collect();
             let (inputs, hidden) = embedding::pad(inputs, bucket, self.model.stack.width);
             let mut all = embedding::encode(&self.model, &inputs);
             all.push(hidden);
+            let head = &self.format.head;
+            all.extend(head::raised(&self.model, head, &self.layout, self.reveal, &own));
             return all;
         }
         if let Input::Words(_) = self.model.input {

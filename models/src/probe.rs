@@ -140,6 +140,16 @@ pub trait Probe {
     fn see(&mut self, layer: usize, tensor: Tensor, values: &[f32]);
 }
 
+/// Two who look.
+pub(crate) struct Both<'a>(pub &'a mut dyn Probe, pub &'a mut dyn Probe);
+
+impl Probe for Both<'_> {
+    fn see(&mut self, layer: usize, tensor: Tensor, values: &[f32]) {
+        self.0.see(layer, tensor, values);
+        self.1.see(layer, tensor, values);
+    }
+}
+
 /// The probe that does not look.
 pub struct NoProbe;
 

@@ -6,6 +6,7 @@
 
 use crate::{
     Calibration, Model,
+    calibration::HeadGroup,
     format::Format,
     model::Input,
     options::Options,
@@ -54,6 +55,23 @@ impl Calibration {
                     same(&other)
                 };
                 told.groups[layer][group].range = widest(told.groups[layer][group].range, with);
+            }
+        }
+        for layer in 0..told.heads.len() {
+            for group in 0..told.heads[layer].len() {
+                for part in HeadGroup::PARTS {
+                    let mut heads = told.heads[layer][group];
+                    let Some(&mut range) = heads.range_mut(part) else { continue };
+                    let with = |range| {
+                        let mut other = told.clone();
+                        let heads = other.heads[layer][group].range_mut(part);
+                        heads.into_iter().for_each(|place| *place = range);
+                        same(&other)
+                    };
+                    let widest = widest(range, with);
+                    let place = told.heads[layer][group].range_mut(part);
+                    place.into_iter().for_each(|place| *place = widest);
+                }
             }
         }
         told

@@ -7,10 +7,10 @@ use sotto_crypto::Seed;
 use sotto_models::{
     Calibration, Model, Private, Weights,
     arch::{Activation, Attention},
-    channels,
     float::{NoProbe, forward},
     length::Length,
     model::{Input, Output, Place, Pool, Stack, Table, Words},
+    owner,
     private::{Lengths, Options},
     text::{self, Text},
 };
@@ -104,7 +104,7 @@ fn embeddings_of_hidden_lengths_are_those_of_the_text_alone() {
         text::rows(&model, &weights, &Text { words, kinds: Vec::new() }).expect("the model's")
     };
     let all: Vec<Vec<f32>> = (0..40).map(|i| rows(1 + i % 20)).collect();
-    let (weights, groups) = channels::sorted(&model, &weights, &all);
+    let (weights, groups) = owner::arranged(&model, &weights, &all, |_| ());
     let calibration = Calibration { groups, ..Calibration::record(&model, &weights, &all, |_| ()) };
     let options = Options { lengths: Lengths::Hidden, ..Options::default() };
     for (bucket, own) in [(16, [1, 2, 9, 15, 16]), (20, [17, 18, 18, 19, 20])] {
@@ -135,7 +135,7 @@ fn outliers_are_right_with_and_without_a_dealer() {
         text::rows(&model, &weights, &text).expect("a text of the model")
     };
     let all: Vec<Vec<f32>> = (0..12).map(|_| rows()).collect();
-    let (weights, groups) = channels::sorted(&model, &weights, &all);
+    let (weights, groups) = owner::arranged(&model, &weights, &all, |_| ());
     let calibration = Calibration { groups, ..Calibration::record(&model, &weights, &all, |_| ()) };
     let private = Private::of_lengths(&model, &calibration, &[9], Options::default());
     let private = private.expect("a format");

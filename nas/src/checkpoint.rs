@@ -1,6 +1,7 @@
 //! Checkpoints that a run resumes from after a kill, and the model that it hands out.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -189,9 +190,40 @@ fn serialise(
     safetensors::serialize(views, metadata).expect("names are distinct and sizes fit")
 }
 
-/// Replaces a file in one go, so that a kill leaves the old or the new one.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+/// Replaces a file in one go, so that a kill leaves the old or the new one. What lies where the new one is written first (what
+/// a kill left, a link, a pipe) is taken away, not followed.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let part = path.with_extension("part");
-    std::fs::write(&part, bytes).map_err(|e| Error::file(&part, e))?;
+    let make = || {
+        match std::fs::remove_file(&part) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        std::fs::File::create_new(&part)?.write_all(bytes)
+    };
+    make().map_err(|e| Error::file(&part, e))?;
     std::fs::rename(&part, path).map_err(|e| Error::file(path, e))
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_in_the_way_is_not_followed() {
+        let folder = std::env::temp_dir().join(format!("sotto-nas-part-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let [path, part, other] = ["a.toml", "a.part", "other"].map(|name| folder.join(name));
+        std::fs::write(&other, "kept").unwrap();
+        std::os::unix::fs::symlink(&other, &part).unwrap();
+        write(&path, b"new").unwrap();
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "kept");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
+        assert!(!path.is_symlink() && !part.is_symlink());
+        std::fs::write(&part, "what a kill left").unwrap();
+        write(&path, b"newer").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "newer");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use sotto_nas::calibrate::{IMAGES, calibrate};
 use sotto_nas::config::{self, Config};
 use sotto_nas::data::DataSet;
@@ -15,34 +16,32 @@ use sotto_nas::train::Trainer;
 use sotto_nas::weights::upload;
 use sotto_nas::{Error, checkpoint, device, presets};
 
+/// Trains vision transformers that run privately, and searches for such as are fast
+#[derive(Parser)]
+enum Job {
+    Train(config::Options),
+    Search(settings::Options),
+    /// Measure the trained model in DIR on the test images, in the clear
+    Eval(config::Run),
+}
+
 /// The `sotto` that started this program, where one did: then its subcommands are what a user knows.
 fn caller() -> Option<PathBuf> {
     std::env::var_os("SOTTO").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
-/// `text` with the names of the commands that the user called.
-fn named(text: &str) -> String {
-    match caller() {
-        None => text.to_owned(),
-        Some(_) => ["train", "search"].iter().fold(text.to_owned(), |text, word| {
-            text.replace(&format!("sotto-nas {word}"), &format!("sotto {word}"))
-        }),
-    }
+/// The command that a user knows.
+fn name() -> &'static str {
+    if caller().is_some() { "sotto" } else { "sotto-nas" }
 }
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let (job, rest) = words.split_first().map_or(("", &[][..]), |(job, rest)| (job, rest));
-    let asked = rest.iter().any(|word| word == "--help" || word == "-h");
-    let rest = rest.to_vec();
+    let told = Job::command().name(name()).bin_name(name()).get_matches();
+    let job = Job::from_arg_matches(&told).unwrap_or_else(|e| e.exit());
     let result = match job {
-        "--help" | "-h" | "help" => help(&[config::USAGE, settings::USAGE]),
-        "train" | "eval" if asked => help(&[config::USAGE]),
-        "search" if asked => help(&[settings::USAGE]),
-        "train" => Config::parse(rest).and_then(train),
-        "eval" => Config::parse(rest).and_then(eval),
-        "search" => search(rest),
-        _ => Err(Error::Usage(format!("wants train, search or eval\n{}", config::USAGE))),
+        Job::Train(options) => Config::new(options).and_then(train),
+        Job::Search(options) => Settings::new(options).and_then(search),
+        Job::Eval(run) => eval(&run),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -51,15 +50,10 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("error: {}", named(&error.to_string()));
+            eprintln!("error: {error}");
             ExitCode::from(error.exit_code())
         }
     }
-}
-
-fn help(texts: &[&str]) -> Result<(), Error> {
-    println!("{}", named(&texts.join("\n\n")));
-    Ok(())
 }
 
 fn train(config: Config) -> Result<(), Error> {
@@ -112,9 +106,9 @@ fn read(config: &Config) -> Result<DataSet, Error> {
     Ok(data)
 }
 
-fn search(words: Vec<String>) -> Result<(), Error> {
-    let command = named(&format!("sotto-nas search {}", words.join(" ")));
-    let (mut settings, config) = Settings::parse(words)?;
+fn search((mut settings, config): (Settings, Config)) -> Result<(), Error> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let command = format!("{} {}", name(), words.join(" "));
     settings.measure.sotto = settings.measure.sotto.or_else(caller);
     let data = read(&config)?.hold(settings.validate)?;
     let base = presets::fit(presets::find(&config.arch)?, &data)?;
@@ -124,19 +118,19 @@ fn search(words: Vec<String>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Measures the exported model in `--out` on the test images, in float32.
-fn eval(config: Config) -> Result<(), Error> {
-    let (arch, values) = checkpoint::import(&config.out)?;
-    let device = device::find(&config.device)?;
-    let data = DataSet::read(&config.data)?;
+/// Measures the exported model in `--out` on the test images.
+fn eval(run: &config::Run) -> Result<(), Error> {
+    let (arch, values) = checkpoint::import(&run.out)?;
+    let device = device::find(&run.device)?;
+    let data = DataSet::read(&run.data)?;
     let weights = upload(&arch, &values, &device);
     let engine = Engine {
         teacher: None,
         arch,
-        precision: config.recipe.precision(),
+        precision: run.precision(),
         device,
-        micro: config.recipe.micro,
-        workers: config.workers,
+        micro: run.micro(),
+        workers: run.workers,
     };
     let accuracy = engine.accuracy(&weights, &data.test);
     println!("{:.2} % of {} test images ({})", 100.0 * accuracy, data.test.len(), engine.arch.name);

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use sotto_models::Arch;
 
 use crate::Error;
 use crate::blend::Strength;
 use crate::data::DataSet;
-use crate::options::one_of;
 use crate::recipe::{Epochs, Recipe};
 
 /// The names that `--arch` knows.
@@ -40,24 +40,12 @@ pub const PRESETS: [Preset; 3] = [
 ];
 
 impl Preset {
-    /// The preset called `name`.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] with the names that there are.
-    pub fn find(name: &str) -> Result<&'static Self, Error> {
-        let names = PRESETS.each_ref().map(|p| p.name);
-        let name = one_of("--preset", name, &names)?;
-        Ok(PRESETS.iter().find(|p| p.name == name).expect("it is one of the names"))
-    }
-
-    /// The preset that a command line names. It is taken before all other options, wherever it stands: they override
-    /// it.
-    ///
-    /// # Errors
-    /// As [`Preset::find`].
-    pub fn among(words: &[String]) -> Result<Option<&'static Self>, Error> {
-        let named = words.windows(2).find(|pair| pair[0] == "--preset");
-        named.map(|pair| Self::find(&pair[1])).transpose()
+    /// Reads a preset's name.
+    pub(crate) fn parser() -> impl TypedValueParser<Value = &'static Self> {
+        let names = PossibleValuesParser::new(PRESETS.each_ref().map(|p| p.name));
+        names.map(|name| {
+            PRESETS.iter().find(|p| p.name == name).expect("the parser takes their names alone")
+        })
     }
 
     /// Puts the paper's recipe into `recipe`: AdamW, cosine, batches of 128 that a GPU takes in one piece.

@@ -7,14 +7,6 @@ use sotto_models::{
     private::Options,
 };
 
-/// A small architecture with the ranges of all kinds.
-pub(crate) fn all_kinds() -> (Arch, Calibration) {
-    let arch = Arch::vit(3, 4, 32, 64, 16, 4, 10);
-    let weights = Weights::random(&arch, 7);
-    let calibration = crate::calibration_of_all_kinds(&arch, &weights, &[image()]);
-    (arch, calibration)
-}
-
 fn image() -> Vec<f32> {
     let mut stream = Seed::from_bytes([1; 32]).stream(0);
     (0..3 * 16 * 16).map(|_| (0..12).map(|_| stream.unit()).sum::<f64>() as f32 - 6.0).collect()

@@ -6,7 +6,10 @@
 mod check;
 
 use sotto_crypto::{Seed, Stream};
-use sotto_ring::{mask, pack};
+use sotto_ring::{
+    mask,
+    pack::{self, Packed},
+};
 
 use crate::{draw::Draw, drawn::CHUNK, matrices::SetupMasks, seeds::Seeds, spec::Role};
 pub(crate) use check::Check;
@@ -248,7 +251,7 @@ impl<'a> Dealing<'a> {
     }
 
     /// The mask of matrix `id` of the server, as set up once for the model.
-    pub fn weight_mask(&self, id: usize) -> &'a [u64] {
+    pub fn weight_mask(&self, id: usize) -> Packed<'a> {
         self.setup.mask(id)
     }
 

@@ -3,13 +3,10 @@
 //! Unpacked words would be half as much memory again, all of it freshly mapped. Seed-derived draws keep the
 //! stream's bytes, corrected draws are ranges of the one buffer that the dealer sent.
 
-use sotto_ring::pack;
+pub(crate) use sotto_ring::pack::CHUNK;
+pub use sotto_ring::pack::Packed;
 
 use crate::draw::Draw;
-
-/// Words that gates work on at a time: a few buffers of them stay in the first-level cache. A multiple of
-/// 8, so that chunks of packed words start at whole bytes.
-pub(crate) const CHUNK: usize = 1024;
 
 /// A party's part of one draw. No `Debug`: it is secret.
 ///
@@ -45,51 +42,6 @@ impl Drawn {
             Drawn::Fresh(bytes) => Drawn::Seeded(bytes),
             Drawn::Theirs => Drawn::Absent,
             _ => panic!("a second opening under one mask"),
-        }
-    }
-}
-
-/// Packed words of a draw. No `Debug`: they are secret.
-#[derive(Clone, Copy)]
-pub struct Packed<'a> {
-    bytes: &'a [u8],
-    count: usize,
-    width: u32,
-}
-
-impl<'a> Packed<'a> {
-    /// `count` words of `width` bits from the start of `bytes`.
-    pub fn new(bytes: &'a [u8], count: usize, width: u32) -> Self {
-        let bytes = &bytes[..pack::packed_len(count, width)];
-        Self { bytes, count, width }
-    }
-
-    /// The bytes as they lie; the last one may hold bits that are no word's.
-    pub fn bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
-
-    /// Words `at..at + out.len()`; `at` is a multiple of 8.
-    pub fn unpack(&self, at: usize, out: &mut [u64]) {
-        assert!(at.is_multiple_of(8) && at + out.len() <= self.count, "words from {at}");
-        let start = at / 8 * self.width as usize;
-        let len = pack::packed_len(out.len(), self.width);
-        pack::unpack(&self.bytes[start..start + len], self.width, out);
-    }
-
-    /// All words.
-    pub fn to_words(self) -> Vec<u64> {
-        pack::unpack_vec(self.bytes, self.width, self.count)
-    }
-
-    /// Calls `f` with the part of `words` and of these words, chunk by chunk.
-    pub(crate) fn zip(&self, words: &mut [u64], mut f: impl FnMut(&mut [u64], &[u64])) {
-        assert_eq!(words.len(), self.count, "{} words for {}", words.len(), self.count);
-        let mut buffer = [0; CHUNK];
-        for (i, words) in words.chunks_mut(CHUNK).enumerate() {
-            let buffer = &mut buffer[..words.len()];
-            self.unpack(i * CHUNK, buffer);
-            f(words, buffer);
         }
     }
 }
@@ -195,28 +147,4 @@ impl View<'_> {
 
 fn map(out: &mut [u64], from: &[u64], f: impl Fn(u64) -> u64) {
     out.iter_mut().zip(from).for_each(|(o, &x)| *o = f(x));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use sotto_ring::mask;
-
-    #[test]
-    fn chunks_agree_with_the_whole() {
-        for width in [1, 6, 13, 33, 64] {
-            let count = 2 * CHUNK + 77;
-            let bytes: Vec<u8> =
-                (0..pack::packed_len(count, width)).map(|i| ((i * 37) >> 3) as u8).collect();
-            let packed = Packed::new(&bytes, count, width);
-            let mut whole = vec![0; count];
-            pack::unpack(&bytes, width, &mut whole);
-            assert_eq!(packed.to_words(), whole);
-            let mut copied = vec![1; count];
-            packed.zip(&mut copied, |out, words| {
-                out.iter_mut().zip(words).for_each(|(o, w)| *o += w & mask(32));
-            });
-            assert!(copied.iter().zip(&whole).all(|(c, w)| c - 1 == w & mask(32)));
-        }
-    }
 }

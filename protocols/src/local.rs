@@ -34,7 +34,7 @@ impl<'a> Local<'a> {
     /// [`Error::Desync`] when the matrices are not the plan's.
     pub fn new(plan: &'a Plan, matrices: Vec<Matrix>, seed: &Seed) -> Result<Self, Error> {
         let masks = SetupMasks::expand(plan, &seed.derive("setup", 0));
-        let masked = read_setup(plan, &setup_message(plan, &matrices, &masks), "server")?;
+        let masked = read_setup(plan, setup_message(plan, &matrices, &masks), "server")?;
         let weights = [Weights::Plain(matrices), masked];
         Ok(Self { plan, masks, weights, seed: seed.clone() })
     }
@@ -48,7 +48,7 @@ impl<'a> Local<'a> {
         matrices: Vec<Matrix>,
         seed: &Seed,
     ) -> Result<Self, Error> {
-        let lens = matrices.iter().map(|matrix| matrix.entries.len());
+        let lens = matrices.iter().map(|matrix| matrix.entries().count());
         if !lens.eq(plan.weights.iter().map(|w| w.outputs * w.inputs)) {
             return Err(Error::Desync {
                 peer: "server".into(),
@@ -155,7 +155,7 @@ mod tests {
         let weight = t.weight(spec);
         let y = t.linear(x, weight, 1);
         let y = t.reveal(y, 40);
-        let matrix = Matrix { entries: vec![1, 2, 3, 4, 5, 6], bias: vec![10, 20] };
+        let matrix = Matrix::new([1, 2, 3, 4, 5, 6], vec![10, 20]);
         (t.finish(&[y]), vec![matrix])
     }
 

@@ -6,39 +6,71 @@
 //! `B` would tell the difference, so the setup seed is bound to the model's hash.
 
 use sotto_crypto::Seed;
-use sotto_ring::{mask, pack};
+use sotto_ring::pack;
 
-pub use crate::matrices::{Matrix, SetupMasks, Weights};
-use crate::{dealing::expand, error::Error, plan::Plan};
+pub use crate::matrices::{Masked, Matrix, SetupMasks, Weights};
+use crate::{
+    drawn::CHUNK,
+    error::Error,
+    matrices::Words,
+    plan::{Plan, WeightSpec},
+};
+
+/// The mask of one matrix: the key stream's bytes are its packed words.
+fn mask(seed: &Seed, id: u64, spec: &WeightSpec) -> Words {
+    let count = spec.outputs * spec.inputs;
+    let bytes = seed.stream(id).bytes(pack::packed_len(count, spec.width));
+    Words::packed(bytes, count, spec.width)
+}
 
 impl SetupMasks {
     /// Expands the setup seed for a plan and the model with this hash.
     pub fn expand(plan: &Plan, seed: &Seed) -> Self {
-        let masks = plan.weights.iter().enumerate();
-        Self(masks.map(|(i, w)| expand(seed, i as u64, w.outputs * w.inputs, w.width)).collect())
+        Self((0..).zip(&plan.weights).map(|(id, spec)| mask(seed, id, spec)).collect())
     }
 }
 
-/// What the server sends to a client once per model: all masked matrices, packed.
-pub fn setup_message(plan: &Plan, weights: &[Matrix], masks: &SetupMasks) -> Vec<u8> {
-    let mut out = Vec::with_capacity(plan.setup_bytes());
-    for (i, (spec, matrix)) in plan.weights.iter().zip(weights).enumerate() {
-        let words: Vec<u64> = matrix
-            .entries
-            .iter()
-            .zip(masks.mask(i))
-            .map(|(&w, &b)| w.wrapping_sub(b) & mask(spec.width))
-            .collect();
-        pack::pack(&words, spec.width, &mut out);
+/// `W - B`, packed.
+fn masked(spec: &WeightSpec, matrix: &Matrix, mask: pack::Packed<'_>) -> Vec<u8> {
+    let (entries, count) = (matrix.entries(), mask.count());
+    let mut out = Vec::with_capacity(pack::packed_len(count, spec.width));
+    let (mut words, mut masks) = ([0; CHUNK], [0; CHUNK]);
+    for at in (0..count).step_by(CHUNK) {
+        let len = CHUNK.min(count - at);
+        entries.unpack(at, &mut words[..len]);
+        mask.unpack(at, &mut masks[..len]);
+        words.iter_mut().zip(&masks).for_each(|(w, b)| *w = w.wrapping_sub(*b));
+        // Reduces mod 2^width.
+        pack::pack(&words[..len], spec.width, &mut out);
     }
     out
 }
 
-/// Reads a [`setup_message`] at the client.
+/// What the server sends to a client once per model: all masked matrices, packed, one after the other. A piece is a matrix, made
+/// when it is asked for: whoever sends them holds one.
+pub fn setup_pieces<'a>(
+    plan: &'a Plan,
+    matrices: &'a [Matrix],
+    seed: &'a Seed,
+) -> impl Iterator<Item = Vec<u8>> + 'a {
+    let all = (0..).zip(&plan.weights).zip(matrices);
+    all.map(move |((id, spec), matrix)| masked(spec, matrix, mask(seed, id, spec).view()))
+}
+
+/// The whole message of [`setup_pieces`].
+pub fn setup_message(plan: &Plan, matrices: &[Matrix], masks: &SetupMasks) -> Vec<u8> {
+    let mut out = Vec::with_capacity(plan.setup_bytes());
+    for (id, (spec, matrix)) in plan.weights.iter().zip(matrices).enumerate() {
+        out.extend(masked(spec, matrix, masks.mask(id)));
+    }
+    out
+}
+
+/// Reads a [`setup_message`] at the client, where it stays packed.
 ///
 /// # Errors
 /// [`Error::Desync`] when its length is not the plan's.
-pub fn read_setup(plan: &Plan, message: &[u8], peer: &str) -> Result<Weights, Error> {
+pub fn read_setup(plan: &Plan, message: Vec<u8>, peer: &str) -> Result<Weights, Error> {
     if message.len() != plan.setup_bytes() {
         return Err(Error::Desync {
             peer: peer.to_owned(),
@@ -50,14 +82,12 @@ pub fn read_setup(plan: &Plan, message: &[u8], peer: &str) -> Result<Weights, Er
             remedy: "use the same model on both sides".into(),
         });
     }
-    let mut rest = message;
-    let masked = plan.weights.iter().map(|w| {
-        let count = w.outputs * w.inputs;
-        let (head, tail) = rest.split_at(pack::packed_len(count, w.width));
-        rest = tail;
-        let mut words = vec![0; count];
-        pack::unpack(head, w.width, &mut words);
-        words
-    });
-    Ok(Weights::Masked(masked.collect()))
+    let mut end = 0;
+    let place = |w: &WeightSpec| {
+        let (start, count) = (end, w.outputs * w.inputs);
+        end += pack::packed_len(count, w.width);
+        (start, count, w.width)
+    };
+    let places = plan.weights.iter().map(place).collect();
+    Ok(Weights::Masked(Masked { message, places }))
 }

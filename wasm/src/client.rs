@@ -45,7 +45,7 @@ impl Client {
         let private = Private::new(model, &calibration, 1, Options::default());
         let private: &Private = Box::leak(Box::new(private.map_err(|e| e.to_string())?));
         let plan = &*private.plan;
-        let weights = read_setup(plan, part("masked weights")?, "server");
+        let weights = read_setup(plan, part("masked weights")?.to_vec(), "server");
         let weights = &*Box::leak(Box::new(weights.map_err(|e| e.to_string())?));
         let seed = part("seed")?.try_into().map_err(|_| "the seed has not 32 bytes".to_owned())?;
         let batch = Batch { id: 0, seed: Seed::from_bytes(seed), corrections: None };

@@ -274,7 +274,7 @@ fn linear(m: usize, k: usize, n: usize) -> Case {
     let (a, b, truth) = factors(m, k, n);
     let (scale_a, scale, width) = FACTORS;
     let unit = f64::from(scale).exp2();
-    let entries = b.iter().map(|x| (x * unit).round() as i64 as u64).collect();
+    let entries: Vec<u64> = b.iter().map(|x| (x * unit).round() as i64 as u64).collect();
     let mut case = Case::new(vec![a], truth, move |t| {
         let a = t.input(&[m, k], 64, scale_a);
         let spec = WeightSpec { name: "weights".into(), outputs: n, inputs: k, width, scale };
@@ -282,6 +282,6 @@ fn linear(m: usize, k: usize, n: usize) -> Case {
         let y = t.linear(a, weight, 1);
         t.truncate_to(y, scale_a)
     });
-    case.matrices = vec![Matrix { entries, bias: vec![0; n] }];
+    case.matrices = vec![Matrix::new(entries, vec![0; n])];
     case
 }

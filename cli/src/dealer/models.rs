@@ -17,7 +17,7 @@ use crate::messages::{Epoch, Masks};
 /// Plans of one server that are kept: more than it has models and lengths of texts.
 const MAX_PLANS: usize = 48;
 
-/// Entries of all matrices of one server's plans: their masks are in memory, 8 bytes each.
+/// Entries of all matrices of one server's plans: their masks are in memory, packed, 8 bytes each at most.
 const MAX_ENTRIES: usize = 1 << 29;
 
 /// A plan that no link has used for so long makes room for memory's sake. Who announces it again finds it as it was.

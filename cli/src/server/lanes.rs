@@ -27,6 +27,7 @@ use zeroize::Zeroizing;
 
 use super::{
     models::{Loaded, choose},
+    standing::Standing,
     trust::Trust,
     usage::Usage,
 };
@@ -148,7 +149,11 @@ impl Lanes {
     ///
     /// # Errors
     /// Why a client does not get it.
-    pub fn get(&self, client: &str, hello: &ClientHello) -> Result<Held, Refusal> {
+    pub fn get(
+        &self,
+        (client, standing): (&str, &Arc<Standing>),
+        hello: &ClientHello,
+    ) -> Result<Held, Refusal> {
         let may = self.common.usage.may(client)?;
         let models = self.models();
         let (model, is_over) = match choose(&models, hello, &may) {
@@ -169,7 +174,7 @@ impl Lanes {
             let lane = lanes.into_iter().find(is).ok_or(Refusal::Stale)?;
             return Ok(Held::new(lane, None));
         }
-        self.of(&model, hello.length, client)
+        self.of(&model, hello.length, (client, standing))
     }
 
     /// The lane of a model for texts of a length, or for pictures, for a client's link.
@@ -180,10 +185,10 @@ impl Lanes {
         &self,
         model: &Arc<Loaded>,
         length: Option<Length>,
-        client: &str,
+        by: (&str, &Arc<Standing>),
     ) -> Result<Held, Refusal> {
         accepts(model, length)?;
-        let claim = length.map(|length| self.holders.claim(client, (model.name().into(), length)));
+        let claim = length.map(|length| self.holders.claim(by, (model.name().into(), length)));
         let claim = claim.transpose()?;
         let held = |lane| Held::new(lane, claim);
         if let Some(lane) = self.find(model, length) {
@@ -283,6 +288,8 @@ impl Lanes {
         }
         // Half of it is for other lengths, where it can be.
         let wanted = (now / 2 / batch).clamp(least, PLACES + least);
+        // More than one has to give way where this one takes more memory.
+        let mut ways = LANES;
         let places = loop {
             let mut state = lock(&self.state);
             let (_, now) = state.for_texts(common);
@@ -292,8 +299,12 @@ impl Lanes {
                 break places.min(wanted);
             }
             let idle = |lane: &Arc<Lane>| lane.length.is_some() && Arc::strong_count(lane) == 1;
-            let idle = state.open.iter().position(idle);
-            drop(idle.map(|at| state.open.remove(at)).ok_or(Refusal::Lengths(count))?);
+            let idle = state.open.iter().position(idle).map(|at| state.open.remove(at));
+            drop(state);
+            if idle.is_none() && !(ways > 0 && self.holders.give_way()) {
+                return Err(Refusal::Lengths(count));
+            }
+            ways -= usize::from(idle.is_none());
         };
         // One is in use, the others wait for whoever comes.
         let pool = model.offer.pool.min(places as usize - 1);

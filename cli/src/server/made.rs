@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{pool::Ready, room::Room};
+use super::{pool::Ready, room::Room, standing::Standing};
 use crate::{config::MAKING, messages::Tag, refusal::Refusal};
 
 enum Stage {
@@ -57,7 +57,7 @@ struct State {
     /// Whose batches are being evaluated with.
     in_use: Vec<Arc<str>>,
     /// Whose links are set up.
-    links: Vec<Arc<str>>,
+    links: Vec<(Arc<str>, Arc<Standing>)>,
     /// Batches that were made, or begun, and not used, and that nobody was charged for yet.
     left: BTreeMap<Arc<str>, usize>,
     /// Clients that make nothing and were refused a slot, each once, the first one first, with when it asked last.
@@ -128,11 +128,14 @@ impl Drop for Place {
 }
 
 /// A link for making, until it ends.
-pub struct Joined(Arc<Made>, Arc<str>);
+pub struct Joined(Arc<Made>, Arc<Standing>);
 
 impl Drop for Joined {
     fn drop(&mut self) {
-        leave(&mut self.0.lock().links, &self.1);
+        let mut state = self.0.lock();
+        // Once: a link that goes on with the same length joins before it leaves.
+        let at = state.links.iter().position(|(_, other)| Arc::ptr_eq(other, &self.1));
+        at.map(|at| state.links.swap_remove(at));
     }
 }
 
@@ -156,20 +159,28 @@ impl Made {
         Refusal::Busy(self.room.places())
     }
 
-    /// A link of a client is set up: half of the memory is for links, half of that for one client's.
+    /// A link of a client is set up: half of the memory is for links, half of that for one client's. Where there is none for one
+    /// more, a link over which nothing was made for longer than batches stay is ended, and has gone when the client asks again.
     ///
     /// # Errors
     /// [`Refusal::Busy`] where there is no memory for one more.
-    pub fn join(self: &Arc<Self>, client: &str) -> Result<Joined, Refusal> {
+    pub fn join(
+        self: &Arc<Self>,
+        (client, standing): (&str, &Arc<Standing>),
+    ) -> Result<Joined, Refusal> {
         let mut state = self.lock();
         let most = (self.room.bytes() / 2 / LINK).max(2) as usize;
-        let of = state.links.iter().filter(|c| &***c == client).count();
-        if state.links.len() >= most || of >= most.div_ceil(2) {
+        let theirs = |(holder, _): &&(Arc<str>, _)| &**holder == client;
+        let share = state.links.iter().filter(theirs).count() >= most.div_ceil(2);
+        if share || state.links.len() >= most {
+            let links = state.links.iter().filter(|one| !share || theirs(one));
+            let idle = links.filter_map(|(_, link)| Some((link.idle()?, link)));
+            let longest = idle.max_by_key(|(idle, _)| *idle).filter(|(idle, _)| *idle >= FRESH);
+            longest.inspect(|(_, link)| link.end());
             return Err(self.busy());
         }
-        let client: Arc<str> = client.into();
-        state.links.push(Arc::clone(&client));
-        Ok(Joined(Arc::clone(self), client))
+        state.links.push((client.into(), Arc::clone(standing)));
+        Ok(Joined(Arc::clone(self), Arc::clone(standing)))
     }
 
     /// A number, and memory, for a batch that is about to be made over this link.

@@ -24,6 +24,7 @@ use super::{
     models::Loaded,
     pool::Ready,
     room::Room,
+    standing::Standing,
     usage::Usage,
 };
 use crate::{
@@ -43,9 +44,11 @@ pub struct Workplace {
     usage: Arc<Usage>,
     /// What was made.
     pub made: Arc<Made>,
-    /// Where batches wait, and how many of each client's.
-    shelf: Option<(Arc<Shelf>, Arc<Room>)>,
+    shelf: Option<OnDisk>,
 }
+
+/// Where batches wait, and how many of each client's.
+pub type OnDisk = (Arc<Shelf>, Arc<Room>);
 
 /// A link for making that is set up, and its memory. No `Debug`: it is secret.
 pub struct Shop {
@@ -58,6 +61,7 @@ struct Making<'a> {
     workplace: &'a Workplace,
     name: &'a str,
     number: u64,
+    standing: &'a Standing,
     /// Batches that were begun.
     begun: Cell<usize>,
 }
@@ -90,7 +94,7 @@ impl Workplace {
         plan: &Arc<Plan>,
         extension: Extension,
         model: Arc<Loaded>,
-        (made, shelf): (Arc<Made>, Option<(Arc<Shelf>, Arc<Room>)>),
+        (made, shelf): (Arc<Made>, Option<OnDisk>),
         usage: Arc<Usage>,
     ) -> Result<Self, Error> {
         let recipe = Arc::new(whole_recipe(plan, extension)?);
@@ -117,11 +121,11 @@ impl Workplace {
         &self,
         link: &mut QuicLink,
         theirs: Nonce,
-        deadline: Duration,
+        (deadline, standing): (Duration, &Arc<Standing>),
     ) -> Result<Option<Shop>, Error> {
         let name = link.name().to_owned();
         // Not even the encrypted weights are for a client that may not ask.
-        let joined = self.allows(&name).and_then(|()| self.made.join(&name));
+        let joined = self.allows(&name).and_then(|()| self.made.join((&name, standing)));
         let joined = match joined {
             Ok(joined) => joined,
             Err(why) => {
@@ -151,9 +155,9 @@ impl Workplace {
     ///
     /// # Errors
     /// Why the client has no batches of this one.
-    pub fn enter(&self, client: &str, shop: &mut Shop) -> Result<(), Refusal> {
-        self.allows(client)?;
-        let joined = self.made.join(client)?;
+    pub fn enter(&self, by: (&str, &Arc<Standing>), shop: &mut Shop) -> Result<(), Refusal> {
+        self.allows(by.0)?;
+        let joined = self.made.join(by)?;
         if !shop.workshop.turn(&self.recipe) {
             return Err(Refusal::Card("texts of this length have other matrices".into()));
         }
@@ -169,13 +173,13 @@ impl Workplace {
     pub fn make_all(
         &self,
         link: &mut QuicLink,
-        number: u64,
+        (number, standing): (u64, &Standing),
         shop: &mut Shop,
         (deadline, stop): (Duration, &Stop),
     ) -> Result<Option<Length>, Error> {
         let name = link.name().to_owned();
         link.set_deadline(patience(&self.recipe, deadline));
-        let making = Making { workplace: self, name: &name, number, begun: Cell::new(0) };
+        let making = Making { workplace: self, name: &name, number, standing, begun: Cell::new(0) };
         let longest = longest(&self.recipe, &self.cost, deadline);
         self.make_asked(link, &making, &mut shop.workshop, (longest, stop))
     }
@@ -206,10 +210,12 @@ impl Workplace {
         };
         let mut asked = Instant::now();
         loop {
-            let asked_for = match messages::recv(link, step::REQUEST) {
+            let asked_for = match making.standing.asked(|| messages::recv(link, step::REQUEST)) {
                 Ok(Request::Make { .. } | Request::Length { .. }) if stop.asked() => {
                     return finish(link);
                 }
+                // Who asks for what it does not get asks for nothing.
+                Ok(Request::Make { .. }) if asked.elapsed() >= IDLE => return finish(link),
                 Ok(Request::Make { keep }) => keep,
                 Ok(Request::Length { length }) => return Ok(Some(length)),
                 Ok(_) => return Ok(None),
@@ -221,7 +227,6 @@ impl Workplace {
                 Err(Error::Net(sotto_net::Error::Deadline { .. })) => return finish(link),
                 Err(e) => return Err(e),
             };
-            asked = Instant::now();
             let Making { name, number, begun: count, .. } = making;
             self.settle();
             let begun = self.allows(name).and_then(|()| self.made.begin(name, *number));
@@ -234,6 +239,7 @@ impl Workplace {
                 }
             };
             count.set(count.get() + 1);
+            let works = making.standing.works();
             let keeps = match asked_for.filter(|_| self.keeps() > 0) {
                 Some(theirs) => Some((Secret::random()?, theirs)),
                 None => None,
@@ -245,10 +251,13 @@ impl Workplace {
             tracing::info!("{}: batch {id} made, {bytes} bytes", link.peer());
             if let Some(keeps) = &keeps {
                 self.keep(link, keeps, (id, workshop.tag(id)), batch, traffic)?;
+                asked = Instant::now();
                 continue;
             }
             let staged = batch.stage(&self.plan, Role::Server, &self.model.weights)?;
             self.made.finish(id, Ready { staged, tag: workshop.tag(id), bytes });
+            asked = Instant::now();
+            drop(works);
         }
     }
 }

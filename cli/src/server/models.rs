@@ -3,7 +3,7 @@
 use std::{
     path::Path,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -11,7 +11,7 @@ use std::{
 use sotto_models::{calibration::hex, length::Length, model::Input};
 use sotto_protocols::weights::{Matrix, Weights};
 
-use super::{session::Masked, usage::Tariff};
+use super::usage::Tariff;
 use crate::{
     card::Card, config::Offer, error::Error, messages::ClientHello, model::Model, refusal::Refusal,
 };
@@ -28,8 +28,6 @@ pub struct Loaded {
     pub commitment: [u8; 32],
     /// The matrices, which plans of all lengths share.
     pub weights: Arc<Weights>,
-    /// The same as they were masked last.
-    pub masked: Arc<Mutex<Option<Masked>>>,
     /// Another has taken its place.
     pub over: AtomicBool,
 }
@@ -57,10 +55,11 @@ impl Loaded {
         // Plans of all lengths have the same matrices, in the same order.
         let length = matches!(input, Input::Words(_)).then_some(Length::Public(1));
         let matrices = card.trace(length)?.matrices(&model.weights);
+        // What is left is in the matrices, packed.
+        drop(model);
         let commitment = commit(salt, &matrices);
         let weights = Arc::new(Weights::Plain(matrices));
-        let (masked, over) = (Arc::default(), AtomicBool::new(false));
-        Ok(Self { offer, card, input, commitment, weights, masked, over })
+        Ok(Self { offer, card, input, commitment, weights, over: AtomicBool::new(false) })
     }
 
     /// What clients ask for.
@@ -87,19 +86,18 @@ impl Loaded {
 /// A hash of the matrices that confirms no guess: `salt` is the server's secret, and the same after a restart.
 fn commit(salt: &[u8; 32], matrices: &[Matrix]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_keyed(salt);
+    let mut bytes = Vec::new();
+    let mut update = |words: &[u64]| {
+        bytes.clear();
+        bytes.extend(words.iter().flat_map(|w| w.to_le_bytes()));
+        hasher.update(&bytes);
+    };
     for matrix in matrices {
-        for (len, words) in [
-            (
-                matrix.entries.len(),
-                &mut matrix.entries.iter().copied() as &mut dyn Iterator<Item = u64>,
-            ),
-            (matrix.bias.len(), &mut matrix.bias.iter().map(|b| *b as u64)),
-        ] {
-            hasher.update(&(len as u64).to_le_bytes());
-            words.for_each(|w| {
-                hasher.update(&w.to_le_bytes());
-            });
-        }
+        let (entries, bias) = (matrix.entries(), matrix.bias.iter().map(|b| *b as u64));
+        update(&[entries.count() as u64]);
+        entries.each(&mut update);
+        update(&[matrix.bias.len() as u64]);
+        update(&bias.collect::<Vec<_>>());
     }
     *hasher.finalize().as_bytes()
 }

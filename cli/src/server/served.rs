@@ -15,10 +15,12 @@ use super::{
     made::{self, Made},
     pool::{self, Holder, Waiting},
     session::Session,
+    standing::Standing,
     usage::{self, Used},
 };
 use crate::{
     error::Error,
+    longest,
     messages::{self, Reply, Request, Secret, Tag, step},
     metrics::Evaluated,
     refusal::Refusal,
@@ -46,6 +48,7 @@ pub(super) struct Served<'a> {
     lane: Held,
     batches: Batches,
     holder: Holder,
+    standing: Arc<Standing>,
     name: String,
     /// The batch on the disk that is to be opened next, and its number.
     waking: Option<(u64, Tag)>,
@@ -62,10 +65,11 @@ impl<'a> Served<'a> {
     pub(super) fn new(
         server: &'a Server,
         (lane, batches): (Held, Batches),
-        holder: Holder,
+        (holder, standing): (Holder, Arc<Standing>),
     ) -> Self {
         let (name, waking, prepared) = (holder.name.to_string(), None, None);
-        Self { server, lane, batches, holder, name, waking, prepared, used: false, refused: 0 }
+        let (used, refused) = (false, 0);
+        Self { server, lane, batches, holder, standing, name, waking, prepared, used, refused }
     }
 
     /// Answers until the client leaves or the server is asked to stop.
@@ -73,7 +77,7 @@ impl<'a> Served<'a> {
         let server = self.server;
         let stop = &server.stop;
         loop {
-            let request = messages::recv(link, step::REQUEST);
+            let request = self.standing.asked(|| messages::recv(link, step::REQUEST));
             match request {
                 Ok(Request::Prepare { .. }) if stop.asked() => return Ok(link.finish()?),
                 Ok(Request::Prepare { held, ahead }) => {
@@ -250,8 +254,10 @@ impl<'a> Served<'a> {
         let used = self.server.usage.charge(&self.name, model.tariff(), bits)?;
         let plan = &self.lane.plan;
         let party = Party { role: Role::Server, plan, weights: &model.weights };
-        let start = Instant::now();
+        let (_works, start) = (self.standing.works(), Instant::now());
+        link.set_longest(Some(longest::evaluation(plan, self.server.deadline)));
         let done = party.evaluate(link, ready.staged, &[]);
+        link.set_longest(None);
         let done = done.map_err(Error::online(plan))?;
         let seconds = start.elapsed().as_secs_f64();
         let inputs = model.card.batch as u64;

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sotto_crypto::Seed;
 use sotto_models::calibration::hex;
 
 use super::{
@@ -22,7 +23,7 @@ use crate::{
     messages::{Epoch, Masks},
     refusal::Refusal,
 };
-pub use basis::{Basis, Masked};
+pub use basis::Basis;
 
 /// Pause after a first failed announcement; it doubles with each.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -39,8 +40,8 @@ pub struct Session {
     pub epoch: Epoch,
     /// The name of the weights' masks.
     pub masks: Masks,
-    /// The masked weights, as each client gets them once.
-    pub setup: Arc<Vec<u8>>,
+    /// What the masks come from: each client gets the weights under them once.
+    pub seed: Seed,
     /// Its batches.
     pub pool: Pool,
 }
@@ -249,7 +250,6 @@ impl Sessions {
             present.pool.end();
             self.over(&present);
         }
-        let (setup, masks) = basis.masked(name, &seed);
         let plan = basis.dealer.plan;
         tracing::info!("plan {} set up with the dealer, epoch {}", short(&plan), hex(&epoch));
         let terms = Terms {
@@ -260,11 +260,11 @@ impl Sessions {
             epoch,
             last: basis.trust.last(&epoch),
             trust: Arc::clone(&basis.trust),
-            audit: (basis.audit > 0.0).then_some((masks, basis.audit)),
+            audit: (basis.audit > 0.0).then_some((seed.clone(), basis.audit)),
             store: basis.folder.as_ref().map(|f| Store::new(Arc::clone(f), &epoch, &plan)),
         };
         let dealer = basis.dealer.clone();
         let pool = Pool::start(terms, Box::new(move || dealer.batches(None, epoch)))?;
-        Ok(Some(Session { epoch, masks: name, setup, pool }))
+        Ok(Some(Session { epoch, masks: name, seed, pool }))
     }
 }

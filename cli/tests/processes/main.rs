@@ -4,6 +4,7 @@
 mod audit;
 mod calibration;
 mod copies;
+mod crowded;
 mod disks;
 mod documents;
 mod emulated;
@@ -16,6 +17,7 @@ mod killed;
 mod lexicons;
 mod library;
 mod limits;
+mod memory;
 mod models;
 mod operations;
 mod parties;

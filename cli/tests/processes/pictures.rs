@@ -150,3 +150,26 @@ fn what_is_there_is_printed_when_the_server_is_lost() {
         }
     }
 }
+
+#[test]
+fn names_of_pictures_steer_no_terminal() {
+    let parties = Parties::new();
+    let (_dealer, dealer) = parties.dealer("", None);
+    let (_server, server) = parties.server("", dealer, None);
+    let config = parties.client_config("client", "", [server, dealer]);
+    fs::create_dir(parties.path("pictures")).unwrap();
+    let name = "\u{1b}[2J\u{202e}\u{9b}2J\u{200b}é";
+    png(&parties, &format!("pictures/a{name}.png"), 16);
+    parties.write(&format!("pictures/b{name}.png"), b"no picture");
+    parties.write(&format!("pictures/c{name}.webp"), b"another");
+    let pictures = parties.text("pictures");
+    for form in ["--resize", "--json", "--json-lines"] {
+        let done = parties.start_infer(&config, &[form, &pictures]).finish();
+        assert_eq!(done.code, 3, "{form}: {}", done.err);
+        let shown = done.out + &done.err;
+        assert!(shown.contains("u{202e}") && shown.contains('é'), "{form}: {shown}");
+        let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+        assert!(!shown.contains(steers), "{form}: {shown}");
+        assert!(!shown.contains(['\u{202e}', '\u{200b}']), "{form}: {shown}");
+    }
+}

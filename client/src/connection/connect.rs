@@ -21,6 +21,7 @@ use sotto_session::{
     card::{Card, short},
     dealer_link::Dealer,
     error::Error,
+    longest,
     messages::{self, ClientHello, ServerWelcome, step},
     refusal::Refusal,
     shelf::{Of as Waits, Record},
@@ -75,14 +76,14 @@ fn masked(
     progress: &messages::Progress<'_>,
 ) -> Result<(Weights, u64), Error> {
     if let Some((_, message)) = stored.filter(|(found, _)| announced == 0 && found == of) {
-        return Ok((read_setup(plan, &message, link.peer())?, 0));
+        return Ok((read_setup(plan, message, link.peer())?, 0));
     }
     let message = receive_setup(link, plan, announced, progress)?;
-    let weights = read_setup(plan, &message, link.peer())?;
     if let Some(kept) = kept {
         kept.write(of, &message);
     }
-    Ok((weights, message.len() as u64))
+    let bytes = message.len() as u64;
+    Ok((read_setup(plan, message, link.peer())?, bytes))
 }
 
 /// What makes batches, and the bytes of its setup: over the link that is at hand from texts of another length, over a new one, or, where
@@ -233,7 +234,12 @@ impl Connection {
                     Some(_) => {
                         let of = Of { masks, model, matrices };
                         let kept = kept.as_deref();
-                        masked(&mut link, plan, (&of, setup), (kept, stored), progress)?
+                        let longest = longest::carried(plan.setup_bytes() as u64, deadline);
+                        link.set_longest(Some(longest));
+                        let taken =
+                            masked(&mut link, plan, (&of, setup), (kept, stored), progress)?;
+                        link.set_longest(None);
+                        taken
                     }
                     None => (Weights::Encrypted, 0),
                 };

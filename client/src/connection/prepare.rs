@@ -7,6 +7,7 @@ use sotto_net::{Link, QuicLink};
 use super::{Connection, Supply, claims::Ready, wake::wake};
 use sotto_session::{
     error::Error,
+    longest,
     messages::{self, Assigned, Reply, Request, Tag, step},
     refusal::Refusal,
     waiting::Waiting,
@@ -17,6 +18,9 @@ const MOST: usize = 4;
 
 /// Longest that a server lets a client wait for its rate.
 const PACED: Duration = Duration::from_secs(60);
+
+/// What it says of that is told no more often.
+const TOLD: Duration = Duration::from_millis(900);
 
 /// What the server says of a batch that it has ready.
 struct Theirs {
@@ -47,6 +51,10 @@ impl Connection {
         self.left = self.left.saturating_sub(1);
         let ahead = self.pool.min(self.left);
         let (link, deadline) = (&mut self.link, self.deadline);
+        let bytes = self.known.lane.private.plan.cost().offline_bytes;
+        // A server may wait for its rate, and for each batch that it assigns; whatever it says of that meanwhile, it ends.
+        let longest = 2 * PACED + longest::carried(bytes, deadline) * MOST as u32;
+        let within = (deadline, longest);
         let (mut burnt, lane) = (0, &self.known.lane);
         let claims = match &self.supply {
             Supply::Dealer(claims) => claims,
@@ -67,7 +75,7 @@ impl Connection {
                 };
                 let (id, bytes) = (ready.id, ready.bytes);
                 ask(link, Some(id), 0)?;
-                let theirs = match until_ready(link, deadline, 0, &mut |_| false) {
+                let theirs = match until_ready(link, within, (0, 0), &mut |_| false) {
                     Ok((theirs, _)) => theirs,
                     // It was kept for too long, and gave way: the next one.
                     Err(Error::Refused { why: Refusal::Burnt(_), .. }) if burnt < MOST => {
@@ -92,7 +100,7 @@ impl Connection {
         ask(link, claims.first(), more as u32)?;
         let waiting = Waiting::until("the server to have correlated randomness from the dealer");
         let mut here = 0;
-        let (theirs, more) = until_ready(link, deadline, more, &mut |assigned| {
+        let (theirs, more) = until_ready(link, within, (bytes, more), &mut |assigned| {
             // A few may fail to come; more than that is not what was asked for. What we held before is burnt there.
             here += 1;
             if here <= MOST {
@@ -131,30 +139,58 @@ fn another_deal(link: &QuicLink, id: u64) -> Error {
     Error::Check(format!("{peer} holds another deal of batch {id} than this client: it is burnt"))
 }
 
-/// Waits until the server has a batch ready; `assigned` takes or refuses those that it assigns meanwhile. At most `more` come with
-/// the last answer.
+/// Waits until the server has a batch ready, for `longest` in all and for `bytes` of corrections; `assigned` takes or refuses those
+/// that it assigns meanwhile. At most `more` come with the last answer.
 fn until_ready(
-    link: &mut QuicLink,
-    deadline: Duration,
-    more: usize,
+    link: &mut dyn Link,
+    (deadline, longest): (Duration, Duration),
+    most: (u64, usize),
     assigned: &mut dyn FnMut(Assigned) -> bool,
 ) -> Result<(Theirs, Vec<Assigned>), Error> {
-    let (mut last, mut moved) = ((0, 0), Instant::now());
+    link.set_longest(Some(longest));
+    let ready = answered(link, (deadline, longest), most, assigned);
+    link.set_longest(None);
+    ready
+}
+
+/// What the server says in the end.
+fn answered(
+    link: &mut dyn Link,
+    (deadline, longest): (Duration, Duration),
+    (bytes, more): (u64, usize),
+    assigned: &mut dyn FnMut(Assigned) -> bool,
+) -> Result<(Theirs, Vec<Assigned>), Error> {
+    let (mut last, mut moved, mut paced, mut told) = ((0, 0), Instant::now(), 0, None);
+    let start = moved;
     loop {
+        let waited = start.elapsed();
+        if waited > longest {
+            let peer = link.peer().to_owned();
+            return Err(sotto_net::Error::Deadline { peer, step: step::REPLY, waited }.into());
+        }
         match messages::recv(link, step::REPLY)? {
             Reply::Assigned(batch) => {
                 if !assigned(batch) {
                     return Err(messages::unasked(link, step::REPLY));
                 }
             }
-            Reply::Waiting { got, all } if last != (got, all) || moved.elapsed() < deadline => {
+            Reply::Waiting { got, all }
+                if got <= all
+                    && all <= bytes
+                    && (last != (got, all) || moved.elapsed() < deadline) =>
+            {
                 tracing::debug!("{got} of {all} bytes of corrections");
                 if last != (got, all) {
                     (last, moved) = ((got, all), Instant::now());
                 }
             }
-            Reply::Paced { left } if moved.elapsed() < 2 * PACED => {
-                tracing::info!("the server's rate for this client: {left} s to wait");
+            // Once a second.
+            Reply::Paced { left } if paced < 2 * PACED.as_secs() => {
+                if told.is_none_or(|told: Instant| told.elapsed() >= TOLD) {
+                    tracing::info!("the server's rate for this client: {left} s to wait");
+                    told = Some(Instant::now());
+                }
+                paced += 1;
             }
             Reply::Ready { id, tag, offline_bytes, ahead } if ahead.len() <= more => {
                 return Ok((Theirs { id, tag, bytes: offline_bytes }, ahead));
@@ -163,6 +199,47 @@ fn until_ready(
                 return Err(Error::Refused { peer: link.peer().to_owned(), why });
             }
             _ => return Err(messages::unasked(link, step::REPLY)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_says_without_end_that_it_waits_is_left() {
+        let long = Duration::from_secs(60);
+        let waits = |says: fn(u64) -> Reply, longest: Duration, bytes: u64, breath: u64| {
+            let (mut server, mut client) = sotto_net::local_pair("server", "client");
+            client.set_deadline(long);
+            thread::scope(|scope| {
+                scope.spawn(move || {
+                    let mut said = 0;
+                    while messages::send(&mut server, step::REPLY, &says(said)).is_ok() {
+                        said += 1;
+                        thread::sleep(Duration::from_millis(breath));
+                    }
+                });
+                let start = Instant::now();
+                let ready = until_ready(&mut client, (long, longest), (bytes, 0), &mut |_| false);
+                drop(client);
+                assert!(start.elapsed() < long / 2);
+                match ready {
+                    Ok(_) => panic!("nothing is ready"),
+                    Err(Error::Net(e)) => e,
+                    Err(e) => panic!("{e}"),
+                }
+            })
+        };
+        let counts = |got| Reply::Waiting { got, all: 1 << 40 };
+        let ended = waits(counts, Duration::from_millis(300), 1 << 40, 20);
+        assert!(matches!(ended, sotto_net::Error::Deadline { .. }), "{ended}");
+        for says in [counts, |_| Reply::Paced { left: 1 }] {
+            let ended = waits(says, long, 1 << 20, 0);
+            assert!(matches!(ended, sotto_net::Error::Garbage { .. }), "{ended}");
         }
     }
 }

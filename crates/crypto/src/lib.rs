@@ -17,6 +17,7 @@ use std::fmt;
 
 use chacha20::ChaCha12;
 use cipher::{KeyIvInit, StreamCipher};
+use sotto_ring::chacha::{self, PASS};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// What can fail here: only the operating system's entropy source.
@@ -115,12 +116,7 @@ impl Seed {
     pub fn stream(&self, id: u64) -> Stream {
         #[cfg(feature = "record")]
         record::note(self, id);
-        // A 64-bit stream number in the last words, as the original ChaCha has it; the word before is the upper
-        // half of its block counter.
-        let mut nonce = [0; 12];
-        nonce[4..].copy_from_slice(&id.to_le_bytes());
-        let cipher = ChaCha12::new((&*self.0).into(), &nonce.into());
-        Stream { cipher, ahead: Zeroizing::new([0; AHEAD]), left: 0 }
+        Stream { source: Source::new(self, id), ahead: Zeroizing::new([0; PASS]), left: 0 }
     }
 }
 
@@ -156,14 +152,62 @@ impl fmt::Debug for Seed {
     }
 }
 
-/// Bytes that are made at least: four blocks, which the cipher's kernels make side by side. Fewer take it longer.
+/// ChaCha12 with a 64-bit stream number in the last words, as the original has it; the word before is the upper half of its
+/// block counter.
+enum Source {
+    /// By this machine's kernel: 2.5 times as fast as the library with AVX2, and it is most of what a dealer and a client do
+    /// offline.
+    Kernel { cipher: chacha::ChaCha12, key: Zeroizing<[u8; 32]>, id: u64, block: u64 },
+    /// By the library.
+    Library(ChaCha12),
+}
+
+/// Bytes that the library makes at least: four blocks, which its kernels make side by side. Fewer take it longer.
 const AHEAD: usize = 256;
+
+impl Source {
+    fn new(seed: &Seed, id: u64) -> Self {
+        match chacha::ChaCha12::detect() {
+            Some(cipher) => {
+                let mut key = Zeroizing::new([0; 32]);
+                key.copy_from_slice(&*seed.0);
+                Self::Kernel { cipher, key, id, block: 0 }
+            }
+            None => Self::library(seed, id),
+        }
+    }
+
+    fn library(seed: &Seed, id: u64) -> Self {
+        let mut nonce = [0; 12];
+        nonce[4..].copy_from_slice(&id.to_le_bytes());
+        Self::Library(ChaCha12::new((&*seed.0).into(), &nonce.into()))
+    }
+
+    /// How many bytes are made at a time.
+    fn step(&self) -> usize {
+        match self {
+            Self::Kernel { .. } => PASS,
+            Self::Library(_) => AHEAD,
+        }
+    }
+
+    /// Makes the next bytes, whole steps.
+    fn fill(&mut self, out: &mut [u8]) {
+        match self {
+            Self::Kernel { cipher, key, id, block } => {
+                cipher.fill(key, [0, *id as u32, (*id >> 32) as u32], *block, out);
+                *block += out.len() as u64 / 64;
+            }
+            Self::Library(cipher) => cipher.write_keystream(out),
+        }
+    }
+}
 
 /// A pseudorandom byte stream; its state is wiped on drop.
 pub struct Stream {
-    cipher: ChaCha12,
-    /// What was made last, of which the last `left` bytes are not read yet.
-    ahead: Zeroizing<[u8; AHEAD]>,
+    source: Source,
+    /// What was made last, a step, of which the last `left` bytes are not read yet.
+    ahead: Zeroizing<[u8; PASS]>,
     left: usize,
 }
 
@@ -173,15 +217,16 @@ impl Stream {
     /// # Panics
     /// After 2^38 bytes.
     pub fn fill(&mut self, out: &mut [u8]) {
+        let step = self.source.step();
         let (head, rest) = out.split_at_mut(self.left.min(out.len()));
-        head.copy_from_slice(&self.ahead[AHEAD - self.left..][..head.len()]);
+        head.copy_from_slice(&self.ahead[step - self.left..][..head.len()]);
         self.left -= head.len();
-        let (whole, tail) = rest.split_at_mut(rest.len() / AHEAD * AHEAD);
-        self.cipher.write_keystream(whole);
+        let (whole, tail) = rest.split_at_mut(rest.len() / step * step);
+        self.source.fill(whole);
         if !tail.is_empty() {
-            self.cipher.write_keystream(&mut *self.ahead);
+            self.source.fill(&mut self.ahead[..step]);
             tail.copy_from_slice(&self.ahead[..tail.len()]);
-            self.left = AHEAD - tail.len();
+            self.left = step - tail.len();
         }
     }
 
@@ -335,13 +380,16 @@ mod tests {
             id: u64,
             pieces in prop::collection::vec(0usize..5000, 0..12),
         ) {
-            let mut stream = Seed::from_bytes(key).stream(id);
-            let got: Vec<u8> = pieces.iter().flat_map(|&n| stream.bytes(n)).collect();
+            let seed = Seed::from_bytes(key);
             let mut generator = ChaCha12Rng::from_seed(key);
             generator.set_stream(id);
-            let mut expected = vec![0; got.len()];
+            let mut expected = vec![0; pieces.iter().sum()];
             generator.fill_bytes(&mut expected);
-            prop_assert_eq!(got, expected);
+            for source in [Source::new(&seed, id), Source::library(&seed, id)] {
+                let mut stream = Stream { source, ..seed.stream(id) };
+                let got: Vec<u8> = pieces.iter().flat_map(|&n| stream.bytes(n)).collect();
+                prop_assert_eq!(&got, &expected);
+            }
         }
     }
 }

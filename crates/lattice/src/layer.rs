@@ -190,15 +190,16 @@ impl Layer {
         &'a self,
         key: &'a SecretKey,
         seed: &Seed,
-        weights: &'a [u64],
+        weights: Vec<u64>,
     ) -> impl Iterator<Item = Vec<u8>> + use<'a> {
         assert_eq!(weights.len(), self.outputs * self.inputs, "weights of {self:?}");
+        let weights = Zeroizing::new(weights);
         let mut encryptor = Encryptor::new(key, seed, halvings(self.layout.levels as u32));
         let head = encryptor.head().to_vec();
         let (steps, limbs) = (self.steps(), limbs(self.width));
         let all = (0..self.ciphers()).map(move |number| {
             let (place, limb) = (number / limbs, number % limbs);
-            let message = self.message(weights, place / steps, place % steps, limb);
+            let message = self.message(&weights, place / steps, place % steps, limb);
             let mut out = Vec::new();
             encryptor.encrypt(&message, self.width, &mut out);
             out
@@ -292,8 +293,10 @@ mod tests {
             .iter()
             .map(|&x| signed(x, weight_bits) as u64 & mask(width))
             .collect();
-        let setup =
-            layer.encrypt(&key, &Seed::from_bytes([5; 32]), &w).flatten().collect::<Vec<_>>();
+        let setup = layer
+            .encrypt(&key, &Seed::from_bytes([5; 32]), w.clone())
+            .flatten()
+            .collect::<Vec<_>>();
         assert_eq!(setup.len(), layer.setup_len());
         let ciphers = layer.read(&setup).unwrap();
         let client = layer.evaluate(&ciphers, &public, &Seed::from_bytes([6; 32]), &a);
@@ -344,7 +347,7 @@ mod tests {
         let (key, public) = keys(1);
         let w = words(70 * 40, 17, 4);
         let setup: Vec<u8> =
-            new(3).encrypt(&key, &Seed::from_bytes([5; 32]), &w).flatten().collect();
+            new(3).encrypt(&key, &Seed::from_bytes([5; 32]), w.clone()).flatten().collect();
         for rows in [1, 3, 257] {
             let layer = new(rows);
             assert!(layer.shares(&new(3)) && layer.setup_len() == setup.len());

@@ -1,7 +1,9 @@
 //! How many bytes wait to be sent, and how a sender waits until they are fewer.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
+
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// The bytes that one link has taken from its user and not handed on yet.
 #[derive(Default)]
@@ -101,36 +103,10 @@ impl Backlog {
     pub fn queued(&self) -> u64 {
         self.lock().queued
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use std::thread;
-
-    use super::*;
-
-    #[test]
-    fn an_end_comes_whatever_moves() {
-        let backlog = Backlog::default();
-        assert!(backlog.add(u64::MAX / 2, u64::MAX).is_ok());
-        let patience = Duration::from_secs(20);
-        let wait = |end| backlog.wait(0, patience, end, || Ok::<(), ()>(()));
-        thread::scope(|scope| {
-            // Byte after byte goes out for as long as somebody waits.
-            let moving = scope.spawn(|| {
-                while !backlog.lock().watched {
-                    thread::yield_now();
-                }
-                while backlog.lock().watched {
-                    backlog.release(1);
-                }
-            });
-            let ended = wait(Some(Instant::now() + Duration::from_millis(50)));
-            assert!(matches!(ended, Err(Full::Stuck(_))));
-            moving.join().unwrap();
-        });
-        assert!(matches!(wait(Some(Instant::now())), Err(Full::Stuck(_))));
-        backlog.release(u64::MAX / 2);
-        assert!(wait(Some(Instant::now())).is_ok(), "nothing has to be waited for");
+    /// Whether somebody waits.
+    #[cfg(test)]
+    pub fn is_watched(&self) -> bool {
+        self.lock().watched
     }
 }

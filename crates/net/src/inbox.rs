@@ -6,8 +6,7 @@
 //! back on the peer meanwhile.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sotto_link::cost;
@@ -17,6 +16,7 @@ use crate::backlog::{Backlog, Full};
 use crate::budget::{Budget, Held};
 use crate::failure::{Failure, closed_here};
 use crate::frame::{Frame, Header, Kind};
+use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard};
 use crate::{Due, Error};
 
 #[derive(Default)]

@@ -24,6 +24,9 @@ mod printable;
 mod profile;
 mod quic;
 mod stream;
+mod sync;
+#[cfg(test)]
+mod tests;
 mod throttle;
 
 pub use endpoint::Endpoint;
@@ -31,5 +34,5 @@ pub use identity::{Certificate, Identity, check_name};
 pub use limits::Limits;
 pub use printable::printable;
 pub use profile::Profile;
-pub use quic::QuicLink;
+pub use quic::{Ender, QuicLink};
 pub use sotto_link::{AHEAD, CONNECTING, Due, Error, Link, LocalLink, Traffic, local_pair};

@@ -9,12 +9,12 @@ use tokio::sync::mpsc;
 
 use crate::budget::Budget;
 use crate::congestion;
-use crate::failure::{ABANDONED, FINISHED, STOPPED, write_failure};
+use crate::failure::{ABANDONED, FINISHED, REASON, STOPPED, write_failure};
 use crate::frame::Kind;
 use crate::inbox::Inbox;
 use crate::limits::Seat;
 use crate::stream::{Outgoing, Reader, write_frames};
-use crate::{Due, Error, Link, Profile, Traffic};
+use crate::{Due, Error, Link, Profile, Traffic, printable};
 use sotto_link::{CONNECTING, unnamed};
 
 /// A link to one peer over QUIC; its [`crate::Endpoint`] must outlive it.
@@ -41,6 +41,16 @@ pub struct QuicLink {
 pub(crate) struct Shared {
     pub profile: Profile,
     pub budget: Budget,
+}
+
+/// Ends a link from another thread.
+pub struct Ender(Connection);
+
+impl Ender {
+    /// Closes it at once; the peer is told `why` (200 characters at most).
+    pub fn end(&self, why: &str) {
+        congestion::close(&self.0, ABANDONED, printable(why, REASON).as_bytes());
+    }
 }
 
 impl QuicLink {
@@ -90,6 +100,11 @@ impl QuicLink {
     /// Which pinned peer this is.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What ends it while another thread uses it.
+    pub fn ender(&self) -> Ender {
+        Ender(self.connection.clone())
     }
 
     /// The round-trip time that the transport estimates.

@@ -11,6 +11,8 @@ mod portable;
 
 use std::sync::OnceLock;
 
+use crate::pack::Packed;
+
 /// A view of a matrix: element `(i, j)` is `data[i * row_stride + j * col_stride]`.
 #[derive(Clone, Copy)]
 pub struct Mat<'a> {
@@ -48,6 +50,40 @@ impl<'a> Mat<'a> {
                 self.col_stride,
                 self.data.len()
             );
+        }
+    }
+}
+
+/// The right factor of a product.
+#[derive(Clone, Copy)]
+pub enum Right<'a> {
+    /// Words.
+    Words(Mat<'a>),
+    /// The transpose of a row-major matrix that stays packed: a panel is unpacked as it is copied.
+    Transposed(Packed<'a>),
+}
+
+impl<'a> From<Mat<'a>> for Right<'a> {
+    fn from(words: Mat<'a>) -> Self {
+        Self::Words(words)
+    }
+}
+
+impl<'a> From<Packed<'a>> for Right<'a> {
+    fn from(rows: Packed<'a>) -> Self {
+        Self::Transposed(rows)
+    }
+}
+
+impl Right<'_> {
+    fn check(&self, k: usize, n: usize) {
+        match self {
+            Right::Words(words) => words.check(k, n, "B"),
+            Right::Transposed(rows) => assert!(
+                Some(rows.count()) == k.checked_mul(n),
+                "gemm: B is {n} rows of {k}, but has {} words",
+                rows.count()
+            ),
         }
     }
 }
@@ -97,9 +133,18 @@ impl Kernel {
     ///
     /// # Panics
     /// As [`gemm`].
-    pub fn run(&self, m: usize, k: usize, n: usize, a: Mat<'_>, b: Mat<'_>, c: &mut [u64]) {
+    pub fn run<'a>(
+        &self,
+        m: usize,
+        k: usize,
+        n: usize,
+        a: Mat<'_>,
+        b: impl Into<Right<'a>>,
+        c: &mut [u64],
+    ) {
+        let b = b.into();
         a.check(m, k, "A");
-        b.check(k, n, "B");
+        b.check(k, n);
         assert!(
             Some(c.len()) == m.checked_mul(n),
             "gemm: C is {m} x {n}, but has {} words",
@@ -128,7 +173,15 @@ pub fn kernels() -> Vec<Kernel> {
 ///
 /// # Panics
 /// When `width` is not in 1..=64 or a matrix is smaller than its shape.
-pub fn gemm(width: u32, m: usize, k: usize, n: usize, a: Mat<'_>, b: Mat<'_>, c: &mut [u64]) {
+pub fn gemm<'a>(
+    width: u32,
+    m: usize,
+    k: usize,
+    n: usize,
+    a: Mat<'_>,
+    b: impl Into<Right<'a>>,
+    c: &mut [u64],
+) {
     static CHOICE: OnceLock<[Kernel; 2]> = OnceLock::new();
     assert!((1..=64).contains(&width), "gemm: the width {width}");
     let [narrow, full] = CHOICE.get_or_init(|| {
@@ -147,7 +200,10 @@ pub fn gemm(width: u32, m: usize, k: usize, n: usize, a: Mat<'_>, b: Mat<'_>, c:
 #[cfg(test)]
 mod tests {
     use super::{Mat, gemm, kernels};
-    use crate::mask;
+    use crate::{
+        mask,
+        pack::{Packed, pack},
+    };
     use proptest::prelude::*;
 
     fn words(count: usize, seed: u64) -> Vec<u64> {
@@ -218,6 +274,35 @@ mod tests {
         ] {
             check(m, k, n, (m * 1_000_003 + k * 1009 + n) as u64);
         }
+    }
+
+    #[test]
+    fn packed_factors_are_those_that_were_packed() {
+        for (m, k, n) in [(1, 1, 1), (3, 7, 5), (9, 257, 26), (17, 300, 49), (8, 520, 24)] {
+            let a = words(m * k, 3);
+            for width in [5, 24, 41, 64] {
+                let mut bytes = Vec::new();
+                pack(&words(n * k, 4), width, &mut bytes);
+                let packed = Packed::new(&bytes, n * k, width);
+                for packed in [packed, packed.signed()] {
+                    let b = packed.to_words();
+                    for kernel in kernels() {
+                        let (mut got, mut expected) = (words(m * n, 5), words(m * n, 5));
+                        kernel.run(m, k, n, Mat::rows(&a, k), packed, &mut got);
+                        naive(m, k, n, Mat::rows(&a, k), Mat::rows(&b, k).t(), &mut expected);
+                        let low = mask(kernel.max_width());
+                        let equal = got.iter().zip(&expected).all(|(x, y)| (x ^ y) & low == 0);
+                        assert!(equal, "{} at {m} x {k} x {n}, {width} bits", kernel.name());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "gemm: B is 2 rows of 3, but has 5 words")]
+    fn a_small_packed_matrix_panics() {
+        gemm(64, 1, 3, 2, Mat::rows(&[1; 3], 3), Packed::new(&[0; 5], 5, 8), &mut [0; 2]);
     }
 
     #[test]

@@ -1,23 +1,22 @@
-//! Arithmetic on words mod 2^w, w = 1..=64: tensors, bit packing, matrix products, masked sums; and transforms of
-//! polynomials mod small primes.
+//! Arithmetic on words mod 2^w, w = 1..=64: bit packing, matrix products, masked sums; transforms of polynomials mod
+//! small primes; and kernels of two ciphers.
 //!
 //! A word is a `u64` of which only the low `w` bits carry meaning; additions and products wrap
 //! mod 2^64, which is exact mod 2^w for every `w`. High bits of a share are secret garbage until
 //! [`pack::pack`] removes them. This crate knows no randomness, no protocol and no sockets.
 //!
-//! Kernels are chosen at run time; every one has a portable twin and gives the same result.
+//! Kernels are chosen at run time; every one has a portable twin, here or in a library, and gives the same result.
 
 pub mod aes;
+pub mod chacha;
 pub mod digest;
 pub mod gemm;
 pub mod ntt;
 pub mod pack;
+pub mod permute;
 pub mod prefix;
 pub mod select;
-pub mod tensor;
 pub mod transpose;
-
-pub use tensor::Tensor;
 
 /// The low `width` bits set.
 ///

@@ -7,9 +7,12 @@
 //! The high bits of a share are not determined by the value that is opened; sending them would
 //! leak what the share was computed from.
 
+mod packed;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod vbmi;
+
+pub use packed::{CHUNK, Packed};
 
 /// From this many words on the vector kernels make up for loading their byte permutations.
 #[cfg(target_arch = "x86_64")]

@@ -47,11 +47,23 @@ impl Source {
 /// Reads a configuration; relative paths in it are relative to its folder.
 ///
 /// # Errors
-/// [`Error::Io`] when it cannot be read, [`Error::Config`] with line and field when it is malformed.
+/// [`Error::Model`] when it cannot be read, [`Error::Config`] for a pipe or a device, and with line and field when it is malformed.
 pub fn load<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, Error> {
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-    toml::from_str(&text).map_err(|e| Error::Config(format!("{}: {e}", path.display())))
+    let text = sotto_models::files::text(path).map_err(|e| match e {
+        e @ sotto_models::Error::Io { .. } => Error::Model(e),
+        e => Error::Config(e.to_string()),
+    })?;
+    // It quotes the file, which somebody else may have written.
+    let quoted = |e: toml::de::Error| -> String {
+        let lines = e.to_string();
+        let lines = lines.lines().map(|line| sotto_net::printable(line, LINE));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    toml::from_str(&text).map_err(|e| Error::Config(format!("{}: {}", path.display(), quoted(e))))
 }
+
+/// Longest line of an error that is shown, in characters.
+const LINE: usize = 400;
 
 /// Whether `model` in a client's configuration is a hash, which it insists on, and no name.
 pub fn is_hash(model: &str) -> bool {
@@ -61,4 +73,26 @@ pub fn is_hash(model: &str) -> bool {
 /// The folder of a configuration, to which paths in it are relative.
 pub fn folder(config: &Path) -> &Path {
     config.parent().unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configurations_are_plain_files_and_errors_steer_no_terminal() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("client.toml");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [pipe.as_path(), Path::new("/dev/zero")] {
+            let refused = load::<toml::Table>(path).unwrap_err();
+            assert!(matches!(&refused, Error::Config(why) if why.contains("no plain file")));
+        }
+        let text = dir.path().join("server.toml");
+        std::fs::write(&text, "model = \"a\u{1b}[2J\u{202e}b\"\n").unwrap();
+        let refused = load::<toml::Table>(&text).unwrap_err().to_string();
+        assert!(refused.contains("\\u{1b}[2J\\u{202e}b"), "{refused}");
+        assert!(!refused.contains(['\u{1b}', '\u{202e}']), "{refused}");
+    }
 }

@@ -9,6 +9,7 @@ pub mod files;
 pub mod folder;
 pub mod keeping;
 pub mod lexicon;
+pub mod longest;
 pub mod messages;
 pub mod refusal;
 mod secret;

@@ -194,6 +194,7 @@ impl ClientHello {
 }
 
 /// The server's answer.
+#[expect(clippy::large_enum_variant, reason = "there is one for each link")]
 #[derive(Serialize, Deserialize)]
 pub enum ServerWelcome {
     /// The model; masked weights follow where the client does not hold them.

@@ -26,6 +26,7 @@ use sotto_protocols::{
 
 use crate::{
     error::Error,
+    longest::carried,
     messages::{self, Nonce, Tag, step},
 };
 
@@ -52,18 +53,15 @@ pub fn patience(recipe: &Recipe, deadline: Duration) -> Duration {
     deadline + Duration::from_secs(heaviest / SLOWEST)
 }
 
-/// Fewest bytes in a second that a link for making carries.
-const THINNEST: u64 = 250_000;
-
 /// How long a batch may be in the making, whatever its flights do: one of slow answers holds up others.
 pub fn longest(recipe: &Recipe, cost: &Cost, deadline: Duration) -> Duration {
     let cots = (recipe.cots(Role::Server) + recipe.cots(Role::Client)) as u64;
-    4 * deadline + Duration::from_secs(cots / SLOWEST + cost.offline_bytes / THINNEST)
+    carried(cost.offline_bytes, deadline) + Duration::from_secs(cots / SLOWEST)
 }
 
 /// How long a setup may take in all: the encrypted matrices cross in it.
 pub fn longest_setup(cost: &Cost, deadline: Duration) -> Duration {
-    4 * deadline + Duration::from_secs(cost.setup_bytes / THINNEST)
+    carried(cost.setup_bytes, deadline)
 }
 
 /// The name of a setup: of both nonces, of client and server, and of what both agree on.
@@ -244,7 +242,7 @@ mod tests {
     #[test]
     fn nothing_is_encrypted_for_a_peer_whose_keys_are_none() {
         let recipe = Arc::new(whole_recipe(&linear(), Extension::Ferret).unwrap());
-        let matrix = Matrix { entries: vec![1; 24 * 20], bias: vec![0; 20] };
+        let matrix = Matrix::new([1; 24 * 20], vec![0; 20]);
         let (mut server, mut client) = local_pair("server", "client");
         let seen = thread::scope(|scope| {
             let hostile = scope.spawn(move || {

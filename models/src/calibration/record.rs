@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use super::{Calibration, Range, hex};
 use crate::{
     Model, Weights,
+    channels::Channels,
     float::forward,
-    probe::{Probe, Tensor},
+    heads::Heads,
+    probe::{Both, NoProbe, Probe, Tensor},
 };
 
 struct Recorder<'a> {
     layers: &'a mut [BTreeMap<String, Range>],
+    beside: &'a mut dyn Probe,
 }
 
 impl Probe for Recorder<'_> {
@@ -18,6 +21,7 @@ impl Probe for Recorder<'_> {
     fn see(&mut self, layer: usize, tensor: Tensor, values: &[f32]) {
         let range = self.layers[layer].entry(tensor.to_string()).or_insert(Range::EMPTY);
         *range = values.iter().fold(*range, |range, &x| range.with(x));
+        self.beside.see(layer, tensor, values);
     }
 }
 
@@ -28,17 +32,36 @@ impl Calibration {
         model: impl Into<Model>,
         weights: &Weights,
         images: &[Vec<f32>],
-        mut progress: impl FnMut(usize),
+        progress: impl FnMut(usize),
     ) -> Self {
-        let model = &model.into();
+        Self::record_beside(&model.into(), weights, images, (&mut NoProbe, progress))
+    }
+
+    /// What inputs reach, in the groups of this calibration, which is one of `weights`.
+    pub fn seen(&self, model: &Model, weights: &Weights, inputs: &[Vec<f32>]) -> Self {
+        let (mut channels, mut heads) = (Channels::new(model), Heads::new(model));
+        let mut both = Both(&mut channels, &mut heads);
+        let seen = Self::record_beside(model, weights, inputs, (&mut both, |_| ()));
+        let groups = (0..).zip(&self.groups).map(|(layer, own)| channels.grouped(layer, own));
+        let heads = (0..).zip(&self.heads).map(|(layer, own)| heads.grouped(layer, own));
+        Self { groups: groups.collect(), heads: heads.collect(), ..seen }
+    }
+
+    /// The same beside another who looks.
+    pub(crate) fn record_beside(
+        model: &Model,
+        weights: &Weights,
+        images: &[Vec<f32>],
+        (beside, mut progress): (&mut dyn Probe, impl FnMut(usize)),
+    ) -> Self {
         let mut layers = vec![BTreeMap::new(); model.stack.layers + 1];
-        let mut recorder = Recorder { layers: &mut layers };
+        let mut recorder = Recorder { layers: &mut layers, beside };
         for (i, image) in images.iter().enumerate() {
             forward(model, weights, image, &mut recorder);
             progress(i + 1);
         }
         let weights = hex(&weights.hash());
-        Self { images: images.len(), weights, groups: Vec::new(), layers }
+        Self { images: images.len(), weights, groups: Vec::new(), heads: Vec::new(), layers }
     }
 }
 

@@ -86,13 +86,24 @@ impl ActivationFormat {
     }
 }
 
-/// Logarithm of the fewest pieces of a table, where a group of channels has one of its own.
-pub(crate) const LEAST_PIECES: u32 = 5;
-/// And where there is one for all.
-pub(crate) const LEAST_PIECES_OF_ALL: u32 = 7;
+/// How fine a table is.
+#[derive(Clone, Copy)]
+pub(crate) struct Fineness {
+    /// Logarithm of the fewest pieces.
+    least: u32,
+    /// Fewest pieces for each unit of the argument.
+    per_unit: f64,
+}
 
-/// The format of an activation whose argument has a range; its table has `2^least` pieces or more.
-pub fn format(activation: Activation, range: Range, least: u32) -> ActivationFormat {
+/// Of a group of channels that has a table of its own: tables of powers of two reach arguments of 1.25, 2.5, 5, .. as they were
+/// calibrated. An error of 4e-4 on average where a function bends most.
+pub(crate) const OF_A_GROUP: Fineness = Fineness { least: 5, per_unit: 12.8 };
+
+/// Where there is one for all, which is finer than most channels need: 8e-4.
+pub(crate) const OF_ALL: Fineness = Fineness { least: 7, per_unit: 9.0 };
+
+/// The format of an activation whose argument has a range, with a table as fine as `of` says.
+pub(crate) fn format(activation: Activation, range: Range, of: Fineness) -> ActivationFormat {
     // The window is +-2^top; the stretch makes it exactly MARGIN bits wider than the range.
     let wide = range.size().max(0.5) * f64::from(1u32 << MARGIN);
     let top = bits(wide);
@@ -104,7 +115,7 @@ pub fn format(activation: Activation, range: Range, least: u32) -> ActivationFor
         function,
         window: Window::signed(ACTIVATION + top + 1, ACTIVATION),
         precision: Precision {
-            k: logarithm_of_pieces(wide).max(least),
+            k: logarithm_of_pieces(wide, of),
             value_scale: ACTIVATION,
             slope_scale: ACTIVATION,
         },
@@ -120,15 +131,14 @@ pub fn format(activation: Activation, range: Range, least: u32) -> ActivationFor
     }
 }
 
-/// Logarithm of the pieces of a table of the arguments up to `wide`: each of at most 1/9, for a mean error of 8e-4 where
-/// a function bends most. More than 2^11 of them would dominate the offline bytes.
-fn logarithm_of_pieces(wide: f64) -> u32 {
-    bits(2.0 * wide * 9.0).clamp(LEAST_PIECES, 11)
+/// Logarithm of the pieces of a table of the arguments up to `wide`. More than 2^11 of them would dominate the offline bytes.
+fn logarithm_of_pieces(wide: f64, of: Fineness) -> u32 {
+    bits(2.0 * wide * of.per_unit).clamp(of.least, 11)
 }
 
-/// The same of arguments that were seen up to `size`.
-pub(crate) fn pieces(size: f64) -> u32 {
-    logarithm_of_pieces(size.max(0.5) * f64::from(1u32 << MARGIN))
+/// The same of a group's arguments that were seen in `range`, which a format rounds.
+pub(crate) fn pieces(range: Range) -> u32 {
+    logarithm_of_pieces(range.rounded().size().max(0.5) * f64::from(1u32 << MARGIN), OF_A_GROUP)
 }
 
 /// The activation of a product, in a ring of `width` bits at the scale [`ACTIVATION`].

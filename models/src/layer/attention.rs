@@ -10,6 +10,7 @@ mod float;
 mod format;
 
 pub use float::float;
+pub(crate) use format::bits_a_score;
 pub use format::{AttentionFormat, SoftmaxFormat, format};
 
 use sotto_protocols::{
@@ -134,27 +135,36 @@ fn heads(
         if chosen.is_empty() {
             continue;
         }
-        let operands = [0, 1, 2].map(|which| {
-            let one = t.pick(qkv, 0, &[which]);
-            let one = t.reshape(one, &[batch, heads, tokens, dh]);
-            let one = t.pick(one, 1, &chosen);
-            if which == 0 { t.pick(one, 2, queries) } else { one }
-        });
+        let operands = |t: &mut Trace, chosen: &[usize]| {
+            [0, 1, 2].map(|which| {
+                let one = t.pick(qkv, 0, &[which]);
+                let one = t.reshape(one, &[batch, heads, tokens, dh]);
+                let one = t.pick(one, 1, chosen);
+                if which == 0 { t.pick(one, 2, queries) } else { one }
+            })
+        };
         let expected = "the format has what the architecture uses";
-        parts.push(match kind {
+        match kind {
             Attention::Softmax => {
-                let softmax = format.softmax.as_ref().expect(expected);
-                t.softmax_attention(operands, softmax, hidden, result)
+                let mut rest = &chosen[..];
+                for (count, softmax) in &format.softmax {
+                    let (group, others) = rest.split_at(*count);
+                    rest = others;
+                    let operands = operands(t, group);
+                    parts.push(t.softmax_attention(operands, softmax, hidden, result));
+                }
             }
             Attention::Relu => {
                 let (scores, divide) = format.relu.as_ref().expect(expected);
-                t.relu_attention(operands, (scores, divide), hidden, result)
+                let operands = operands(t, &chosen);
+                parts.push(t.relu_attention(operands, (scores, divide), hidden, result));
             }
             Attention::Linear => {
                 let linear = format.linear.as_ref().expect(expected);
-                t.linear_attention(operands, linear, result)
+                let operands = operands(t, &chosen);
+                parts.push(t.linear_attention(operands, linear, result));
             }
-        });
+        }
         order.extend(chosen);
     }
     let all = t.concat(1, &parts);

@@ -7,7 +7,8 @@
 //! | embedding | the pooled row |
 //!
 //! A mean over rows is taken of the results, which are linear in them, so that it is a local sum. The client learns the sum
-//! and divides by the number of rows, which it knows. Where the length is hidden, the sum over the text's own rows is a product of
+//! and divides by the number of rows, which it knows. Where results are rounded, the sum is raised to the width of the longest text's
+//! first ([`HeadFormat::raised`]), so that a short text's mean has as many bits. Where the length is hidden, the sum over the text's own rows is a product of
 //! shares, of the results with a row of ones and zeros: both are opened under uniform masks of the ring, one flight more.
 
 mod format;
@@ -201,9 +202,18 @@ pub fn trace(
         }
         Some(Pool::Mean) => {
             let y = product(t, "head", n, outputs, format.width);
-            match hidden {
-                Some(hidden) => own_sums(t, y, hidden),
-                None => sums(t, &layout, y),
+            match (hidden, options.reveal) {
+                (Some(Hidden(rows)), Reveal::Rounded) => {
+                    let shape = t.spec(rows).shape.clone();
+                    let raised = t.input(&shape, 64, 0);
+                    own_sums(t, y, raised)
+                }
+                (Some(Hidden(rows)), _) => {
+                    let own = t.add_constant(rows, 1);
+                    own_sums(t, y, own)
+                }
+                (None, Reveal::Rounded) => sums(t, &layout, y, |rows| format.raised(rows)),
+                (None, _) => sums(t, &layout, y, |_| 0),
             }
         }
         Some(Pool::FirstAndMean) => {
@@ -220,6 +230,7 @@ pub fn trace(
     match options.reveal {
         Reveal::Rounded => {
             let (width, scale) = format.rounded();
+            let logits = format.mean(t, logits);
             let logits = t.truncate_to(logits, scale);
             t.reveal(logits, width)
         }
@@ -246,36 +257,57 @@ fn hidden_width(model: &Model) -> usize {
     }
 }
 
-/// The sum over each input's own rows.
-fn own_sums(t: &mut Trace, y: Wire, Hidden(rows): Hidden) -> Wire {
-    let [texts, n] = t.spec(rows).shape[..] else {
-        panic!("hidden rows of {:?}: (texts, rows) are needed", t.spec(rows).shape)
+/// The client's input that its own rows are raised by ([`HeadFormat::raised`]) where a hidden length's mean is rounded, which is
+/// one flight for the sum, too; none in other plans.
+pub fn raised(
+    model: &Model,
+    format: &HeadFormat,
+    layout: &Layout,
+    reveal: Reveal,
+    own: &[usize],
+) -> Option<Vec<i64>> {
+    let rounded = reveal == Reveal::Rounded && layout.is_hidden();
+    (rounded && model.output.pool() == Some(Pool::Mean)).then(|| {
+        let row = |own: usize, i: usize| i64::from(i < own) << format.raised(own);
+        let of = |(&rows, &own): (&usize, &usize)| (0..rows).map(move |i| row(own, i));
+        layout.lengths().iter().zip(own).flat_map(of).collect()
+    })
+}
+
+/// The sum over each input's rows, each times its number in `own`, which are (texts, rows).
+fn own_sums(t: &mut Trace, y: Wire, own: Wire) -> Wire {
+    let [texts, n] = t.spec(own).shape[..] else {
+        panic!("own rows of {:?}: (texts, rows) are needed", t.spec(own).shape)
     };
     let y = t.truncate_to(y, ACTIVATION);
     let width = t.spec(y).share_width();
     let outputs = t.spec(y).count() / (texts * n);
     let y = t.reshape(y, &[texts, n, outputs]);
-    let own = t.add_constant(rows, 1);
     let own = t.reshape(own, &[texts, 1, n]);
     let [own, y] = [own, y].map(|x| t.open(x, width, 0));
     let sum = t.matmul(own, y, false);
     t.reshape(sum, &[texts, outputs])
 }
 
-/// The sum over each input's rows.
-fn sums(t: &mut Trace, layout: &Layout, y: Wire) -> Wire {
-    if layout.length() == Some(1) {
-        return y;
+/// The sum over each input's rows, raised by as many powers of two as `raised` says of their number.
+fn sums(t: &mut Trace, layout: &Layout, y: Wire, raised: impl Fn(usize) -> u32) -> Wire {
+    let width = t.spec(y).share_width();
+    let raise = |t: &mut Trace, sum: Wire, rows: usize| {
+        let sum = t.shift_left(sum, raised(rows));
+        if t.spec(sum).share_width() > width { t.reduce(sum, width) } else { sum }
+    };
+    if let Some(rows) = layout.length() {
+        let sum = if rows == 1 { y } else { t.sum_axis(y, 1) };
+        return raise(t, sum, rows);
     }
-    if layout.length().is_some() {
-        return t.sum_axis(y, 1);
-    }
-    let width = t.spec(y).shape[1];
+    let outputs = t.spec(y).shape[1];
     let each = layout.rows().into_iter().map(|rows| {
         let own: Vec<usize> = rows.collect();
+        let count = own.len();
         let own = t.pick(y, 0, &own);
         let sum = t.sum_axis(own, 0);
-        t.reshape(sum, &[1, width])
+        let sum = t.reshape(sum, &[1, outputs]);
+        raise(t, sum, count)
     });
     let each: Vec<Wire> = each.collect();
     t.concat(0, &each)
@@ -289,19 +321,20 @@ pub fn decode(
     reveal: Reveal,
     output: &[i64],
 ) -> Vec<Vec<f64>> {
-    let unit = match reveal {
-        Reveal::Logits => f64::from(ACTIVATION).exp2(),
-        Reveal::Rounded => f64::from(format.rounded().1).exp2(),
+    let divisor = |rows: usize| match reveal {
+        Reveal::Logits => f64::from(ACTIVATION).exp2() * meant(model, rows) as f64,
+        // The mean, times its number of rows in parts of the power of two that they fill.
+        Reveal::Rounded => {
+            let rows = meant(model, rows);
+            f64::from(format.rounded().1).exp2() * rows as f64 / rows.next_power_of_two() as f64
+        }
         Reveal::Class => 1.0,
     };
     let mut rest = output;
     let one = |(&rows, &own): (&usize, &usize)| {
         let (all, others) = rest.split_at(numbers(model, rows));
         rest = others;
-        let divisor = match reveal {
-            Reveal::Class => 1.0,
-            _ => unit * meant(model, own) as f64,
-        };
+        let divisor = divisor(own);
         let all = &all[..numbers(model, own)];
         let mut out: Vec<f64> = all.iter().map(|&x| x as f64 / divisor).collect();
         if matches!(model.output, Output::Embedding { normalise: true, .. }) {

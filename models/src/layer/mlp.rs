@@ -2,7 +2,7 @@
 //!
 //! Privately, the first matrix also copies `n` where the residual starts from it; an MLP without an activation is one
 //! matrix, residual included: `W2 W1 + I`. The activation's stretch goes into the first matrix, group by group of hidden
-//! channels where these have formats of their own ([`crate::channels`]).
+//! channels where these have formats of their own (`channels.rs`).
 
 use ndarray::Array2;
 use sotto_protocols::{
@@ -17,7 +17,7 @@ use crate::{
     kind::Activation,
     layer::{
         Base, Sublayer,
-        activation::{self, ActivationFormat, LEAST_PIECES, LEAST_PIECES_OF_ALL},
+        activation::{self, ActivationFormat, OF_A_GROUP, OF_ALL},
     },
     matrix::{Folded, Named},
     options::Tables,
@@ -77,8 +77,8 @@ pub fn format(model: &Model, cal: &Calibration, layer: usize) -> Result<MlpForma
         return Ok(MlpFormat { groups: vec![(model.stack.hidden, ActivationFormat::None)] });
     }
     let groups = cal.groups(layer, model.stack.hidden)?;
-    let least = if groups.len() > 1 { LEAST_PIECES } else { LEAST_PIECES_OF_ALL };
-    let of = |group: Group| (group.channels, activation::format(activation, group.range, least));
+    let fineness = if groups.len() > 1 { OF_A_GROUP } else { OF_ALL };
+    let of = |group: Group| (group.channels, activation::format(activation, group.range, fineness));
     Ok(MlpFormat { groups: groups.into_iter().map(of).collect() })
 }
 

@@ -170,7 +170,7 @@ fn scores_that_fill_their_window_leave_room_for_hidden_ones() {
     let private = case.private(Length::Hidden(16), 5, HIDDEN);
     case.check(&private, &case.inputs, 2e-2);
     let width = |private: &Private| match &private.format.sublayers[0].step {
-        Step::Attention(format) => format.softmax.as_ref().unwrap().scores.score.0,
+        Step::Attention(format) => format.softmax[0].1.scores.score.0,
         Step::Mlp(_) => unreachable!("attention is first"),
     };
     let public = case.private(Length::Public(16), 1, Options::default());
@@ -188,6 +188,36 @@ fn the_class_alone_of_a_hidden_length() {
         let chosen = hot.iter().position(|&h| h == 1.0).expect("one class");
         assert!(truth[chosen] >= best - 2e-2, "{truth:?}: {chosen}");
     }
+}
+
+/// Eight bits of each number, and a short text's mean is as exact as a long one's: a unit is the calibrated range and its margin over
+/// 256, or up to twice that where the rows do not fill a power of two.
+#[test]
+fn a_rounded_mean_is_as_exact_of_a_short_text_as_of_a_long_one() {
+    let mean = Output::Embedding { pool: Pool::Mean, normalise: false };
+    let case = Case::new(bert(mean), 3, &[1, 2, 3, 9, 15, 16]);
+    let numbers = 32;
+    let public = |lengths: &[usize]| {
+        let options = Options { reveal: Reveal::Rounded, ..Options::default() };
+        Private::of_lengths(&case.model, &case.calibration, lengths, options).expect("a format")
+    };
+    let hidden = Options { reveal: Reveal::Rounded, ..HIDDEN };
+    let all = &case.inputs[..];
+    let lengths: Vec<usize> = all.iter().map(|input| case.model.rows_of(input)).collect();
+    let cases = [
+        (public(&lengths), all),
+        (public(&[1]), &all[..1]),
+        (public(&[3, 3]), &[all[2].clone(), all[2].clone()]),
+        (case.private(Length::Hidden(16), all.len(), hidden), all),
+    ];
+    // The longest text has 20 rows, whose sum is 5 bits wider than their mean.
+    let unit = f64::from(cases[0].0.format.head.logit_width - 5).exp2() / 4096.0 / 256.0;
+    for (private, inputs) in cases {
+        assert_eq!(private.plan.revealed_bits() as usize, inputs.len() * numbers * 8);
+        case.check(&private, inputs, 2.0 * unit + 1.5e-2);
+    }
+    let exact = case.private(Length::Hidden(16), 1, HIDDEN).plan.online().flights;
+    assert_eq!(case.private(Length::Hidden(16), 1, hidden).plan.online().flights, exact);
 }
 
 /// A client does as many look-ups for each text of a bucket; those that are not the text's change nothing of its rows.

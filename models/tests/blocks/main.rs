@@ -1,6 +1,7 @@
 //! The blocks of BERT and of ViT: float against a second implementation, private against simulator (exactly) and float
 //! (bound), every output, every length.
 
+mod heads;
 mod hidden;
 mod public_max;
 mod reference;
@@ -10,9 +11,7 @@ use std::collections::BTreeMap;
 use sotto_models::{
     Calibration, Model, Private, Weights,
     arch::{Activation, Attention},
-    channels,
     float::{NoProbe, Tensor, forward},
-    keys,
     model::{Classes, Hidden, Input, Output, Pixels, Place, Pool, Stack, Table, Words},
     owner,
     private::{MaxKind, Options, Reveal},
@@ -311,7 +310,7 @@ fn keys_with_a_large_mean_are_centred() {
     let said = Private::new(&model, &plain, 1, Options::default()).err().expect("too wide");
     assert!(said.to_string().contains("powers of two"), "{said}");
 
-    let centred = keys::centred(&model, &weights, &all);
+    let (centred, _) = owner::arranged(&model, &weights, &all, |_| ());
     let calibration = Calibration::record(&model, &centred, &all, |_| ());
     assert!(20.0 * scores(&calibration) < scores(&plain), "{}", scores(&plain));
     for image in &all {
@@ -345,13 +344,9 @@ fn channels_of_unlike_range_have_tables_of_their_own() {
     let texts = texts(&model, &[9; 10], &mut bench);
     let rows: Vec<Vec<f32>> =
         texts.iter().map(|text| text::rows(&model, &weights, text).unwrap()).collect();
-    let (sorted, groups) = channels::sorted(&model, &weights, &rows);
-    let centred = keys::centred(&model, &weights, &rows);
-    let both = channels::sorted(&model, &centred, &rows);
     let mut seen = 0;
-    let arranged = owner::arranged(&model, &weights, &rows, |done| seen += done);
-    assert_eq!((arranged.0.hash(), seen), (both.0.hash(), (1..=rows.len()).sum()));
-    assert_eq!(arranged.1.len(), groups.len());
+    let (sorted, groups) = owner::arranged(&model, &weights, &rows, |done| seen += done);
+    assert_eq!(seen, (1..=rows.len()).sum::<usize>());
     for layer in &groups {
         assert!((2..=4).contains(&layer.len()), "{layer:?}");
         assert!(layer.windows(2).all(|pair| pair[0].range.size() < pair[1].range.size()));

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use sotto_models::{Arch, Weights};
+use sotto_netsim::Machines;
 
 use crate::Error;
 use crate::calibrate::{self, inputs};
@@ -22,10 +23,11 @@ use crate::data::DataSet;
 use crate::distil::Teacher;
 use crate::engine::Engine;
 use crate::recipe::Recipe;
-use crate::search::latency::{Latencies, simulator};
+use crate::search::latency::Latencies;
 use crate::search::manifest::Manifest;
 use crate::search::page::page;
 use crate::search::settings::Settings;
+use crate::search::simulator::{Simulator, calibration_of_all_kinds};
 use crate::search::space::Space;
 use crate::search::summary::summarise;
 
@@ -43,7 +45,7 @@ pub struct Driver {
 /// What predicts the latencies of one network.
 struct Priced {
     name: String,
-    oracle: sotto_netsim::Oracle,
+    oracle: Simulator,
     latencies: Latencies,
 }
 
@@ -133,12 +135,12 @@ impl Driver {
     /// The simulators, with the ranges that tensors have under `weights`.
     fn price(&self, weights: &Weights, data: &DataSet) -> Result<Vec<Priced>, Error> {
         let base = &self.manifest.base;
-        let machine = self.settings.machine()?;
         let images = inputs(base, &data.train, RANGE_IMAGES);
+        let ranges = calibration_of_all_kinds(base, weights, &images);
+        let machines = Machines::one(&self.settings.machine()?);
         let one = |network: sotto_netsim::Network| {
             let objective = self.settings.objective();
-            let seen = (weights, &images[..]);
-            let oracle = simulator(base, seen, &network, &machine, objective);
+            let oracle = Simulator::new(base, &ranges, &network, &machines, objective);
             let latencies = Latencies::new(&Space::default(), base, &oracle)?;
             Ok(Priced { name: network.name, oracle, latencies })
         };

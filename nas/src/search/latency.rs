@@ -11,8 +11,7 @@ mod counts;
 #[cfg(test)]
 pub(crate) mod standin;
 
-use sotto_models::{Arch, Weights};
-use sotto_netsim::{Machine, Machines, Network};
+use sotto_models::Arch;
 
 use crate::Error;
 use crate::augment::Rng;
@@ -26,29 +25,6 @@ pub trait Oracle {
     /// # Errors
     /// [`Error::Arch`] for an architecture that it cannot price.
     fn latency(&self, arch: &Arch) -> Result<f64, Error>;
-}
-
-impl Oracle for sotto_netsim::Oracle {
-    fn latency(&self, arch: &Arch) -> Result<f64, Error> {
-        self.latency(arch).map_err(|e| Error::Arch(e.to_string()))
-    }
-}
-
-/// The simulator of `network` (a preset of `sotto-netsim` or a TOML file) for architectures like
-/// `base`; `machine` is a profile's text, or none for the reference machine. Ranges of tensors come
-/// from `weights` on normalised `images`.
-///
-/// # Errors
-/// [`Error::Usage`] for a network or a profile that does not exist.
-pub fn simulator(
-    base: &Arch,
-    (weights, images): (&Weights, &[Vec<f32>]),
-    network: &Network,
-    machine: &Machine,
-    objective: sotto_netsim::Objective,
-) -> sotto_netsim::Oracle {
-    let calibration = sotto_netsim::calibration_of_all_kinds(base, weights, images);
-    sotto_netsim::Oracle::new(base, &calibration, network, &Machines::one(machine), objective)
 }
 
 /// The latency of every architecture of a space, layer by layer.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sotto_models::Arch;
 
 use crate::Error;
-use crate::checkpoint::differences;
+use crate::checkpoint::{differences, write};
 use crate::search::explore::Found;
 use crate::search::settings::Settings;
 use crate::search::space::Alphas;
@@ -125,10 +125,7 @@ impl Manifest {
     /// [`Error::File`] when the disk refuses.
     pub fn save(&self, folder: &Path) -> Result<(), Error> {
         let text = serde_json::to_string_pretty(self).expect("plain data always serialises");
-        let path = path(folder);
-        let part = path.with_extension("part");
-        std::fs::write(&part, text).map_err(|e| Error::file(&part, e))?;
-        std::fs::rename(&part, &path).map_err(|e| Error::file(&path, e))
+        write(&path(folder), text.as_bytes())
     }
 }
 

@@ -14,6 +14,7 @@ pub mod page;
 pub mod polish;
 pub mod schedule;
 pub mod settings;
+pub mod simulator;
 pub mod space;
 pub mod summary;
 pub mod trained;

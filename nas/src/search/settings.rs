@@ -2,50 +2,99 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Parser;
 use serde::{Deserialize, Serialize};
-use sotto_netsim::{Machine, Network, Objective};
+use sotto_netsim::{Machine, Network};
 
 use crate::Error;
-use crate::config::Config;
-use crate::options::{above_zero, number, one_of, seconds};
+use crate::config::{Config, Training};
+use crate::options::{above_zero, seconds, within};
 use crate::presets::Preset;
 use crate::recipe::{Epochs, Recipe};
+use crate::search::simulator::Objective;
 
-/// How `sotto-nas search` is called.
-pub const USAGE: &str = "\
-usage: sotto-nas search --data PATH --arch PRESET|FILE.toml --out DIR [options]
-  --preset P        mpcvit-cifar10 | mpcvit-cifar100 | mpcvit-tiny: instead of --arch, sizes, recipe and epochs of
-                    MPCViT's paper, for a GPU (--device cuda); other options override single settings
-  --net N           lan, wan, another preset of `sotto simulate`, or a TOML file; repeat for
-                    several networks (lan)
-  --objective O     online | total: what a latency counts (online)
-  --machine FILE    what the parties' machines can do, from `sotto calibrate-machine`
-  --budget T        a latency such as 2.5s or 80ms; repeat for several
-  --pareto N        instead: N budgets, evenly spread over what the network allows (3)
-  --epochs N        passes to train each architecture (10)
-  --seeds N         train baselines (not the random ones) and points so often, seed after seed; their mean counts (1)
-  --teacher-epochs N --supernet-epochs N --search-epochs N
-                    of the softmax teacher (30), of the weights that all architectures share (20)
-                    and of each search (5)
-  --search-lr X     learning rate of the weights during the search (0.0005)
-  --alpha-lr X      of the shares (0.03)
-  --polish N        small changes to judge with the shared weights for each budget, in each generation (200)
-  --finalists N     architectures to train for each budget, the best of these (2)
-  --generations N   after the first finalists, N - 1 times one more for each budget, chosen by what training said (2)
-  --equal           instead: one budget for each baseline, its own latency, and one halfway between
-                    the fastest of them and the fastest architecture of all
-  --validate N      training images that nothing is trained on: the search chooses by them (5000)
-  --margin T        stay below every budget by so much, such as 3ms: predictions are not exact (0s)
-  --scratch         train each architecture from fresh weights, not from the shared ones
-  --calibrate N     training images that the number format is calibrated on (256)
-  --sotto PROGRAM   in the end measure every model privately with this `sotto` (`sotto search`: itself)
-  --private N       test images for private accuracy (500); 0: measure nothing privately
-  --repeats N       test images for the latency over each emulated network, more where they take little, in each
-                    of three rounds (10)
-  --slice SECONDS   stop with a checkpoint when the program has run so long
-  --resume          go on where a killed or stopped search with the same options was
-and of `sotto-nas train`: --device --precision --workers --micro --batch --seed --limit --lr --decay
---smoothing --z --mixup --cutmix --erase --distort --optimiser";
+/// Search architectures whose private inference stays within latency budgets, and train them
+#[derive(Parser, Debug, Clone)]
+#[command(
+    args_override_self = true,
+    after_help = "\
+Models beside the baselines, each at a baseline's latency over `wan`, with a report in out/report.html:
+  sotto search --data cifar-10-binary.tar.gz --arch vit_5_4_96 --net wan --equal --out out"
+)]
+pub struct Options {
+    #[command(flatten)]
+    training: Training,
+    /// lan, wan, another preset of `sotto simulate`, or a TOML file; repeat for several networks (lan)
+    #[arg(long, value_name = "NET")]
+    net: Vec<String>,
+    /// What a latency counts
+    #[arg(long, value_parser = ["online", "total"], default_value = "online")]
+    objective: String,
+    /// What the parties' machines can do, from `sotto calibrate-machine`
+    #[arg(long, value_name = "FILE")]
+    machine: Option<String>,
+    /// A latency such as 2.5s or 80ms; repeat for several
+    #[arg(long, value_name = "T", value_parser = above_zero)]
+    budget: Vec<f64>,
+    /// Instead of --budget: N budgets, evenly spread over what the network allows
+    #[arg(long, value_name = "N", value_parser = within(1, 64_usize), default_value = "3")]
+    pareto: usize,
+    /// Instead of --budget: one for each baseline, its own latency, and one halfway between the fastest of them and the
+    /// fastest architecture of all
+    #[arg(long)]
+    equal: bool,
+    /// Stay below every budget by so much, such as 3ms: predictions are not exact
+    #[arg(long, value_name = "T", value_parser = seconds, default_value = "0s", allow_hyphen_values = true)]
+    margin: f64,
+    /// Passes to train each architecture (10, or the preset's)
+    #[arg(long, value_name = "N", value_parser = within(1, 100_000_usize))]
+    epochs: Option<usize>,
+    /// Passes to train the softmax teacher (30, or the preset's)
+    #[arg(long, value_name = "N", value_parser = within(1, 100_000_usize))]
+    teacher_epochs: Option<usize>,
+    /// Passes to train the weights that all architectures share (20, or the preset's)
+    #[arg(long, value_name = "N", value_parser = within(1, 100_000_usize))]
+    supernet_epochs: Option<usize>,
+    /// Passes of each search (5, or the preset's)
+    #[arg(long, value_name = "N", value_parser = within(1, 100_000_usize))]
+    search_epochs: Option<usize>,
+    /// Learning rate of the weights during the search
+    #[arg(long, value_name = "X", value_parser = within(1e-7, 1.0_f32), default_value = "0.0005")]
+    search_lr: f32,
+    /// Learning rate of the shares of options
+    #[arg(long, value_name = "X", value_parser = within(1e-7, 10.0_f64), default_value = "0.03")]
+    alpha_lr: f64,
+    /// Small changes to judge with the shared weights for each budget, in each generation
+    #[arg(long, value_name = "N", value_parser = within(0, 1_000_000_usize), default_value = "200")]
+    polish: usize,
+    /// Architectures to train for each budget, the best of these
+    #[arg(long, value_name = "N", value_parser = within(1, 1000_usize), default_value = "2")]
+    finalists: usize,
+    /// After the first finalists, N - 1 times one more for each budget, chosen by what training said
+    #[arg(long, value_name = "N", value_parser = within(1, 100_usize), default_value = "2")]
+    generations: usize,
+    /// Train baselines (not the random ones) and points so often, seed after seed; their mean counts
+    #[arg(long, value_name = "N", value_parser = within(1, 100_u64), default_value = "1")]
+    seeds: u64,
+    /// Training images that nothing is trained on: the search chooses by them
+    #[arg(long, value_name = "N", value_parser = within(1, 1_000_000_usize), default_value = "5000")]
+    validate: usize,
+    /// Train each architecture from fresh weights, not from the shared ones
+    #[arg(long)]
+    scratch: bool,
+    /// Training images that the number format is calibrated on
+    #[arg(long, value_name = "N", value_parser = within(1, 50_000_usize), default_value = "256")]
+    calibrate: usize,
+    /// In the end measure every model privately with this `sotto` (`sotto search`: itself)
+    #[arg(long, value_name = "PROGRAM")]
+    sotto: Option<PathBuf>,
+    /// Test images for private accuracy; 0: measure nothing privately
+    #[arg(long, value_name = "N", value_parser = within(0, 10_000_usize), default_value = "500")]
+    private: usize,
+    /// Test images for the latency over each emulated network, more where they take little, in each of three rounds
+    #[arg(long, value_name = "N", value_parser = within(1, 10_000_usize), default_value = "10")]
+    repeats: usize,
+}
 
 /// Relative difference of latencies that count as one.
 const ALIKE: f64 = 0.02;
@@ -114,99 +163,54 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the words after `sotto-nas search`.
+    /// What `sotto-nas search` is told, for the search and for its trainings.
     ///
     /// # Errors
-    /// [`Error::Usage`] for an unknown or malformed option, or a missing one.
-    pub fn parse(words: impl IntoIterator<Item = String>) -> Result<(Self, Config), Error> {
-        let mut settings = Self {
-            networks: Vec::new(),
-            objective: "online".into(),
-            machine: None,
-            budgets: Vec::new(),
-            pareto: 3,
-            equal: false,
-            validate: 5000,
-            margin: 0.0,
-            epochs: Epochs { teacher: 30, supernet: 20, search: 5, train: 10 },
-            search_lr: 5e-4,
-            alpha_lr: 0.03,
-            polish: 200,
-            finalists: 2,
-            generations: 2,
-            seeds: 1,
-            scratch: false,
-            calibrate: 256,
-            measure: Measure { sotto: None, images: 500, repeats: 10 },
-            recipe: Config::parse(["--data", "-", "--out", "-"].map(String::from))?.recipe,
+    /// [`Error::Usage`] for options that do not go together.
+    pub fn new(options: Options) -> Result<(Self, Config), Error> {
+        let usual = Epochs { teacher: 30, supernet: 20, search: 5, train: 10 };
+        let epochs = options.training.preset.map_or(usual, Preset::search_epochs);
+        let config = Config::of_training(options.training)?;
+        let none = options.net.is_empty().then(|| "lan".to_owned());
+        let settings = Self {
+            networks: options.net.into_iter().chain(none).collect(),
+            objective: options.objective,
+            machine: options.machine,
+            budgets: options.budget,
+            pareto: options.pareto,
+            equal: options.equal,
+            validate: options.validate,
+            margin: options.margin,
+            epochs: Epochs {
+                teacher: options.teacher_epochs.unwrap_or(epochs.teacher),
+                supernet: options.supernet_epochs.unwrap_or(epochs.supernet),
+                search: options.search_epochs.unwrap_or(epochs.search),
+                train: options.epochs.unwrap_or(epochs.train),
+            },
+            search_lr: options.search_lr,
+            alpha_lr: options.alpha_lr,
+            polish: options.polish,
+            finalists: options.finalists,
+            generations: options.generations,
+            seeds: options.seeds,
+            scratch: options.scratch,
+            calibrate: options.calibrate,
+            measure: Measure {
+                sotto: options.sotto,
+                images: options.private,
+                repeats: options.repeats,
+            },
+            recipe: config.recipe.clone(),
         };
-        let mut rest = Vec::new();
-        let words: Vec<String> = words.into_iter().collect();
-        if let Some(preset) = Preset::among(&words)? {
-            settings.epochs = preset.search_epochs();
-        }
-        let mut words = words.into_iter();
-        while let Some(name) = words.next() {
-            match name.as_str() {
-                "--scratch" => settings.scratch = true,
-                "--equal" => settings.equal = true,
-                "--resume" => rest.push(name),
-                _ => {
-                    let value = words
-                        .next()
-                        .ok_or_else(|| Error::Usage(format!("{name} wants a value\n{USAGE}")))?;
-                    if !settings.set(&name, &value)? {
-                        rest.extend([name, value]);
-                    }
-                }
-            }
-        }
-        let config = Config::parse(rest).map_err(|e| match e {
-            Error::Usage(text) => {
-                let first = text.lines().next().unwrap_or_default();
-                Error::Usage(format!("{first}\n{USAGE}"))
-            }
-            other => other,
-        })?;
-        let alien = [config.teacher.is_some(), config.init.is_some(), config.minutes.is_some()];
-        if alien.contains(&true) || config.steps.is_some() {
-            let why = "a search makes its own teacher and first weights, and counts in epochs";
-            return Err(Error::Usage(format!("{why}\n{USAGE}")));
-        }
-        if settings.networks.is_empty() {
-            settings.networks.push("lan".into());
-        }
-        settings.recipe = config.recipe.clone();
         Ok((settings, config))
     }
 
-    /// Takes an option of the search's own; false for others.
-    fn set(&mut self, name: &str, value: &str) -> Result<bool, Error> {
-        match name {
-            "--net" => self.networks.push(value.into()),
-            "--objective" => self.objective = one_of(name, value, &["online", "total"])?,
-            "--machine" => self.machine = Some(value.into()),
-            "--budget" => self.budgets.push(above_zero(name, value)?),
-            "--margin" => self.margin = seconds(name, value)?,
-            "--pareto" => self.pareto = number(name, value, 1, 64)?,
-            "--epochs" => self.epochs.train = number(name, value, 1, 100_000)?,
-            "--teacher-epochs" => self.epochs.teacher = number(name, value, 1, 100_000)?,
-            "--supernet-epochs" => self.epochs.supernet = number(name, value, 1, 100_000)?,
-            "--search-epochs" => self.epochs.search = number(name, value, 1, 100_000)?,
-            "--search-lr" => self.search_lr = number(name, value, 1e-7, 1.0)?,
-            "--alpha-lr" => self.alpha_lr = number(name, value, 1e-7, 10.0)?,
-            "--sotto" => self.measure.sotto = Some(value.into()),
-            "--private" => self.measure.images = number(name, value, 0, 10_000)?,
-            "--repeats" => self.measure.repeats = number(name, value, 1, 10_000)?,
-            "--validate" => self.validate = number(name, value, 1, 1_000_000)?,
-            "--polish" => self.polish = number(name, value, 0, 1_000_000)?,
-            "--finalists" => self.finalists = number(name, value, 1, 1000)?,
-            "--generations" => self.generations = number(name, value, 1, 100)?,
-            "--seeds" => self.seeds = number(name, value, 1, 100)?,
-            "--calibrate" => self.calibrate = number(name, value, 1, 50_000)?,
-            _ => return Ok(false),
-        }
-        Ok(true)
+    /// What `search` is told by these words.
+    #[cfg(test)]
+    pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<(Self, Config), Error> {
+        let words = crate::options::testing::line(words);
+        let options = Options::try_parse_from(words).map_err(|e| Error::Usage(e.to_string()))?;
+        Self::new(options)
     }
 
     /// The networks.
@@ -288,11 +292,11 @@ mod tests {
         assert_eq!(program("--data d --out o --sotto s --private 0"), None);
         for (line, part) in [
             ("--data d --out o --budget 0s", "above zero"),
-            ("--data d --out o --margin -1ms", "--margin -1ms: wants a time"),
+            ("--data d --out o --margin -1ms", "'--margin <T>': wants a time"),
             ("--data d --out o --objective both", "online, total"),
-            ("--data d --out o --fast 1", "unknown option --fast"),
-            ("--data d --out o --teacher t", "makes its own teacher"),
-            ("--data d", "--out is missing"),
+            ("--data d --out o --fast 1", "unexpected argument '--fast'"),
+            ("--data d --out o --teacher t", "unexpected argument '--teacher'"),
+            ("--data d", "--out <DIR>"),
         ] {
             let error = parse(line).unwrap_err().to_string();
             assert!(error.contains(part), "{line}: {error}");

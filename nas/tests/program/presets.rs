@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use sotto_nas::config::Config;
+use clap::Parser as _;
+use sotto_nas::config::{Config, Options};
 use sotto_nas::data::DataSet;
 use sotto_nas::train::Trainer;
 use sotto_nas::{device, presets};
@@ -30,8 +31,8 @@ fn steps(preset: &str, parameters: usize) {
     let said = train(preset, &root, &["--steps", "2", "--resume"]);
     assert!(said.contains("stopped after step 2 "), "{said}");
 
-    let line = format!("--preset {preset} --data d --out o --batch 2 --micro 1");
-    let mut config = Config::parse(line.split(' ').map(String::from)).unwrap();
+    let line = format!("train --preset {preset} --data d --out o --batch 2 --micro 1");
+    let mut config = Config::new(Options::parse_from(line.split(' '))).unwrap();
     (config.out, config.recipe.drawn) = (root.join("supernet"), true);
     (config.teacher, config.recipe.distilled) = (Some(root.join("out")), true);
     std::fs::create_dir_all(&config.out).unwrap();

@@ -93,7 +93,7 @@ impl<'a> Local<'a> {
         let expand = lap();
         let message = setup_message(plan, &matrices, &setup);
         let mask = lap();
-        let read = read_setup(plan, &message, "server").map(|_| lap());
+        let read = read_setup(plan, message, "server").map(|_| lap());
         let read = read.expect("it was made for this plan");
         let seconds = SetupRates { expand, mask, read };
         let session = local::Local::new(plan, matrices, &Seed::from_bytes([4; 32]));

@@ -22,7 +22,10 @@
 //! beaver cache and Delphi).
 
 use sotto_lattice::Layer;
-use sotto_ring::gemm::{Mat, gemm};
+use sotto_ring::{
+    gemm::{Mat, gemm},
+    pack::Packed,
+};
 
 use crate::{
     deal::{Dealing, Known},
@@ -87,16 +90,8 @@ impl Linear {
     }
 
     /// `acc += a W^T`.
-    fn product(&self, a: &[u64], w: &[u64], acc: &mut [u64]) {
-        gemm(
-            self.width,
-            self.rows,
-            self.inputs,
-            self.outputs,
-            Mat::rows(a, self.inputs),
-            Mat::rows(w, self.inputs).t(),
-            acc,
-        );
+    fn product(&self, a: &[u64], w: Packed<'_>, acc: &mut [u64]) {
+        gemm(self.width, self.rows, self.inputs, self.outputs, Mat::rows(a, self.inputs), w, acc);
     }
 }
 
@@ -158,7 +153,7 @@ impl Gate for Linear {
         if run.is_server() {
             let x = run.opened(0);
             let w = run.weights().plain(self.weight);
-            self.product(&x, &w.entries, &mut out);
+            self.product(&x, w.entries(), &mut out);
             let bias = w.bias.chunks_exact(self.outputs).cycle();
             for (row, bias) in out.chunks_exact_mut(self.outputs).zip(bias) {
                 for (y, &b) in row.iter_mut().zip(bias) {
@@ -174,7 +169,7 @@ impl Gate for Linear {
         assert_eq!(w.bias.len(), self.bias_rows * self.outputs, "rows of bias");
         let x: Vec<u64> = sim.inputs[0].iter().map(|&x| x as u64).collect();
         let mut y = vec![0; self.rows * self.outputs];
-        self.product(&x, &w.entries, &mut y);
+        self.product(&x, w.entries(), &mut y);
         let bias = w.bias.iter().cycle();
         let out = y.iter().zip(bias).map(|(&y, &b)| (y as i64).wrapping_add(b));
         sim.output(out.collect());
@@ -200,10 +195,8 @@ mod tests {
             let y = t.linear(x, weight, bias_rows);
             let y = t.reveal(y, width);
             let plan = t.finish(&[y]);
-            let w = Matrix {
-                entries: bench.signed(35, 6).iter().map(|&x| x as u64).collect(),
-                bias: bench.signed(7 * bias_rows, 10),
-            };
+            let entries: Vec<u64> = bench.signed(35, 6).iter().map(|&x| x as u64).collect();
+            let w = Matrix::new(entries, bench.signed(7 * bias_rows, 10));
             let input = bench.signed(30, 9);
             let result = bench.run(&plan, vec![w], &[input]);
             result.check_exact();

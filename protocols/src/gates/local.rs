@@ -1,7 +1,7 @@
 //! Local operations on shares that move or add words and cost nothing: sum, slice, permutation,
 //! concatenation, row sums, sums along columns, reduction to a smaller ring, doubling of the scale.
 
-use sotto_ring::tensor::permuted;
+use sotto_ring::permute::permuted;
 
 use crate::{
     deal::{Dealing, Known},

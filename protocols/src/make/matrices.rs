@@ -111,7 +111,7 @@ pub fn encrypt_weights<'a>(
     matrices: &'a [Matrix],
 ) -> impl Iterator<Item = Vec<u8>> + 'a {
     (0..).zip(&recipe.layers).flat_map(move |(number, (layer, weight))| {
-        layer.encrypt(key, &seed.derive("layer", number), &matrices[*weight].entries)
+        layer.encrypt(key, &seed.derive("layer", number), matrices[*weight].entries().to_words())
     })
 }
 
@@ -155,9 +155,9 @@ mod tests {
     }
 
     fn matrices(bench: &mut Bench) -> Vec<Matrix> {
-        let matrix = |bench: &mut Bench| Matrix {
-            entries: bench.signed(20 * 24, 4).iter().map(|&x| x as u64).collect(),
-            bias: vec![0; 20],
+        let matrix = |bench: &mut Bench| {
+            let entries: Vec<u64> = bench.signed(20 * 24, 4).iter().map(|&x| x as u64).collect();
+            Matrix::new(entries, vec![0; 20])
         };
         vec![matrix(bench), matrix(bench)]
     }
@@ -179,8 +179,9 @@ mod tests {
             .map(|at| {
                 let (batch, i, j) = (at / 81, at / 9 % 9, at % 9);
                 let side = |w: &Matrix, row: usize, o: usize| -> i64 {
+                    let w = w.entries().to_words();
                     let x = &x[(batch * 9 + row) * 24..][..24];
-                    x.iter().zip(&w.entries[o * 24..]).map(|(x, &w)| x * w as i64).sum()
+                    x.iter().zip(&w[o * 24..]).map(|(x, &w)| x * w as i64).sum()
                 };
                 (0..20).map(|o| side(&matrices[0], i, o) * side(&matrices[1], j, o)).sum()
             })

@@ -83,9 +83,8 @@ fn linear() -> Case {
     let y = t.reveal(y, 30);
     let plan = t.finish(&[y]);
     let secrets = [(0, 0), (-900, 400)].map(|(input, entry): (i64, i64)| {
-        let matrix = |count: usize, bias: usize| Matrix {
-            entries: vec![entry as u64; count],
-            bias: vec![entry * 7; bias],
+        let matrix = |count: usize, bias: usize| {
+            Matrix::new(vec![entry as u64; count], vec![entry * 7; bias])
         };
         Secrets { matrices: vec![matrix(56, 21), matrix(35, 5)], inputs: vec![vec![input; 48]] }
     });

@@ -14,7 +14,11 @@ use sotto_models::{
     private::{Options, Reveal, Tables},
 };
 
-use sotto_protocols::Role;
+use sotto_protocols::{
+    Role,
+    make::{Extension, Maker, whole_recipe},
+    testing::made::{make_both, matrix_setup, transfers},
+};
 
 use crate::{gate_plans, wiretap::transcript, zoo};
 
@@ -65,7 +69,13 @@ fn model(name: &str) -> (Arch, Calibration) {
     let layers = (0..=arch.layers).map(|_| layer()).collect();
     (
         arch.with_attention(kind),
-        Calibration { images: 1, weights: String::new(), groups: Vec::new(), layers },
+        Calibration {
+            images: 1,
+            weights: String::new(),
+            groups: Vec::new(),
+            heads: Vec::new(),
+            layers,
+        },
     )
 }
 
@@ -86,6 +96,11 @@ fn plans_have_the_hashes_that_are_written_down() {
 /// The first bytes of a hash over all that crosses in one evaluation of the demo: masked weights, corrections, every message.
 const TRANSCRIPT: &str = "db63539b13ae09d7";
 
+/// The first bytes of a hash over all of this.
+fn digest(all: &[&[u8]]) -> String {
+    hex(&Seed::from_bytes([0; 32]).derive_fields("transcript", all).expose()[..8])
+}
+
 /// Draws in another order, another table, another packing: what changes the bytes but not the plan changes this.
 #[test]
 fn the_demo_says_byte_for_byte_what_is_written_down() {
@@ -101,8 +116,41 @@ fn the_demo_says_byte_for_byte_what_is_written_down() {
     let sent = seen.records.iter().flat_map(|record| &record.sent);
     let mut all = vec![&seen.setup[..], &seen.corrections];
     all.extend(sent.map(|(_, message)| &message[..]));
-    let hash = Seed::from_bytes([0; 32]).derive_fields("transcript", &all);
-    assert_eq!(hex(&hash.expose()[..8]), TRANSCRIPT);
+    assert_eq!(digest(&all), TRANSCRIPT);
+}
+
+/// The same of all that crosses when two parties make a batch of each gate's plan: transfers, ciphertexts, answers.
+const MADE: &str = "a80f457106a13197";
+/// Ferret's own messages are written down in `sotto-ot`.
+const EXTENSION: Extension = Extension::SOFTSPOKEN;
+
+/// Another recipe, another order of its steps, another cipher or encoding: what the plan's hash does not see.
+#[test]
+fn two_parties_that_make_say_byte_for_byte_what_is_written_down() {
+    let seed = Seed::from_bytes([6; 32]);
+    let [mut server, mut client] =
+        transfers(&seed.derive("transfers", 0), EXTENSION).expect("the messages are each other's");
+    let mut said = Vec::new();
+    for case in gate_plans::all() {
+        let Ok(recipe) = whole_recipe(&case.plan, EXTENSION) else { continue };
+        let seed = seed.derive(&case.name, 0);
+        let setup = matrix_setup(&recipe, &case.secrets[1].matrices, &seed);
+        let setup = setup.expect("the messages are each other's");
+        let maker = |role: Role, transfers| {
+            Maker::new(&recipe, role, &seed.derive(role.name(), 0), transfers)
+                .with_matrices(&setup[role.index()])
+        };
+        let makers = [maker(Role::Server, &mut server), maker(Role::Client, &mut client)];
+        let (_, flights) = make_both(makers).expect("one recipe");
+        said.push((case.name, flights));
+    }
+    let silent: Vec<&str> = (said.iter())
+        .filter(|(_, flights)| flights.iter().flatten().all(Vec::is_empty))
+        .map(|(name, _)| &name[..])
+        .collect();
+    assert!(said.len() == gate_plans::all().len() - 1 && silent.is_empty(), "{silent:?}");
+    let all = said.iter().flat_map(|(_, flights)| flights.iter().flatten());
+    assert_eq!(digest(&all.map(|message| &message[..]).collect::<Vec<_>>()), MADE);
 }
 
 #[test]

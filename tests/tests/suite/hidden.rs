@@ -118,12 +118,9 @@ fn random(seed: u64) -> (Model, Options) {
         hidden: 8 + up_to(17),
         ..model.stack
     };
-    // Of a mean the sum is rounded: for few rows that is coarse.
     let reveal = match model.output.pool() {
-        Some(Pool::First) if model.output.classes() > 0 => {
-            [Reveal::Logits, Reveal::Rounded][up_to(2)]
-        }
-        _ => Reveal::Logits,
+        Some(_) => [Reveal::Logits, Reveal::Rounded][up_to(2)],
+        None => Reveal::Logits,
     };
     (model, Options { reveal, ..Options::default() })
 }

@@ -91,16 +91,18 @@ fn a_setup_message_is_read_or_refused_by_its_length() {
     let valid = setup_message(plan, &matrices, &masks);
     proptest!(config(200), |(edits in edits(), random in vec(any::<u8>(), 0..3000))| {
         for bytes in [edited(&valid, &edits), random] {
-            match read_setup(plan, &bytes, "server") {
-                Ok(Weights::Masked(words)) => {
-                    prop_assert_eq!(bytes.len(), valid.len());
-                    for (words, spec) in words.iter().zip(&plan.weights) {
+            let len = bytes.len();
+            match read_setup(plan, bytes, "server") {
+                Ok(Weights::Masked(masked)) => {
+                    prop_assert_eq!(len, valid.len());
+                    for (id, spec) in plan.weights.iter().enumerate() {
+                        let words = masked.matrix(id).to_words();
                         let within = words.iter().all(|w| *w <= sotto_ring::mask(spec.width));
                         prop_assert!(within && words.len() == spec.outputs * spec.inputs);
                     }
                 }
                 Ok(_) => prop_assert!(false, "a client has no plain weights"),
-                Err(Error::Desync { .. }) => prop_assert!(bytes.len() != valid.len()),
+                Err(Error::Desync { .. }) => prop_assert!(len != valid.len()),
                 Err(e) => prop_assert!(false, "another error: {}", e),
             }
         }

@@ -127,7 +127,7 @@ fn cards_are_plans_or_errors() {
             let named = names.iter().zip(layer);
             named.filter_map(|(name, range)| Some((name.clone(), (*range)?))).collect()
         });
-        let calibration = Calibration { images: 1, weights: String::new(), groups: Vec::new(), layers: layers.collect() };
+        let calibration = Calibration { images: 1, weights: String::new(), groups: Vec::new(), heads: Vec::new(), layers: layers.collect() };
         if let Ok(private) = quietly(|| Private::new(&arch, &calibration, batch, options))? {
             plans.set(plans.get() + 1);
             runs.set(runs.get() + usize::from(quietly(|| evaluated(&private, &arch))?));
@@ -152,6 +152,7 @@ fn the_largest_cards_are_traced_or_refused_at_once() {
                 images: 1,
                 weights: String::new(),
                 groups: Vec::new(),
+                heads: Vec::new(),
                 layers: layers(arch.layers + 1),
             };
             for tables in [Tables::Pieces, Tables::Rows] {
@@ -187,6 +188,7 @@ fn every_size_of_every_tensor_is_a_plan_or_an_error() {
                         images: 1,
                         weights: String::new(),
                         groups: Vec::new(),
+                        heads: Vec::new(),
                         layers,
                     };
                     for tables in [Tables::Pieces, Tables::Rows] {

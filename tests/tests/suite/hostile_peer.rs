@@ -141,7 +141,7 @@ fn small_plan() -> (Plan, Vec<Matrix>, Vec<Vec<i64>>) {
     let y = t.linear(y, weights[1], 1);
     let outputs = [t.reveal(y, 30)];
     let plan = t.finish(&outputs);
-    let matrix = || Matrix { entries: (0..16).collect(), bias: vec![1, -2, 3, -4] };
+    let matrix = || Matrix::new((0..16).collect::<Vec<u64>>(), vec![1, -2, 3, -4]);
     (plan, vec![matrix(), matrix()], vec![(-6..6).collect()])
 }
 

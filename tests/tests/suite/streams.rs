@@ -67,7 +67,7 @@ fn setup(
     record[0].extend(&opened);
     record[1].extend(opened);
     let message = setup_message(plan, matrices, &masks);
-    let masked = read_setup(plan, &message, "server").expect("the plan's own setup");
+    let masked = read_setup(plan, message, "server").expect("the plan's own setup");
     ([Weights::Plain(matrices.to_vec()), masked], masks)
 }
 

@@ -75,7 +75,6 @@ impl Lane {
                 server: common.config.own.name.clone(),
                 audit: common.config.audit()?,
                 trust: Arc::clone(&common.trust),
-                masked: Arc::clone(&model.masked),
             })),
             None => Supply::Peer(Workplace::new(
                 &plan,

@@ -155,13 +155,58 @@ fn one_slot_goes_round() {
 #[test]
 fn links_have_their_share_of_memory() {
     let made = Made::new(Arc::new(Room::new([8, 8, 0], LINK)));
-    let a = [(); 2].map(|()| made.join("a").unwrap());
-    assert!(made.join("a").is_err());
-    let b = made.join("b").unwrap();
-    let _c = made.join("c").unwrap();
-    assert!(made.join("d").is_err());
+    let join = |client| made.join((client, &link(|| ())));
+    let a = [(); 2].map(|()| join("a").unwrap());
+    assert!(join("a").is_err());
+    let b = join("b").unwrap();
+    let _c = join("c").unwrap();
+    assert!(join("d").is_err());
     drop((a, b));
-    made.join("d").unwrap();
+    join("d").unwrap();
+}
+
+/// A link, and what is told of its end.
+fn link(end: impl Fn() + Send + Sync + 'static) -> Arc<Standing> {
+    Arc::new(Standing::new(Duration::from_secs(60), move |_| end()))
+}
+
+#[test]
+fn links_over_which_nothing_is_made_are_ended_where_others_have_no_room() {
+    let made = Made::new(Arc::new(Room::new([8, 8, 0], LINK)));
+    let ended = Arc::new(Mutex::new(Vec::new()));
+    let open = |client: &'static str, idle: Duration| {
+        let told = Arc::clone(&ended);
+        let standing = link(move || told.lock().unwrap().push((client, idle.as_secs())));
+        standing.rested(idle);
+        (made.join((client, &standing)).unwrap(), standing)
+    };
+    let idle = [10, 100, 200, 95].map(Duration::from_secs);
+    let _all = [open("a", idle[0]), open("a", idle[1]), open("b", idle[2]), open("b", idle[3])];
+    let refused = |client| assert!(made.join((client, &link(|| ()))).is_err());
+    let told = || std::mem::take(&mut *ended.lock().unwrap());
+    refused("c");
+    assert_eq!(told(), [("b", 200)]);
+    // Who has its share frees no one else's.
+    refused("a");
+    assert_eq!(told(), [("a", 100)]);
+    for (_, standing) in &_all {
+        standing.rested(FRESH / 2);
+    }
+    refused("c");
+    assert!(told().is_empty(), "batches that were made over it may still be used");
+}
+
+#[test]
+fn a_link_that_goes_on_with_the_same_length_counts_once_more_and_once_less() {
+    let made = Made::new(Arc::new(Room::new([8, 8, 0], LINK)));
+    let standing = link(|| ());
+    let mut joined = made.join(("a", &standing)).unwrap();
+    for _ in 0..5 {
+        joined = made.join(("a", &standing)).unwrap();
+        assert_eq!(made.lock().links.len(), 1);
+    }
+    drop(joined);
+    assert!(made.lock().links.is_empty());
 }
 
 /// Two that ask all the time must not have a third wait for longer than its turn.

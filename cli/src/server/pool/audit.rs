@@ -13,6 +13,7 @@ use sotto_crypto::Seed;
 use sotto_protocols::{
     Role,
     deal::{Seeds, deal},
+    weights::SetupMasks,
 };
 
 use super::Terms;
@@ -36,7 +37,7 @@ pub(super) fn is_blind(terms: &Terms, names: &Names) -> bool {
 
 /// Looks at a batch.
 pub(super) fn check(terms: &Terms, link: &mut Batches, part: &Part) -> Result<(), Error> {
-    let Some((masks, _)) = &terms.audit else { return Ok(()) };
+    let Some((seed, _)) = &terms.audit else { return Ok(()) };
     let id = part.names.id;
     let party = link.audit(id)?;
     part.names.check(&terms.server, &terms.epoch, Role::Server, &party[0])?;
@@ -50,7 +51,9 @@ pub(super) fn check(terms: &Terms, link: &mut Batches, part: &Part) -> Result<()
     let Some(corrections) = &part.corrections else { return Ok(()) };
     let mut rest = &corrections[..];
     let seeds = Seeds { party, corrected: Role::Server };
-    let same = deal(&terms.plan, &seeds, masks, |bytes| {
+    // They are large, and nobody else here needs them.
+    let masks = SetupMasks::expand(&terms.plan, seed);
+    let same = deal(&terms.plan, &seeds, &masks, |bytes| {
         rest = rest.strip_prefix(&bytes[..]).ok_or(())?;
         Ok(())
     });

@@ -1,11 +1,12 @@
 //! What a pool's connections and its threads share.
 
-use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use super::{Terms, state::State};
+use super::{
+    super::sync::{Condvar, Mutex, MutexGuard},
+    Terms,
+    state::State,
+};
 use crate::{error::Error, refusal::Refusal};
 
 pub(super) struct Shared {

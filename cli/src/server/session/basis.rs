@@ -1,28 +1,16 @@
-//! What sessions are made from, and what outlives them: the masked weights.
+//! What sessions are made from.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use sotto_crypto::Seed;
 use sotto_models::length::Length;
-use sotto_protocols::{
-    plan::Plan,
-    weights::{SetupMasks, Weights, setup_message},
-};
+use sotto_protocols::{plan::Plan, weights::Weights};
 use sotto_session::folder::Folder;
 
 use crate::{
     card::Card,
     dealer_link::Dealer,
-    messages::Masks,
     server::{room::Room, trust::Trust},
 };
-
-/// The weights under the dealer's masks, once for all sessions of a model.
-pub struct Masked {
-    name: Masks,
-    setup: Arc<Vec<u8>>,
-    masks: Arc<SetupMasks>,
-}
 
 /// What sessions are made from.
 pub struct Basis {
@@ -48,24 +36,4 @@ pub struct Basis {
     pub audit: f64,
     /// What the dealer did before, in whatever session.
     pub trust: Arc<Trust>,
-    /// What was masked last, in whatever session.
-    pub masked: Arc<Mutex<Option<Masked>>>,
-}
-
-impl Basis {
-    /// The weights under the masks of this name and seed.
-    pub(super) fn masked(&self, name: Masks, seed: &Seed) -> (Arc<Vec<u8>>, Arc<SetupMasks>) {
-        let mut known = self.masked.lock().unwrap_or_else(|e| e.into_inner());
-        // Of the same matrices in any plan: the dealer's name of the masks is theirs, too.
-        let masked = match known.take().filter(|masked| masked.name == name) {
-            Some(masked) => masked,
-            None => {
-                let masks = Arc::new(SetupMasks::expand(&self.plan, seed));
-                let setup = setup_message(&self.plan, self.weights.all_plain(), &masks);
-                Masked { name, setup: Arc::new(setup), masks }
-            }
-        };
-        let Masked { setup, masks, .. } = known.insert(masked);
-        (Arc::clone(setup), Arc::clone(masks))
-    }
 }

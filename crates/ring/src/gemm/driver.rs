@@ -1,6 +1,7 @@
 //! Blocking and panel packing around the tile kernels.
 
-use super::{Kernel, Mat, Tile};
+use super::{Kernel, Mat, Right, Tile};
+use crate::pack::Packed;
 use std::cell::RefCell;
 
 /// Depth of a block: an A panel of 8 rows is then 16 KiB and a B panel of 24 columns 48 KiB.
@@ -18,7 +19,7 @@ pub(super) fn run(
     k: usize,
     n: usize,
     a: Mat<'_>,
-    b: Mat<'_>,
+    b: Right<'_>,
     c: &mut [u64],
 ) {
     if m == 0 || n == 0 {
@@ -37,7 +38,10 @@ pub(super) fn run(
             };
             for j in (0..n).step_by(kernel.tile_cols) {
                 let cols = kernel.tile_cols.min(n - j);
-                pack_b(b, p, depth, j, cols, b_words);
+                match b {
+                    Right::Words(b) => pack_b(b, p, depth, j, cols, b_words),
+                    Right::Transposed(b) => unpack_b(b, k, (p, depth), (j, cols), b_words),
+                }
                 let mut i = 0;
                 while i < m {
                     let rows = tile_rows(kernel, m - i);
@@ -104,6 +108,32 @@ fn pack_b(b: Mat<'_>, p: usize, depth: usize, j: usize, cols: usize, out: &mut V
             );
         }
     }
+    pad(cols, stride, out);
+}
+
+/// [`pack_b`] of the transpose of packed rows of `k` words.
+fn unpack_b(
+    b: Packed<'_>,
+    k: usize,
+    (p, depth): (usize, usize),
+    (j, cols): (usize, usize),
+    out: &mut Vec<u64>,
+) {
+    let stride = cols.next_multiple_of(8);
+    out.resize(depth * stride, 0);
+    let mut rows = [0; 8 * DEPTH];
+    for q in (0..cols).step_by(8) {
+        let lanes = 8.min(cols - q);
+        for (lane, row) in rows.chunks_exact_mut(DEPTH).take(lanes).enumerate() {
+            b.unpack((j + q + lane) * k + p, &mut row[..depth]);
+        }
+        interleave(&rows, (1, DEPTH), (depth, lanes), &mut out[q..], (stride, 1));
+    }
+    pad(cols, stride, out);
+}
+
+/// Zeros behind the first `cols` words of each row.
+fn pad(cols: usize, stride: usize, out: &mut [u64]) {
     if cols < stride {
         for row in out.chunks_exact_mut(stride) {
             row[cols..].fill(0);

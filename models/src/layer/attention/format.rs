@@ -11,6 +11,7 @@ use sotto_protocols::{
 
 use crate::{
     Calibration, Error, Model,
+    calibration::HeadGroup,
     fixed::{ACTIVATION, MARGIN, WEIGHT, at_most, bits},
     kind::{Attention, RELU_EPS},
     model::Place,
@@ -22,8 +23,8 @@ use crate::{
 /// Formats of one layer's attention.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttentionFormat {
-    /// Softmax heads.
-    pub softmax: Option<SoftmaxFormat>,
+    /// Softmax heads: of each group, in the order of the heads, how many and which.
+    pub softmax: Vec<(usize, SoftmaxFormat)>,
     /// ReLU heads.
     pub relu: Option<(ScoreFormat, DivideFormat)>,
     /// Linear heads.
@@ -56,7 +57,7 @@ impl AttentionFormat {
     /// Ring in which queries, keys and values are opened.
     pub fn product_width(&self) -> u32 {
         let needs = (self.softmax.iter())
-            .flat_map(|s| [s.scores.product_width, s.divide.product_width])
+            .flat_map(|(_, s)| [s.scores.product_width, s.divide.product_width])
             .chain(self.relu.iter().flat_map(|(s, d)| [s.product_width, d.product_width]))
             .chain(self.linear.iter().flat_map(|l| [l.first_width, l.operand_width]));
         needs.max().unwrap_or(0)
@@ -68,7 +69,7 @@ impl AttentionFormat {
     /// [`Error::Calibration`] names the layer and the ring.
     pub fn check(&self, layer: usize, result_width: u32) -> Result<(), Error> {
         let name = |what: &str| format!("layer {layer}: {what}");
-        let divides = (self.softmax.iter().map(|s| (s.divide, EXP_SCALE)))
+        let divides = (self.softmax.iter().map(|(_, s)| (s.divide, EXP_SCALE)))
             .chain(self.relu.iter().map(|r| (r.1, r.0.score.1)));
         for (d, lifted) in divides {
             let factor = d.slope_scale + d.sum.bits - d.k;
@@ -204,15 +205,38 @@ fn softmax(
     layer: usize,
     options: Options,
     result_width: u32,
-) -> Result<Option<SoftmaxFormat>, Error> {
-    if !model.stack.attention[layer].contains(&Attention::Softmax) {
-        return Ok(None);
+) -> Result<Vec<(usize, SoftmaxFormat)>, Error> {
+    let kinds = model.stack.attention[layer].iter();
+    let count = kinds.filter(|kind| **kind == Attention::Softmax).count();
+    let groups = cal.head_groups(layer, count)?.into_iter();
+    let of = |g: HeadGroup| Ok((g.heads, softmax_of(model, &g, layer, options, result_width)?));
+    groups.map(of).collect()
+}
+
+/// Bits that a score of these heads costs, offline and online, about: what heads are grouped by. Two unit vectors, of the
+/// exponential and of the thresholds; what is opened twice for each score: itself, its thresholds' bits and its power.
+pub(crate) fn bits_a_score(model: &Model, layer: usize, heads: &HeadGroup) -> f64 {
+    let rounded = heads.each(|range| range.rounded());
+    // The ring of the result is as good as the same for all.
+    match softmax_of(model, &rounded, layer, Options::default(), 40) {
+        Ok(SoftmaxFormat { scores, shift: Shift::Coarse(max), divide, .. }) => {
+            let opened = scores.score.0 + max.thresholds.len() as u32 + divide.product_width;
+            f64::from((2 << max.k) + 2 * opened)
+        }
+        Ok(_) | Err(_) => f64::INFINITY,
     }
+}
+
+fn softmax_of(
+    model: &Model,
+    heads: &HeadGroup,
+    layer: usize,
+    options: Options,
+    result_width: u32,
+) -> Result<SoftmaxFormat, Error> {
     let log2e = std::f64::consts::LOG2_E;
-    let scores = range(cal, layer, Attention::Softmax, HeadPart::Scores)?;
-    let row_max = range(cal, layer, Attention::Softmax, HeadPart::RowMax)?;
+    let HeadGroup { scores, row_max, row_sum: sums, unnormalised, .. } = *heads;
     let (low, high) = (f64::from(row_max.min) * log2e, f64::from(row_max.max) * log2e);
-    let sums = range(cal, layer, Attention::Softmax, HeadPart::RowSum)?;
     let format = softmax_scores(scores, high.ceil(), options.lengths);
     let scores = scores.size() * log2e;
     let public = options.max == MaxKind::Public && high - low <= PUBLIC_SPREAD;
@@ -239,8 +263,7 @@ fn softmax(
     };
     let largest = (scale_up * f64::from(sums.max) * 4.0).min(largest_sum(model, scale_up.log2()));
     let sums = (smallest, largest);
-    let unnormalised =
-        range(cal, layer, Attention::Softmax, HeadPart::Unnormalised)?.size() * scale_up;
+    let unnormalised = unnormalised.size() * scale_up;
     // The norm before the projection needs the rest.
     let divide = fitted(unnormalised, sums, (14, 64 - WEIGHT - 14), result_width);
     let room = match model.stack.place {
@@ -249,7 +272,7 @@ fn softmax(
         // calibrated maximum as far as scores may exceed theirs.
         Place::Before | Place::After => 1 << (format.score.0 - SCORE - 2),
     };
-    Ok(Some(SoftmaxFormat { scores: format, shift, room, divide }))
+    Ok(SoftmaxFormat { scores: format, shift, room, divide })
 }
 
 fn relu(

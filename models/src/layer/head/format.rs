@@ -1,13 +1,13 @@
 //! The head's formats.
 
-use sotto_protocols::compose::norm::NormFormat;
+use sotto_protocols::{Wire, compose::norm::NormFormat, plan::Trace};
 
 use super::meant;
 use crate::{
     Calibration, Error, Model,
     fixed::{ACTIVATION, WEIGHT, at_most, bits, liftable},
     layer::{
-        activation::{self, ActivationFormat, LEAST_PIECES_OF_ALL},
+        activation::{self, ActivationFormat, OF_ALL},
         last_norm, norm,
     },
     model::Output,
@@ -26,6 +26,8 @@ pub struct HeadFormat {
     pub width: u32,
     /// Width at which the result is revealed, scale [`ACTIVATION`].
     pub logit_width: u32,
+    /// Bits by which the sum over the most rows is wider than the mean over them; 0 where the result is no mean.
+    rows: u32,
 }
 
 /// The format of the head.
@@ -35,8 +37,8 @@ pub struct HeadFormat {
 pub fn format(model: &Model, cal: &Calibration) -> Result<HeadFormat, Error> {
     let last = model.stack.layers;
     // Of a mean, the sum is revealed.
-    let more = bits(meant(model, model.tokens()) as f64);
-    let logit_width = liftable(cal.range(last, Tensor::Logits)?, ACTIVATION) - 1 + more;
+    let rows = bits(meant(model, model.tokens()) as f64);
+    let logit_width = liftable(cal.range(last, Tensor::Logits)?, ACTIVATION) - 1 + rows;
     let width = logit_width + WEIGHT;
     let hidden = match &model.output {
         Output::Classes(classes) => classes.hidden.as_ref(),
@@ -45,14 +47,14 @@ pub fn format(model: &Model, cal: &Calibration) -> Result<HeadFormat, Error> {
     let hidden = match hidden {
         Some(hidden) => {
             let range = cal.range(last, Tensor::Pool)?;
-            let format = activation::format(hidden.activation, range, LEAST_PIECES_OF_ALL);
+            let format = activation::format(hidden.activation, range, OF_ALL);
             Some((format, format.opened() + WEIGHT))
         }
         None => None,
     };
     let reader = hidden.map_or(width, |(_, width)| width);
     let norm = norm::format(last_norm(model), model, cal, &[reader])?.0;
-    Ok(HeadFormat { norm, hidden, width, logit_width })
+    Ok(HeadFormat { norm, hidden, width, logit_width, rows })
 }
 
 impl HeadFormat {
@@ -76,9 +78,24 @@ impl HeadFormat {
         Ok(())
     }
 
-    /// Width and scale of rounded logits: fractional bits go, whole ones stay.
+    /// Width and scale of rounded logits, a mean's as such: fractional bits go, whole ones stay.
     pub(super) fn rounded(&self) -> (u32, u32) {
-        let less = self.logit_width.saturating_sub(ROUNDED).min(ACTIVATION);
-        (self.logit_width - less, ACTIVATION - less)
+        let mean = self.logit_width - self.rows;
+        let less = mean.saturating_sub(ROUNDED).min(ACTIVATION);
+        (mean - less, ACTIVATION - less)
+    }
+
+    /// Powers of two by which a sum over `rows` rows is raised before it is rounded: then sums of any number of rows are as
+    /// wide as the widest, and their means as exact as one another.
+    pub(super) fn raised(&self, rows: usize) -> u32 {
+        self.rows - bits(rows as f64)
+    }
+
+    /// What was raised as a mean, or up to twice as small as one.
+    pub(super) fn mean(&self, t: &mut Trace, sum: Wire) -> Wire {
+        match self.rows {
+            0 => sum,
+            rows => t.rescale(sum, t.spec(sum).scale + rows),
+        }
     }
 }

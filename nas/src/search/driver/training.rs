@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::data::DataSet;
 use crate::distil::Teacher;
 use crate::recipe::Recipe;
+use crate::search::latency::Oracle as _;
 use crate::search::summary::{Row, summarise};
 use crate::search::trained::{Run, Trained};
 use crate::train::Trainer;
@@ -39,7 +40,7 @@ impl Driver {
         for (model, arch) in archs {
             let trained = self.manifest.models.get_mut(model).expect("trained above");
             for one in priced {
-                let latency = one.oracle.latency(arch).map_err(|e| Error::Arch(e.to_string()))?;
+                let latency = one.oracle.latency(arch)?;
                 trained.latency.insert(one.name.clone(), latency);
             }
         }

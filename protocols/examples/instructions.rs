@@ -1,9 +1,10 @@
 //! Counts instructions of the inner pieces under valgrind, where a change of 3 % shows that two shared cores would hide.
 //!
-//! `cargo run --release -p sotto-bench --example instructions`; `-- --check` exits with 1 where a count is more than 3 % off
-//! what `benches/instructions.json` says, `-- --write` writes that file. Each piece runs once and five times, in processes of
+//! `cargo run --release -p sotto-protocols --example instructions`; `-- --check` exits with 1 where a count is more than 3 % off
+//! what `instructions.txt` says, `-- --write` writes that file. Each piece runs once and five times, in processes of
 //! their own, and a quarter of the difference counts, so that setting up does not. Valgrind knows no AVX-512: these are the AVX2
-//! kernels. Another compiler makes other counts: write the file anew then, before the change that is to be judged.
+//! kernels, on any machine that has AVX2. Another compiler makes other counts: write the file anew then, before the change that
+//! is to be judged.
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +14,7 @@ use std::{
 };
 
 use sotto_crypto::Seed;
+use sotto_ot::softspoken::{Beginning, K, Receiver};
 use sotto_protocols::{
     functions::{Function, Window},
     gates::lookup::Precision,
@@ -26,7 +28,7 @@ use sotto_ring::{
 };
 
 /// The counts that are compared with.
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.json");
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/instructions.txt");
 
 /// The largest difference that is none.
 const TOLERANCE: f64 = 0.03;
@@ -37,12 +39,13 @@ const COUNT: usize = 4096;
 type Piece = fn(usize);
 
 /// By name.
-const PIECES: [(&str, Piece); 7] = [
+const PIECES: [(&str, Piece); 8] = [
     ("gemm 64x256x256, 35 bits", product),
     ("table scan, 2^9, 4096", scan),
     ("pack 4096, 19 bits", packing),
     ("unpack 4096, 19 bits", unpacking),
     ("keystream, 1 MiB", keystream),
+    ("transfers 16384, both", transfers),
     ("lookup 4096, all three", lookup),
     ("compare 4096, all three", compare),
 ];
@@ -100,6 +103,28 @@ fn keystream(times: usize) {
     black_box(out);
 }
 
+/// Oblivious transfers, made and used: AES and transposition.
+fn transfers(times: usize) {
+    let count = 4 * COUNT;
+    let [a, b] = [6, 7].map(|b| Seed::from_bytes([b; 32]));
+    let (beginning, begin) = Beginning::new([0; 32], K, &a);
+    let (mut receiver, answer) = Receiver::answer([0; 32], K, &b, &begin).expect("points");
+    let mut sender = beginning.finish(&answer).expect("an answer");
+    let choices = words(count / 64);
+    let choices: Vec<u8> = (0..count).map(|i| (choices[i / 64] >> (i % 64) & 1) as u8).collect();
+    let mut sum = 0;
+    for _ in 0..times {
+        let mut message = Vec::new();
+        let mut received = receiver.extend(vec![choices.clone()], &mut message).remove(0);
+        received.pads(|_, pads| sum = pads.iter().fold(sum, |s, p| s ^ p));
+        let mut sent = sender.extend(&[count], &message).expect("the next message").remove(0);
+        sent.pads(|_, zeros, ones| {
+            sum = zeros.iter().zip(ones).fold(sum, |s, (z, o)| s ^ z ^ o);
+        });
+    }
+    black_box(sum);
+}
+
 /// Dealer, staging and both parties.
 fn evaluated(plan: &Plan, times: usize) {
     let local = Local::new(plan, Vec::new(), &Seed::from_bytes([5; 32])).expect("no matrices");
@@ -155,20 +180,33 @@ fn counts() -> Result<BTreeMap<String, u64>, String> {
     Ok(all)
 }
 
+/// A line for each piece: count, name.
+fn read(text: &str) -> BTreeMap<String, u64> {
+    let lines = text.lines().filter_map(|line| line.trim().split_once(' '));
+    lines.filter_map(|(count, piece)| Some((piece.to_owned(), count.parse().ok()?))).collect()
+}
+
 fn run(option: Option<&str>) -> Result<bool, String> {
     let found = counts()?;
     if option == Some("--write") {
-        let text = serde_json::to_string_pretty(&found).map_err(|e| e.to_string())?;
-        fs::write(FILE, text + "\n").map_err(|e| format!("{FILE}: {e}"))?;
+        let lines: String =
+            found.iter().map(|(piece, count)| format!("{count:>9} {piece}\n")).collect();
+        fs::write(FILE, lines).map_err(|e| format!("{FILE}: {e}"))?;
     }
-    let text = fs::read_to_string(FILE).map_err(|e| format!("{FILE}: {e}"))?;
-    let noted: BTreeMap<String, u64> = serde_json::from_str(&text).map_err(|e| e.to_string())?;
-    let mut same = true;
+    let noted = read(&fs::read_to_string(FILE).map_err(|e| format!("{FILE}: {e}"))?);
+    let mut same = noted.keys().eq(found.keys());
     for (piece, count) in &found {
         let before = noted.get(piece).copied().unwrap_or_default();
         let change = *count as f64 / before.max(1) as f64 - 1.0;
         same &= change.abs() <= TOLERANCE;
         println!("{piece:<28} {count:>12} instructions, {:+.1} %", 100.0 * change);
+    }
+    if !same {
+        eprintln!(
+            "error: not within {:.0} % of {FILE}. Where that is meant, or the compiler is another one: `-- --write`, and \
+             commit the file",
+            100.0 * TOLERANCE
+        );
     }
     Ok(same || option != Some("--check"))
 }

@@ -16,17 +16,22 @@ mod tests;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Condvar, Mutex},
-    thread::{self, JoinHandle},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use sotto_protocols::{
-    plan::Plan,
-    weights::{SetupMasks, Weights},
-};
+use sotto_crypto::Seed;
+use sotto_protocols::{plan::Plan, weights::Weights};
 
-use super::{room::Room, store::Store, trust::Trust};
+use super::{
+    room::Room,
+    store::Store,
+    sync::{
+        Condvar, Mutex,
+        thread::{self, JoinHandle},
+    },
+    trust::Trust,
+};
 use crate::{
     dealer_link::{Batches, Names},
     error::Error,
@@ -67,8 +72,8 @@ pub struct Terms {
     pub epoch: Epoch,
     /// The highest number that the dealer gave in this epoch to a pool before.
     pub last: Option<u64>,
-    /// The masks, and the share of batches whose dealing is looked at instead of used.
-    pub audit: Option<(Arc<SetupMasks>, f64)>,
+    /// What the masks come from, and the share of batches whose dealing is looked at instead of used.
+    pub audit: Option<(Seed, f64)>,
     /// What the dealer did before, in whatever session.
     pub trust: Arc<Trust>,
 }

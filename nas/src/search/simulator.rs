@@ -1,32 +1,24 @@
-//! The search's cost oracle: the latency of an architecture, from parts that are priced once.
+//! The latency of an architecture by the network simulator, from parts that are priced once.
 //!
 //! Given the ranges of its tensors, a layer's attention follows from its kinds and its MLP from its activation,
 //! and each begins where the one before has ended. So each is traced and priced once for each
-//! composition, in a model of one layer, and an architecture is a walk over its parts: the same walk that
-//! [`predict`](crate::predict) takes over the whole plan, with the same result.
+//! composition, in a model of one layer, and an architecture is the joined parts: the simulator walks over them as over
+//! the whole plan, with the same result.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc as Shared, Mutex, PoisonError},
-};
+use std::collections::HashMap;
+use std::sync::{Arc as Shared, Mutex, PoisonError};
 
-use sotto_models::{
-    Arch, Calibration, Private, Weights,
-    arch::{Activation, Attention},
-    float::Tensor,
-    layer::{Kind, Section},
-    private::Options,
-    probe::{NormName, NormPart},
-};
+use sotto_models::arch::{Activation, Attention};
+use sotto_models::float::Tensor;
+use sotto_models::layer::{Kind, Section};
+use sotto_models::private::Options;
+use sotto_models::probe::{NormName, NormPart};
+use sotto_models::{Arch, Calibration, Private, Weights};
+use sotto_netsim::{Machines, Network, Priced, Step, offline, online};
 use sotto_protocols::Role;
 
-use crate::{
-    Error,
-    network::Network,
-    offline,
-    online::{self, levels},
-    price::{Machines, Prepared, Priced},
-};
+use crate::Error;
+use crate::search::latency::Oracle;
 
 /// What the search minimises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,15 +30,8 @@ pub enum Objective {
     Total,
 }
 
-/// Seconds and bytes of a run of levels.
-type Levels = Vec<([f64; 2], [u64; 2])>;
-
-/// Half a layer's part of a plan. Its first and its last level are shared with its neighbours.
-#[derive(Debug)]
-struct Piece {
-    levels: Levels,
-    offline: Vec<Prepared>,
-}
+/// Half a layer's part of a plan: each level is one step, the first and the last one shared with its neighbours.
+type Piece = Priced;
 
 /// What half a layer is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -70,18 +55,17 @@ impl Half {
 }
 
 /// Latency of the architectures that differ from one in kinds and activations alone.
-pub struct Oracle {
+pub struct Simulator {
     base: Arch,
     calibration: Calibration,
     options: Options,
     network: Network,
     machines: Machines,
     objective: Objective,
-    corrected: Role,
     pieces: Mutex<HashMap<(usize, Half), Shared<Piece>>>,
 }
 
-impl Oracle {
+impl Simulator {
     /// For architectures like `base`, with ranges from `calibration`, which must know every kind
     /// that will be asked for ([`calibration_of_all_kinds`] makes one).
     pub fn new(
@@ -98,55 +82,8 @@ impl Oracle {
             network: network.clone(),
             machines: machines.clone(),
             objective,
-            corrected: Role::Server,
             pieces: Mutex::default(),
         }
-    }
-
-    /// Seconds of an architecture.
-    ///
-    /// # Errors
-    /// [`Error::Input`] when it differs from the base in more than kinds and activations, when the calibration lacks
-    /// one of its kinds, or a machine profile one of its gates.
-    pub fn latency(&self, arch: &Arch) -> Result<f64, Error> {
-        let mut like = arch.clone();
-        like.attention.clone_from(&self.base.attention);
-        like.activation.clone_from(&self.base.activation);
-        like.name.clone_from(&self.base.name);
-        if like != self.base {
-            return Err(Error::Input(format!(
-                "{} differs from {} in more than attention kinds and activations",
-                arch.name, self.base.name
-            )));
-        }
-        let mut pieces = Vec::with_capacity(2 * arch.layers);
-        for layer in 0..arch.layers {
-            pieces.push(self.piece(layer, Half::attention(&arch.attention[layer]))?);
-            pieces.push(self.piece(layer, Half::Mlp(arch.activation[layer]))?);
-        }
-        let mut joined: Levels = Vec::with_capacity(16 * pieces.len());
-        for piece in &pieces {
-            let mut levels = piece.levels.iter();
-            // The level in which one part ends is the level in which the next one begins.
-            if let (Some(last), Some(first)) = (joined.last_mut(), piece.levels.first()) {
-                for i in [0, 1] {
-                    last.0[i] += first.0[i];
-                    last.1[i] += first.1[i];
-                }
-                levels.next();
-            }
-            joined.extend(levels.copied());
-        }
-        let mut wires = online::wires(&self.machines, &self.network);
-        let online = online::walk(joined.into_iter(), &mut wires, |_| {});
-        Ok(match self.objective {
-            Objective::Online => online,
-            Objective::Total => {
-                let nodes = pieces.iter().flat_map(|p| &p.offline);
-                let o = offline::walk(nodes, &self.machines, &self.network, self.corrected);
-                o.total + online
-            }
-        })
     }
 
     /// Half of `layer`, with the input before the first one and the head behind the last one.
@@ -168,8 +105,9 @@ impl Oracle {
             Half::Mlp(activation) => one.activation[0] = *activation,
         }
         let private = Private::new(&one, &self.calibration_of(layer), 1, self.options)
-            .map_err(|e| Error::Input(e.to_string()))?;
-        let priced = Priced::new(&private.plan, &self.machines)?;
+            .map_err(|e| Error::Arch(e.to_string()))?;
+        let priced = Priced::new(&private.plan, &self.machines);
+        let priced = priced.map_err(|e| Error::Arch(e.to_string()))?;
         let (first, last) = (layer == 0, layer + 1 == self.base.layers);
         let own = match key.1 {
             Half::Attention(_) => Kind::Attention,
@@ -201,7 +139,47 @@ impl Oracle {
         }
         let groups = self.calibration.groups.get(layer).cloned();
         let groups = groups.into_iter().collect();
-        Calibration { layers: vec![own, end], groups, ..self.calibration.clone() }
+        // Which heads are softmax differs from layer to layer that is priced.
+        let heads = Vec::new();
+        Calibration { layers: vec![own, end], groups, heads, ..self.calibration.clone() }
+    }
+}
+
+impl Oracle for Simulator {
+    fn latency(&self, arch: &Arch) -> Result<f64, Error> {
+        let mut like = arch.clone();
+        like.attention.clone_from(&self.base.attention);
+        like.activation.clone_from(&self.base.activation);
+        like.name.clone_from(&self.base.name);
+        if like != self.base {
+            return Err(Error::Arch(format!(
+                "{} differs from {} in more than attention kinds and activations",
+                arch.name, self.base.name
+            )));
+        }
+        let mut joined = Priced::default();
+        for layer in 0..arch.layers {
+            let halves =
+                [Half::attention(&arch.attention[layer]), Half::Mlp(arch.activation[layer])];
+            for half in halves {
+                let piece = self.piece(layer, half)?;
+                let mut levels = piece.levels.iter();
+                // The level in which one part ends is the level in which the next one begins.
+                if let Some(last) = joined.levels.last_mut() {
+                    last.extend(levels.next().into_iter().flatten().cloned());
+                }
+                joined.levels.extend(levels.cloned());
+                joined.offline.extend_from_slice(&piece.offline);
+            }
+        }
+        let seconds = online(&joined, &self.machines, &self.network);
+        Ok(match self.objective {
+            Objective::Online => seconds,
+            Objective::Total => {
+                let ready = offline(&joined, &self.machines, &self.network, Role::Server);
+                ready.total + seconds
+            }
+        })
     }
 }
 
@@ -209,20 +187,32 @@ impl Oracle {
 fn cut(priced: &Priced, is_own: impl Fn(Section) -> bool) -> Piece {
     let section = |name: &String| name.parse().expect("a model's plan has a model's sections");
     let mine: Vec<bool> = priced.sections.iter().map(|name| is_own(section(name))).collect();
-    let part = Priced {
-        levels: (priced.levels.iter())
-            .map(|steps| steps.iter().filter(|s| mine[s.section]).cloned().collect())
-            .collect(),
-        ..Priced::default()
-    };
+    let levels: Vec<Vec<&Step>> = (priced.levels.iter())
+        .map(|steps| steps.iter().filter(|s| mine[s.section]).collect())
+        .collect();
     let used = |steps: &Vec<_>| !steps.is_empty();
-    let first = part.levels.iter().position(used).unwrap_or(0);
-    let last = part.levels.iter().rposition(used).unwrap_or(0);
-    let offline = priced.offline.iter().filter(|p| mine[p.section]).cloned().collect();
-    Piece { levels: levels(&part).skip(first).take(last + 1 - first).collect(), offline }
+    let first = levels.iter().position(used).unwrap_or(0);
+    let last = levels.iter().rposition(used).map_or(0, |last| last + 1);
+    Piece {
+        levels: levels[first..last.max(first)].iter().map(|steps| vec![sum(steps)]).collect(),
+        offline: priced.offline.iter().filter(|p| mine[p.section]).cloned().collect(),
+        ..Piece::default()
+    }
 }
 
-/// Ranges of `base`'s tensors with every kind of attention, for an [`Oracle`]: recorded on normalised images with all
+/// A level as one step.
+fn sum(steps: &[&Step]) -> Step {
+    let mut sum = Step { gate: "level", section: 0, seconds: [0.0; 2], bytes: [0; 2] };
+    for step in steps {
+        for i in [0, 1] {
+            sum.seconds[i] += step.seconds[i];
+            sum.bytes[i] += step.bytes[i];
+        }
+    }
+    sum
+}
+
+/// Ranges of `base`'s tensors with every kind of attention, for a [`Simulator`]: recorded on normalised images with all
 /// heads of each kind in turn, the widest of each. A trained architecture's own ranges differ a little, and so may a
 /// width here and there by a bit.
 pub fn calibration_of_all_kinds(
@@ -248,7 +238,16 @@ pub fn calibration_of_all_kinds(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Machine, predict, testing};
+    use sotto_netsim::{Machine, Source, predict};
+
+    /// A small architecture with the ranges of all kinds.
+    fn all_kinds() -> (Arch, Calibration) {
+        let arch = Arch::vit(3, 4, 32, 64, 16, 4, 10);
+        let weights = Weights::random(&arch, 7);
+        let image = (0..3 * 16 * 16).map(|i| ((i * i * 31 + i * 7) % 257) as f32 / 75.0 - 1.7);
+        let calibration = calibration_of_all_kinds(&arch, &weights, &[image.collect()]);
+        (arch, calibration)
+    }
 
     /// Architectures like `base` with kinds and activations that follow from `seed`.
     fn random(base: &Arch, mut seed: u64) -> Arch {
@@ -269,24 +268,19 @@ mod tests {
 
     #[test]
     fn an_architecture_costs_what_the_simulation_of_its_plan_says() {
-        let (base, calibration) = testing::all_kinds();
+        let (base, calibration) = all_kinds();
         let machines = Machines::one(&Machine::reference());
         for name in ["loopback", "wan-cheetah", "mobile"] {
             let network = Network::preset(name).unwrap();
             let oracle =
-                |objective| Oracle::new(&base, &calibration, &network, &machines, objective);
+                |objective| Simulator::new(&base, &calibration, &network, &machines, objective);
             let (online, total) = (oracle(Objective::Online), oracle(Objective::Total));
             for seed in 0..30 {
                 let arch = random(&base, seed);
                 let private = Private::new(&arch, &calibration, 1, Options::default()).unwrap();
                 let priced = Priced::new(&private.plan, &machines).unwrap();
-                let truth = predict(
-                    &priced,
-                    &machines,
-                    &network,
-                    crate::predict::Source::Dealer(Role::Server),
-                    0,
-                );
+                let source = Source::Dealer(Role::Server);
+                let truth = predict(&priced, &machines, &network, source, 0);
                 let close =
                     |a: f64, b: f64| assert!((a - b).abs() < 1e-9 * b, "{name}: {a} for {b}");
                 close(online.latency(&arch).unwrap(), truth.online_s);
@@ -297,10 +291,10 @@ mod tests {
 
     #[test]
     fn another_model_is_refused() {
-        let (base, calibration) = testing::all_kinds();
+        let (base, calibration) = all_kinds();
         let machines = Machines::one(&Machine::reference());
         let network = Network::preset("lan").unwrap();
-        let oracle = Oracle::new(&base, &calibration, &network, &machines, Objective::Total);
+        let oracle = Simulator::new(&base, &calibration, &network, &machines, Objective::Total);
         let other = Arch { mlp: base.mlp + 8, ..base };
         assert!(oracle.latency(&other).unwrap_err().to_string().contains("more than"));
     }

@@ -3,20 +3,18 @@
 use std::collections::BTreeMap;
 
 use sotto_crypto::Seed;
-use sotto_models::{
-    Calibration, Model, Weights,
-    float::forward,
-    layer::{Kind, Section},
-    length::Length,
-    private::{Lengths, Options},
-    probe::{NormName, NormPart, Probe, Tensor},
-};
 use sotto_protocols::{
     simulate::{Coins, simulate},
     weights::Matrix,
 };
 
-use crate::{card, error::Error};
+use crate::{
+    Calibration, Error, Model, Private, Weights,
+    float::forward,
+    layer::{Kind, Section},
+    private::{Lengths, Options},
+    probe::{NormName, NormPart, Probe, Tensor},
+};
 
 /// How far private results may be from plain ones on a calibration's own samples: the root of their mean square difference, in
 /// parts of the root of the plain ones' mean square. 5 % are a cosine of 0.9988; MiniLM has 1 %.
@@ -63,21 +61,22 @@ impl<'a> Compared<'a> {
         Self { model, weights, calibration, options, matrices: None }
     }
 
-    fn length(&self, rows: usize) -> Result<Option<Length>, Error> {
-        match self.model.pixels() {
-            Some(_) => Ok(None),
-            None => Ok(Some(self.options.lengths.of(rows, self.model.tokens())?)),
+    fn private(&self, rows: usize) -> Result<Private, Error> {
+        let (model, calibration, options) = (self.model, self.calibration, self.options);
+        if model.pixels().is_some() {
+            return Private::new(model, calibration, 1, options);
         }
+        let length = options.lengths.of(rows, model.tokens())?;
+        Private::of_texts(model, calibration, (length, 1), options)
     }
 
     /// Both results of sample `number`.
     ///
     /// # Errors
-    /// [`Error::Model`] where there is no plan for it.
+    /// [`Error::Calibration`] and [`Error::Text`] where there is no plan for it.
     pub fn on(&mut self, number: usize, input: &[f32]) -> Result<Both, Error> {
         let rows = self.model.rows_of(input);
-        let private =
-            card::trace(self.model, self.calibration, 1, self.length(rows)?, self.options)?;
+        let private = self.private(rows)?;
         let matrices = self.matrices.get_or_insert_with(|| private.matrices(self.weights));
         let mut coins = Coins::Fair(Box::new(Seed::from_bytes([0; 32]).stream(number as u64)));
         let plan = &private.plan;

@@ -1,5 +1,5 @@
 //! Seconds for a trace, and for the latency of a thousand random architectures of the paper's CIFAR model:
-//! `cargo run --release -p sotto-netsim --example oracle`.
+//! `cargo run --release --manifest-path nas/Cargo.toml --example oracle`.
 
 use std::time::Instant;
 
@@ -8,9 +8,14 @@ use sotto_models::{
     arch::{Activation, Attention},
     private::Options,
 };
-use sotto_netsim::{
-    Error, Machine, Machines, Network, Objective, Oracle, calibration_of_all_kinds,
+use sotto_nas::{
+    Error,
+    search::{
+        latency::Oracle as _,
+        simulator::{Objective, Simulator, calibration_of_all_kinds},
+    },
 };
+use sotto_netsim::{Machine, Machines, Network};
 
 /// Ranges of a model with random weights.
 fn calibrated(base: &Arch) -> Calibration {
@@ -29,13 +34,13 @@ fn main() -> Result<(), Error> {
     ] {
         let start = Instant::now();
         let private = Private::new(arch, calibration, 1, Options::default())
-            .map_err(|e| Error::Input(e.to_string()))?;
+            .map_err(|e| Error::Arch(e.to_string()))?;
         let (took, gates) = (start.elapsed().as_secs_f64() * 1e3, private.plan.nodes.len());
         println!("trace of the {name} model, {gates} gates: {took:.1} ms");
     }
     let machines = Machines::alike(&Machine::reference());
-    let network = Network::preset("wan")?;
-    let oracle = Oracle::new(&base, &calibration, &network, &machines, Objective::Total);
+    let network = Network::preset("wan").map_err(|e| Error::Usage(e.to_string()))?;
+    let oracle = Simulator::new(&base, &calibration, &network, &machines, Objective::Total);
     let mut state = 1u64;
     let mut next = |n: usize| {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
