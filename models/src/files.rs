@@ -20,6 +20,8 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
     }
     let mut bytes = Vec::new();
     if found.len() <= most {
+        // At once, so that a large file is not copied as it grows; the last read finds its end.
+        bytes.reserve(usize::try_from(found.len()).unwrap_or(0) + 32);
         let file = File::open(path).map_err(Error::io(path))?;
         file.take(most + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
     }

@@ -7,6 +7,7 @@
 
 use sotto_crypto::Seed;
 use sotto_ring::pack;
+pub(crate) use sotto_ring::pack::Packed;
 
 pub use crate::matrices::{Masked, Matrix, SetupMasks, Weights};
 use crate::{
@@ -31,7 +32,7 @@ impl SetupMasks {
 }
 
 /// `W - B`, packed.
-fn masked(spec: &WeightSpec, matrix: &Matrix, mask: pack::Packed<'_>) -> Vec<u8> {
+fn masked(spec: &WeightSpec, matrix: &Matrix, mask: Packed<'_>) -> Vec<u8> {
     let (entries, count) = (matrix.entries(), mask.count());
     let mut out = Vec::with_capacity(pack::packed_len(count, spec.width));
     let (mut words, mut masks) = ([0; CHUNK], [0; CHUNK]);

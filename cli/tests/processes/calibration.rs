@@ -25,7 +25,10 @@ fn folder(parties: &Parties, name: &str, side: u32) -> String {
 fn a_thin_calibration_is_refused_or_said() {
     let parties = Parties::new();
     let (model, file) = (parties.text("model"), parties.path("model/calibration.toml"));
+    let images = parties.text("images.bin");
+    parties.must(&["calibrate", &model, "--images", &images]);
     let before = fs::read_to_string(&file).unwrap();
+    let weights = fs::read(parties.path("model/weights.safetensors")).unwrap();
     RgbImage::from_pixel(32, 32, image::Rgb([99; 3])).save(parties.path("grey.png")).unwrap();
     let grey = parties.text("grey.png");
     let refused = parties.sotto(&["calibrate", &model, "--images", &grey]);
@@ -35,7 +38,8 @@ fn a_thin_calibration_is_refused_or_said() {
     assert_eq!(forced.code, 0, "{}", forced.err);
     assert!(forced.err.contains("on 1 images; with fewer than 256"), "{}", forced.err);
 
-    let images = parties.text("images.bin");
+    // As they were sorted: another order adds numbers up in another one.
+    fs::write(parties.path("model/weights.safetensors"), weights).unwrap();
     let done = parties.sotto(&["calibrate", &model, "--images", &images]);
     assert_eq!(done.code, 0, "{}", done.err);
     assert!(done.err.contains("warning: this model is calibrated on 16 images"), "{}", done.err);

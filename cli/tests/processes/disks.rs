@@ -37,9 +37,13 @@ fn files(folder: &Path, ending: &str) -> Vec<String> {
 
 /// What lies on the disk of a party: names of batches, which have their keys beside them.
 pub fn waiting(parties: &Parties, party: &str) -> Vec<String> {
-    let batches = files(&parties.path(&format!("{party}-pool")), ".batch");
-    let keys = files(&parties.path(&format!("{party}-pool.keys")), ".key");
-    assert_eq!(batches.len(), keys.len());
+    let mut batches = Vec::new();
+    // One may be in the making, or in the burning, between a look at the one and at the other.
+    wait_until("as many batches as keys", || {
+        batches = files(&parties.path(&format!("{party}-pool")), ".batch");
+        let keys = files(&parties.path(&format!("{party}-pool.keys")), ".key");
+        batches.len() == keys.len()
+    });
     batches
 }
 

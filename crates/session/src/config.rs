@@ -84,7 +84,7 @@ mod tests {
     fn configurations_are_plain_files_and_errors_steer_no_terminal() {
         let dir = tempfile::tempdir().unwrap();
         let pipe = dir.path().join("client.toml");
-        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        crate::files::pipe(&pipe);
         for path in [pipe.as_path(), Path::new("/dev/zero")] {
             let refused = load::<toml::Table>(path).unwrap_err();
             assert!(matches!(&refused, Error::Config(why) if why.contains("no plain file")));

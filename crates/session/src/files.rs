@@ -122,6 +122,14 @@ pub fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<(), Error>) -> R
     place().map_err(Error::io(path))
 }
 
+/// Makes a pipe, by no program: a process that is about to run one has the locks of other tests.
+#[cfg(test)]
+#[cfg(unix)]
+pub(crate) fn pipe(at: &Path) {
+    let (mode, kind) = (rustix::fs::Mode::RUSR, rustix::fs::FileType::Fifo);
+    rustix::fs::mknodat(rustix::fs::CWD, at, kind, mode, 0).unwrap();
+}
+
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
@@ -142,8 +150,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         assert!(!path.is_symlink() && !part.is_symlink());
         // Who opened a pipe would wait for its other end.
-        let made = std::process::Command::new("mkfifo").arg(&part).status().unwrap();
-        assert!(made.success());
+        pipe(&part);
         replace(&path, write).unwrap();
         for ending in ["lock", "part"] {
             let refused = written("usage_file", &path.with_extension(ending)).unwrap_err();

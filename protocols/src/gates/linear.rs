@@ -22,10 +22,7 @@
 //! beaver cache and Delphi).
 
 use sotto_lattice::Layer;
-use sotto_ring::{
-    gemm::{Mat, gemm},
-    pack::Packed,
-};
+use sotto_ring::gemm::{Mat, gemm};
 
 use crate::{
     deal::{Dealing, Known},
@@ -36,6 +33,7 @@ use crate::{
     plan::Trace,
     simulate::Simulation,
     spec::{Role, Spec, Wire},
+    weights::Packed,
 };
 
 /// See the module.

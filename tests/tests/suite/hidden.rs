@@ -118,9 +118,10 @@ fn random(seed: u64) -> (Model, Options) {
         hidden: 8 + up_to(17),
         ..model.stack
     };
-    let reveal = match model.output.pool() {
-        Some(_) => [Reveal::Logits, Reveal::Rounded][up_to(2)],
-        None => Reveal::Logits,
+    // A rounded mean is off by a unit of the calibrated range, whatever its own length, by which the client may divide.
+    let reveal = match model.output {
+        Output::Tokens { .. } | Output::Embedding { normalise: true, .. } => Reveal::Logits,
+        _ => [Reveal::Logits, Reveal::Rounded][up_to(2)],
     };
     (model, Options { reveal, ..Options::default() })
 }

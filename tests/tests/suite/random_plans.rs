@@ -103,7 +103,7 @@ impl Plans {
                 let wire = self.trace.square_sum(opened, Self::ring(2 * bits + 3, more));
                 self.rows.push(Shared { wire, bits: 2 * bits + 3 });
             }
-            3 if bits + 2 <= 25 => {
+            3 if (2..=23).contains(&bits) => {
                 let opened = self.open(x, 0);
                 let wire = self.trace.relu(opened, Self::ring(bits, more));
                 self.add(wire, bits);
