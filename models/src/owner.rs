@@ -1,5 +1,5 @@
-//! How a model's owner calibrates it: what is chosen first, without changing a result, is how keys are centred ([`crate::keys`])
-//! and how hidden channels ([`crate::channels`]) and heads are ordered; then ranges are recorded, and private results held against plain ones.
+//! How a model's owner calibrates it: what is chosen first, without changing a result, is how keys are centred (`keys.rs`)
+//! and how hidden channels (`channels.rs`) and heads are ordered; then ranges are recorded, and private results held against plain ones.
 
 use crate::{
     Calibration, Error, Model, Private, Weights,

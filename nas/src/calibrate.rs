@@ -53,7 +53,8 @@ pub fn calibrate(folder: &Path, arch: &Arch, data: &DataSet, n: usize) -> Result
     }
     if weights.hash() != before.hash() {
         // An order: the numbers are those that `export` wrote.
-        let half = weights.to_bytes(Precision::F16).map_err(|e| Error::Checkpoint(e.to_string()))?;
+        let half =
+            weights.to_bytes(Precision::F16).map_err(|e| Error::Checkpoint(e.to_string()))?;
         write(&folder.join("weights.safetensors"), &half)?;
     }
     write(&folder.join("calibration.toml"), calibration.to_toml().as_bytes())

@@ -1,7 +1,7 @@
 //! Ferret: millions of COTs from a few, at a third of a byte each.
 //!
 //! An iteration turns COTs with random choices into more of them. [`SECRET`] of them are a vector that the code spreads over [`TREES`]
-//! blocks of [`LEAVES`] places; in each block a [half-tree](tree) adds a COT whose choice is 1 at one place, which the receiver alone
+//! blocks of [`LEAVES`] places; in each block a half-tree (`tree.rs`) adds a COT whose choice is 1 at one place, which the receiver alone
 //! knows, and 0 elsewhere. What comes out, `A s + e` in place of choices, looks random to who does not know `s` and `e`:
 //! learning parity with noise. The first blocks are the next iteration's beginning, the others are handed out. A choice
 //! is then set with one bit from the receiver: `b ^ r`, by which the sender adds `D` or not.
@@ -17,9 +17,9 @@
 //! Cost: [`ITERATION_BYTES`] from the sender for [`COTS`] COTs and a bit each from the receiver: 0.43 bytes, where SoftSpoken
 //! takes 2; memory of an iteration 1.4 MB and its message.
 //! Security: semi-honest as SoftSpoken is here: the paper's check against a sender that deviates, who could learn places of noise, is not there. Correlation
-//! robustness of [`crate::hash`] and [`tree`], and primal LPN with regular noise and a local code. What attacks cost with the
+//! robustness of [`crate::hash`] and `tree.rs`, and primal LPN with regular noise and a local code. What attacks cost with the
 //! numbers here, in steps, is counted in a test: [`TREES`].
-//! Source: Yang, Weng, Lan, Zhang, Wang: Ferret, CCS 2020; the trees and their messages: [`tree`].
+//! Source: Yang, Weng, Lan, Zhang, Wang: Ferret, CCS 2020; the trees and their messages: `tree.rs`.
 
 mod code;
 mod stock;

@@ -8,7 +8,7 @@
 //!
 //! A mean over rows is taken of the results, which are linear in them, so that it is a local sum. The client learns the sum
 //! and divides by the number of rows, which it knows. Where results are rounded, the sum is raised to the width of the longest text's
-//! first ([`HeadFormat::raised`]), so that a short text's mean has as many bits. Where the length is hidden, the sum over the text's own rows is a product of
+//! first (`HeadFormat::raised`), so that a short text's mean has as many bits. Where the length is hidden, the sum over the text's own rows is a product of
 //! shares, of the results with a row of ones and zeros: both are opened under uniform masks of the ring, one flight more.
 
 mod format;
@@ -257,7 +257,7 @@ fn hidden_width(model: &Model) -> usize {
     }
 }
 
-/// The client's input that its own rows are raised by ([`HeadFormat::raised`]) where a hidden length's mean is rounded, which is
+/// The client's input that its own rows are raised by (`HeadFormat::raised`) where a hidden length's mean is rounded, which is
 /// one flight for the sum, too; none in other plans.
 pub fn raised(
     model: &Model,
