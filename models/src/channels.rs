@@ -56,12 +56,7 @@ impl Channels {
         let (layers, d, hidden) = (model.stack.layers, model.stack.width, model.stack.hidden);
         let mut sorted = weights.clone();
         let mut groups = vec![Vec::new(); layers];
-        let alone = |layer| vec![layer];
-        let owners: Vec<Vec<usize>> = match model.stack.shared {
-            true => vec![(0..layers).collect()],
-            false => (0..layers).map(alone).collect(),
-        };
-        for own in owners {
+        for own in model.owners() {
             let size = |c: usize| own.iter().map(|&l| self.0[l][c].size()).fold(0.0, f64::max);
             let mut order: Vec<usize> = (0..hidden).collect();
             order.sort_by(|&a, &b| size(a).total_cmp(&size(b)));

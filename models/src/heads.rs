@@ -67,13 +67,8 @@ impl Heads {
     /// The same model with each layer's softmax heads sorted by what a score of theirs costs, and the groups of each layer for
     /// [`Calibration::heads`](crate::Calibration::heads); none where all heads of each layer are alike.
     pub(crate) fn sorted(&self, model: &Model, weights: Weights) -> (Weights, Vec<Vec<HeadGroup>>) {
-        let layers = model.stack.layers;
-        let owners: Vec<Vec<usize>> = match model.stack.shared {
-            true => vec![(0..layers).collect()],
-            false => (0..layers).map(|layer| vec![layer]).collect(),
-        };
-        let (mut sorted, mut groups) = (weights.clone(), vec![Vec::new(); layers]);
-        for own in owners {
+        let (mut sorted, mut groups) = (weights.clone(), vec![Vec::new(); model.stack.layers]);
+        for own in model.owners() {
             let places = softmax(model, own[0]);
             if own.iter().any(|&l| softmax(model, l) != places) {
                 // Layers that share their weights and not their kinds: heads stay where they are.

@@ -47,13 +47,8 @@ impl Keys {
         if !model.stack.qkv_bias {
             return centred;
         }
-        let (layers, d, dh) = (model.stack.layers, model.stack.width, model.stack.head_dim());
-        // A stack that shares its weights has one bias for all of its layers.
-        let owners: Vec<Vec<usize>> = match model.stack.shared {
-            true => vec![(0..layers).collect()],
-            false => (0..layers).map(|layer| vec![layer]).collect(),
-        };
-        for layers in owners {
+        let (d, dh) = (model.stack.width, model.stack.head_dim());
+        for layers in model.owners() {
             let rows: usize = layers.iter().map(|&l| self.rows[l]).sum();
             let bias = centred.values_mut(&format!("{}.attn.qkv.bias", model.block(layers[0])));
             for (i, bias) in bias[d..2 * d].iter_mut().enumerate() {

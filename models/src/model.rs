@@ -233,6 +233,12 @@ impl Model {
     pub fn block(&self, layer: usize) -> String {
         format!("blocks.{}", if self.stack.shared { 0 } else { layer })
     }
+
+    /// The layers that have each [`Model::block`] of weights: one each, or all of a stack that shares them.
+    pub(crate) fn owners(&self) -> Vec<Vec<usize>> {
+        let layers = 0..self.stack.layers;
+        if self.stack.shared { vec![layers.collect()] } else { layers.map(|l| vec![l]).collect() }
+    }
 }
 
 impl From<&Model> for Model {
