@@ -88,7 +88,8 @@ pub fn run(
     if dealer.is_none() {
         config.without_dealer()?;
     }
-    let salt = config.own.identity(base)?.secret("model commitment");
+    let identity = config.own.identity(base)?;
+    let salt = identity.secret("model commitment");
     let models = models::read_all(offers, base, &salt, &[])?;
     let endpoint = Arc::new(config.own.bind(base, &dialled, &accepted)?);
     let file = config.usage_file().map(|f| base.join(f));
@@ -108,7 +109,7 @@ pub fn run(
         base: base.to_owned(),
         folders: Mutex::default(),
         shelves: Mutex::default(),
-        secret: config.own.identity(base)?.secret("made batches"),
+        secret: identity.secret("made batches"),
         trust: Arc::default(),
     });
     lanes.commit(lanes.prepare(models)?);

@@ -10,7 +10,7 @@ mod memory;
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, Weak},
 };
 
@@ -48,6 +48,9 @@ const LANES: usize = 8;
 /// Most batches that there are places for in a lane of texts, beside the fewest.
 const PLACES: u64 = 6;
 
+/// Pool folders that are in use, by their paths.
+type InUse<T> = Mutex<HashMap<PathBuf, Weak<T>>>;
+
 /// What all lanes have in common.
 pub struct Common {
     /// What clients were charged.
@@ -59,9 +62,9 @@ pub struct Common {
     /// Its folder.
     pub base: PathBuf,
     /// Folders of batches that are in use.
-    pub folders: Mutex<HashMap<PathBuf, Weak<Folder>>>,
+    pub folders: InUse<Folder>,
     /// The same of those that are made with clients.
-    pub shelves: Mutex<HashMap<PathBuf, Weak<Shelf>>>,
+    pub shelves: InUse<Shelf>,
     /// What seals those.
     pub secret: Zeroizing<[u8; 32]>,
     /// What the dealer did.
@@ -96,34 +99,37 @@ impl Common {
         (places / self.config.clients.len().clamp(1, 2)).max(1)
     }
 
-    /// Where batches of a model of pictures wait, if not in memory; with the model that it replaces it is one folder.
-    fn folder(&self, model: &Loaded) -> Result<Option<Arc<Folder>>, Error> {
+    /// A model's pool folder, where it has one and is of pictures: the one that is in use, with the model that it replaces or the other way
+    /// round, or opened.
+    fn pool_folder<T>(
+        &self,
+        model: &Loaded,
+        in_use: &InUse<T>,
+        open: impl FnOnce(&Path) -> Result<T, Error>,
+    ) -> Result<Option<Arc<T>>, Error> {
         let Some(path) = model.offer.pool_folder.as_ref().filter(|_| !model.is_of_texts()) else {
             return Ok(None);
         };
         let path = self.base.join(path);
-        let mut all = lock(&self.folders);
+        let mut all = lock(in_use);
         if let Some(folder) = all.get(&path).and_then(Weak::upgrade) {
             return Ok(Some(folder));
         }
-        let folder = Arc::new(Folder::open(&path, &self.config.own.name)?);
+        let folder = Arc::new(open(&path)?);
         all.insert(path, Arc::downgrade(&folder));
         Ok(Some(folder))
+    }
+
+    /// Where batches of a model of pictures wait, if not in memory.
+    fn folder(&self, model: &Loaded) -> Result<Option<Arc<Folder>>, Error> {
+        self.pool_folder(model, &self.folders, |path| Folder::open(path, &self.config.own.name))
     }
 
     /// Where batches of a model of pictures wait that are made with clients. Those of another model, which it replaces, are burnt,
     /// and those of clients that are served no more.
     fn shelf(&self, model: &Loaded, plan: [u8; 32]) -> Result<Option<Arc<Shelf>>, Error> {
-        let Some(path) = model.offer.pool_folder.as_ref().filter(|_| !model.is_of_texts()) else {
-            return Ok(None);
-        };
-        let path = self.base.join(path);
-        let mut all = lock(&self.shelves);
-        let shelf = match all.get(&path).and_then(Weak::upgrade) {
-            Some(shelf) => shelf,
-            None => Arc::new(Shelf::open(&path, &self.config.own.name, &self.secret)?),
-        };
-        all.insert(path, Arc::downgrade(&shelf));
+        let open = |path: &Path| Shelf::open(path, &self.config.own.name, &self.secret);
+        let Some(shelf) = self.pool_folder(model, &self.shelves, open)? else { return Ok(None) };
         let known = |name: &str| self.config.clients.iter().any(|client| client.name == name);
         shelf.retain(|Record { of, .. }| {
             of.plan == plan && of.model == model.commitment && known(&of.peer)
