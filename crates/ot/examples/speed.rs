@@ -4,8 +4,10 @@ use std::time::Instant;
 
 use sotto_crypto::Seed;
 use sotto_ot::{
-    Received, Sent, ferret,
-    softspoken::{self, BITS},
+    Received, Sent,
+    extension::{Beginning, Extension, Receiver},
+    ferret,
+    softspoken::BITS,
 };
 
 /// Few enough that some run is not interrupted on a busy machine.
@@ -54,15 +56,32 @@ impl Times {
 fn main() {
     let seeds = [1, 2].map(|b| Seed::from_bytes([b; 32]));
     let choices = vec![1; COUNT];
-    for (k, bits, _) in BITS {
+    let softspoken = BITS.map(|(k, bits, _)| {
+        (Extension::SoftSpoken(k), format!("SoftSpoken, k = {k}"), bits as f64)
+    });
+    let bits = (8 * ferret::ITERATION_BYTES) as f64 / ferret::COTS as f64 + 1.0;
+    let ferret = (Extension::Ferret, "Ferret".to_owned(), (100.0 * bits).round() / 100.0);
+    for (extension, name, bits) in softspoken.into_iter().chain([ferret]) {
         let start = Instant::now();
-        let (beginning, begin) = softspoken::Beginning::new([0; 32], k, &seeds[0]);
+        let (beginning, begin) = Beginning::new(extension, [0; 32], &seeds[0]);
         let (mut receiver, answer) =
-            softspoken::Receiver::answer([0; 32], k, &seeds[1], &begin).expect("points");
+            Receiver::answer(extension, [0; 32], &seeds[1], &begin).expect("points");
         let mut sender = beginning.finish(&answer).expect("an answer");
         let setup = start.elapsed().as_secs_f64();
-        let mut times = Times([[f64::MAX; 2]; 2]);
-        for _ in 0..30 {
+        let (mut times, mut begun) = (Times([[f64::MAX; 2]; 2]), [0.0f64; 2]);
+        for i in 0..30 {
+            // What is announced is whole iterations, of which each takes as long.
+            if extension.iterations(i * COUNT, (i + 1) * COUNT) > 0 {
+                let mut message = Vec::new();
+                let start = Instant::now();
+                sender.announce((i + 1) * COUNT, &mut message);
+                let announced = start.elapsed().as_secs_f64();
+                let start = Instant::now();
+                receiver.announced(&message).expect("the next iteration");
+                let heard = start.elapsed().as_secs_f64();
+                let least = |so_far: f64, now| if i == 0 { now } else { so_far.min(now) };
+                begun = [least(begun[0], heard), least(begun[1], announced)];
+            }
             let mut message = Vec::new();
             let start = Instant::now();
             let received = receiver.extend(vec![choices.clone()], &mut message).remove(0);
@@ -71,35 +90,7 @@ fn main() {
             let sent = sender.extend(&[COUNT], &message).expect("the next message").remove(0);
             times.sender(start, sent);
         }
-        times.print(&format!("SoftSpoken, k = {k}"), bits as f64, setup, [0.0; 2]);
+        let part = COUNT as f64 / ferret::COTS as f64;
+        times.print(&name, bits, setup, begun.map(|seconds| part * seconds));
     }
-
-    let start = Instant::now();
-    let (beginning, begin) = ferret::Beginning::new([0; 32], &seeds[0]);
-    let (mut receiver, answer) =
-        ferret::Receiver::answer([0; 32], &seeds[1], &begin).expect("points");
-    let mut sender = beginning.finish(&answer).expect("an answer");
-    let setup = start.elapsed().as_secs_f64();
-    let (mut times, mut begun) = (Times([[f64::MAX; 2]; 2]), [f64::MAX; 2]);
-    for i in 0..30 {
-        if ferret::iterations((i + 1) * COUNT) > ferret::iterations(i * COUNT) {
-            let mut message = Vec::new();
-            let start = Instant::now();
-            sender.iterate(&mut message);
-            begun[1] = begun[1].min(start.elapsed().as_secs_f64());
-            let start = Instant::now();
-            receiver.iterate(&message).expect("the next iteration");
-            begun[0] = begun[0].min(start.elapsed().as_secs_f64());
-        }
-        let mut message = Vec::new();
-        let start = Instant::now();
-        let received = receiver.extend(vec![choices.clone()], &mut message).remove(0);
-        times.receiver(start, received);
-        let start = Instant::now();
-        let sent = sender.extend(&[COUNT], &message).expect("the next message").remove(0);
-        times.sender(start, sent);
-    }
-    let bits = (8 * ferret::ITERATION_BYTES) as f64 / ferret::COTS as f64 + 1.0;
-    let part = COUNT as f64 / ferret::COTS as f64;
-    times.print("Ferret", (100.0 * bits).round() / 100.0, setup, begun.map(|b| part * b));
 }
