@@ -188,6 +188,12 @@ fn run(command: Command) -> Result<(), Error> {
                 "private results differ from plain ones by {:.2} %",
                 100.0 * done.error
             ))?;
+            if done.rewritten {
+                print::line(format!(
+                    "{}: written again, as f32: keys are centred, hidden channels and heads in another order, which changes no result",
+                    model.join("weights.safetensors").display()
+                ))?;
+            }
             done.costs.into_iter().try_for_each(print::line)
         }
         Command::Check(check) => check.run(),
