@@ -162,19 +162,18 @@ fn lengths_that_wait_are_bounded_and_another_format_burns_them() {
     let one = [SERVER, CLIENT].map(|lines| lines.replace("pool = 2", "pool = 1"));
     let one = [&one[0][..], &one[1]];
     let (mut process, at, config) = with(&parties, one, None);
-    // One at a time: who asks for lengths and evaluates nothing is held back.
-    let lengths = ["4,5,6,7,8", "9,10,11,12"];
-    for (some, each) in lengths.into_iter().zip([5, 4]) {
+    // The longest first.
+    for (some, each) in [("4,5,6,7,8", 5), ("9,10,11,12", 4)] {
         assert_eq!(fill(&parties, &config, some), each);
     }
     assert_eq!(waiting_at_server(&parties), 8, "the oldest gave way to the ninth");
     // What the client has and the server has not is told at its next greeting; the length of the oldest has none.
-    let (text, longer) = ("neither share", "the client sees");
+    let [eight, five] = ["a share is one of two", "the client sees"];
     let waited = |text: &str| {
         let results = parties.infer(&config, &["--text", text]).results();
         results[0]["costs"]["waited"].as_bool().unwrap()
     };
-    assert!(!waited(text) && waited(longer));
+    assert_eq!([eight, five].map(waited), [false, true]);
     assert_eq!(waiting(&parties, "client"), waiting(&parties, "server"));
     process.kill();
     // Other plans of the same matrices: what waits is of no more use.

@@ -42,7 +42,9 @@ fn a_client_that_lost_its_folder_says_so_and_is_served_again() {
     for folder in ["client-pool", "client-pool.keys"] {
         copy(&parties, &format!("saved-{folder}"), folder);
     }
-    assert_eq!(infer(&parties, &config, 1).1, [false]);
+    let images = parties.text("images.bin");
+    let done = parties.infer(&config, &["--only-folder", "--limit", "1", &images]);
+    assert_eq!(done.results()[0]["costs"]["waited"], false);
     assert_eq!(waiting(&parties, "client"), [""; 0]);
     assert!(!process.log.text().contains("waited on the disk"));
 }
