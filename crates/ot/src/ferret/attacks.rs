@@ -7,7 +7,7 @@
 //!
 //! `cargo test -p sotto-ot attacks -- --nocapture` prints the table that stands at [`super::TREES`].
 
-use super::{LEAVES, LEVELS, SECRET, TREES, code};
+use super::{LEAVES, SECRET, TREES, code};
 use crate::hash::Hash;
 
 /// An instance.
