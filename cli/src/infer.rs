@@ -1,5 +1,6 @@
 //! `sotto infer` and `sotto embed`: what they are told, and in which order they ask it.
 
+mod embed;
 mod results;
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
@@ -22,6 +23,7 @@ use crate::{
     stop::Stop,
     texts::TextArgs,
 };
+pub use embed::Embed;
 use results::{Document, Form, Line, Results};
 
 /// What `sotto infer` is told.
@@ -64,52 +66,6 @@ pub struct Infer {
     /// One JSON object a line as results come.
     #[arg(long, conflicts_with = "json")]
     json_lines: bool,
-}
-
-/// What `sotto embed` is told.
-#[derive(Args)]
-pub struct Embed {
-    /// client.toml
-    #[arg(long)]
-    config: PathBuf,
-    /// PNG or JPEG, folders of these, CIFAR .bin or .tar.gz, for a model of pictures.
-    #[arg(required_unless_present_any = ["text", "file"], conflicts_with_all = ["text", "file"])]
-    images: Vec<PathBuf>,
-    /// Centre-crop and resize pictures of another size, where the model does not say what becomes of them.
-    #[arg(long)]
-    resize: bool,
-    #[command(flatten)]
-    texts: TextArgs,
-    /// One JSON object with all results and costs instead of lines of numbers.
-    #[arg(long)]
-    json: bool,
-}
-
-impl Embed {
-    /// Prints an embedding on each line, in the order of the inputs: its numbers with spaces between them, and an empty line for
-    /// what was not evaluated.
-    ///
-    /// # Errors
-    /// As [`Infer::run`]; [`Error::Config`] for a model whose result is no embedding.
-    pub fn run(self, stop: &Stop) -> Result<(), Error> {
-        let Self { config, images, resize, texts, json } = self;
-        let form = if json { Form::Document } else { Form::Rows };
-        let (limit, fill, json_lines) = (usize::MAX, false, false);
-        let (lengths, only_folder) = (Vec::new(), false);
-        let infer = Infer {
-            config,
-            images,
-            resize,
-            texts,
-            fill,
-            lengths,
-            only_folder,
-            limit,
-            json,
-            json_lines,
-        };
-        infer.all(form, true, stop)
-    }
 }
 
 /// The first line with `--json-lines`; a line for each picture or text follows.
