@@ -1,13 +1,14 @@
 //! `sotto infer` and `sotto embed`: what they are told, and in which order they ask it.
 
+mod embed;
 mod results;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
-use sotto_models::{Private, images::Fit, model::Output, private::Reveal};
+use sotto_models::{Private, images::Fit, length::Length, model::Output, private::Reveal};
 
 use crate::{
     calibrate,
@@ -22,6 +23,7 @@ use crate::{
     stop::Stop,
     texts::TextArgs,
 };
+pub use embed::Embed;
 use results::{Document, Form, Line, Results};
 
 /// What `sotto infer` is told.
@@ -38,10 +40,23 @@ pub struct Infer {
     resize: bool,
     #[command(flatten)]
     texts: TextArgs,
-    /// Without a dealer: makes batches of correlations in the end, after the pictures, if there are any, until as many wait in `pool_folder`
-    /// as `pool` says. The next runs then need not wait for them.
-    #[arg(long, conflicts_with_all = ["text", "file"])]
+    /// Without a dealer: makes batches of correlations in the end, after the pictures or texts, if there are any, until as many wait in
+    /// `pool_folder` as `pool` says, of texts for each of their lengths. The next runs then need not wait for them.
+    #[arg(long)]
     fill: bool,
+    /// Of a model of texts, with --fill: numbers of words for which batches are to wait, beside those of the texts that are given.
+    #[arg(
+        long,
+        value_name = "N,..",
+        value_delimiter = ',',
+        requires = "fill",
+        conflicts_with = "images"
+    )]
+    lengths: Vec<usize>,
+    /// Without a dealer: `pool_folder` is this client's only one for this server. Batches that the server keeps for others, which were
+    /// lost, are burnt.
+    #[arg(long)]
+    only_folder: bool,
     /// At most so many pictures or texts.
     #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]
     limit: usize,
@@ -51,40 +66,6 @@ pub struct Infer {
     /// One JSON object a line as results come.
     #[arg(long, conflicts_with = "json")]
     json_lines: bool,
-}
-
-/// What `sotto embed` is told.
-#[derive(Args)]
-pub struct Embed {
-    /// client.toml
-    #[arg(long)]
-    config: PathBuf,
-    /// PNG or JPEG, folders of these, CIFAR .bin or .tar.gz, for a model of pictures.
-    #[arg(required_unless_present_any = ["text", "file"], conflicts_with_all = ["text", "file"])]
-    images: Vec<PathBuf>,
-    /// Centre-crop and resize pictures of another size, where the model does not say what becomes of them.
-    #[arg(long)]
-    resize: bool,
-    #[command(flatten)]
-    texts: TextArgs,
-    /// One JSON object with all results and costs instead of lines of numbers.
-    #[arg(long)]
-    json: bool,
-}
-
-impl Embed {
-    /// Prints an embedding on each line, in the order of the inputs: its numbers with spaces between them, and an empty line for
-    /// what was not evaluated.
-    ///
-    /// # Errors
-    /// As [`Infer::run`]; [`Error::Config`] for a model whose result is no embedding.
-    pub fn run(self, stop: &Stop) -> Result<(), Error> {
-        let Self { config, images, resize, texts, json } = self;
-        let form = if json { Form::Document } else { Form::Rows };
-        let (limit, fill, json_lines) = (usize::MAX, false, false);
-        let infer = Infer { config, images, resize, texts, fill, limit, json, json_lines };
-        infer.all(form, true, stop)
-    }
 }
 
 /// The first line with `--json-lines`; a line for each picture or text follows.
@@ -138,15 +119,20 @@ impl Infer {
         let style = ProgressStyle::with_template("{msg:<16} {bar:30} {pos}/{len} {eta}");
         let bar = ProgressBar::no_length().with_style(style.expect("a fixed template"));
         let (document, places, unread) = (Document::default(), Vec::new(), Vec::new());
-        let what = if self.texts.are_given() { "texts" } else { "images" };
+        let what = if self.are_texts() { "texts" } else { "images" };
         let class_only = false;
         let mut results = Results { form, document, places, unread, what, class_only, bar };
         let done = self.evaluate(&config, given, embed, stop, &mut results);
         results.end(done)
     }
 
+    /// Whether the model is one of texts, by what is asked.
+    fn are_texts(&self) -> bool {
+        self.texts.are_given() || !self.lengths.is_empty()
+    }
+
     fn given(&self, config: &ClientConfig) -> Result<Given, Error> {
-        if !self.texts.are_given() {
+        if !self.are_texts() {
             return Ok(Given::Pictures(Inputs::find(&self.images, Fit::Exact, self.limit)?));
         }
         let lexicon = config.lexicon(config::folder(&self.config))?.ok_or_else(|| {
@@ -171,7 +157,8 @@ impl Infer {
             Given::Pictures(inputs) => (None, inputs.all_wrong()),
             Given::Texts(lexicon, asked) => {
                 let all = asked.iter().map(|one| one.as_ref().err().cloned());
-                (Some(Arc::clone(lexicon)), all.collect())
+                let none = all.collect::<Option<Vec<_>>>().filter(|_| self.texts.are_given());
+                (Some(Arc::clone(lexicon)), none)
             }
         };
         let what = results.what;
@@ -179,14 +166,16 @@ impl Infer {
             let mut all = all.into_iter().enumerate();
             return all.try_for_each(|(i, unread)| results.add(i, Line::Unread(unread)));
         }
-        let length = match &given {
-            Given::Pictures(_) => None,
-            Given::Texts(_, asked) => asked.iter().flatten().filter_map(Query::length).min(),
+        let lengths = match &given {
+            Given::Pictures(_) => BTreeSet::new(),
+            Given::Texts(lexicon, asked) => self.all_lengths(config, lexicon, asked)?,
         };
+        let length = lengths.first().copied();
         let bar = results.bar.clone();
         bar.set_message("masked weights");
         let mut told = config.read(config::folder(&self.config))?;
         (told.lexicon, told.stop) = (lexicon.clone(), stop.clone());
+        told.only_folder = self.only_folder;
         let received = bar.clone();
         told.progress = Box::new(move |got, all| {
             received.set_length(all);
@@ -249,12 +238,33 @@ impl Infer {
             .answer_each(&queries, &mut |i, answer| results.add(places[i], Line::Done(answer)))?;
         if self.fill {
             bar.set_message("batches");
-            bar.set_length(config.pool as u64);
-            results.document.waiting =
-                Some(client.fill(&mut |waiting| bar.set_position(waiting as u64))?);
+            bar.set_length((config.pool * lengths.len().max(1)) as u64);
+            let mut all = 0;
+            // The longest was asked last.
+            let each = lengths.iter().rev().copied().map(Some);
+            for length in each.chain(lengths.is_empty().then_some(None)) {
+                all += client.fill(length, &mut |now| bar.set_position((all + now) as u64))?;
+            }
+            results.document.waiting = Some(all);
         }
         client.leave();
         Ok(())
+    }
+}
+
+impl Infer {
+    /// Lengths of all texts that can be asked, and those that are named.
+    fn all_lengths(
+        &self,
+        config: &ClientConfig,
+        lexicon: &Lexicon,
+        asked: &[Asked],
+    ) -> Result<BTreeSet<Length>, Error> {
+        let most = lexicon.model().tokens();
+        let named = self.lengths.iter().map(|words| config.length.of(*words, most));
+        let mut all = named.collect::<Result<BTreeSet<_>, _>>()?;
+        all.extend(asked.iter().flatten().filter_map(Query::length));
+        Ok(all)
     }
 }
 

@@ -170,12 +170,18 @@ impl Client {
         })
     }
 
-    /// Without a dealer, makes batches with the server until as many wait on the disks of both as the configurations say; `told` how many that
-    /// are, again and again. Gives how many they are in the end. An evaluation then waits for nothing, in a later process, too.
+    /// Without a dealer, makes batches for pictures or for texts of this `length` with the server, until as many wait on the disks of both as
+    /// the configurations say; `told` how many that are, again and again. Gives how many they are in the end. An evaluation then waits for
+    /// nothing, in a later process, too.
     ///
     /// # Errors
     /// [`Error::Config`] where there is no pool on a disk, here or at the server, or a disk is full; as [`Client::answer`].
-    pub fn fill(&mut self, told: &mut dyn FnMut(usize)) -> Result<usize, Error> {
+    pub fn fill(
+        &mut self,
+        length: Option<Length>,
+        told: &mut dyn FnMut(usize),
+    ) -> Result<usize, Error> {
+        self.turn(length);
         self.persist(|connection| connection.fill(told))
     }
 

@@ -48,6 +48,8 @@ pub struct Config {
     /// Without a dealer: folder in which batches wait that were made with the server, where it has one, too; in memory alone without. Keys of
     /// the server's part lie in a folder beside it, of the same name with `.keys`.
     pub pool_folder: Option<PathBuf>,
+    /// That folder is the client's only one for this server: the server burns what it keeps for others, which are lost.
+    pub only_folder: bool,
     /// What the server learns of texts' lengths; hidden ones need the same at the server.
     pub length: Lengths,
     /// Batches of correlated randomness got ready ahead of the evaluation, where more are to come.
@@ -74,6 +76,7 @@ impl Config {
             lexicon: None,
             weights_file: None,
             pool_folder: None,
+            only_folder: false,
             length: Lengths::Public,
             pool: default_pool(),
             memory: default_memory(),
@@ -103,17 +106,12 @@ impl Config {
     /// The folder in which batches wait, if there is one.
     ///
     /// # Errors
-    /// [`Error::Config`] with a dealer, with texts, and for a folder that is in use or another's; [`Error::Io`].
+    /// [`Error::Config`] with a dealer, and for a folder that is in use or another's; [`Error::Io`].
     pub(crate) fn shelf(&self) -> Result<Option<Arc<Shelf>>, Error> {
         let Some(folder) = &self.pool_folder else { return Ok(None) };
-        let refuse = |why: &str| Err(Error::Config(format!("`pool_folder` {why}: leave it out")));
         if self.dealer.is_some() {
-            return refuse("is for `source = \"peer\"`; a dealer gives a client each batch once");
-        }
-        if self.lexicon.is_some() {
-            return refuse(
-                "is for models of pictures; texts have batches for each length, in memory",
-            );
+            let why = "`pool_folder` is for `source = \"peer\"`; a dealer gives a client each batch once: leave it out";
+            return Err(Error::Config(why.into()));
         }
         let owner = format!("{} with {}", self.identity.name(), self.server.name);
         let secret = self.identity.secret("made batches");

@@ -63,8 +63,11 @@ pub fn calibrate(
     through: Through,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<(Machine, Vec<Check>), Error> {
+    // By a clock that counts this thread alone: once is enough.
+    let mut made = making::Samples::new();
     best(|attempt| {
-        once(through, |done, parts| progress(attempt * parts + done, (attempt + 1) * parts))
+        let mut progress = |done, parts| progress(attempt * parts + done, (attempt + 1) * parts);
+        once(through, &mut made, &mut progress)
     })
 }
 
@@ -87,7 +90,8 @@ fn best<T>(
 
 fn once(
     through: Through,
-    mut progress: impl FnMut(usize, usize),
+    made: &mut making::Samples,
+    progress: &mut dyn FnMut(usize, usize),
 ) -> Result<(Machine, Vec<Check>), Error> {
     let models = models::all();
     let parts = models.len() + 1;
@@ -99,15 +103,15 @@ fn once(
     let mut samples: BTreeMap<(&'static str, String), Vec<Sample>> = BTreeMap::new();
     // That of the largest model.
     let mut setup = SetupRates::default();
-    let mut made = making::Samples::new();
+    let first = made.is_empty();
     let (mut unpacked, mut wholes) = ((0.0, 0.0), Vec::new());
     for (done, model) in models.into_iter().enumerate() {
         let private = model.private();
         let plan = &*private.plan;
         let weights = sotto_models::Weights::random(&model.arch, 7);
         let matrices = private.matrices(&weights);
-        if model.is_made() {
-            making::measure(plan, &matrices, &mut made);
+        for extension in model.made().iter().filter(|_| first) {
+            making::measure(*extension, plan, &matrices, made);
         }
         let local = Local::new(plan, matrices);
         if done == 0 {
@@ -139,9 +143,9 @@ fn once(
         let phases = machine.gates.entry(gate.to_owned()).or_default();
         phases.insert(phase, Rate { call, work, element, byte });
     }
-    for (kind, samples) in made {
-        let [call, work, element, byte] = fit(&samples);
-        machine.making.insert(kind.to_owned(), Rate { call, work, element, byte });
+    for (kind, samples) in &*made {
+        let [call, work, element, byte] = fit(samples);
+        machine.making.insert((*kind).to_owned(), Rate { call, work, element, byte });
     }
     let priced = wholes
         .into_iter()

@@ -11,7 +11,7 @@ use crate::{
     machine::{Machine, Phase},
     network::{Host, Network},
     offline::{Offline, note, scheduled},
-    online::{walk, wires},
+    online::{LevelTimes, walk, wires},
     price::Machines,
 };
 
@@ -93,6 +93,18 @@ impl Making {
             [0.0, client.making(("read", [0.0, 0.0, matrices]))?],
         ];
         Ok(Self { levels, stage, setup: (sends, each), counts })
+    }
+
+    /// Level by level, of server and client: seconds of work before the message, bytes of it.
+    pub fn levels(&self) -> &[([f64; 2], [u64; 2])] {
+        &self.levels
+    }
+
+    /// When each level begins, is ready and arrives, in seconds from the client's request.
+    pub fn times(&self, machines: &Machines, network: &Network) -> Vec<LevelTimes> {
+        let mut times = Vec::with_capacity(self.levels.len());
+        walk(self.levels.iter().copied(), &mut wires(machines, network), |t| times.push(t));
+        times
     }
 
     /// Seconds of the setup, once for each client: both connections, base transfers, keys, the encrypted matrices.

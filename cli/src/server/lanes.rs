@@ -19,10 +19,7 @@ use sotto_models::{
     model::Input,
     private::Lengths,
 };
-use sotto_session::{
-    folder::Folder,
-    shelf::{Record, Shelf},
-};
+use sotto_session::{folder::Folder, shelf::Shelf};
 use zeroize::Zeroizing;
 
 use super::{
@@ -32,7 +29,7 @@ use super::{
     usage::Usage,
 };
 use crate::{
-    config::{ServerConfig, batch_memory, least},
+    config::{ServerConfig, Source, batch_memory, least},
     dealer_link::Dealer,
     error::Error,
     messages::ClientHello,
@@ -78,6 +75,8 @@ struct State {
     open: Vec<Arc<Lane>>,
     /// Of models that were replaced, as long as a link uses them.
     leaving: Vec<Weak<Lane>>,
+    /// Where batches wait that are made with clients, of each model's name: they outlive the lanes of texts.
+    shelves: Vec<(String, Arc<Shelf>)>,
 }
 
 /// All that are open.
@@ -99,17 +98,15 @@ impl Common {
         (places / self.config.clients.len().clamp(1, 2)).max(1)
     }
 
-    /// A model's pool folder, where it has one and is of pictures: the one that is in use, with the model that it replaces or the other way
-    /// round, or opened.
+    /// A model's pool folder, where it has one: the one that is in use, with the model that it replaces or the other way round, or
+    /// opened.
     fn pool_folder<T>(
         &self,
         model: &Loaded,
         in_use: &InUse<T>,
         open: impl FnOnce(&Path) -> Result<T, Error>,
     ) -> Result<Option<Arc<T>>, Error> {
-        let Some(path) = model.offer.pool_folder.as_ref().filter(|_| !model.is_of_texts()) else {
-            return Ok(None);
-        };
+        let Some(path) = &model.offer.pool_folder else { return Ok(None) };
         let path = self.base.join(path);
         let mut all = lock(in_use);
         if let Some(folder) = all.get(&path).and_then(Weak::upgrade) {
@@ -120,21 +117,21 @@ impl Common {
         Ok(Some(folder))
     }
 
-    /// Where batches of a model of pictures wait, if not in memory.
+    /// Where batches of a model of pictures wait that a dealer deals, if not in memory.
     fn folder(&self, model: &Loaded) -> Result<Option<Arc<Folder>>, Error> {
+        if model.is_of_texts() {
+            return Ok(None);
+        }
         self.pool_folder(model, &self.folders, |path| Folder::open(path, &self.config.own.name))
     }
 
-    /// Where batches of a model of pictures wait that are made with clients. Those of another model, which it replaces, are burnt,
-    /// and those of clients that are served no more.
-    fn shelf(&self, model: &Loaded, plan: [u8; 32]) -> Result<Option<Arc<Shelf>>, Error> {
+    /// Where batches of a model wait that are made with clients.
+    fn shelf(&self, model: &Loaded) -> Result<Option<Arc<Shelf>>, Error> {
+        if self.config.source == Source::Dealer {
+            return Ok(None);
+        }
         let open = |path: &Path| Shelf::open(path, &self.config.own.name, &self.secret);
-        let Some(shelf) = self.pool_folder(model, &self.shelves, open)? else { return Ok(None) };
-        let known = |name: &str| self.config.clients.iter().any(|client| client.name == name);
-        shelf.retain(|Record { of, .. }| {
-            of.plan == plan && of.model == model.commitment && known(&of.peer)
-        })?;
-        Ok(Some(shelf))
+        self.pool_folder(model, &self.shelves, open)
     }
 }
 
@@ -248,14 +245,18 @@ impl Lanes {
     /// under its name.
     pub fn batches(&self) -> Vec<(String, [usize; 2])> {
         let mut all: Vec<(String, [usize; 2])> = Vec::new();
-        let open = lock(&self.state).open.clone();
+        let (open, shelves) = {
+            let state = lock(&self.state);
+            (state.open.clone(), state.shelves.clone())
+        };
         for model in self.models() {
-            all.push((model.name().to_owned(), [0, 0]));
+            let on_disk = shelves.iter().find(|(name, _)| name == model.name());
+            all.push((model.name().to_owned(), [on_disk.map_or(0, |(_, shelf)| shelf.all()), 0]));
         }
         for lane in open.into_iter().chain(self.all_leaving()) {
             let [ready, held] = match &lane.supply {
                 Supply::Dealer(sessions) => sessions.batches(),
-                Supply::Peer(workplace) => workplace.batches(),
+                Supply::Peer(workplace) => workplace.made.batches(),
             };
             let name = lane.model.name();
             match all.iter_mut().find(|(other, _)| other == name) {
@@ -312,8 +313,11 @@ impl Lanes {
             }
             ways -= usize::from(idle.is_none());
         };
-        // One is in use, the others wait for whoever comes.
-        let pool = model.offer.pool.min(places as usize - 1);
+        // One is in use, the others wait for whoever comes; those on disks wait for each client, and take no place.
+        let pool = match source {
+            Source::Dealer => model.offer.pool.min(places as usize - 1),
+            _ => model.offer.pool,
+        };
         let places = [places as usize, pool];
         let lane = Lane::open(common, model, (Some(length), plan), places).map_err(unusable)?;
         Ok(Arc::new(lane))

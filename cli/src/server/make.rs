@@ -54,6 +54,8 @@ pub type OnDisk = (Arc<Shelf>, Arc<Room>);
 pub struct Shop {
     workshop: Workshop,
     joined: Joined,
+    /// It was set up for another length.
+    turned: bool,
 }
 
 /// A plan's use of a link for making: with its end, whatever ends it, what it made and nobody used is burnt and charged.
@@ -64,6 +66,8 @@ struct Making<'a> {
     standing: &'a Standing,
     /// Batches that were begun.
     begun: Cell<usize>,
+    /// What it costs to begin none.
+    idle: usize,
 }
 
 /// A batch that two parties make costs far more than one that is dealt: who leaves it unused is charged so many.
@@ -79,9 +83,9 @@ impl Drop for Making<'_> {
     fn drop(&mut self) {
         self.workplace.made.release(self.number);
         self.workplace.settle();
-        // A link, or a length, for which nothing is made has cost its setup.
-        let idle = usize::from(self.begun.get() == 0);
-        self.workplace.usage.unused(self.name, idle * DEAR);
+        // A link for which nothing is made has cost its setup, a length a plan.
+        let idle = if self.begun.get() == 0 { self.idle } else { 0 };
+        self.workplace.usage.unused(self.name, idle);
     }
 }
 
@@ -105,12 +109,6 @@ impl Workplace {
     /// Batches that wait for each client on the disk, at most.
     pub fn keeps(&self) -> u32 {
         self.shelf.as_ref().map_or(0, |(_, room)| room.pool() as u32)
-    }
-
-    /// Batches that wait for their clients, on the disk and in memory, and those that are being made or evaluated with.
-    pub fn batches(&self) -> [usize; 2] {
-        let [ready, held] = self.made.batches();
-        [ready + self.shelf.as_ref().map_or(0, |(shelf, _)| shelf.all()), held]
     }
 
     /// Sets a link for making up; nothing where the client was refused.
@@ -148,7 +146,7 @@ impl Workplace {
             // Who breaks off in the setup has cost it.
             self.usage.unused(&name, DEAR);
         }
-        Ok(Some(Shop { workshop: opened?, joined }))
+        Ok(Some(Shop { workshop: opened?, joined, turned: false }))
     }
 
     /// Takes over a link that was set up for another length.
@@ -161,7 +159,7 @@ impl Workplace {
         if !shop.workshop.turn(&self.recipe) {
             return Err(Refusal::Card("texts of this length have other matrices".into()));
         }
-        shop.joined = joined;
+        (shop.joined, shop.turned) = (joined, true);
         Ok(())
     }
 
@@ -179,7 +177,9 @@ impl Workplace {
     ) -> Result<Option<Length>, Error> {
         let name = link.name().to_owned();
         link.set_deadline(patience(&self.recipe, deadline));
-        let making = Making { workplace: self, name: &name, number, standing, begun: Cell::new(0) };
+        let idle = if shop.turned { 1 } else { DEAR };
+        let begun = Cell::new(0);
+        let making = Making { workplace: self, name: &name, number, standing, begun, idle };
         let longest = longest(&self.recipe, &self.cost, deadline);
         self.make_asked(link, &making, &mut shop.workshop, (longest, stop))
     }

@@ -21,13 +21,13 @@ pub const SERVER: &str = "pool = 2\npool_folder = \"server-pool\"\n";
 pub const CLIENT: &str = "pool = 2\npool_folder = \"client-pool\"\n";
 
 /// A server and a client's configuration, with a pool folder each.
-fn both(parties: &Parties, at: Option<SocketAddr>) -> (Process, SocketAddr, String) {
+pub fn both(parties: &Parties, at: Option<SocketAddr>) -> (Process, SocketAddr, String) {
     let (process, server) = parties.peer_server(SERVER, at);
     (process, server, parties.peer_client("client", CLIENT, server))
 }
 
 /// Files of an ending in a folder.
-fn files(folder: &Path, ending: &str) -> Vec<String> {
+pub fn files(folder: &Path, ending: &str) -> Vec<String> {
     let Ok(all) = fs::read_dir(folder) else { return Vec::new() };
     let names = all.map(|e| e.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = names.filter(|n| n.ends_with(ending)).collect();
@@ -54,7 +54,7 @@ pub fn fill(parties: &Parties, config: &str) -> Outcome {
 }
 
 /// Classifies pictures; gives the classes, and which of them used a batch that had waited.
-fn infer(parties: &Parties, config: &str, count: usize) -> (Vec<u64>, Vec<bool>) {
+pub fn infer(parties: &Parties, config: &str, count: usize) -> (Vec<u64>, Vec<bool>) {
     let count = count.to_string();
     let done = parties.infer(config, &["--limit", &count, &parties.text("images.bin")]);
     let waited = |r: &Value| r["costs"]["waited"].as_bool().unwrap();
@@ -62,7 +62,7 @@ fn infer(parties: &Parties, config: &str, count: usize) -> (Vec<u64>, Vec<bool>)
 }
 
 /// Names of the batches that servers took off their disks: none twice.
-fn woken(logs: &[&Log]) -> Vec<String> {
+pub fn woken(logs: &[&Log]) -> Vec<String> {
     let text: String = logs.iter().map(|log| log.text()).collect();
     let names = text.lines().filter_map(|line| line.split("waited on the disk, ").nth(1));
     let mut names: Vec<String> = names.map(|name| name.trim().to_owned()).collect();
@@ -73,7 +73,7 @@ fn woken(logs: &[&Log]) -> Vec<String> {
     names
 }
 
-fn copy(parties: &Parties, from: &str, to: &str) {
+pub fn copy(parties: &Parties, from: &str, to: &str) {
     let (from, to) = (parties.path(from), parties.path(to));
     drop(fs::remove_dir_all(&to));
     fs::create_dir_all(&to).unwrap();

@@ -9,6 +9,7 @@ use sotto::{
     workshop::{Workshop, session},
 };
 use sotto_crypto::Seed;
+use sotto_models::length::Length;
 use sotto_net::{Endpoint, Link, QuicLink};
 use sotto_protocols::{
     Role,
@@ -23,22 +24,24 @@ use crate::{
 };
 
 /// A client in the test's hands.
-struct Hostile<'a> {
-    endpoint: Endpoint,
-    server: &'a Process,
-    at: std::net::SocketAddr,
+pub struct Hostile<'a> {
+    pub endpoint: Endpoint,
+    pub server: &'a Process,
+    pub at: std::net::SocketAddr,
+    /// Of a model of texts: for which length.
+    pub length: Option<Length>,
 }
 
 /// A batch that waits at the server, as its client knows it.
-struct Waiting {
-    tag: Tag,
+pub struct Waiting {
+    pub tag: Tag,
     /// What the server's part is sealed with.
-    key: Secret,
+    pub key: Secret,
 }
 
 /// How far a client goes where a batch is stored.
 #[derive(Clone, Copy, PartialEq)]
-enum Stores {
+pub enum Stores {
     All,
     /// It leaves with its key.
     Leaves,
@@ -55,25 +58,26 @@ fn secret(byte: u8) -> Secret {
 impl Hostile<'_> {
     fn greet(&self, making: Option<Nonce>) -> (QuicLink, ServerWelcome) {
         let mut link = connect(&self.endpoint, "server", self.at);
-        let hello = ClientHello { making, ..ClientHello::new(Source::Peer) };
+        let length = self.length;
+        let hello = ClientHello { making, length, ..ClientHello::new(Source::Peer) };
         messages::send(&mut link, step::HELLO, &hello).unwrap();
         let welcome = messages::recv(&mut link, step::WELCOME).unwrap();
         (link, welcome)
     }
 
     /// A link for evaluating.
-    fn link(&self) -> QuicLink {
+    pub fn link(&self) -> QuicLink {
         let (link, welcome) = self.greet(None);
         assert!(matches!(welcome, ServerWelcome::Card { keeps: 2, .. }));
         link
     }
 
     /// Makes a batch that is to wait, and stores it.
-    fn makes(&self, how: Stores, key: u8) -> Waiting {
+    pub fn makes(&self, how: Stores, key: u8) -> Waiting {
         let (_, ServerWelcome::Card { card, model, .. }) = self.greet(None) else {
             panic!("the server must take an honest greeting")
         };
-        let plan = card.trace(None).unwrap().plan;
+        let plan = card.trace(self.length).unwrap().plan;
         let recipe = Arc::new(whole_recipe(&plan, Extension::Ferret).unwrap());
         let (mut link, welcome) = self.greet(Some([2; 32]));
         let ServerWelcome::Making(theirs) = welcome else { panic!("there is room for a link") };
@@ -111,7 +115,7 @@ fn ask(link: &mut QuicLink, request: &Request) -> Reply {
     messages::recv(link, step::REPLY).unwrap()
 }
 
-fn wake(link: &mut QuicLink, tag: Tag) -> Result<u64, Refusal> {
+pub fn wake(link: &mut QuicLink, tag: Tag) -> Result<u64, Refusal> {
     match ask(link, &Request::Wake { tag }) {
         Reply::Waking { id } => Ok(id),
         Reply::Refused(why) => Err(why),
@@ -119,7 +123,7 @@ fn wake(link: &mut QuicLink, tag: Tag) -> Result<u64, Refusal> {
     }
 }
 
-fn open(link: &mut QuicLink, key: &Secret) -> Result<Secret, Refusal> {
+pub fn open(link: &mut QuicLink, key: &Secret) -> Result<Secret, Refusal> {
     match ask(link, &Request::Open { key: key.clone() }) {
         Reply::Woken { key } => Ok(key),
         Reply::Refused(why) => Err(why),
@@ -135,6 +139,7 @@ fn a_client_that_deviates_where_batches_wait_has_its_own_once() {
         endpoint: endpoint(&parties, name),
         server: &process,
         at,
+        length: None,
     });
     let first = client.makes(Stores::All, 1);
     let other = client.makes(Stores::All, 2);
@@ -188,7 +193,8 @@ fn a_client_that_deviates_while_a_batch_is_stored_leaves_at_most_one() {
     let parties = Parties::new();
     let (mut process, at) = parties.peer_server(SERVER, None);
     {
-        let client = Hostile { endpoint: endpoint(&parties, "client"), server: &process, at };
+        let endpoint = endpoint(&parties, "client");
+        let client = Hostile { endpoint, server: &process, at, length: None };
         client.makes(Stores::Full, 1);
         wait_until("the end of what is not stored", || waiting(&parties, "server").is_empty());
         client.makes(Stores::Garbage, 1);
@@ -220,7 +226,8 @@ fn a_server_that_deviates_where_batches_wait_is_left_with_an_error_and_no_second
         Endpoint::bind(LOCAL, &identity, &[], &client, profile).unwrap()
     };
     let card = {
-        let hostile = Hostile { endpoint: endpoint(&parties, "client"), server: &honest, at };
+        let endpoint = endpoint(&parties, "client");
+        let hostile = Hostile { endpoint, server: &honest, at, length: None };
         let (_, welcome) = hostile.greet(None);
         welcome
     };

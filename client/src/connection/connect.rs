@@ -22,9 +22,9 @@ use sotto_session::{
     dealer_link::Dealer,
     error::Error,
     longest,
-    messages::{self, ClientHello, ServerWelcome, step},
+    messages::{self, ClientHello, ServerWelcome, Waits, step},
     refusal::Refusal,
-    shelf::{Of as Waits, Record},
+    shelf::{Of as Made, Record, described},
     waiting::Waiting,
     workshop::{longest, patience},
 };
@@ -165,6 +165,7 @@ impl Connection {
         let held = known.as_ref().map(|known| known.masks);
         let held = held.or(stored.as_ref().map(|(of, _)| of.masks));
         let waits = shelf.as_ref().map(|shelf| shelf.waits(server));
+        let waits = waits.map(|waits| Waits { alone: config.only_folder, ..waits });
         let told = waits.clone().map_or_else(Vec::new, |waits| waits.tags);
         let hello = ClientHello::new(config.source());
         let hello = ClientHello { name, model, length, held, stale, waits, ..hello };
@@ -277,10 +278,14 @@ impl Connection {
                     None => {
                         let ours = (&lane, &known.weights, &known.name[..], &known.model);
                         let peer = config.server.name.clone();
-                        let of = Waits { peer, plan, model };
+                        let described = described(&model, &known.card);
+                        let of = Made { peer, plan, model: described };
                         let pool = shelf.map(|shelf| -> Result<Pool, Error> {
-                            // Those of another model are of no more use.
-                            shelf.retain(|waits| waits.of == of)?;
+                            // Those of another model are of no more use; of this one each length of texts has its own.
+                            shelf.retain(|waits| {
+                                let texts = length.is_some() && waits.of.peer == of.peer;
+                                waits.of == of || texts && waits.of.model == of.model
+                            })?;
                             let most = config.pool.min(keeps as usize);
                             Ok(Pool { shelf, of, most })
                         });

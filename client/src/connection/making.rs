@@ -43,7 +43,7 @@ pub(crate) struct Pool {
 impl Pool {
     /// Batches that wait.
     pub fn count(&self) -> usize {
-        self.shelf.count(&self.of.peer)
+        self.shelf.count_of(&self.of)
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn wake(
     (plan, weights): (&Plan, &Weights),
     deadline: Duration,
 ) -> Result<Option<Ready>, Error> {
-    while let Some(tag) = pool.shelf.first(&pool.of.peer) {
+    while let Some(tag) = pool.shelf.first_of(&pool.of) {
         let ready =
             find(link, &tag, deadline).and_then(|id| open(link, pool, (&tag, id), (plan, weights)));
         match ready {
@@ -66,7 +66,7 @@ fn open(
     (plan, weights): (&Plan, &Weights),
 ) -> Result<Option<Ready>, Error> {
     // From here on it is used or burnt: its keys are off the disk.
-    let Some(taken) = pool.shelf.take(&pool.of.peer, tag)? else { return Ok(None) };
+    let Some(taken) = pool.shelf.take(&pool.of, tag)? else { return Ok(None) };
     let (key, traffic) = (taken.key.clone(), taken.record.traffic);
     messages::send(link, step::REQUEST, &Request::Open { key })?;
     let theirs: Secret = match messages::recv(link, step::REPLY)? {

@@ -11,8 +11,8 @@ pub use crate::{secret::Secret, step};
 
 /// Version of these messages. 2: numbers come from the server and are claimed with its ticket, tags of deals, typed
 /// refusals. 3: seeds come under a pad; correlations that two parties make. 4: texts, a plan for each length; other streams
-/// of transfers. 6: hidden lengths, names of a setup's steps.
-pub const VERSION: u32 = 6;
+/// of transfers. 6: hidden lengths, names of a setup's steps. 7: batches of texts that wait on disks, a client's only folder.
+pub const VERSION: u32 = 7;
 
 /// Largest piece in which setup and corrections are sent.
 pub const CHUNK: usize = 1 << 20;
@@ -46,6 +46,8 @@ pub struct Waits {
     pub folder: FolderId,
     /// All of them.
     pub tags: Vec<Tag>,
+    /// The client has no other folder for this server: what the server keeps for others was lost, and is burnt.
+    pub alone: bool,
 }
 
 /// What a client says of a batch that is to wait on both disks.
@@ -178,7 +180,8 @@ pub struct ClientHello {
     pub stale: Option<Epoch>,
     /// Where the client takes correlations from.
     pub source: Source,
-    /// Where batches wait that were made with the server: it burns those of this folder that are not among them.
+    /// Where batches wait that were made with the server: it burns those of this folder that are not among them, where
+    /// it is the only one those of all others, too.
     pub waits: Option<Waits>,
     /// This link is for making correlations, not for evaluations: the client's part of its name.
     pub making: Option<Nonce>,

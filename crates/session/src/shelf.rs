@@ -13,6 +13,7 @@ mod record;
 mod seal;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::{
     collections::BTreeMap,
@@ -31,10 +32,11 @@ use crate::{
     error::Error,
     files,
     folder::Folder,
-    messages::{FolderId, Secret, Tag, Waits},
+    messages::{FolderId, Secret, Tag},
 };
 use record::RECORD;
-pub use record::{Of, Record};
+pub use record::{Of, Record, described};
+pub use waiting::LONGEST;
 
 const KEY: &[u8; 16] = b"sotto key 1\n\0\0\0\0";
 
@@ -127,52 +129,6 @@ impl Shelf {
         Ok(())
     }
 
-    /// Burns all batches but those that are to be kept; gives how many.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn retain(&self, keep: impl Fn(&Record) -> bool) -> Result<usize, Error> {
-        let gone: Vec<Record> = self.lock().values().filter(|r| !keep(r)).cloned().collect();
-        for record in &gone {
-            self.burn(&record.of.peer, &record.tag)?;
-        }
-        Ok(gone.len())
-    }
-
-    /// The name of the folder: what is copied with its keys has the same.
-    pub fn id(&self) -> FolderId {
-        self.id
-    }
-
-    /// What waits here for a peer, as it is told.
-    pub fn waits(&self, peer: &str) -> Waits {
-        let waiting = self.lock();
-        let theirs = waiting.values().filter(|record| record.of.peer == peer);
-        Waits { folder: self.id, tags: theirs.map(|record| record.tag).collect() }
-    }
-
-    /// Batches that wait for a peer.
-    pub fn count(&self, peer: &str) -> usize {
-        self.lock().values().filter(|record| record.of.peer == peer).count()
-    }
-
-    /// Whether this one waits for a peer.
-    pub fn has(&self, peer: &str, tag: &Tag) -> bool {
-        self.lock().get(tag).is_some_and(|record| record.of.peer == peer)
-    }
-
-    /// All that wait.
-    pub fn all(&self) -> usize {
-        self.lock().len()
-    }
-
-    /// The one that has waited for longest of those with a peer.
-    pub fn first(&self, peer: &str) -> Option<Tag> {
-        let waiting = self.lock();
-        let theirs = waiting.values().filter(|record| record.of.peer == peer);
-        theirs.min_by_key(|record| (record.stored, record.tag)).map(|record| record.tag)
-    }
-
     /// Stores this party's part, sealed under the peer's key `sealed`, and `keeps` the one of the peer's part; whole or not at all. What
     /// is handed over is enciphered in its place.
     ///
@@ -212,13 +168,18 @@ impl Shelf {
         Ok(())
     }
 
-    /// Takes a batch of a peer's for its one use: its key is off the disk when this returns. `None` where there is none.
+    /// Takes a batch for its one use, which must be of this peer, model and plan: its key is off the disk when this returns. `None` where
+    /// there is none.
     ///
     /// # Errors
     /// [`Error::Io`] when the key stays: then it must not be given.
-    pub fn take(&self, peer: &str, tag: &Tag) -> Result<Option<Taken<'_>>, Error> {
+    pub fn take(&self, of: &Of, tag: &Tag) -> Result<Option<Taken<'_>>, Error> {
+        self.take_where(tag, |found| found == of)
+    }
+
+    fn take_where(&self, tag: &Tag, is: impl Fn(&Of) -> bool) -> Result<Option<Taken<'_>>, Error> {
         let mut waiting = self.lock();
-        let theirs = waiting.get(tag).is_some_and(|record| record.of.peer == peer);
+        let theirs = waiting.get(tag).is_some_and(|record| is(&record.of));
         let Some(record) = theirs.then(|| waiting.remove(tag)).flatten() else { return Ok(None) };
         drop(waiting);
         let path = self.key(tag);
@@ -230,12 +191,12 @@ impl Shelf {
         Ok(found.map(|(record, [key, own])| Taken { shelf: self, record, key, own }))
     }
 
-    /// Burns a batch; gives whether there was one.
+    /// Burns a batch of a peer's, of whatever plan; gives whether there was one.
     ///
     /// # Errors
     /// As [`Shelf::take`].
     pub fn burn(&self, peer: &str, tag: &Tag) -> Result<bool, Error> {
-        Ok(self.take(peer, tag)?.is_some())
+        Ok(self.take_where(tag, |of| of.peer == peer)?.is_some())
     }
 
     /// What this party's part is enciphered and authenticated with: the seed of streams, and the key of the seal.

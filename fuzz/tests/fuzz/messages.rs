@@ -158,7 +158,7 @@ fn client_hello() {
         held,
         stale,
         source: Source::Peer,
-        waits: Some(Waits { folder: [4; 16], tags: vec![[5; 16]; 2] }),
+        waits: Some(Waits { folder: [4; 16], tags: vec![[5; 16]; 2], alone: true }),
         making: Some([3; 32]),
     })];
     fuzz!(|input: &Input| check::<ClientHello>(&valid, input));

@@ -73,13 +73,12 @@ impl Observer for Laps {
 
 /// Makes some batches of a plan and adds what each piece took, the least of all of them: others' load only adds.
 /// Random weights: nothing here is secret.
-pub(super) fn measure(plan: &Plan, matrices: &[Matrix], samples: &mut Samples) {
-    for extension in [Extension::Ferret, Extension::SOFTSPOKEN] {
-        measure_over(extension, plan, matrices, samples);
-    }
-}
-
-fn measure_over(extension: Extension, plan: &Plan, matrices: &[Matrix], samples: &mut Samples) {
+pub(super) fn measure(
+    extension: Extension,
+    plan: &Plan,
+    matrices: &[Matrix],
+    samples: &mut Samples,
+) {
     // Row tables need a dealer.
     let Ok(recipe) = whole_recipe(plan, extension) else { return };
     let seed = Seed::from_bytes([5; 32]);

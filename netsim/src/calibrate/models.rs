@@ -7,6 +7,7 @@ use sotto_models::{
     format::MaxKind,
     private::{Options, Reveal, Tables},
 };
+use sotto_protocols::make::Extension;
 
 /// A model to measure.
 pub(super) struct Model {
@@ -74,9 +75,14 @@ impl Model {
         self.options.tables == Tables::Pieces
     }
 
-    /// Whether batches of it are made without a dealer, too: of one that is small and has every kind of work.
-    pub(super) fn is_made(&self) -> bool {
-        self.arch.dim <= 64 && self.ranges == Ranges::Unlike
+    /// By which transfers batches of it are made without a dealer, too: of one that is small and has every kind of work, and of one
+    /// whose steps are as large as those of whole models. What a step reads is in no cache there.
+    pub(super) fn made(&self) -> &'static [Extension] {
+        match (self.arch.dim, self.ranges) {
+            (64, Ranges::Unlike) => &[Extension::Ferret, Extension::SOFTSPOKEN],
+            (256, Ranges::Recorded) => &[Extension::Ferret],
+            _ => &[],
+        }
     }
 
     /// An image of about normal noise: a regular one would have attention of a single direction.

@@ -92,16 +92,28 @@ pub(crate) struct Way {
     sent: u64,
 }
 
+/// How late a packet amid a train may be, in nanoseconds, so that the relay wakes up less often; the first and the last of what was sent are
+/// waited for exactly, so that no message is later by it. A hundredth of the delay: no acknowledgement that is amid a train changes a
+/// round trip by more than that. No shorter than [`EXACT`], no longer than [`LONG`].
+fn quantum(delay: f64) -> u64 {
+    (delay * 1e9 / 100.0).clamp(EXACT, LONG) as u64
+}
+
+/// A thread that sleeps wakes up 14 us late at the median and 44 at 99 % (`--example precision`): what is asked for more exactly does not
+/// come so.
+const EXACT: f64 = 30e3;
+
+/// A train's 65 kB fill in 170 us at 384 MB/s, the fastest preset: a longer wait would make none longer there, and packets later everywhere.
+const LONG: f64 = 200e3;
+
 impl Way {
     pub fn new(lane: Lane) -> Self {
-        // A hundredth of the delay, within what timers do well and what anybody notices.
-        let quantum = (lane.delay() * 1e7).clamp(30e3, 200e3) as u64;
         Self {
-            lane,
             in_order: VecDeque::new(),
             overtaken: BinaryHeap::new(),
             waiting: 0,
-            quantum,
+            quantum: quantum(lane.delay()),
+            lane,
             sent: 0,
         }
     }

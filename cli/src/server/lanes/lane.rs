@@ -82,7 +82,7 @@ impl Lane {
                 Arc::clone(model),
                 (
                     Made::new(Arc::clone(&room)),
-                    common.shelf(model, hash)?.map(|shelf| (shelf, Arc::clone(&room))),
+                    common.shelf(model)?.map(|shelf| (shelf, Arc::clone(&room))),
                 ),
                 Arc::clone(&common.usage),
             )?),

@@ -6,10 +6,11 @@
 use std::sync::{Arc, Weak, atomic::Ordering};
 
 use sotto_protocols::plan::Plan;
+use sotto_session::shelf::{Record, Shelf, described};
 
 use super::{Common, Lane, Lanes, State, lock};
 use crate::{
-    config::{batch_memory, least},
+    config::{Source, batch_memory, least},
     error::Error,
     server::models::Loaded,
 };
@@ -22,6 +23,7 @@ pub struct Change {
     models: Vec<Arc<Loaded>>,
     lanes: Vec<Arc<Lane>>,
     gone: Vec<Arc<Lane>>,
+    shelves: Vec<(Arc<Loaded>, Arc<Shelf>)>,
 }
 
 impl State {
@@ -107,9 +109,15 @@ impl Lanes {
     pub fn prepare(&self, models: Vec<Arc<Loaded>>) -> Result<Change, Error> {
         let common = &self.common;
         let _one = lock(&self.opening);
-        if models.iter().all(|model| model.is_of_texts() && model.offer.pool_folder.is_some()) {
-            let why = "`pool_folder` is for models of pictures; texts have batches for each length, in memory: leave it out";
+        let dealt = common.config.source == Source::Dealer;
+        let texts = |model: &Arc<Loaded>| model.is_of_texts() && model.offer.pool_folder.is_some();
+        if dealt && models.iter().all(texts) {
+            let why = "`pool_folder` with a dealer is for models of pictures; texts have batches for each length, in memory: leave it out";
             return Err(Error::Config(why.into()));
+        }
+        let mut shelves = Vec::new();
+        for model in &models {
+            shelves.extend(common.shelf(model)?.map(|shelf| (Arc::clone(model), shelf)));
         }
         let open = lock(&self.state).open.clone();
         let mut plans = Vec::new();
@@ -128,7 +136,7 @@ impl Lanes {
         drop(open);
         let gone = lock(&self.state).dismiss(common, &models);
         match self.open_all(plans, models.len()) {
-            Ok(lanes) => Ok(Change { models, lanes, gone }),
+            Ok(lanes) => Ok(Change { models, lanes, gone, shelves }),
             Err(e) => {
                 lock(&self.state).restore(common, gone);
                 Err(e)
@@ -171,8 +179,15 @@ impl Lanes {
     }
 
     /// Serves what was got ready. Streams of models that are gone finish on them.
-    pub fn commit(&self, Change { models, lanes, gone }: Change) {
+    pub fn commit(&self, Change { models, lanes, gone, shelves }: Change) {
+        for (model, shelf) in &shelves {
+            // Of pictures, which have one.
+            let new = lanes.iter().find(|lane| Arc::ptr_eq(&lane.model, model));
+            self.keep(model, shelf, new.map(|lane| lane.hash));
+        }
+        let named = |(model, shelf): (Arc<Loaded>, _)| (model.name().to_owned(), shelf);
         let mut state = lock(&self.state);
+        state.shelves = shelves.into_iter().map(named).collect();
         drop(state.dismiss(&self.common, &models));
         let before = std::mem::replace(&mut state.models, models);
         let stays = |old: &Arc<Loaded>| state.models.iter().any(|model| Arc::ptr_eq(model, old));
@@ -184,6 +199,22 @@ impl Lanes {
         drop(state);
         // The last use of one ends its pool, for which nobody waits.
         drop(gone);
+    }
+
+    /// Burns what waits on the disk and is of another model than this one, which has taken its place, or of a client that is served no
+    /// more, or of another plan where there is one.
+    fn keep(&self, model: &Loaded, shelf: &Shelf, plan: Option<[u8; 32]>) {
+        let (usage, name) = (&self.common.usage, described(&model.commitment, &model.card));
+        let kept = |Record { of, .. }: &Record| {
+            let served = usage.may(&of.peer).is_ok_and(|may| may(model.name()));
+            served && of.model == name && plan.is_none_or(|plan| of.plan == plan)
+        };
+        match shelf.retain(kept) {
+            Ok(0) => {}
+            Ok(gone) => tracing::info!("{}: {gone} batches that waited are burnt", model.name()),
+            // They are of no use, and are tried again at the next start.
+            Err(e) => tracing::warn!("{}: {e}", model.name()),
+        }
     }
 
     /// Serves what was served before.

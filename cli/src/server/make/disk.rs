@@ -5,7 +5,7 @@ use sotto_net::{Link, QuicLink};
 use sotto_protocols::{Role, batch::Batch, plan::Traffic};
 use sotto_session::{
     keeping::{Lost, keep},
-    shelf::{Of, Record, Taken},
+    shelf::{LONGEST, Of, Record, Taken, described},
 };
 
 use super::{DEAR, Ready, Workplace};
@@ -15,24 +15,38 @@ use crate::{
     refusal::Refusal,
 };
 
+/// Lengths of texts of which a client's batches wait, at most as many each as a pool has: of more the oldest give way.
+const LENGTHS: usize = 8;
+
 impl Workplace {
     /// What is made with a client is of this.
     fn of(&self, client: &str) -> Of {
-        Of { peer: client.into(), plan: self.plan.hash(), model: self.model.commitment }
+        let model = described(&self.model.commitment, &self.model.card);
+        Of { peer: client.into(), plan: self.plan.hash(), model }
     }
 
-    /// Burns what a client no longer has in a folder of its, and charges it; gives what waits at both.
+    /// Batches of all plans that wait for a client, at most.
+    fn most(&self, pool: usize) -> usize {
+        if self.model.is_of_texts() { LENGTHS.saturating_mul(pool) } else { pool }
+    }
+
+    /// Burns what a client no longer has in a folder of its, or in any where this is its only one, and what has waited for too long, of
+    /// whomever; charges for it. Gives what waits at both.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn meets(&self, client: &str, waits: Option<Waits>) -> Result<Vec<Tag>, Error> {
-        let (Some((shelf, _)), Some(Waits { folder, mut tags })) = (&self.shelf, waits) else {
-            return Ok(Vec::new());
-        };
+        let Some((shelf, _)) = &self.shelf else { return Ok(Vec::new()) };
+        for (name, old) in shelf.expire(LONGEST)? {
+            tracing::info!("{old} batches of {name} have waited for too long, and are burnt");
+            self.usage.unused(&name, old * DEAR);
+        }
+        let Some(Waits { folder, mut tags, alone }) = waits else { return Ok(Vec::new()) };
         tags.sort_unstable();
         let gone = shelf.retain(|record| {
-            let theirs = record.of.peer == client && record.folder == folder;
-            !theirs || tags.binary_search(&record.tag).is_ok()
+            let theirs = record.of.peer == client && (alone || record.folder == folder);
+            let has = record.folder == folder && tags.binary_search(&record.tag).is_ok();
+            !theirs || has
         })?;
         if gone > 0 {
             tracing::info!("{client} no longer has {gone} of the batches that wait here");
@@ -50,14 +64,17 @@ impl Workplace {
     pub fn wake(&self, client: &str, link: u64, tag: &Tag) -> Result<u64, Refusal> {
         self.settle();
         let (shelf, _) = self.shelf.as_ref().ok_or(Refusal::NotKept)?;
-        if shelf.has(client, tag) { self.made.wake(client, link) } else { Err(Refusal::NotKept) }
+        match shelf.is_of(&self.of(client), tag) {
+            true => self.made.wake(client, link),
+            false => Err(Refusal::NotKept),
+        }
     }
 
     /// Takes the batch that got this number for its use: the key of the client's part is off the disk, and may be given. `None` where
     /// it is gone.
     pub fn take(&self, client: &str, (id, tag): (u64, &Tag)) -> Option<Taken<'_>> {
         let (shelf, _) = self.shelf.as_ref()?;
-        let taken = shelf.take(client, tag).unwrap_or_else(|e| {
+        let taken = shelf.take(&self.of(client), tag).unwrap_or_else(|e| {
             tracing::warn!("{client}: {e}");
             None
         });
@@ -98,14 +115,28 @@ impl Workplace {
     ) -> Result<(), Error> {
         let Some((shelf, room)) = &self.shelf else { return Ok(()) };
         let client = link.name().to_owned();
-        while shelf.count(&client) >= room.pool() {
-            let Some(oldest) = shelf.first(&client) else { break };
+        let of = self.of(&client);
+        loop {
+            let oldest = if shelf.count_of(&of) >= room.pool() {
+                shelf.first_of(&of)
+            } else if shelf.count(&client) >= self.most(room.pool()) {
+                shelf.first(&client)
+            } else {
+                break;
+            };
+            let Some(oldest) = oldest else { break };
             shelf.burn(&client, &oldest)?;
             self.usage.unused(&client, DEAR);
         }
-        let record = Record::new(self.of(&client), (theirs.folder, tag), traffic);
+        let record = Record::new(of, (theirs.folder, tag), traffic);
         match keep(link, shelf, [ours, &theirs.pad], record, batch)? {
-            None => self.made.stored(id),
+            None => {
+                self.made.stored(id);
+                // The model was replaced meanwhile: the client burns its part with the next greeting.
+                if room.pool() == 0 {
+                    shelf.burn(&client, &tag)?;
+                }
+            }
             Some(Lost::Here(e)) => {
                 tracing::warn!("{}: {e}", link.peer());
                 self.made.stored(id);

@@ -1,24 +1,38 @@
 //! What is known of a batch that waits.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use sotto_protocols::plan::Traffic;
 
-use crate::messages::{FolderId, Tag};
+use crate::{
+    card::Card,
+    messages::{FolderId, Tag},
+};
 
 /// Bytes of a party's name, with zeros behind it.
 const NAME: usize = 64;
 /// Name, plan, model, folder, tag, three counts, the time.
 pub(super) const RECORD: usize = NAME + 32 + 32 + 16 + 16 + 4 * 8;
+/// A clock that is set back by so much does not burn what was stored before.
+const SLACK: Duration = Duration::from_secs(3600);
+
 /// What a batch is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Of {
     /// The other party.
     pub peer: String,
-    /// Hash of the plan.
+    /// Hash of the plan: of texts each length has its own.
     pub plan: [u8; 32],
-    /// Salted hash of the server's matrices.
+    /// The model, [`described`]: all its plans have the same.
     pub model: [u8; 32],
+}
+
+/// The name of a model whose batches wait: of the salted hash of its matrices, and of all that is public about it. Another batch size,
+/// format or reveal has other plans, of which none is asked for any more.
+pub fn described(matrices: &[u8; 32], card: &Card) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("sotto model of made batches");
+    let card = toml::to_string(card).expect("texts, numbers and names");
+    *hasher.update(matrices).update(card.as_bytes()).finalize().as_bytes()
 }
 
 /// A batch that waits.
@@ -39,8 +53,13 @@ pub struct Record {
 impl Record {
     /// Of a batch that was made just now.
     pub fn new(of: Of, (folder, tag): (FolderId, Tag), traffic: Traffic) -> Self {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { of, folder, tag, traffic, stored: since.as_micros() as u64 }
+        Self { of, folder, tag, traffic, stored: now().as_micros() as u64 }
+    }
+
+    /// Whether it has waited for longer than so, or was stored in what is the future by this clock: how long is then not known.
+    pub(super) fn is_old(&self, longest: Duration) -> bool {
+        let (now, stored) = (now(), Duration::from_micros(self.stored));
+        stored + longest <= now || stored > now + SLACK
     }
 
     /// All bytes that crossed.
@@ -73,4 +92,8 @@ impl Record {
         let record = Self { of, folder, tag, traffic, stored: count(3) };
         (record.encode() == *bytes).then_some(record)
     }
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }

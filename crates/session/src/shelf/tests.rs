@@ -1,4 +1,4 @@
-use std::{os::unix::fs::PermissionsExt, thread};
+use std::{os::unix::fs::PermissionsExt, thread, time::Duration};
 
 use sotto_net::{Link, local_pair};
 use sotto_protocols::plan::{Trace, Traffic};
@@ -48,7 +48,7 @@ fn put(shelf: &Shelf, byte: u8) {
 
 /// Uses a batch that [`put`] stored.
 fn used(shelf: &Shelf, byte: u8) -> Result<Option<Batch>, Error> {
-    let Some(taken) = shelf.take("client", &[byte; 16])? else { return Ok(None) };
+    let Some(taken) = shelf.take(&of("client"), &[byte; 16])? else { return Ok(None) };
     assert!(taken.key.0 == key(byte + 2).0);
     taken.open(3, &plan(), &key(byte + 1)).map(Some)
 }
@@ -104,7 +104,7 @@ fn a_batch_waits_over_restarts_and_is_used_once() {
     let shelf = open(&pool);
     assert_eq!((shelf.count("client"), shelf.count("other"), shelf.all()), (3, 1, 4));
     assert_eq!(shelf.first("client"), Some([10; 16]), "the oldest");
-    assert!(shelf.take("client", &[40; 16]).unwrap().is_none(), "it is another's");
+    assert!(shelf.take(&of("client"), &[40; 16]).unwrap().is_none(), "it is another's");
     assert!(is_right(&used(&shelf, 20).unwrap().unwrap(), 20));
     assert!(used(&shelf, 20).unwrap().is_none());
     assert!(shelf.burn("client", &[30; 16]).unwrap());
@@ -118,6 +118,55 @@ fn a_batch_waits_over_restarts_and_is_used_once() {
     assert_eq!((shelf.first("client"), shelf.all()), (Some([10; 16]), 1));
     assert_eq!((shelf.id(), shelf.waits("client").folder), (id, id));
     assert_eq!((shelf.retain(|_| false).unwrap(), left(dir.path())), (1, 0));
+}
+
+#[test]
+fn batches_of_each_plan_are_counted_and_opened_by_themselves() {
+    let dir = tempfile::tempdir().unwrap();
+    let [pool, _] = folders(dir.path());
+    let shelf = open(&pool);
+    put(&shelf, 10);
+    let longer = Of { plan: [9; 32], ..of("client") };
+    let another = Record { of: longer.clone(), ..record("client", 20) };
+    shelf.put(another, batch(20), &key(21), &key(22)).unwrap();
+    assert_eq!((shelf.count("client"), shelf.count_of(&longer)), (2, 1));
+    assert_eq!(
+        [&of("client"), &longer].map(|of| shelf.first_of(of)),
+        [10, 20].map(|t| Some([t; 16]))
+    );
+    // A name of the one plan is none of the other: what is opened by another plan is of other shapes.
+    assert!(shelf.has("client", &[20; 16]) && !shelf.is_of(&of("client"), &[20; 16]));
+    assert!(shelf.take(&of("client"), &[20; 16]).unwrap().is_none());
+    assert!(shelf.take(&longer, &[10; 16]).unwrap().is_none());
+    assert_eq!(shelf.count("client"), 2, "nothing was taken");
+    drop(shelf);
+    let shelf = open(&pool);
+    assert!(is_right(&used(&shelf, 10).unwrap().unwrap(), 10));
+    assert!(shelf.take(&longer, &[20; 16]).unwrap().is_some());
+    assert!(shelf.burn("client", &[20; 16]).is_ok_and(|burnt| !burnt));
+}
+
+#[test]
+fn what_waits_for_too_long_is_burnt_and_opens_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let shelf = open(&folders(dir.path())[0]);
+    let day = Duration::from_secs(24 * 3600);
+    let ages = [(10, LONGEST - day), (20, LONGEST + day), (30, Duration::ZERO)];
+    for (tag, age) in ages {
+        let fresh = record("client", tag);
+        let stored = fresh.stored - age.as_micros() as u64;
+        shelf.put(Record { stored, ..fresh }, batch(tag), &key(tag + 1), &key(tag + 2)).unwrap();
+    }
+    // By a clock that was right only later nobody knows how long it has waited.
+    let fresh = record("other", 40);
+    let stored = fresh.stored + day.as_micros() as u64;
+    shelf.put(Record { stored, ..fresh }, batch(40), &key(41), &key(42)).unwrap();
+    let gone = shelf.expire(LONGEST).unwrap();
+    let due = [("client".to_owned(), 1), ("other".to_owned(), 1)];
+    assert_eq!((gone, shelf.all()), (BTreeMap::from(due), 2));
+    assert!(used(&shelf, 20).unwrap().is_none());
+    assert_eq!(left(dir.path()), 4);
+    assert!(is_right(&used(&shelf, 10).unwrap().unwrap(), 10));
 }
 
 #[test]
@@ -157,7 +206,7 @@ fn a_crash_at_any_moment_leaves_a_batch_whole_or_burnt() {
     // Taken, and not opened before the end.
     let shelf = open(&pool);
     put(&shelf, 50);
-    let taken = shelf.take("client", &[50; 16]).unwrap();
+    let taken = shelf.take(&of("client"), &[50; 16]).unwrap();
     std::mem::forget(taken);
     drop(shelf);
     assert_eq!((open(&pool).all(), left(dir.path())), (0, 0));
@@ -183,7 +232,7 @@ fn a_folder_that_is_restored_has_no_keys_and_with_them_not_the_peers() {
     copy(&saved[1], &keys);
     let shelf = open(&pool);
     assert_eq!(shelf.all(), 1);
-    let taken = shelf.take("client", &[10; 16]).unwrap().unwrap();
+    let taken = shelf.take(&of("client"), &[10; 16]).unwrap().unwrap();
     assert!(matches!(taken.open(3, &plan(), &key(0)), Err(Error::Check(_))));
     assert_eq!((shelf.all(), left(dir.path())), (0, 0));
 }
@@ -231,7 +280,7 @@ fn what_is_swapped_between_batches_parties_or_models_does_not_open() {
         shelf.put(record("client", tag), batch(tag), &key(5), &key(6)).unwrap();
     }
     fs::copy(shelf.sealed(&[10; 16]), shelf.sealed(&[20; 16])).unwrap();
-    let taken = shelf.take("client", &[20; 16]).unwrap().unwrap();
+    let taken = shelf.take(&of("client"), &[20; 16]).unwrap().unwrap();
     assert!(matches!(taken.open(3, &plan(), &key(5)), Err(Error::Check(_))));
     fs::copy(shelf.key(&[10; 16]), shelf.key(&[30; 16])).unwrap();
     fs::copy(shelf.sealed(&[10; 16]), shelf.sealed(&[30; 16])).unwrap();
@@ -291,8 +340,8 @@ fn two_parties_store_a_batch_both_or_neither_and_open_it_with_each_others_keys()
     let server = Shelf::open(&a.join("pool"), "server", &[1; 32]).unwrap();
     let client = Shelf::open(&b.join("pool"), "client", &[2; 32]).unwrap();
     assert!(matches!(both([&server, &client], false), [None, None]));
-    let ours = server.take("client", &[10; 16]).unwrap().unwrap();
-    let theirs = client.take("server", &[10; 16]).unwrap().unwrap();
+    let ours = server.take(&of("client"), &[10; 16]).unwrap().unwrap();
+    let theirs = client.take(&of("server"), &[10; 16]).unwrap().unwrap();
     let keys = [ours.key.clone(), theirs.key.clone()];
     assert!(is_right(&ours.open(3, &plan(), &keys[1]).unwrap(), 10));
     assert!(is_right(&theirs.open(3, &plan(), &keys[0]).unwrap(), 20));
