@@ -150,6 +150,7 @@ pub(crate) fn all() -> Vec<Case> {
     }
     all.extend(decodes());
     all.push(mixed());
+    all.extend(apart());
     all
 }
 
@@ -180,6 +181,35 @@ fn mixed() -> Case {
     writer.launch_into(made, Attention { rows, heads, dh, kinds }, &[qkv]);
     let program = writer.finish(made);
     Case { what: "mixed kinds".into(), program, row, held: LIKENESS }
+}
+
+/// Kinds whose operand is another's: two kernels of one kind write their heads' columns of one tensor.
+fn apart() -> [Case; 3] {
+    let (rows, heads, dh) = (20, 3, 8);
+    let of = |mine: &[usize]| Heads { mine: mine.to_vec(), ..Heads::all(rows, heads, dh) };
+    let gated = |kinds| GatedAttention { attention: Attention { rows, heads, dh, kinds } };
+    let integer = |mine| IntegerAttention::new(of(mine), UNITS).expect("32 bits are enough");
+    let ([first, second], relu) = ([[0].as_slice(), &[2, 1]], Scores::Relu);
+    [
+        two("gated", gated(vec![(0, relu)]), gated(vec![(2, relu), (1, relu)]), rows, SCORES),
+        two("Gaussian", Gaussian { of: of(first) }, Gaussian { of: of(second) }, rows, EASY),
+        two("integer", integer(first), integer(second), rows, Held::Exactly),
+    ]
+}
+
+fn two(
+    what: &str,
+    first: impl Kernel + 'static,
+    second: impl Kernel + 'static,
+    rows: usize,
+    held: Held,
+) -> Case {
+    let numbers = first.operands()[0].numbers;
+    let (mut writer, input) = Writer::new(numbers);
+    let made = writer.launch(first, &[input]);
+    writer.launch_into(made, second, &[input]);
+    let (what, program) = (format!("{what} apart"), writer.finish(made));
+    Case { what, program, row: numbers / rows, held }
 }
 
 /// A program of each kind with so many rows.
