@@ -73,6 +73,7 @@ impl Case {
     }
 
     /// Holds a batch's results against the definition, each input by itself.
+    #[cfg(feature = "cuda")]
     pub(crate) fn check(&self, what: &str, precision: Precision, inputs: &[f32], got: &[f32]) {
         check(&self.program, self.held, what, precision, inputs, got);
     }
