@@ -22,6 +22,7 @@ use crate::peers::Peers;
 use crate::pinning::{self, Refused};
 use crate::places::PENDING;
 use crate::quic::Shared;
+use crate::socket::Lean;
 use crate::{Certificate, Error, Identity, Profile, QuicLink, printable};
 use sotto_link::CONNECTING;
 
@@ -90,7 +91,10 @@ impl Endpoint {
         let quic = {
             let _inside = runtime.enter();
             let config = profile.endpoint(listens, &secret)?;
-            quinn::Endpoint::new(config, server, socket, Arc::new(TokioRuntime))
+            Lean::new(socket).and_then(|socket| {
+                let runtime = Arc::new(TokioRuntime);
+                quinn::Endpoint::new_with_abstract_socket(config, server, socket, runtime)
+            })
         }
         .map_err(|error| Error::io(format!("listen at {addr}"), &error))?;
 

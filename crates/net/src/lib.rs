@@ -23,6 +23,7 @@ mod places;
 mod printable;
 mod profile;
 mod quic;
+mod socket;
 mod stream;
 mod sync;
 #[cfg(test)]

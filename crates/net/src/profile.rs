@@ -21,6 +21,13 @@ const MIB: u64 = 1 << 20;
 /// The largest UDP payload that we take in.
 const LARGEST: u16 = 65_527;
 
+/// The longest packet that fits every loopback, headers included.
+const LONGEST: u16 = 65_000;
+
+/// The longest packet of which ten, quinn's number, fit one send of 65,507 bytes: a longer send fails, and the path would count
+/// as broken.
+const CUT: u16 = 6550;
+
 /// Between two stateless resets: of an endpoint that listens, and of one that does not.
 const OFTEN: Duration = Duration::from_millis(1);
 const SELDOM: Duration = Duration::from_secs(3600);
@@ -29,7 +36,7 @@ const SELDOM: Duration = Duration::from_secs(3600);
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Profile {
-    /// UDP payload of a packet, 1200 to 6550: ten of them must fit one offloaded send of 65,507 bytes.
+    /// UDP payload of a packet, 1200 to 65,000. Up to 6550 bytes the system cuts ten of them from one send.
     pub mtu: u16,
     /// Whether larger packets are probed for, from `mtu` up to this size.
     pub discover_mtu: Option<u16>,
@@ -73,7 +80,7 @@ impl Profile {
     /// Parties on one machine.
     pub fn loopback() -> Self {
         Profile {
-            mtu: 6500,
+            mtu: 65_000,
             discover_mtu: None,
             // Twice what is in flight: 64 MiB was no faster, and peers may fill it unasked.
             receive_window: 8 * MIB,
@@ -130,9 +137,9 @@ impl Profile {
         let idle = IdleTimeout::try_from(self.idle)
             .map_err(|_| Error::Config(format!("an idle time of {:?} is too long", self.idle)))?;
         for mtu in [Some(self.mtu), self.discover_mtu].into_iter().flatten() {
-            // Beyond it the first full send fails and the path counts as broken.
-            if !(1200..=6550).contains(&mtu) {
-                return Err(Error::Config(format!("an MTU of {mtu} is not within 1200 to 6550")));
+            if !(1200..=LONGEST).contains(&mtu) {
+                let why = format!("an MTU of {mtu} is not within 1200 to {LONGEST}");
+                return Err(Error::Config(why));
             }
         }
         if self.limits.per_name == 0 || self.limits.all == 0 {
@@ -147,7 +154,7 @@ impl Profile {
                 discovery.upper_bound(upper);
                 discovery
             }))
-            .enable_segmentation_offload(true)
+            .enable_segmentation_offload(self.mtu.max(self.discover_mtu.unwrap_or(0)) <= CUT)
             .stream_receive_window(varint("a receive window", self.receive_window)?)
             .receive_window(varint("a receive window", self.receive_window)?)
             .send_window(self.send_window)
