@@ -9,9 +9,6 @@ use std::task::{Context, Poll};
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, Runtime, TokioRuntime, UdpPoller};
 
-/// Datagrams that are taken from the system at once: what they hold stays in the cache until it is decrypted.
-const AT_ONCE: usize = 8;
-
 /// A socket of the runtime's.
 ///
 /// Where the system joins datagrams, quinn allots 32 buffers of the longest datagram times as many as may be joined: 134 MB of
@@ -41,8 +38,7 @@ impl AsyncUdpSocket for Lean {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let count = AT_ONCE.min(buffers.len()).min(meta.len());
-        self.0.poll_recv(cx, &mut buffers[..count], &mut meta[..count])
+        self.0.poll_recv(cx, buffers, meta)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
