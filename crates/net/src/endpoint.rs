@@ -22,7 +22,6 @@ use crate::peers::Peers;
 use crate::pinning::{self, Refused};
 use crate::places::PENDING;
 use crate::quic::Shared;
-use crate::socket::Lean;
 use crate::{Certificate, Error, Identity, Profile, QuicLink, printable};
 use sotto_link::CONNECTING;
 
@@ -91,10 +90,7 @@ impl Endpoint {
         let quic = {
             let _inside = runtime.enter();
             let config = profile.endpoint(listens, &secret)?;
-            Lean::new(socket).and_then(|socket| {
-                let runtime = Arc::new(TokioRuntime);
-                quinn::Endpoint::new_with_abstract_socket(config, server, socket, runtime)
-            })
+            quinn::Endpoint::new(config, server, socket, Arc::new(TokioRuntime))
         }
         .map_err(|error| Error::io(format!("listen at {addr}"), &error))?;
 

@@ -23,7 +23,6 @@ mod places;
 mod printable;
 mod profile;
 mod quic;
-mod socket;
 mod stream;
 mod sync;
 #[cfg(test)]
