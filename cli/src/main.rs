@@ -2,6 +2,7 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod allocator;
 mod arguments;
 
 use std::{collections::BTreeMap, path::Path, process::ExitCode};
@@ -29,6 +30,7 @@ use sotto_netsim::Through;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    allocator::keep_freed();
     dumps::none();
     processes::end_with_parent();
     let command = Cli::parse().command;

@@ -165,7 +165,7 @@ impl Gate for Lookup {
         let signs = dealing.give_one_hot(0, &high);
         let (alpha, beta) = (dealing.mask(1), dealing.mask(2));
         let low = sotto_ring::mask(lo);
-        let mut terms: [Vec<u64>; 5] = Default::default();
+        let mut terms: [Vec<u64>; 5] = std::array::from_fn(|_| Vec::with_capacity(r.len()));
         for (((&s, &r), &a), &b) in signs.iter().zip(r).zip(&alpha).zip(&beta) {
             let sl = s.wrapping_mul(r & low);
             let sa = s << shift;

@@ -198,7 +198,7 @@ impl Gate for RowDigest {
                 run.open(words, 3);
             }
             _ => {
-                let opened = run.opened(0);
+                let opened = run.packed_bits(0);
                 run.output(bit_value(opened));
             }
         }
