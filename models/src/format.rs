@@ -149,7 +149,7 @@ fn sublayer(
             Ok(SublayerFormat { norm, widths, step })
         }
         Kind::Mlp => {
-            let mlp = mlp::format(model, cal, layer)?;
+            let mlp = mlp::format(model, cal, sublayer)?;
             // One product is in the stream's own ring.
             let opened = if mlp.is_none() { writer - WEIGHT } else { mlp.opened() };
             let (norm, reader) = norm(&[least.max(opened + WEIGHT)])?;

@@ -19,6 +19,7 @@ mod library;
 mod limits;
 mod memory;
 mod models;
+mod numbered;
 mod operations;
 mod parties;
 mod peer;

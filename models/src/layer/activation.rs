@@ -5,7 +5,7 @@
 
 use sotto_protocols::{
     Wire,
-    functions::{Function, Window},
+    functions::{Function, Line, Unit, Window},
     gates::{lookup::Precision, row_table::Rows},
     plan::Trace,
 };
@@ -46,8 +46,17 @@ impl ActivationFormat {
         match function {
             Function::Gelu { stretch }
             | Function::GeluTanh { stretch }
-            | Function::QuickGelu { stretch } => *stretch,
+            | Function::QuickGelu { stretch }
+            | Function::Remainder { stretch, .. } => *stretch,
             _ => 1.0,
+        }
+    }
+
+    /// The part of the activation that is not looked up, of the argument before it is stretched.
+    pub fn line(&self) -> Line {
+        match self {
+            ActivationFormat::Lookup { function: Function::Remainder { line, .. }, .. } => *line,
+            _ => Line { slope: 0.0, value: 0.0 },
         }
     }
 
@@ -95,6 +104,18 @@ pub(crate) struct Fineness {
     per_unit: f64,
 }
 
+/// What of an activation is a line that matrices add, so that what is looked up is opened in fewer bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Added {
+    /// Nothing.
+    Nothing,
+    /// A constant, in the bias of the matrix that reads the result: values lie on both sides of 0, a bit less.
+    Constant,
+    /// Half of the argument, too, where the matrix before also writes what the result is added to: what is left is even, two
+    /// bits less, and a bit less of its slopes.
+    Half,
+}
+
 /// Of a group of channels that has a table of its own: tables of powers of two reach arguments of 1.25, 2.5, 5, .. as they were
 /// calibrated. An error of 4e-4 on average where a function bends most.
 pub(crate) const OF_A_GROUP: Fineness = Fineness { least: 5, per_unit: 12.8 };
@@ -102,8 +123,17 @@ pub(crate) const OF_A_GROUP: Fineness = Fineness { least: 5, per_unit: 12.8 };
 /// Where there is one for all, which is finer than most channels need: 8e-4.
 pub(crate) const OF_ALL: Fineness = Fineness { least: 7, per_unit: 9.0 };
 
+/// Fractional bits of slopes over one piece: half as exact as values are enough, as a piece is met half its length from its start
+/// at most times.
+const SLOPE: u32 = ACTIVATION - 1;
+
 /// The format of an activation whose argument has a range, with a table as fine as `of` says.
-pub(crate) fn format(activation: Activation, range: Range, of: Fineness) -> ActivationFormat {
+pub(crate) fn format(
+    activation: Activation,
+    range: Range,
+    of: Fineness,
+    added: Added,
+) -> ActivationFormat {
     // The window is +-2^top; the stretch makes it exactly MARGIN bits wider than the range.
     let wide = range.size().max(0.5) * f64::from(1u32 << MARGIN);
     let top = bits(wide);
@@ -117,9 +147,22 @@ pub(crate) fn format(activation: Activation, range: Range, of: Fineness) -> Acti
         precision: Precision {
             k: logarithm_of_pieces(wide, of),
             value_scale: ACTIVATION,
-            slope_scale: ACTIVATION,
+            slope_scale: SLOPE,
         },
     };
+    let unit = match activation {
+        Activation::Gelu => Some(Unit::Gelu),
+        Activation::GeluTanh => Some(Unit::GeluTanh),
+        Activation::QuickGelu => Some(Unit::QuickGelu),
+        Activation::Silu => Some(Unit::Silu),
+        Activation::Tanh | Activation::Relu | Activation::None => None,
+    };
+    if let (Some(unit), Added::Constant | Added::Half) = (unit, added) {
+        // From 0 or a little less to the window's end, or to half of that.
+        let slope = if added == Added::Half { 0.5 } else { 0.0 };
+        let value = (1.0 - slope) / 2.0 * window / stretch;
+        return lookup(Function::Remainder { unit, stretch, line: Line { slope, value } }, wide);
+    }
     match activation {
         Activation::Gelu => lookup(Function::Gelu { stretch }, wide),
         Activation::GeluTanh => lookup(Function::GeluTanh { stretch }, wide),

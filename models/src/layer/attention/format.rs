@@ -54,10 +54,11 @@ pub fn format(
 }
 
 impl AttentionFormat {
-    /// Ring in which queries, keys and values are opened.
+    /// Ring in which queries, keys and values are opened, as if all had [`ACTIVATION`] fractional bits.
     pub fn product_width(&self) -> u32 {
+        let fewer = ACTIVATION - query_scale(Attention::Softmax);
         let needs = (self.softmax.iter())
-            .flat_map(|(_, s)| [s.scores.product_width, s.divide.product_width])
+            .flat_map(|(_, s)| [s.scores.product_width + fewer, s.divide.product_width])
             .chain(self.relu.iter().flat_map(|(s, d)| [s.product_width, d.product_width]))
             .chain(self.linear.iter().flat_map(|l| [l.first_width, l.operand_width]));
         needs.max().unwrap_or(0)
@@ -88,6 +89,19 @@ fn range(cal: &Calibration, layer: usize, kind: Attention, part: HeadPart) -> Re
     cal.range(layer, Tensor::Head(kind, part))
 }
 
+/// Fractional bits of queries and keys. The root of a mean square of a score's error by both operands' rounding is
+/// `0.41 2^-scale sqrt(|q| |k|)` where they are as large: 0.2 % of a power where `|q| |k|` is 64. Scores of ReLU are weights themselves.
+pub(super) fn query_scale(kind: Attention) -> u32 {
+    match kind {
+        Attention::Softmax => ACTIVATION - 1,
+        Attention::Relu | Attention::Linear => ACTIVATION,
+    }
+}
+
+/// Powers of two by which values of softmax are smaller than the model's: an average over a row says less of the rounding of values
+/// than of that of their weights, which have the bits instead.
+pub(super) const VALUE: u32 = 3;
+
 /// Fractional bits of scores.
 const SCORE: u32 = 10;
 /// Fractional bits of an exponential before it is truncated.
@@ -100,10 +114,10 @@ const PUBLIC_SPREAD: f64 = 4.0;
 /// Powers of two above the maximum that the exponent's window of MPCViT's models holds.
 const LEAST_ROOM: u32 = 2;
 
-/// Scores of `score_bits` integer bits at `scale`.
-fn score_format(score_bits: u32, scale: u32) -> ScoreFormat {
+/// Scores of `score_bits` integer bits at `scale`, of `kind`.
+fn score_format(score_bits: u32, scale: u32, kind: Attention) -> ScoreFormat {
     let width = (scale + score_bits + MARGIN + 1).max(SCORE + 6);
-    ScoreFormat { product_width: width + 2 * ACTIVATION - scale, score: (width, scale) }
+    ScoreFormat { product_width: width + 2 * query_scale(kind) - scale, score: (width, scale) }
 }
 
 /// Scores of softmax, in powers of two, with room for hidden keys' where lengths may be hidden: as far below the calibrated
@@ -111,7 +125,7 @@ fn score_format(score_bits: u32, scale: u32) -> ScoreFormat {
 /// which is what scores that are not hidden have in it at least.
 fn softmax_scores(scores: Range, largest_max: f64, lengths: Lengths) -> ScoreFormat {
     let log2e = std::f64::consts::LOG2_E;
-    let mut format = score_format(bits(scores.size() * log2e), SCORE);
+    let mut format = score_format(bits(scores.size() * log2e), SCORE, Attention::Softmax);
     if lengths == Lengths::Public {
         return format;
     }
@@ -263,9 +277,10 @@ fn softmax_of(
     };
     let largest = (scale_up * f64::from(sums.max) * 4.0).min(largest_sum(model, scale_up.log2()));
     let sums = (smallest, largest);
-    let unnormalised = unnormalised.size() * scale_up;
-    // The norm before the projection needs the rest.
-    let divide = fitted(unnormalised, sums, (14, 64 - WEIGHT - 14), result_width);
+    let unnormalised = unnormalised.size() * scale_up / f64::from(1u32 << VALUE);
+    // The bits that powers are opened with. The norm before the projection needs the rest.
+    let weight_scale = 14.min(15 - scale_up.log2() as u32);
+    let divide = fitted(unnormalised, sums, (weight_scale, 64 - WEIGHT - 14), result_width);
     let room = match model.stack.place {
         Place::Mpcvit => LEAST_ROOM,
         // A quarter of the exponent's window is above the maximum, whose table saturates there: rows may exceed the
@@ -289,7 +304,7 @@ fn relu(
     let sums = range(cal, layer, Attention::Relu, HeadPart::RowSum)?;
     let unnormalised = range(cal, layer, Attention::Relu, HeadPart::Unnormalised)?.size();
     // Scores are the weights here, and small row sums divide them: keep their bits.
-    let mut format = score_format(bits(scores), ACTIVATION);
+    let mut format = score_format(bits(scores), ACTIVATION, Attention::Relu);
     // The comparison's opening must also be liftable: one bit more; and one for hidden keys' scores, which are lowered below
     // zero whatever they were.
     let more = if lengths == Lengths::Hidden { 2 } else { 1 };
