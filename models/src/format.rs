@@ -139,7 +139,7 @@ fn sublayer(
     match sublayer.kind {
         Kind::Attention => {
             let attention = attention::format(model, cal, layer, options, writer)?;
-            let product = attention.product_width();
+            let product = attention.product_width(model);
             // Weights that are rounded a little more beat a model that has no format.
             let rings = (LEAST_WEIGHT..=WEIGHT).rev().map(|scale| least.max(product + scale));
             let (norm, reader) = norm(&rings.collect::<Vec<u32>>())?;
@@ -149,7 +149,7 @@ fn sublayer(
             Ok(SublayerFormat { norm, widths, step })
         }
         Kind::Mlp => {
-            let mlp = mlp::format(model, cal, sublayer)?;
+            let mlp = mlp::format(model, cal, layer)?;
             // One product is in the stream's own ring.
             let opened = if mlp.is_none() { writer - WEIGHT } else { mlp.opened() };
             let (norm, reader) = norm(&[least.max(opened + WEIGHT)])?;

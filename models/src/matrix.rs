@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::{ArrayView1, ArrayView2};
 use sotto_protocols::weights::Matrix;
 
 use crate::{
@@ -19,7 +18,6 @@ use crate::{
 pub type Named = BTreeMap<String, Matrix>;
 
 /// A matrix and its bias rows in floating point, while they are folded.
-#[derive(Clone)]
 pub struct Folded {
     pub(crate) outputs: usize,
     pub(crate) inputs: usize,
@@ -60,18 +58,21 @@ impl Folded {
         self
     }
 
-    fn view(&self) -> ArrayView2<'_, f64> {
-        ArrayView2::from_shape((self.outputs, self.inputs), &self.w).expect("a matrix of its sizes")
-    }
-
     /// `other (W x + b)`: both as one matrix.
     pub(crate) fn then(self, other: &Linear<'_>) -> Self {
-        let other = Self::new(other);
-        let w = other.view().dot(&self.view());
-        let bias = other.view().dot(&ArrayView1::from(&self.bias));
-        let bias = bias + ArrayView1::from(&other.bias);
-        let (w, bias) = (w.into_iter().collect(), bias.into_iter().collect());
-        Self { outputs: other.outputs, inputs: self.inputs, w, bias }
+        let mut product = Self::new(other);
+        product.inputs = self.inputs;
+        product.w = vec![0.0; product.outputs * self.inputs];
+        let rows = product.w.chunks_exact_mut(self.inputs).zip(other.w.chunks_exact(self.outputs));
+        for ((out, factors), bias) in rows.zip(&mut product.bias) {
+            for (o, &f) in factors.iter().enumerate() {
+                let f = f64::from(f);
+                *bias += f * self.bias[o];
+                let row = &self.w[o * self.inputs..(o + 1) * self.inputs];
+                out.iter_mut().zip(row).for_each(|(out, w)| *out += f * w);
+            }
+        }
+        product
     }
 
     /// The sum of both.
@@ -101,12 +102,6 @@ impl Folded {
         let rows = &mut self.w[from * self.inputs..to * self.inputs];
         rows.iter_mut().for_each(|w| *w *= factor);
         self.bias[from..to].iter_mut().for_each(|b| *b *= factor);
-    }
-
-    /// Scales input columns `from..to`.
-    pub(crate) fn scale_columns(&mut self, from: usize, to: usize, factor: f64) {
-        let rows = self.w.chunks_exact_mut(self.inputs);
-        rows.flat_map(|row| &mut row[from..to]).for_each(|w| *w *= factor);
     }
 
     /// The root of the mean sum of squares of outputs `from..to`, of inputs of variance 1.

@@ -16,6 +16,15 @@ pub enum Unit {
 }
 
 impl Unit {
+    /// The least value, to a thousandth.
+    pub fn least(self) -> f64 {
+        match self {
+            Unit::Gelu | Unit::GeluTanh => -0.170,
+            Unit::QuickGelu => -0.163,
+            Unit::Silu => -0.278,
+        }
+    }
+
     /// The value at `y`.
     pub fn at(self, y: f64) -> f64 {
         let sigmoid = |y: f64| 1.0 / (1.0 + (-y).exp());
@@ -29,15 +38,6 @@ impl Unit {
             Unit::Silu => y * sigmoid(y),
         }
     }
-}
-
-/// `slope y + value`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Line {
-    /// Its slope.
-    pub slope: f64,
-    /// Its value at 0.
-    pub value: f64,
 }
 
 /// A function of one real variable. Public: part of the plan.
@@ -60,14 +60,14 @@ pub enum Function {
         /// As for [`Function::Gelu`].
         stretch: f64,
     },
-    /// What is left of a unit of `y = x / stretch` without a line, which others add: smaller numbers, of fewer bits.
-    Remainder {
+    /// A unit of `y = x / stretch` less a constant, which others add: numbers on both sides of 0 have a bit less.
+    Less {
         /// The unit.
         unit: Unit,
         /// As for [`Function::Gelu`].
         stretch: f64,
-        /// The line, in `y`.
-        line: Line,
+        /// The constant.
+        value: f64,
     },
     /// `1 / (1 + e^-x)`.
     Sigmoid,
@@ -99,10 +99,7 @@ impl Function {
             Function::Gelu { stretch } => Unit::Gelu.at(x / stretch),
             Function::GeluTanh { stretch } => Unit::GeluTanh.at(x / stretch),
             Function::QuickGelu { stretch } => Unit::QuickGelu.at(x / stretch),
-            Function::Remainder { unit, stretch, line } => {
-                let y = x / stretch;
-                unit.at(y) - line.slope * y - line.value
-            }
+            Function::Less { unit, stretch, value } => unit.at(x / stretch) - value,
             Function::Sigmoid => sigmoid(x),
             Function::Tanh => x.tanh(),
             Function::Silu => Unit::Silu.at(x),
@@ -127,8 +124,8 @@ impl Encode for Function {
             }
             Function::GeluTanh { stretch } => (6u8, stretch).encode(out),
             Function::QuickGelu { stretch } => (7u8, stretch).encode(out),
-            Function::Remainder { unit, stretch, line } => {
-                (8u8, (*unit as u8, [*stretch, line.slope, line.value])).encode(out);
+            Function::Less { unit, stretch, value } => {
+                (8u8, (*unit as u8, [*stretch, *value])).encode(out);
             }
         }
     }
@@ -274,11 +271,7 @@ mod tests {
     }
 
     const SMOOTH: [Function; 7] = [
-        Function::Remainder {
-            unit: Unit::Gelu,
-            stretch: 1.0,
-            line: Line { slope: 0.5, value: 4.0 },
-        },
+        Function::Less { unit: Unit::Gelu, stretch: 1.0, value: 4.0 },
         Function::Gelu { stretch: 1.0 },
         Function::GeluTanh { stretch: 1.0 },
         Function::QuickGelu { stretch: 1.0 },

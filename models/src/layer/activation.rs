@@ -5,7 +5,7 @@
 
 use sotto_protocols::{
     Wire,
-    functions::{Function, Line, Unit, Window},
+    functions::{Function, Unit, Window},
     gates::{lookup::Precision, row_table::Rows},
     plan::Trace,
 };
@@ -47,16 +47,16 @@ impl ActivationFormat {
             Function::Gelu { stretch }
             | Function::GeluTanh { stretch }
             | Function::QuickGelu { stretch }
-            | Function::Remainder { stretch, .. } => *stretch,
+            | Function::Less { stretch, .. } => *stretch,
             _ => 1.0,
         }
     }
 
-    /// The part of the activation that is not looked up, of the argument before it is stretched.
-    pub fn line(&self) -> Line {
+    /// The constant that is added to what is looked up.
+    pub fn added(&self) -> f64 {
         match self {
-            ActivationFormat::Lookup { function: Function::Remainder { line, .. }, .. } => *line,
-            _ => Line { slope: 0.0, value: 0.0 },
+            ActivationFormat::Lookup { function: Function::Less { value, .. }, .. } => *value,
+            _ => 0.0,
         }
     }
 
@@ -104,16 +104,14 @@ pub(crate) struct Fineness {
     per_unit: f64,
 }
 
-/// What of an activation is a line that matrices add, so that what is looked up is opened in fewer bits.
+/// Whether a constant of an activation is added by the bias of the matrix that reads it, so that what is looked up lies on both sides
+/// of 0 and is opened in a bit less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Added {
-    /// Nothing.
-    Nothing,
-    /// A constant, in the bias of the matrix that reads the result: values lie on both sides of 0, a bit less.
-    Constant,
-    /// Half of the argument, too, where the matrix before also writes what the result is added to: what is left is even, two
-    /// bits less, and a bit less of its slopes.
-    Half,
+pub(crate) enum Constant {
+    /// It is looked up.
+    LookedUp,
+    /// The bias has it.
+    InBias,
 }
 
 /// Of a group of channels that has a table of its own: tables of powers of two reach arguments of 1.25, 2.5, 5, .. as they were
@@ -132,7 +130,7 @@ pub(crate) fn format(
     activation: Activation,
     range: Range,
     of: Fineness,
-    added: Added,
+    constant: Constant,
 ) -> ActivationFormat {
     // The window is +-2^top; the stretch makes it exactly MARGIN bits wider than the range.
     let wide = range.size().max(0.5) * f64::from(1u32 << MARGIN);
@@ -157,11 +155,9 @@ pub(crate) fn format(
         Activation::Silu => Some(Unit::Silu),
         Activation::Tanh | Activation::Relu | Activation::None => None,
     };
-    if let (Some(unit), Added::Constant | Added::Half) = (unit, added) {
-        // From 0 or a little less to the window's end, or to half of that.
-        let slope = if added == Added::Half { 0.5 } else { 0.0 };
-        let value = (1.0 - slope) / 2.0 * window / stretch;
-        return lookup(Function::Remainder { unit, stretch, line: Line { slope, value } }, wide);
+    if let (Some(unit), Constant::InBias) = (unit, constant) {
+        let value = (window / stretch + unit.least()) / 2.0;
+        return lookup(Function::Less { unit, stretch, value }, wide);
     }
     match activation {
         Activation::Gelu => lookup(Function::Gelu { stretch }, wide),

@@ -6,16 +6,15 @@
 //! Privately, `1 / sqrt(head width)`, `log2 e` and linear attention's `1 / N` are folded into the query's rows, head by head,
 //! and the copy of `n` that a residual starts from comes out of the same product as queries, keys and values. Scores of softmax do not
 //! see a factor that a head's queries are multiplied by and its keys divided by: it makes both as large, so that the rounding of one
-//! weighs as much as that of the other, and each needs a bit less. Their values are some powers of two smaller, and the projection's
-//! columns as much larger.
+//! weighs as much as that of the other, and each needs one or two bits less.
 
 mod float;
 mod format;
 
 pub use float::float;
 pub(crate) use format::bits_a_score;
+use format::query_scale;
 pub use format::{AttentionFormat, SoftmaxFormat, format};
-use format::{VALUE, query_scale};
 
 use sotto_protocols::{
     Wire,
@@ -51,7 +50,6 @@ pub fn fold(
     if let Some(norm) = &norm {
         qkv = qkv.after(norm);
     }
-    let mut proj = Folded::new(&weights.linear(&format!("{block}.attn.proj")));
     for (h, kind) in model.stack.attention[layer].iter().enumerate() {
         let d = model.stack.head_dim();
         let root = 1.0 / (d as f64).sqrt();
@@ -62,10 +60,7 @@ pub fn fold(
         };
         qkv.scale(h * d, (h + 1) * d, factor);
         if *kind == Attention::Softmax {
-            let [q, k, v] = [0, 1, 2].map(|which| (which * model.stack.heads + h) * d);
-            let smaller = f64::from(1u32 << VALUE);
-            qkv.scale(v, v + d, 1.0 / smaller);
-            proj.scale_columns(q, q + d, smaller);
+            let [q, k] = [0, 1].map(|which| (which * model.stack.heads + h) * d);
             let even = (qkv.size(k, k + d) / qkv.size(q, q + d)).sqrt();
             if even.is_normal() {
                 qkv.scale(q, q + d, even);
@@ -80,6 +75,7 @@ pub fn fold(
         qkv = qkv.stack(copy);
     }
     out.insert(path(layer, "qkv"), qkv.fixed_at(format.scale));
+    let proj = Folded::new(&weights.linear(&format!("{block}.attn.proj")));
     out.insert(path(layer, "proj"), proj.centred().fixed());
 }
 
@@ -155,7 +151,7 @@ fn heads(
                 let one = t.reshape(one, &[batch, heads, tokens, dh]);
                 let one = t.pick(one, 1, chosen);
                 let one = if which == 0 { t.pick(one, 2, queries) } else { one };
-                t.truncate_to(one, if which == 2 { ACTIVATION } else { query_scale(kind) })
+                t.truncate_to(one, if which == 2 { ACTIVATION } else { query_scale(model, kind) })
             })
         };
         let expected = "the format has what the architecture uses";

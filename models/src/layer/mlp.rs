@@ -4,9 +4,7 @@
 //! matrix, residual included: `W2 W1 + I`. The activation's stretch goes into the first matrix, group by group of hidden
 //! channels where these have formats of their own (`channels.rs`).
 //!
-//! Of an activation `a(h) = r(h) + h / 2 + c` whose even part `r` is looked up, the rest is linear, and the copy has it:
-//! `fc2(a(fc1 n)) = W2 r(h) + (I + W2 W1 / 2) n + ..`, in matrices of the same sizes. Where the residual starts from the stream, `c` alone
-//! is taken out of what is looked up, into the second matrix' bias.
+//! Of an activation `a = r + c` the part `r` is looked up, whose numbers lie on both sides of 0, and `W2 c` is in the second matrix' bias.
 
 use ndarray::Array2;
 use sotto_protocols::{
@@ -21,13 +19,12 @@ use crate::{
     kind::Activation,
     layer::{
         Base, Sublayer,
-        activation::{self, ActivationFormat, Added, OF_A_GROUP, OF_ALL},
+        activation::{self, ActivationFormat, Constant, OF_A_GROUP, OF_ALL},
     },
     matrix::{Folded, Named},
     options::Tables,
     probe::{Probe, Tensor},
     rows::{flat, linear},
-    weights::Linear,
 };
 
 fn path(layer: usize, part: &str) -> String {
@@ -72,24 +69,20 @@ impl MlpFormat {
     }
 }
 
-/// The format of a step's activation.
+/// The format of a layer's activation.
 ///
 /// # Errors
 /// [`Error::Calibration`] when its range is missing, or its groups are not the layer's.
-pub fn format(model: &Model, cal: &Calibration, sublayer: &Sublayer) -> Result<MlpFormat, Error> {
-    let layer = sublayer.layer;
+pub fn format(model: &Model, cal: &Calibration, layer: usize) -> Result<MlpFormat, Error> {
     let activation = model.stack.activation[layer];
     if activation == Activation::None {
         return Ok(MlpFormat { groups: vec![(model.stack.hidden, ActivationFormat::None)] });
     }
     let groups = cal.groups(layer, model.stack.hidden)?;
     let fineness = if groups.len() > 1 { OF_A_GROUP } else { OF_ALL };
-    let added = match sublayer.base {
-        Base::Norm => Added::Half,
-        Base::Stream => Added::Constant,
-    };
     let of = |group: Group| {
-        (group.channels, activation::format(activation, group.range, fineness, added))
+        let constant = Constant::InBias;
+        (group.channels, activation::format(activation, group.range, fineness, constant))
     };
     Ok(MlpFormat { groups: groups.into_iter().map(of).collect() })
 }
@@ -117,22 +110,17 @@ pub fn fold(
         return;
     }
     let mut second = Folded::new(&fc2);
-    let mut linear = residual.is_some().then(|| fc1.clone());
     let mut first = 0;
     for (channels, activation) in &format.groups {
-        let (end, line) = (first + channels, activation.line());
+        let end = first + channels;
         for (row, bias) in second.w.chunks_exact(second.inputs).zip(&mut second.bias) {
-            *bias += line.value * row[first..end].iter().sum::<f64>();
-        }
-        if let Some(linear) = &mut linear {
-            linear.scale(first, end, line.slope);
+            *bias += activation.added() * row[first..end].iter().sum::<f64>();
         }
         fc1.scale(first, end, activation.stretch());
         first = end;
     }
-    if let (Some(residual), Some(linear)) = (residual, linear) {
-        let copy = residual.plus(&linear.then(&Linear { bias: None, ..fc2 }));
-        fc1 = fc1.stack(copy.centred());
+    if let Some(residual) = residual {
+        fc1 = fc1.stack(residual.centred());
     }
     out.insert(path(layer, "mlp.fc1"), fc1.fixed());
     out.insert(path(layer, "mlp.fc2"), second.centred().fixed());

@@ -295,11 +295,7 @@ impl Factors for LookupFactors {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        functions::{Line, Unit},
-        spec::Role,
-        testing::Bench,
-    };
+    use crate::{functions::Unit, spec::Role, testing::Bench};
 
     /// Gives the bytes that the lookup opens.
     fn check(
@@ -334,21 +330,18 @@ mod tests {
         opened
     }
 
-    /// Half of the argument and a constant are two bits of the value and one of the slope.
+    /// Numbers on both sides of 0 have a bit less.
     #[test]
-    fn what_is_left_without_a_line_is_opened_in_fewer_bits() {
-        let (window, stretch) = (Window::signed(17, 12), 1.01);
+    fn less_a_constant_a_unit_is_opened_in_fewer_bits() {
+        let (window, stretch) = (Window::signed(17, 12), 1.03);
         let p = Precision { k: 9, value_scale: 12, slope_scale: 12 };
-        let end = 16.0 / stretch;
-        let bytes = |unit, slope: f64| {
-            let line = Line { slope, value: (1.0 - slope) * end / 2.0 };
-            let function = Function::Remainder { unit, stretch, line };
-            check(function, window, p, 1.4e-3, 15.9)
-        };
+        let whole = check(Function::Gelu { stretch }, window, p, 1.6e-3, 15.9);
         for unit in [Unit::Gelu, Unit::GeluTanh, Unit::QuickGelu, Unit::Silu] {
-            let gelu = check(Function::Gelu { stretch }, window, p, 1.4e-3, 15.9);
-            assert_eq!(gelu - bytes(unit, 0.0), 3000 / 8, "{unit:?}");
-            assert_eq!(gelu - bytes(unit, 0.5), 3 * 3000 / 8, "{unit:?}");
+            let value = (16.0 / stretch + unit.least()) / 2.0;
+            let least = (-64..0).map(|i| unit.at(f64::from(i) / 16.0)).fold(0.0, f64::min);
+            assert!((least - unit.least()).abs() < 1e-3, "{unit:?}: {least}");
+            let bytes = check(Function::Less { unit, stretch, value }, window, p, 1.6e-3, 15.9);
+            assert_eq!(whole - bytes, 3000 / 8, "{unit:?}");
         }
     }
 
