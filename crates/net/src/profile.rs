@@ -18,8 +18,9 @@ use crate::{Error, Limits};
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// The largest UDP payload that we take in.
-const LARGEST: u16 = 65_527;
+/// The largest UDP payload: with a larger one the first full send, of ten, fails and the path counts as broken. The endpoint
+/// keeps 2,048 times as many bytes to receive in.
+const LARGEST: u16 = 6550;
 
 /// Between two stateless resets: of an endpoint that listens, and of one that does not.
 const OFTEN: Duration = Duration::from_millis(1);
@@ -130,9 +131,9 @@ impl Profile {
         let idle = IdleTimeout::try_from(self.idle)
             .map_err(|_| Error::Config(format!("an idle time of {:?} is too long", self.idle)))?;
         for mtu in [Some(self.mtu), self.discover_mtu].into_iter().flatten() {
-            // Beyond it the first full send fails and the path counts as broken.
-            if !(1200..=6550).contains(&mtu) {
-                return Err(Error::Config(format!("an MTU of {mtu} is not within 1200 to 6550")));
+            if !(1200..=LARGEST).contains(&mtu) {
+                let why = format!("an MTU of {mtu} is not within 1200 to {LARGEST}");
+                return Err(Error::Config(why));
             }
         }
         if self.limits.per_name == 0 || self.limits.all == 0 {

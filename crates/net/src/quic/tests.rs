@@ -1,6 +1,6 @@
 //! An authenticated peer that does what no honest one does.
 
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Instant;
 
@@ -257,4 +257,54 @@ fn a_sender_that_waits_for_room_learns_that_the_peer_is_gone() {
         assert!(matches!(error, Error::Link { step: 63, .. }), "{error}");
         assert!(start.elapsed() < DEADLINE / 4, "at once");
     });
+}
+
+#[test]
+fn who_sends_each_message_just_in_time_has_a_time_in_all() {
+    let (mut victim, mut sender, _endpoints) = victim_and_attacker();
+    victim.set_deadline(DEADLINE);
+    let longest = Duration::from_millis(400);
+    let (stop, stopped) = mpsc::channel::<()>();
+    let drips = thread::spawn(move || {
+        let mut step = 0;
+        while stopped.recv_timeout(Duration::from_millis(50)) == Err(RecvTimeoutError::Timeout) {
+            sender.send(step, vec![1]).unwrap();
+            step += 1;
+        }
+    });
+    let start = Instant::now();
+    victim.set_longest(Some(longest));
+    let mut step = 0;
+    let error = loop {
+        match victim.recv(step, 1) {
+            Ok(_) => step += 1,
+            Err(error) => break error,
+        }
+    };
+    let took = start.elapsed();
+    assert!(matches!(error, Error::Deadline { .. }), "{error}");
+    assert!(took >= longest && took < DEADLINE / 2, "{took:?}");
+    // What comes after it has the deadline alone.
+    victim.set_longest(None);
+    victim.recv(step, 1).unwrap();
+    drop(stop);
+    drips.join().unwrap();
+}
+
+#[test]
+fn who_takes_each_piece_just_in_time_has_a_time_in_all() {
+    let (victim, mut sender, _endpoints) = victim_and_attacker();
+    let reading = thread::spawn(move || receive_slowly(victim, 64));
+    sender.set_deadline(DEADLINE);
+    let start = Instant::now();
+    sender.set_longest(Some(Duration::from_millis(200)));
+    for step in 0..64 {
+        sender.send(step, vec![7; PIECE]).unwrap();
+    }
+    let error = sender.room(0).unwrap_err();
+    assert!(matches!(error, Error::Deadline { .. }), "{error}");
+    assert!(start.elapsed() < DEADLINE / 2, "{:?}", start.elapsed());
+    sender.set_longest(None);
+    sender.room(0).unwrap();
+    reading.join().unwrap();
 }
