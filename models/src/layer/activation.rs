@@ -156,7 +156,9 @@ pub(crate) fn format(
         Activation::Tanh | Activation::Relu | Activation::None => None,
     };
     if let (Some(unit), Constant::InBias) = (unit, constant) {
-        let value = (window / stretch + unit.least()) / 2.0;
+        // A multiple of the unit, so that where a function is flat, as most channels are most times, it is looked up exactly.
+        let one = f64::from(1u32 << ACTIVATION);
+        let value = ((window / stretch + unit.least()) / 2.0 * one).round() / one;
         return lookup(Function::Less { unit, stretch, value }, wide);
     }
     match activation {

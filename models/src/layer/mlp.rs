@@ -109,12 +109,15 @@ pub fn fold(
         out.insert(path(layer, "mlp"), both.centred().fixed());
         return;
     }
-    let mut second = Folded::new(&fc2);
+    let mut second = Folded::new(&fc2).centred();
+    // Of the weights as they are rounded: their rounding is multiplied by the constant.
+    let one = f64::from(WEIGHT).exp2();
+    let rounded = |w: &f64| (w * one).round() / one;
     let mut first = 0;
     for (channels, activation) in &format.groups {
         let end = first + channels;
         for (row, bias) in second.w.chunks_exact(second.inputs).zip(&mut second.bias) {
-            *bias += activation.added() * row[first..end].iter().sum::<f64>();
+            *bias += activation.added() * row[first..end].iter().map(rounded).sum::<f64>();
         }
         fc1.scale(first, end, activation.stretch());
         first = end;
@@ -123,7 +126,7 @@ pub fn fold(
         fc1 = fc1.stack(residual.centred());
     }
     out.insert(path(layer, "mlp.fc1"), fc1.fixed());
-    out.insert(path(layer, "mlp.fc2"), second.centred().fixed());
+    out.insert(path(layer, "mlp.fc2"), second.fixed());
 }
 
 /// `base + mlp(n)`; `x` is the base where it is not copied from `n`.

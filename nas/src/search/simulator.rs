@@ -142,9 +142,11 @@ impl Simulator {
         let groups = self.calibration.groups.get(layer).cloned();
         let groups = groups.into_iter().collect();
         let softmax = kinds.iter().filter(|kind| **kind == Attention::Softmax).count();
-        let heads = self.calibration.heads.get(layer).filter(|groups| {
-            groups.iter().map(|group| group.heads).sum::<usize>() == softmax
-        });
+        let heads = self
+            .calibration
+            .heads
+            .get(layer)
+            .filter(|groups| groups.iter().map(|group| group.heads).sum::<usize>() == softmax);
         let heads = heads.cloned().into_iter().collect();
         Calibration { layers: vec![own, end], groups, heads, ..self.calibration.clone() }
     }
@@ -304,7 +306,8 @@ mod tests {
         let machines = Machines::one(&Machine::reference());
         let network = Network::preset("wan").unwrap();
         let group = |layer: usize, heads: usize, size: f32| {
-            let of = |part| calibration.range(layer, Tensor::Head(Attention::Softmax, part)).unwrap();
+            let of =
+                |part| calibration.range(layer, Tensor::Head(Attention::Softmax, part)).unwrap();
             let scaled = |part| {
                 let Range { min, max } = of(part);
                 Range { min: size * min, max: size * max }
