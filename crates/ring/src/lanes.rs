@@ -164,7 +164,7 @@ mod tests {
                 all.iter().map(|w| f(w.0.into(), w.1.into(), w.2.into()) as u64).collect()
             };
             let (mask, wide) = (u64::MAX >> shift, u128::from(u64::MAX));
-            let times = |a: u128, b: u128| a * b & wide;
+            let times = |a: u128, b: u128| (a * b) & wide;
             for kernel in add::kernels() {
                 let mut got = out.clone();
                 kernel(&mut got, &a, shift);
