@@ -49,7 +49,7 @@ fn folder(parties: &Parties, family: &str, tokenizer: &str, first: usize) -> Val
     parties.write("hub/model.safetensors", &[&length, header.as_bytes(), &data[..]].concat());
     parties.write("hub/config.json", config.to_string().as_bytes());
     parties.write("hub/tokenizer.json", numbered["tokenizer"].to_string().as_bytes());
-    parties.must(&["import", &parties.text("hub"), "--out", &parties.text("model")]);
+    parties.must(&["import", &parties.text("hub"), "--out", &parties.text("named")]);
     numbered["cases"].clone()
 }
 
@@ -81,16 +81,16 @@ fn byte_level_and_unigram_words_go_through_the_program() {
         );
         let lines: Vec<&str> = full.iter().map(|case| case["texts"][0].as_str().unwrap()).collect();
         parties.write("samples.txt", (lines.join("\n") + "\n").as_bytes());
-        let model = parties.calibrated("model");
+        let model = parties.calibrated("named");
         let tokens = |case: &Value| case["words"].as_array().unwrap().len();
         let all = demo(&parties, &model, &["--file", &parties.text("samples.txt")]);
         for (result, case) in all["results"].as_array().unwrap().iter().zip(&full) {
             assert_eq!(result["tokens"], tokens(case), "{family}: {case}");
         }
         let (_dealer, dealer) = parties.dealer("", None);
-        let (_server, server) = parties.server("model = \"model\"\n", dealer, None);
+        let (_server, server) = parties.server("model = \"named\"\n", dealer, None);
         let config =
-            parties.client_config("client", "lexicon = \"model-lexicon\"\n", [server, dealer]);
+            parties.client_config("client", "lexicon = \"named-lexicon\"\n", [server, dealer]);
         let ask = |args: &[&str]| parties.infer(&config, args).results()[0]["tokens"].clone();
         // Accents or an emoji, and a text of special words alone.
         assert_eq!(ask(&["--text", lines[lines.len() - 1]]), tokens(full[full.len() - 1]));
