@@ -320,6 +320,7 @@ impl Lanes {
         };
         let places = [places as usize, pool];
         let lane = Lane::open(common, model, (Some(length), plan), places).map_err(unusable)?;
+        lane.begin();
         Ok(Arc::new(lane))
     }
 }

@@ -68,13 +68,16 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Starts to announce the model, again and again until the dealer takes it.
-    pub fn start(basis: Basis) -> Arc<Self> {
+    /// Without a session yet: nothing is asked of the dealer, and nothing on the disk is touched.
+    pub fn new(basis: Basis) -> Arc<Self> {
         let (state, changed) = (Mutex::default(), Condvar::new());
-        let all = Arc::new(Self { basis, state, changed });
-        let keeper = Arc::clone(&all);
+        Arc::new(Self { basis, state, changed })
+    }
+
+    /// Starts to announce the model, again and again until the dealer takes it. What others left in its pool folder is burnt.
+    pub fn begin(self: &Arc<Self>) {
+        let keeper = Arc::clone(self);
         thread::spawn(move || keeper.keep());
-        all
     }
 
     /// The present session; `doubt` is an epoch that a client says is over.
