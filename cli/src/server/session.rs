@@ -167,7 +167,7 @@ impl Sessions {
         state.session.as_ref().map_or(0, |session| session.pool.in_memory())
     }
 
-    /// Burns what there is no room for any more ([`Pool::trim`]).
+    /// Burns what there is no room for any more, or fetches what there is room for ([`Pool::trim`]).
     pub fn trim(&self) {
         let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(session) = &state.session {

@@ -143,6 +143,11 @@ impl Usage {
         })
     }
 
+    /// How many clients are served.
+    pub fn clients(&self) -> usize {
+        self.lock().served.len()
+    }
+
     /// Which of the models a client may use.
     ///
     /// # Errors

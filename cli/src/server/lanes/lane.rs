@@ -113,12 +113,17 @@ impl Lane {
 
     /// Gives up what nobody holds, down to so many places; more stay where more are taken.
     pub(super) fn shrink(&self, common: &Common, places: usize) {
+        self.resize(common, places);
+        self.resize(common, places.max(self.taken()));
+    }
+
+    /// It has so many places from now on, each client its share of them: as many clients as are served now. Where there is less room
+    /// what nobody holds goes, where there is more it fills.
+    pub(super) fn resize(&self, common: &Common, places: usize) {
         self.room.resize([places, common.share(places)]);
         if let Supply::Dealer(sessions) = &self.supply {
             sessions.trim();
         }
-        let places = places.max(self.taken());
-        self.room.resize([places, common.share(places)]);
     }
 
     /// Its model was replaced: nothing is kept ready any more, in memory or on the disk.

@@ -74,7 +74,7 @@ impl State {
         for lane in pictures.iter().filter(|lane| target(lane) > lane.room.places()) {
             let free = lane.room.places_in(all.saturating_sub(taken(&self.open)));
             let places = target(lane).min(lane.room.places().saturating_add(free));
-            lane.room.resize([places, common.share(places)]);
+            lane.resize(common, places);
         }
         all.saturating_sub(taken(&self.open))
     }
@@ -197,6 +197,10 @@ impl Lanes {
         }
         state.open.extend(lanes.iter().cloned());
         state.fit(&self.common);
+        // Those that stay as large, too: there may be other clients.
+        for lane in &state.open {
+            lane.resize(&self.common, lane.room.places());
+        }
         drop(state);
         // The last use of one ends its pool, for which nobody waits.
         drop(gone);
