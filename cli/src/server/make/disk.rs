@@ -60,20 +60,26 @@ impl Workplace {
     /// A number, and a place, for a client's batch that waits on the disk, to be used over a link of its own.
     ///
     /// # Errors
-    /// [`Refusal::NotKept`] where there is none; [`Refusal::Busy`] for now.
+    /// [`Refusal::NotKept`] where there is none; [`Refusal::Busy`] for now; those of [`Usage::allows`](super::Usage::allows): who may not
+    /// use it does not hold a place, either.
     pub fn wake(&self, client: &str, link: u64, tag: &Tag) -> Result<u64, Refusal> {
         self.settle();
         let (shelf, _) = self.shelf.as_ref().ok_or(Refusal::NotKept)?;
-        match shelf.is_of(&self.of(client), tag) {
-            true => self.made.wake(client, link),
-            false => Err(Refusal::NotKept),
+        if !shelf.is_of(&self.of(client), tag) {
+            return Err(Refusal::NotKept);
         }
+        self.usage.allows(client, self.model.tariff(), 0)?;
+        self.made.wake(client, link, tag)
     }
 
     /// Takes the batch that got this number for its use: the key of the client's part is off the disk, and may be given. `None` where
     /// it is gone.
     pub fn take(&self, client: &str, (id, tag): (u64, &Tag)) -> Option<Taken<'_>> {
         let (shelf, _) = self.shelf.as_ref()?;
+        // It may have given way meanwhile.
+        if !self.made.opens(client, id) {
+            return None;
+        }
         let taken = shelf.take(&self.of(client), tag).unwrap_or_else(|e| {
             tracing::warn!("{client}: {e}");
             None
