@@ -227,7 +227,8 @@ impl Server {
             }
         };
         if let (Supply::Peer(workplace), Some(theirs)) = (&lane.supply, hello.making) {
-            return match workplace.open(link, theirs, (self.deadline, &standing))? {
+            let folder = hello.waits.map(|waits| waits.folder);
+            return match workplace.open(link, (theirs, folder), (self.deadline, &standing))? {
                 Some(shop) => self.make(link, (number, &standing), lane, shop),
                 None => Ok(()),
             };

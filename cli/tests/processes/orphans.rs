@@ -24,9 +24,6 @@ fn a_client_that_lost_its_folder_says_so_and_is_served_again() {
         copy(&parties, folder, &format!("saved-{folder}"));
         fs::remove_dir_all(parties.path(folder)).unwrap();
     }
-    // They count against its quota, for it may have another folder.
-    parties.infer(&config, &["--fill"]).failed(4, &["0 of 2 images are used up"]);
-    assert_eq!(waiting(&parties, "server"), lost);
     // Another client's word burns nothing of this one's.
     let second = parties.peer_client("second", &CLIENT.replace("client-", "second-"), server);
     let only = ["--fill", "--only-folder"];
@@ -47,6 +44,31 @@ fn a_client_that_lost_its_folder_says_so_and_is_served_again() {
     assert_eq!(done.results()[0]["costs"]["waited"], false);
     assert_eq!(waiting(&parties, "client"), [""; 0]);
     assert!(!process.log.text().contains("waited on the disk"));
+}
+
+#[test]
+fn batches_of_a_folder_that_is_lost_lock_nobody_out() {
+    let parties = Parties::new();
+    let config = parties.server_config(&format!("source = \"peer\"\n{SERVER}"), LOCAL, None);
+    let text = fs::read_to_string(&config).unwrap();
+    let line = "certificate = \"client.cert\"\n";
+    parties.write("server.toml", text.replace(line, &format!("{line}quota = 3\n")).as_bytes());
+    let (process, server) = parties.start_server(&config);
+    let config = parties.peer_client("client", CLIENT, server);
+    fill(&parties, &config);
+    assert_eq!(waiting(&parties, "server").len(), 2);
+    for folder in ["client-pool", "client-pool.keys"] {
+        fs::remove_dir_all(parties.path(folder)).unwrap();
+    }
+    // Of a client without a folder, who says nothing: as many give way as its quota lacks.
+    let config = parties.peer_client("client", "", server);
+    for (image, left) in [2, 1, 0].into_iter().enumerate() {
+        assert_eq!(infer(&parties, &config, 1).1, [false]);
+        assert_eq!(waiting(&parties, "server").len(), left, "image {image}");
+    }
+    assert_eq!(process.log.text().matches("of another folder, which is burnt").count(), 2);
+    let images = parties.text("images.bin");
+    parties.infer(&config, &["--limit", "1", &images]).failed(4, &["3 of 3 images"]);
 }
 
 /// Has a server read its file again.

@@ -11,7 +11,7 @@ use sotto_session::{
 use super::{DEAR, Ready, Workplace};
 use crate::{
     error::Error,
-    messages::{Keep, Secret, Tag, Waits},
+    messages::{FolderId, Keep, Secret, Tag, Waits},
     refusal::Refusal,
 };
 
@@ -55,6 +55,34 @@ impl Workplace {
         tags.retain(|tag| shelf.has(client, tag));
         tags.dedup();
         Ok(tags)
+    }
+
+    /// Whether a client may have one more batch made, beside those that it has. Where those that wait for other folders than the one it
+    /// asks for are all that its quota lacks, the oldest of them give way, and are charged: what a lost folder had locks nobody out.
+    ///
+    /// # Errors
+    /// Those of [`Usage::allows`](super::Usage::allows).
+    pub(super) fn allows(&self, client: &str, folder: Option<FolderId>) -> Result<(), Refusal> {
+        let may =
+            |kept| self.usage.allows(client, self.model.tariff(), self.made.of(client) + kept);
+        let Some((shelf, _)) = &self.shelf else { return may(0) };
+        loop {
+            let kept = shelf.count(client);
+            let refused = match may(kept) {
+                Err(why @ Refusal::Quota { .. }) => why,
+                other => return other,
+            };
+            // None is burnt in vain.
+            let elsewhere = shelf.elsewhere(client, folder);
+            may(kept.saturating_sub(elsewhere.len()))?;
+            let Some(oldest) = elsewhere.first() else { return Err(refused) };
+            if let Err(e) = shelf.burn(client, oldest) {
+                tracing::warn!("{client}: {e}");
+                return Err(refused);
+            }
+            tracing::info!("{client} has no quota for a batch of another folder, which is burnt");
+            self.usage.unused(client, DEAR);
+        }
     }
 
     /// A number, and a place, for a client's batch that waits on the disk, to be used over a link of its own.
