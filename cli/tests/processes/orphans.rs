@@ -3,9 +3,11 @@
 use std::fs;
 
 use crate::{
-    disks::{CLIENT, SERVER, both, copy, fill, infer, waiting},
-    parties::{LOCAL, Parties},
+    disks::{CLIENT, SERVER, both, copy, files, fill, infer, waiting},
+    hostile::endpoint,
+    parties::{LOCAL, Parties, wait_until},
     spawned::Process,
+    stored::{Hostile, Stores},
 };
 
 #[test]
@@ -111,5 +113,47 @@ fn batches_of_a_model_that_is_replaced_are_burnt_when_it_is_and_not_before() {
     reload(&process, "model model is replaced");
     assert_eq!(waiting(&parties, "server"), [""; 0]);
     assert_eq!(infer(&parties, &config, 1).1, [false]);
+    assert_eq!(waiting(&parties, "client"), [""; 0]);
+}
+
+#[test]
+fn what_is_stored_after_its_model_was_replaced_is_burnt_however_it_was_stored() {
+    let parties = Parties::new();
+    parties.model("second", 2);
+    let (process, at) = parties.peer_server(SERVER, None);
+    let client =
+        Hostile { endpoint: endpoint(&parties, "client"), server: &process, at, length: None };
+    let text = fs::read_to_string(parties.path("server.toml")).unwrap();
+    let replaced = text.replace("model = \"model\"", "model = \"second\"");
+    for (how, text) in [(Stores::Leaves, &replaced), (Stores::All, &text)] {
+        client.makes_and(how, 1, || {
+            parties.write("server.toml", text.as_bytes());
+            reload(&process, "was read again");
+        });
+        wait_until("the end of the old model's batch", || {
+            files(&parties.path("server-pool"), ".batch").is_empty()
+        });
+    }
+}
+
+#[test]
+fn what_could_not_be_burnt_when_its_model_was_replaced_is_when_its_client_comes() {
+    let parties = Parties::new();
+    parties.model("second", 2);
+    let (process, _, config) = both(&parties, None);
+    fill(&parties, &config);
+    let names = waiting(&parties, "server");
+    // Keys that cannot be taken off the disk: what comes after them stays, too.
+    let key = parties.path("server-pool.keys").join(names[0].replace(".batch", ".key"));
+    fs::remove_file(&key).unwrap();
+    fs::create_dir(&key).unwrap();
+    let text = fs::read_to_string(parties.path("server.toml")).unwrap();
+    let replaced = text.replace("model = \"model\"", "model = \"second\"");
+    parties.write("server.toml", replaced.as_bytes());
+    reload(&process, "was read again");
+    assert_eq!(files(&parties.path("server-pool"), ".batch"), names);
+    assert_eq!(infer(&parties, &config, 1).1, [false]);
+    process.log.wait_for("1 batches of client are of another model", 1);
+    assert_eq!(files(&parties.path("server-pool"), ".batch"), names[..1]);
     assert_eq!(waiting(&parties, "client"), [""; 0]);
 }

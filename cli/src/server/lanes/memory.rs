@@ -179,14 +179,10 @@ impl Lanes {
 
     /// Serves what was got ready, which begins to fill. Streams of models that are gone finish on them.
     pub fn commit(&self, Change { models, lanes, mut gone, shelves }: Change) {
-        for (model, shelf) in &shelves {
-            // Of pictures, which have one.
-            let new = lanes.iter().find(|lane| Arc::ptr_eq(&lane.model, model));
-            self.keep(model, shelf, new.map(|lane| lane.hash));
-        }
-        let named = |(model, shelf): (Arc<Loaded>, _)| (model.name().to_owned(), shelf);
         let mut state = lock(&self.state);
-        state.shelves = shelves.into_iter().map(named).collect();
+        let named =
+            |(model, shelf): &(Arc<Loaded>, _)| (model.name().to_owned(), Arc::clone(shelf));
+        state.shelves = shelves.iter().map(named).collect();
         // Those of texts that were opened meanwhile, too.
         gone.extend(state.dismiss(&self.common, &models));
         gone.iter().for_each(|lane| lane.leave(&self.common));
@@ -204,6 +200,12 @@ impl Lanes {
         drop(state);
         // The last use of one ends its pool, for which nobody waits.
         drop(gone);
+        // What is stored from now on of those that are over is burnt by whoever stores it.
+        for (model, shelf) in &shelves {
+            // Of pictures, which have one.
+            let new = lanes.iter().find(|lane| Arc::ptr_eq(&lane.model, model));
+            self.keep(model, shelf, new.map(|lane| lane.hash));
+        }
         lanes.iter().for_each(|lane| lane.begin());
     }
 

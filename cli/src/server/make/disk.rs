@@ -8,6 +8,8 @@ use sotto_session::{
     shelf::{LONGEST, Of, Record, Taken, described},
 };
 
+use std::sync::atomic::Ordering;
+
 use super::{DEAR, Ready, Workplace};
 use crate::{
     error::Error,
@@ -25,13 +27,18 @@ impl Workplace {
         Of { peer: client.into(), plan: self.plan.hash(), model }
     }
 
+    /// Whether another model has taken the place of this one.
+    fn is_over(&self) -> bool {
+        self.model.over.load(Ordering::Relaxed)
+    }
+
     /// Batches of all plans that wait for a client, at most.
     fn most(&self, pool: usize) -> usize {
         if self.model.is_of_texts() { LENGTHS.saturating_mul(pool) } else { pool }
     }
 
-    /// Burns what a client no longer has in a folder of its, or in any where this is its only one, and what has waited for too long, of
-    /// whomever; charges for it. Gives what waits at both.
+    /// Burns what a client no longer has in a folder of its, or in any where this is its only one, what is of another model than this, and
+    /// what has waited for too long, of whomever; charges for what the client left. Gives what waits at both.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -40,6 +47,13 @@ impl Workplace {
         for (name, old) in shelf.expire(LONGEST)? {
             tracing::info!("{old} batches of {name} have waited for too long, and are burnt");
             self.usage.unused(&name, old * DEAR);
+        }
+        let model = self.of(client).model;
+        // A folder may not have given up all when its model was replaced.
+        let others = shelf
+            .retain(|Record { of, .. }| of.peer != client || of.model == model || self.is_over())?;
+        if others > 0 {
+            tracing::info!("{others} batches of {client} are of another model, and are burnt");
         }
         let Some(Waits { folder, mut tags, alone }) = waits else { return Ok(Vec::new()) };
         tags.sort_unstable();
@@ -163,14 +177,14 @@ impl Workplace {
             self.usage.unused(&client, DEAR);
         }
         let record = Record::new(of, (theirs.folder, tag), traffic);
-        match keep(link, shelf, [ours, &theirs.pad], record, batch)? {
-            None => {
-                self.made.stored(id);
-                // The model was replaced meanwhile: the client burns its part with the next greeting.
-                if room.pool() == 0 {
-                    shelf.burn(&client, &tag)?;
-                }
-            }
+        let kept = keep(link, shelf, [ours, &theirs.pad], record, batch);
+        // However it ended; the client burns its part with the next greeting. Looked at once it is stored: whoever replaces the model
+        // says so first, and burns what is stored then.
+        if self.is_over() {
+            shelf.burn(&client, &tag)?;
+        }
+        match kept? {
+            None => self.made.stored(id),
             Some(Lost::Here(e)) => {
                 tracing::warn!("{}: {e}", link.peer());
                 self.made.stored(id);
