@@ -232,7 +232,7 @@ fn what_is_found_and_not_opened_has_one_place_and_grows_old() {
     let [tag, other] = [[1; 16], [2; 16]];
     let first = made.wake("a", 1, &tag).unwrap();
     // Over as many links as there are: one place, of the last one.
-    let last = (2..9).map(|link| made.wake("a", link, &tag).unwrap()).last().unwrap();
+    let last = (2..9).fold(first, |_, link| made.wake("a", link, &tag).unwrap());
     made.release(1);
     assert_eq!((made.of("a"), left(&made, "a")), (1, 0));
     assert!(!made.opens("a", first) && !made.opens("b", last));
