@@ -123,7 +123,7 @@ impl Dealer {
     /// Takes the servers and clients of a changed configuration.
     fn reload(&self, now: DealerConfig, at: &Endpoint, base: &Path) -> Result<String, Error> {
         self.open_ledgers(&now)?;
-        now.own.rebind(at, base, &[], &now.peers())?;
+        now.own.pinned(base, &[], &now.peers())?.rebind(at)?;
         let mut held = self.config();
         let rest = DealerConfig {
             servers: held.servers.clone(),

@@ -162,12 +162,13 @@ impl Server {
             now.without_dealer()?;
         }
         self.usage.admits(&now.clients)?;
+        // Whatever can be refused is, before anything gives way.
+        let pinned = now.own.pinned(base, &dialled, &clients.iter().collect::<Vec<_>>())?;
         let before = self.lanes.models();
         let models = models::read_all(offers, base, &self.salt, &before)?;
         let changed = models::compare(&before, &models);
         let change = self.lanes.prepare(models)?;
-        let taken = now.own.rebind(at, base, &dialled, &clients.iter().collect::<Vec<_>>());
-        if let Err(e) = taken.and_then(|()| self.usage.reload(&now.clients)) {
+        if let Err(e) = self.usage.reload(&now.clients, || pinned.rebind(at)) {
             self.lanes.restore(change);
             return Err(e);
         }
@@ -226,7 +227,8 @@ impl Server {
             }
         };
         if let (Supply::Peer(workplace), Some(theirs)) = (&lane.supply, hello.making) {
-            return match workplace.open(link, theirs, (self.deadline, &standing))? {
+            let folder = hello.waits.map(|waits| waits.folder);
+            return match workplace.open(link, (theirs, folder), (self.deadline, &standing))? {
                 Some(shop) => self.make(link, (number, &standing), lane, shop),
                 None => Ok(()),
             };

@@ -54,7 +54,8 @@ pub struct Common {
     pub usage: Arc<Usage>,
     /// Where the dealer is, with the hash of no plan yet.
     pub dealer: Option<Dealer>,
-    /// The configuration.
+    /// The configuration of the start. Models and clients may be others by now: those of a change are in its models' offers and in
+    /// `usage`.
     pub config: ServerConfig,
     /// Its folder.
     pub base: PathBuf,
@@ -95,7 +96,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Common {
     /// Half of the places for one client, but where there is no other.
     fn share(&self, places: usize) -> usize {
-        (places / self.config.clients.len().clamp(1, 2)).max(1)
+        (places / self.usage.clients().clamp(1, 2)).max(1)
     }
 
     /// A model's pool folder, where it has one: the one that is in use, with the model that it replaces or the other way round, or
@@ -320,6 +321,7 @@ impl Lanes {
         };
         let places = [places as usize, pool];
         let lane = Lane::open(common, model, (Some(length), plan), places).map_err(unusable)?;
+        lane.begin();
         Ok(Arc::new(lane))
     }
 }

@@ -5,6 +5,10 @@
 //! Single use: a batch leaves with its one evaluation. Whatever becomes of it otherwise, its client is charged for it
 //! ([`Made::left`]).
 
+#[cfg(test)]
+mod tests;
+mod wake;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Condvar, Mutex, MutexGuard},
@@ -17,8 +21,10 @@ use crate::{config::MAKING, messages::Tag, refusal::Refusal};
 enum Stage {
     /// It is being made; nobody waits for it any more where it was given up.
     Making { given_up: bool },
-    /// It comes from the disk.
-    Waking,
+    /// It was found on the disk, and is to be opened.
+    Waking(Tag),
+    /// It comes from the disk, which has it no more.
+    Opening,
     /// It is staged.
     Ready(Ready),
 }
@@ -91,10 +97,9 @@ impl State {
         id
     }
 
-    /// Burns a batch and notes who is charged. One that is still on the disk stays there.
+    /// Burns a batch and notes who is charged, also for the place of one that was found and not opened: that one stays on the disk.
     fn burn(&mut self, id: u64) {
-        let entry = self.entries.remove(&id).filter(|e| !matches!(e.stage, Stage::Waking));
-        if let Some(entry) = entry {
+        if let Some(entry) = self.entries.remove(&id) {
             *self.left.entry(entry.client).or_default() += 1;
         }
     }
@@ -225,26 +230,6 @@ impl Made {
         Ok(state.add(client, link, Stage::Making { given_up: false }))
     }
 
-    /// A number, and memory, for a batch that comes from the disk to be used over this link.
-    ///
-    /// # Errors
-    /// [`Refusal::Busy`] where there is no memory for it.
-    pub fn wake(&self, client: &str, link: u64) -> Result<u64, Refusal> {
-        let mut state = self.lock();
-        let (places, share) = (self.room.places(), self.room.share());
-        while state.of(client) >= share {
-            if !state.evict(client, true) {
-                return Err(self.busy());
-            }
-        }
-        while state.weight() + 1 > places {
-            if !state.evict(client, false) {
-                return Err(self.busy());
-            }
-        }
-        Ok(state.add(client, link, Stage::Waking))
-    }
-
     /// It waits on both disks, or is lost by no fault of its client's: it takes no memory any more.
     pub fn stored(&self, id: u64) {
         self.lock().entries.remove(&id);
@@ -290,7 +275,9 @@ impl Made {
                     before.into_iter().for_each(|id| state.burn(id));
                     return Ok(found);
                 }
-                Stage::Making { given_up: true } | Stage::Waking => return Err(Refusal::Burnt(id)),
+                Stage::Making { given_up: true } | Stage::Waking(_) | Stage::Opening => {
+                    return Err(Refusal::Burnt(id));
+                }
                 Stage::Making { given_up } => {
                     let Some(left) = patience.checked_sub(start.elapsed()) else {
                         *given_up = true;
@@ -350,6 +337,3 @@ impl Made {
         std::mem::take(&mut self.lock().left)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    messages::{self, Nonce, Reply, Request, Secret, ServerWelcome, step},
+    messages::{self, FolderId, Nonce, Reply, Request, Secret, ServerWelcome, step},
     refusal::Refusal,
     stop::Stop,
     workshop::{Workshop, longest, longest_setup, nonce, patience, session},
@@ -54,6 +54,8 @@ pub type OnDisk = (Arc<Shelf>, Arc<Room>);
 pub struct Shop {
     workshop: Workshop,
     joined: Joined,
+    /// The client's folder, where it has one.
+    folder: Option<FolderId>,
     /// It was set up for another length.
     turned: bool,
 }
@@ -62,6 +64,7 @@ pub struct Shop {
 struct Making<'a> {
     workplace: &'a Workplace,
     name: &'a str,
+    folder: Option<FolderId>,
     number: u64,
     standing: &'a Standing,
     /// Batches that were begun.
@@ -118,12 +121,12 @@ impl Workplace {
     pub fn open(
         &self,
         link: &mut QuicLink,
-        theirs: Nonce,
+        (theirs, folder): (Nonce, Option<FolderId>),
         (deadline, standing): (Duration, &Arc<Standing>),
     ) -> Result<Option<Shop>, Error> {
         let name = link.name().to_owned();
         // Not even the encrypted weights are for a client that may not ask.
-        let joined = self.allows(&name).and_then(|()| self.made.join((&name, standing)));
+        let joined = self.allows(&name, folder).and_then(|()| self.made.join((&name, standing)));
         let joined = match joined {
             Ok(joined) => joined,
             Err(why) => {
@@ -146,7 +149,7 @@ impl Workplace {
             // Who breaks off in the setup has cost it.
             self.usage.unused(&name, DEAR);
         }
-        Ok(Some(Shop { workshop: opened?, joined, turned: false }))
+        Ok(Some(Shop { workshop: opened?, joined, folder, turned: false }))
     }
 
     /// Takes over a link that was set up for another length.
@@ -154,7 +157,7 @@ impl Workplace {
     /// # Errors
     /// Why the client has no batches of this one.
     pub fn enter(&self, by: (&str, &Arc<Standing>), shop: &mut Shop) -> Result<(), Refusal> {
-        self.allows(by.0)?;
+        self.allows(by.0, shop.folder)?;
         let joined = self.made.join(by)?;
         if !shop.workshop.turn(&self.recipe) {
             return Err(Refusal::Card("texts of this length have other matrices".into()));
@@ -179,15 +182,10 @@ impl Workplace {
         link.set_deadline(patience(&self.recipe, deadline));
         let idle = if shop.turned { 1 } else { DEAR };
         let begun = Cell::new(0);
-        let making = Making { workplace: self, name: &name, number, standing, begun, idle };
+        let folder = shop.folder;
+        let making = Making { workplace: self, name: &name, folder, number, standing, begun, idle };
         let longest = longest(&self.recipe, &self.cost, deadline);
         self.make_asked(link, &making, &mut shop.workshop, (longest, stop))
-    }
-
-    /// Whether a client may have one more batch made, beside those that it has.
-    fn allows(&self, name: &str) -> Result<(), Refusal> {
-        let kept = self.shelf.as_ref().map_or(0, |(shelf, _)| shelf.count(name));
-        self.usage.allows(name, self.model.tariff(), self.made.of(name) + kept)
     }
 
     /// Charges whoever left batches, this client or another.
@@ -229,7 +227,8 @@ impl Workplace {
             };
             let Making { name, number, begun: count, .. } = making;
             self.settle();
-            let begun = self.allows(name).and_then(|()| self.made.begin(name, *number));
+            let begun =
+                self.allows(name, making.folder).and_then(|()| self.made.begin(name, *number));
             let id = match begun {
                 Ok(id) => id,
                 Err(why) => {

@@ -136,8 +136,9 @@ impl<'a> Served<'a> {
     /// Finds a batch that waits on both disks.
     fn wake(&mut self, tag: Tag) -> Result<u64, Refusal> {
         let Supply::Peer(workplace) = &self.lane.supply else { return Err(Refusal::NotKept) };
-        if let Some((before, _)) = self.waking.take() {
-            workplace.made.stored(before);
+        // What was found before and not opened has held a place for nothing.
+        if let Some((before, _)) = self.waking.take_if(|(_, found)| *found != tag) {
+            workplace.made.burn(before);
         }
         let id = workplace.wake(&self.name, self.holder.link, &tag)?;
         self.waking = Some((id, tag));

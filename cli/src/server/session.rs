@@ -68,13 +68,16 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Starts to announce the model, again and again until the dealer takes it.
-    pub fn start(basis: Basis) -> Arc<Self> {
+    /// Without a session yet: nothing is asked of the dealer, and nothing on the disk is touched.
+    pub fn new(basis: Basis) -> Arc<Self> {
         let (state, changed) = (Mutex::default(), Condvar::new());
-        let all = Arc::new(Self { basis, state, changed });
-        let keeper = Arc::clone(&all);
+        Arc::new(Self { basis, state, changed })
+    }
+
+    /// Starts to announce the model, again and again until the dealer takes it. What others left in its pool folder is burnt.
+    pub fn begin(self: &Arc<Self>) {
+        let keeper = Arc::clone(self);
         thread::spawn(move || keeper.keep());
-        all
     }
 
     /// The present session; `doubt` is an epoch that a client says is over.
@@ -164,7 +167,7 @@ impl Sessions {
         state.session.as_ref().map_or(0, |session| session.pool.in_memory())
     }
 
-    /// Burns what there is no room for any more ([`Pool::trim`]).
+    /// Burns what there is no room for any more, or fetches what there is room for ([`Pool::trim`]).
     pub fn trim(&self) {
         let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(session) = &state.session {

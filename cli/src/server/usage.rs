@@ -102,14 +102,24 @@ impl Usage {
         }
     }
 
-    /// Serves these clients from now on; what each has used stays with its name.
+    /// Serves these clients from now on, if that `takes` effect elsewhere, too; what each has used stays with its name.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be written down.
-    pub fn reload(&self, clients: &[ServedClient]) -> Result<(), Error> {
+    /// [`Error::Io`] when it cannot be written down, and those of `takes`; then those are served that were before.
+    pub fn reload(
+        &self,
+        clients: &[ServedClient],
+        takes: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut accounts = self.lock();
+        let before = accounts.clone();
         accounts.serve(clients);
-        self.save(&accounts)
+        // Who is served and who was before is all the same to the file.
+        let taken = self.save(&accounts).and_then(|()| takes());
+        if taken.is_err() {
+            *accounts = before;
+        }
+        taken
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Accounts> {
@@ -131,6 +141,11 @@ impl Usage {
             let write = || File::create_new(part)?.write_all(text.as_bytes());
             write().map_err(Error::io(path))
         })
+    }
+
+    /// How many clients are served.
+    pub fn clients(&self) -> usize {
+        self.lock().served.len()
     }
 
     /// Which of the models a client may use.

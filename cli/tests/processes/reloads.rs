@@ -2,9 +2,14 @@
 
 use std::fs;
 
+use sotto::{
+    messages::{self, Reply, Request, step},
+    refusal::Refusal,
+};
 use sotto_net::Identity;
 
 use crate::{
+    hostile::{connect, endpoint, greet, prepared},
     parties::{Parties, program},
     spawned::Process,
 };
@@ -131,4 +136,39 @@ fn limits_change_and_what_was_used_stays() {
     let rate = limited(9).replace("quota = 9\n", "rate = 0\n");
     reload(&parties, "server.toml", &rate, &server, "the configuration stays");
     parties.infer(&client, &["--limit", "1", &images]).failed(4, &["4 of 4"]);
+}
+
+#[test]
+fn who_is_added_has_a_share_of_the_memory_from_then_on() {
+    let parties = Parties::new();
+    let (_dealer, dealer) = parties.dealer("", None);
+    // Places for two batches.
+    let config = parties.server_config("memory = 1\npool = 0\n", dealer, None);
+    let both = fs::read_to_string(&config).unwrap();
+    let alone = both.replace(&Parties::peer("[[clients]]", "second", None), "");
+    parties.write("server.toml", alone.as_bytes());
+    let (process, server) = parties.start_server(&config);
+    let greedy = endpoint(&parties, "client");
+    let link = || {
+        let mut link = connect(&greedy, "server", server);
+        greet(&mut link);
+        link
+    };
+    let holds = || {
+        let mut link = link();
+        prepared(&mut link);
+        link
+    };
+    drop([holds(), holds()]);
+    reload(&parties, "server.toml", &both, &process, "second is new");
+    let (_first, mut other) = (holds(), link());
+    messages::send(&mut other, step::REQUEST, &Request::Prepare { held: None, ahead: 0 }).unwrap();
+    let answer = loop {
+        match messages::recv(&mut other, step::REPLY).unwrap() {
+            Reply::Waiting { .. } => {}
+            answer => break answer,
+        }
+    };
+    assert!(matches!(answer, Reply::Refused(Refusal::Busy(_))), "one of two is for the second");
+    parties.works(&parties.client_config("second", "", [server, dealer]));
 }

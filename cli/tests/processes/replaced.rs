@@ -6,8 +6,10 @@ use serde_json::Value;
 use sotto::client::{Client, Config};
 
 use crate::{
+    disks::files,
+    hostile::{connect, endpoint, greet, prepared},
     models::{SOURCES, are_of, setup},
-    parties::Parties,
+    parties::{Parties, wait_until},
     spawned::Process,
 };
 
@@ -228,4 +230,53 @@ fn texts_of_a_model_that_was_replaced_are_refused_at_their_next_length() {
             parties.must(&["embed", "--config", &config, "--file", &parties.text("three.txt")]);
         assert_eq!(again.lines().count(), 3);
     }
+}
+
+#[test]
+fn a_change_that_is_refused_leaves_a_dealers_batches_on_the_disk() {
+    let parties = Parties::new();
+    parties.model("second", 2);
+    let (_dealer, dealer) = parties.dealer("", None);
+    // Places for two.
+    let lines =
+        "memory = 1\npool = 3\npool_folder = \"server-pool\"\nusage_file = \"usage.json\"\n";
+    let config = parties.server_config(lines, dealer, None);
+    let (process, server) = parties.start_server(&config);
+    let stored = || files(&parties.path("server-pool"), ".batch");
+    // One of those that are ready is in memory.
+    let full = |fetched| {
+        process.log.wait_for("from the dealer", fetched);
+        wait_until("a full pool", || stored().len() == 2);
+        stored()
+    };
+    let before = full(3);
+    let text = fs::read_to_string(&config).unwrap();
+    let other = text.replace("model = \"model\"", "model = \"second\"");
+    let refused = |text: &str, why: &str| {
+        parties.write("server.toml", text.as_bytes());
+        reload(&process, why);
+    };
+    refused(&other.replace("second.cert", "nobody.cert"), "nobody.cert");
+    assert_eq!(stored(), before);
+    // What clients are charged cannot be written down: only what was in memory had to give way.
+    let usage = parties.path("usage.json");
+    fs::remove_file(&usage).unwrap();
+    fs::create_dir(&usage).unwrap();
+    refused(&other, "usage.json");
+    fs::remove_dir(&usage).unwrap();
+    let after = full(4);
+    assert!(after.contains(&before[1]), "{before:?} {after:?}");
+    // A link holds what the other model needs.
+    let client = endpoint(&parties, "client");
+    let mut link = connect(&client, "server", server);
+    greet(&mut link);
+    prepared(&mut link);
+    let before = full(5);
+    refused(&other, "no memory for `second`");
+    assert_eq!(stored(), before);
+    drop(link);
+    let config = parties.client_config("client", "", [server, dealer]);
+    let done = parties.infer(&config, &["--limit", "4", &parties.text("images.bin")]);
+    assert!(are_of(&done.results(), &parties.plain("model", 4)));
+    assert!(!process.log.text().contains("supply of correlations"), "{}", process.log.text());
 }

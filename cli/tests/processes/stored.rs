@@ -74,6 +74,11 @@ impl Hostile<'_> {
 
     /// Makes a batch that is to wait, and stores it.
     pub fn makes(&self, how: Stores, key: u8) -> Waiting {
+        self.makes_and(how, key, || ())
+    }
+
+    /// The same, with something that happens before it is stored.
+    pub fn makes_and(&self, how: Stores, key: u8, before: impl FnOnce()) -> Waiting {
         let (_, ServerWelcome::Card { card, model, .. }) = self.greet(None) else {
             panic!("the server must take an honest greeting")
         };
@@ -92,6 +97,7 @@ impl Hostile<'_> {
         let Reply::Making { id, pad: Some(pad) } = reply else { panic!("it keeps two") };
         workshop.make(&mut link, id, Duration::from_secs(60), &|| ()).unwrap();
         let (tag, key) = (workshop.tag(id), secret(key));
+        before();
         if how == Stores::Garbage {
             link.send(step::KEEP, vec![1; 31]).unwrap();
             while link.recv_upto(step::KEEP, 64).is_ok() {}
@@ -186,6 +192,33 @@ fn a_client_that_deviates_where_batches_wait_has_its_own_once() {
     fill(&parties, &config);
     parties.works(&config);
     assert!(!client.server.log.text().contains("panicked"));
+}
+
+#[test]
+fn a_batch_that_is_found_and_not_opened_keeps_nobody_from_making() {
+    let parties = Parties::new();
+    // The fewest places, more or less.
+    let (process, at) = parties.peer_server(&format!("{SERVER}memory = 4\n"), None);
+    let endpoint = endpoint(&parties, "client");
+    let client = Hostile { endpoint, server: &process, at, length: None };
+    let batch = client.makes(Stores::All, 1);
+    wait_until("one that waits", || waiting(&parties, "server").len() == 1);
+    let mut links = [(); 4].map(|()| client.link());
+    for link in &mut links {
+        wake(link, batch.tag).unwrap();
+    }
+    parties.works(&parties.peer_client("second", "", at));
+    // It is opened over the link that has found it last.
+    let [first, .., last] = &mut links;
+    assert_eq!(open(first, &batch.key).err(), Some(Refusal::NotKept));
+    assert!(open(last, &batch.key).is_ok());
+    drop(links);
+    // Who finds one after the other and opens none is slowed down.
+    let both = [2, 3].map(|key| client.makes(Stores::All, key).tag);
+    wait_until("two that wait", || waiting(&parties, "server").len() == 2);
+    let mut link = client.link();
+    let refused = both.iter().cycle().take(20).find_map(|tag| wake(&mut link, *tag).err());
+    assert!(matches!(refused, Some(Refusal::Rate(_))), "{refused:?}");
 }
 
 #[test]

@@ -103,6 +103,12 @@ pub(super) fn making(
         name: Some(name.to_owned()),
         model: Some(hex(model)),
         length: lane.length,
+        // Which folder it is made for: the others' batches may have to give way.
+        waits: pool.as_ref().map(|pool| Waits {
+            folder: pool.shelf.id(),
+            tags: Vec::new(),
+            alone: false,
+        }),
         ..ClientHello::new(config.source())
     };
     let source = Source {

@@ -182,7 +182,8 @@ pub struct ClientHello {
     /// Where the client takes correlations from.
     pub source: Source,
     /// Where batches wait that were made with the server: it burns those of this folder that are not among them, where
-    /// it is the only one those of all others, too.
+    /// it is the only one those of all others, too. On a link for making the folder alone counts: where the quota lacks for a batch,
+    /// those of others give way.
     pub waits: Option<Waits>,
     /// This link is for making correlations, not for evaluations: the client's part of its name.
     pub making: Option<Nonce>,

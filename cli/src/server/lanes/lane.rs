@@ -52,7 +52,7 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// A lane with memory for so many batches, of which so many are kept ready.
+    /// A lane with memory for so many batches, of which so many are kept ready once it begins.
     pub(super) fn open(
         common: &Common,
         model: &Arc<Loaded>,
@@ -63,7 +63,7 @@ impl Lane {
         let (hash, bits) = (plan.hash(), plan.revealed_bits());
         let room = Arc::new(Room::new([places, common.share(places), pool], batch));
         let supply = match &common.dealer {
-            Some(dealer) => Supply::Dealer(Sessions::start(Basis {
+            Some(dealer) => Supply::Dealer(Sessions::new(Basis {
                 dealer: Dealer { plan: hash, ..dealer.clone() },
                 card: model.card.clone(),
                 length,
@@ -91,6 +91,13 @@ impl Lane {
         Ok(Self { model, length, plan, hash, bits, supply, room, links, over })
     }
 
+    /// It fills, where a dealer supplies it: from now on its pool folder has its batches alone.
+    pub(super) fn begin(&self) {
+        if let Supply::Dealer(sessions) = &self.supply {
+            sessions.begin();
+        }
+    }
+
     /// Whether its model was replaced.
     pub fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
@@ -106,24 +113,28 @@ impl Lane {
 
     /// Gives up what nobody holds, down to so many places; more stay where more are taken.
     pub(super) fn shrink(&self, common: &Common, places: usize) {
+        self.resize(common, places);
+        self.resize(common, places.max(self.taken()));
+    }
+
+    /// It has so many places from now on, each client its share of them: as many clients as are served now. Where there is less room
+    /// what nobody holds goes, where there is more it fills.
+    pub(super) fn resize(&self, common: &Common, places: usize) {
         self.room.resize([places, common.share(places)]);
         if let Supply::Dealer(sessions) = &self.supply {
             sessions.trim();
         }
-        let places = places.max(self.taken());
-        self.room.resize([places, common.share(places)]);
     }
 
-    /// Its model was not replaced after all.
-    pub(super) fn stay(&self) {
-        self.over.store(false, Ordering::Relaxed);
-        self.room.keep(self.model.offer.pool);
-    }
-
-    /// Its model was replaced: it has what its links need, and less as they need less.
+    /// Its model was replaced: nothing is kept ready any more, in memory or on the disk.
     pub(super) fn leave(&self, common: &Common) {
         self.over.store(true, Ordering::Relaxed);
         self.room.keep(0);
+        self.give_way(common);
+    }
+
+    /// Its model goes, or has gone: it has the memory that its links need, and less as they need less. What waits on the disk stays.
+    pub(super) fn give_way(&self, common: &Common) {
         let used = Arc::strong_count(&self.links) > 1;
         let places = if used { least(common.config.source).min(self.room.places()) } else { 0 };
         self.shrink(common, places);

@@ -31,7 +31,7 @@ impl State {
     fn of_leaving(&mut self, common: &Common) -> u64 {
         self.leaving.retain(|lane| lane.strong_count() > 0);
         let lanes: Vec<_> = self.leaving.iter().filter_map(Weak::upgrade).collect();
-        lanes.iter().for_each(|lane| lane.leave(common));
+        lanes.iter().for_each(|lane| lane.give_way(common));
         lanes.iter().map(|lane| lane.room.bytes()).sum()
     }
 
@@ -74,19 +74,19 @@ impl State {
         for lane in pictures.iter().filter(|lane| target(lane) > lane.room.places()) {
             let free = lane.room.places_in(all.saturating_sub(taken(&self.open)));
             let places = target(lane).min(lane.room.places().saturating_add(free));
-            lane.room.resize([places, common.share(places)]);
+            lane.resize(common, places);
         }
         all.saturating_sub(taken(&self.open))
     }
 
-    /// The lanes of models that are not among these leave, for now; gives them.
+    /// The lanes of models that are not among these give way, for now; gives them.
     fn dismiss(&mut self, common: &Common, models: &[Arc<Loaded>]) -> Vec<Arc<Lane>> {
         let stays = |lane: &Arc<Lane>| models.iter().any(|model| Arc::ptr_eq(model, &lane.model));
         let (open, gone) = std::mem::take(&mut self.open).into_iter().partition(stays);
         self.open = open;
         let gone: Vec<Arc<Lane>> = gone;
         self.leaving.extend(gone.iter().map(Arc::downgrade));
-        gone.iter().for_each(|lane| lane.leave(common));
+        gone.iter().for_each(|lane| lane.give_way(common));
         gone
     }
 
@@ -94,15 +94,14 @@ impl State {
     fn restore(&mut self, common: &Common, gone: Vec<Arc<Lane>>) {
         let is = |one: &Weak<Lane>| gone.iter().any(|lane| one.as_ptr() == Arc::as_ptr(lane));
         self.leaving.retain(|one| !is(one));
-        gone.iter().for_each(|lane| lane.stay());
         self.open.extend(gone);
         self.fit(common);
     }
 }
 
 impl Lanes {
-    /// Gets ready to serve these models and no others: lanes of pictures that are new begin to fill, those that go give up what
-    /// nobody holds. [`Lanes::commit`] or [`Lanes::restore`] follows.
+    /// Gets ready to serve these models and no others: lanes of pictures that are new have their memory, those that go give up what
+    /// nobody holds of it. Nothing on any disk is touched. [`Lanes::commit`] or [`Lanes::restore`] follows.
     ///
     /// # Errors
     /// [`Error::Config`] where there is no memory, [`Error::Model`] where there is no plan. Then all stays as it is.
@@ -178,27 +177,36 @@ impl Lanes {
         Ok(lanes)
     }
 
-    /// Serves what was got ready. Streams of models that are gone finish on them.
-    pub fn commit(&self, Change { models, lanes, gone, shelves }: Change) {
-        for (model, shelf) in &shelves {
-            // Of pictures, which have one.
-            let new = lanes.iter().find(|lane| Arc::ptr_eq(&lane.model, model));
-            self.keep(model, shelf, new.map(|lane| lane.hash));
-        }
-        let named = |(model, shelf): (Arc<Loaded>, _)| (model.name().to_owned(), shelf);
+    /// Serves what was got ready, which begins to fill. Streams of models that are gone finish on them.
+    pub fn commit(&self, Change { models, lanes, mut gone, shelves }: Change) {
         let mut state = lock(&self.state);
-        state.shelves = shelves.into_iter().map(named).collect();
-        drop(state.dismiss(&self.common, &models));
+        let named =
+            |(model, shelf): &(Arc<Loaded>, _)| (model.name().to_owned(), Arc::clone(shelf));
+        state.shelves = shelves.iter().map(named).collect();
+        // Those of texts that were opened meanwhile, too.
+        gone.extend(state.dismiss(&self.common, &models));
+        gone.iter().for_each(|lane| lane.leave(&self.common));
         let before = std::mem::replace(&mut state.models, models);
         let stays = |old: &Arc<Loaded>| state.models.iter().any(|model| Arc::ptr_eq(model, old));
         for old in before.iter().filter(|old| !stays(old)) {
             old.over.store(true, Ordering::Relaxed);
         }
-        state.open.extend(lanes);
+        state.open.extend(lanes.iter().cloned());
         state.fit(&self.common);
+        // Those that stay as large, too: there may be other clients.
+        for lane in &state.open {
+            lane.resize(&self.common, lane.room.places());
+        }
         drop(state);
         // The last use of one ends its pool, for which nobody waits.
         drop(gone);
+        // What is stored from now on of those that are over is burnt by whoever stores it.
+        for (model, shelf) in &shelves {
+            // Of pictures, which have one.
+            let new = lanes.iter().find(|lane| Arc::ptr_eq(&lane.model, model));
+            self.keep(model, shelf, new.map(|lane| lane.hash));
+        }
+        lanes.iter().for_each(|lane| lane.begin());
     }
 
     /// Burns what waits on the disk and is of another model than this one, which has taken its place, or of a client that is served no

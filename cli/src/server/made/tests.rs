@@ -225,3 +225,50 @@ fn who_asks_more_often_is_not_before_who_waits_for_longer() {
     }
     made.begin("patient", 3).unwrap();
 }
+
+#[test]
+fn what_is_found_and_not_opened_has_one_place_and_grows_old() {
+    let made = Made::new(room(8, 4));
+    let [tag, other] = [[1; 16], [2; 16]];
+    let first = made.wake("a", 1, &tag).unwrap();
+    // Over as many links as there are: one place, of the last one.
+    let last = (2..9).fold(first, |_, link| made.wake("a", link, &tag).unwrap());
+    made.release(1);
+    assert_eq!((made.of("a"), left(&made, "a")), (1, 0));
+    assert!(!made.opens("a", first) && !made.opens("b", last));
+    // To ask again makes it no younger.
+    age(&made, last);
+    let again = made.wake("a", 9, &tag).unwrap();
+    made.wake("b", 10, &tag).unwrap();
+    made.wake("c", 11, &tag).unwrap();
+    made.begin("d", 12).unwrap();
+    assert_eq!((made.of("a"), left(&made, "a")), (0, 1), "it gave way, and is charged");
+    assert!(!made.opens("a", again));
+    // A link that ends with it is charged, too; one that opens it is not.
+    made.wake("b", 10, &other).unwrap_err();
+    made.release(10);
+    assert_eq!(left(&made, "b"), 1);
+    let id = made.wake("b", 10, &tag).unwrap();
+    assert!(made.opens("b", id) && !made.opens("b", id));
+    made.finish(id, ready());
+    assert!(made.take("b", id).is_some());
+    assert_eq!(left(&made, "b"), 0);
+}
+
+#[test]
+fn who_finds_batches_on_its_disk_leaves_others_the_room_to_make_one() {
+    let made = Made::new(room(8, 4));
+    let wake = |client, tag| made.wake(client, u64::from(tag), &[tag; 16]);
+    wake("a", 1).unwrap();
+    assert!((2..6).all(|tag| wake("a", tag).is_err()));
+    // What it has in the making is no reason: it may wait for both.
+    let id = made.begin("b", 9).unwrap();
+    wake("b", 10).unwrap();
+    made.finish(id, ready());
+    drop(made.take("b", id));
+    assert!(wake("b", 11).is_err());
+    made.begin("c", 12).unwrap();
+    // Where there are no others it has all.
+    let made = Made::new(room(8, 8));
+    assert!((0..8).all(|tag| made.wake("a", 1, &[tag; 16]).is_ok()));
+}

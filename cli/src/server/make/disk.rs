@@ -8,10 +8,12 @@ use sotto_session::{
     shelf::{LONGEST, Of, Record, Taken, described},
 };
 
+use std::sync::atomic::Ordering;
+
 use super::{DEAR, Ready, Workplace};
 use crate::{
     error::Error,
-    messages::{Keep, Secret, Tag, Waits},
+    messages::{FolderId, Keep, Secret, Tag, Waits},
     refusal::Refusal,
 };
 
@@ -25,13 +27,18 @@ impl Workplace {
         Of { peer: client.into(), plan: self.plan.hash(), model }
     }
 
+    /// Whether another model has taken the place of this one.
+    fn is_over(&self) -> bool {
+        self.model.over.load(Ordering::Relaxed)
+    }
+
     /// Batches of all plans that wait for a client, at most.
     fn most(&self, pool: usize) -> usize {
         if self.model.is_of_texts() { LENGTHS.saturating_mul(pool) } else { pool }
     }
 
-    /// Burns what a client no longer has in a folder of its, or in any where this is its only one, and what has waited for too long, of
-    /// whomever; charges for it. Gives what waits at both.
+    /// Burns what a client no longer has in a folder of its, or in any where this is its only one, what is of another model than this, and
+    /// what has waited for too long, of whomever; charges for what the client left. Gives what waits at both.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -40,6 +47,13 @@ impl Workplace {
         for (name, old) in shelf.expire(LONGEST)? {
             tracing::info!("{old} batches of {name} have waited for too long, and are burnt");
             self.usage.unused(&name, old * DEAR);
+        }
+        let model = self.of(client).model;
+        // A folder may not have given up all when its model was replaced.
+        let others = shelf
+            .retain(|Record { of, .. }| of.peer != client || of.model == model || self.is_over())?;
+        if others > 0 {
+            tracing::info!("{others} batches of {client} are of another model, and are burnt");
         }
         let Some(Waits { folder, mut tags, alone }) = waits else { return Ok(Vec::new()) };
         tags.sort_unstable();
@@ -57,23 +71,57 @@ impl Workplace {
         Ok(tags)
     }
 
+    /// Whether a client may have one more batch made, beside those that it has. Where those that wait for other folders than the one it
+    /// asks for are all that its quota lacks, the oldest of them give way, and are charged: what a lost folder had locks nobody out.
+    ///
+    /// # Errors
+    /// Those of [`Usage::allows`](super::Usage::allows).
+    pub(super) fn allows(&self, client: &str, folder: Option<FolderId>) -> Result<(), Refusal> {
+        let may =
+            |kept| self.usage.allows(client, self.model.tariff(), self.made.of(client) + kept);
+        let Some((shelf, _)) = &self.shelf else { return may(0) };
+        loop {
+            let kept = shelf.count(client);
+            let refused = match may(kept) {
+                Err(why @ Refusal::Quota { .. }) => why,
+                other => return other,
+            };
+            // None is burnt in vain.
+            let elsewhere = shelf.elsewhere(client, folder);
+            may(kept.saturating_sub(elsewhere.len()))?;
+            let Some(oldest) = elsewhere.first() else { return Err(refused) };
+            if let Err(e) = shelf.burn(client, oldest) {
+                tracing::warn!("{client}: {e}");
+                return Err(refused);
+            }
+            tracing::info!("{client} has no quota for a batch of another folder, which is burnt");
+            self.usage.unused(client, DEAR);
+        }
+    }
+
     /// A number, and a place, for a client's batch that waits on the disk, to be used over a link of its own.
     ///
     /// # Errors
-    /// [`Refusal::NotKept`] where there is none; [`Refusal::Busy`] for now.
+    /// [`Refusal::NotKept`] where there is none; [`Refusal::Busy`] for now; those of [`Usage::allows`](super::Usage::allows): who may not
+    /// use it does not hold a place, either.
     pub fn wake(&self, client: &str, link: u64, tag: &Tag) -> Result<u64, Refusal> {
         self.settle();
         let (shelf, _) = self.shelf.as_ref().ok_or(Refusal::NotKept)?;
-        match shelf.is_of(&self.of(client), tag) {
-            true => self.made.wake(client, link),
-            false => Err(Refusal::NotKept),
+        if !shelf.is_of(&self.of(client), tag) {
+            return Err(Refusal::NotKept);
         }
+        self.usage.allows(client, self.model.tariff(), 0)?;
+        self.made.wake(client, link, tag)
     }
 
     /// Takes the batch that got this number for its use: the key of the client's part is off the disk, and may be given. `None` where
     /// it is gone.
     pub fn take(&self, client: &str, (id, tag): (u64, &Tag)) -> Option<Taken<'_>> {
         let (shelf, _) = self.shelf.as_ref()?;
+        // It may have given way meanwhile.
+        if !self.made.opens(client, id) {
+            return None;
+        }
         let taken = shelf.take(&self.of(client), tag).unwrap_or_else(|e| {
             tracing::warn!("{client}: {e}");
             None
@@ -129,14 +177,14 @@ impl Workplace {
             self.usage.unused(&client, DEAR);
         }
         let record = Record::new(of, (theirs.folder, tag), traffic);
-        match keep(link, shelf, [ours, &theirs.pad], record, batch)? {
-            None => {
-                self.made.stored(id);
-                // The model was replaced meanwhile: the client burns its part with the next greeting.
-                if room.pool() == 0 {
-                    shelf.burn(&client, &tag)?;
-                }
-            }
+        let kept = keep(link, shelf, [ours, &theirs.pad], record, batch);
+        // However it ended; the client burns its part with the next greeting. Looked at once it is stored: whoever replaces the model
+        // says so first, and burns what is stored then.
+        if self.is_over() {
+            shelf.burn(&client, &tag)?;
+        }
+        match kept? {
+            None => self.made.stored(id),
             Some(Lost::Here(e)) => {
                 tracing::warn!("{}: {e}", link.peer());
                 self.made.stored(id);

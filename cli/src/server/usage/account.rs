@@ -8,6 +8,7 @@ use crate::{config::ServedClient, refusal::Refusal};
 /// Batches that a client may have assigned and leave unused, in a minute.
 const UNUSED: f64 = 32.0;
 
+#[derive(Clone)]
 pub(super) struct Account {
     /// Those that it may use; all without.
     pub(super) models: Option<Vec<String>>,
@@ -82,7 +83,7 @@ impl Account {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Accounts {
     pub(super) served: BTreeMap<String, Account>,
     /// What is known of those who are not served now.

@@ -182,7 +182,7 @@ fn a_client_is_charged_for_the_models_that_it_may_use_alone() {
     let allowed = usage.may("client").unwrap();
     assert!(allowed("third") && !allowed("model") && usage.may("nobody").is_err());
     // A link that stands asks again for each batch.
-    usage.reload(&may(&["model"])).unwrap();
+    usage.reload(&may(&["model"]), || Ok(())).unwrap();
     assert!(usage.admit("client", ONE).is_ok() && usage.admit("client", TWO).is_err());
 }
 

@@ -99,6 +99,12 @@ pub struct Own {
 /// Names and certificates.
 type Pins = Vec<(String, Certificate)>;
 
+/// Our key, and whom an endpoint dials and accepts: read, and not in use yet.
+pub struct Pinned {
+    identity: Identity,
+    peers: [Pins; 2],
+}
+
 fn default_network() -> String {
     "lan".into()
 }
@@ -121,19 +127,13 @@ impl Own {
         Ok(Identity::load(&base.join(&self.keys), &self.name)?)
     }
 
-    /// Has an endpoint of ours dial and accept others from now on.
+    /// Reads our key and the certificates of others, whom an endpoint of ours is to dial and to accept.
     ///
     /// # Errors
-    /// As [`Own::bind`]; then nothing is changed.
-    pub fn rebind(
-        &self,
-        endpoint: &Endpoint,
-        base: &Path,
-        dial: &[&Peer],
-        accept: &[&Peer],
-    ) -> Result<(), Error> {
-        let [dialled, accepted] = pinned(&self.name, base, dial, accept)?;
-        Ok(endpoint.replace_peers(&self.identity(base)?, &dialled, &accepted)?)
+    /// As [`Own::bind`].
+    pub fn pinned(&self, base: &Path, dial: &[&Peer], accept: &[&Peer]) -> Result<Pinned, Error> {
+        let identity = self.identity(base)?;
+        Ok(Pinned { peers: pinned(&self.name, base, dial, accept)?, identity })
     }
 
     /// The transport's settings.
@@ -164,6 +164,17 @@ impl Own {
             .filter(|_| !accept.is_empty())
             .unwrap_or_else(|| any(dial.iter().chain(accept)));
         Ok(Endpoint::bind(at, &identity, &dialled, &accepted, profile)?)
+    }
+}
+
+impl Pinned {
+    /// Has an endpoint of ours dial and accept these from now on.
+    ///
+    /// # Errors
+    /// [`Error::Net`] where they do not go together, or nobody could connect before; then nothing is changed.
+    pub fn rebind(&self, endpoint: &Endpoint) -> Result<(), Error> {
+        let Self { identity, peers: [dialled, accepted] } = self;
+        Ok(endpoint.replace_peers(identity, dialled, accepted)?)
     }
 }
 

@@ -64,6 +64,15 @@ impl Shelf {
         self.oldest(|of| of.peer == peer)
     }
 
+    /// Those of them that are for other folders of a client's than this one, the one that has waited for longest first.
+    pub fn elsewhere(&self, client: &str, folder: Option<FolderId>) -> Vec<Tag> {
+        let waiting = self.lock();
+        let is = |record: &&Record| record.of.peer == client && Some(record.folder) != folder;
+        let mut all: Vec<&Record> = waiting.values().filter(is).collect();
+        all.sort_unstable_by_key(|record| (record.stored, record.tag));
+        all.into_iter().map(|record| record.tag).collect()
+    }
+
     /// Whether this one waits for a peer, of whatever plan.
     pub fn has(&self, peer: &str, tag: &Tag) -> bool {
         self.lock().get(tag).is_some_and(|record| record.of.peer == peer)
