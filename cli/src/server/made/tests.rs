@@ -2,10 +2,16 @@ use sotto_crypto::Seed;
 use sotto_protocols::{Role, batch::Batch, plan::Trace, weights::Weights};
 
 use super::*;
+use crate::config::Memory;
+
+/// Batches of so many bytes, of which one in the making counts as six.
+fn memory(batch: u64) -> Memory {
+    Memory { batch, making: 6 }
+}
 
 /// Room for so many batches.
 fn room(places: usize, share: usize) -> Arc<Room> {
-    Arc::new(Room::new([places, share, 0], 1 << 20))
+    Arc::new(Room::new([places, share, 0], memory(1 << 20)))
 }
 
 fn ready() -> Ready {
@@ -154,7 +160,7 @@ fn one_slot_goes_round() {
 
 #[test]
 fn links_have_their_share_of_memory() {
-    let made = Made::new(Arc::new(Room::new([8, 8, 0], LINK)));
+    let made = Made::new(Arc::new(Room::new([8, 8, 0], memory(LINK))));
     let join = |client| made.join((client, &link(|| ())));
     let a = [(); 2].map(|()| join("a").unwrap());
     assert!(join("a").is_err());
@@ -172,7 +178,7 @@ fn link(end: impl Fn() + Send + Sync + 'static) -> Arc<Standing> {
 
 #[test]
 fn links_over_which_nothing_is_made_are_ended_where_others_have_no_room() {
-    let made = Made::new(Arc::new(Room::new([8, 8, 0], LINK)));
+    let made = Made::new(Arc::new(Room::new([8, 8, 0], memory(LINK))));
     let ended = Arc::new(Mutex::new(Vec::new()));
     let open = |client: &'static str, idle: Duration| {
         let told = Arc::clone(&ended);
@@ -198,7 +204,7 @@ fn links_over_which_nothing_is_made_are_ended_where_others_have_no_room() {
 
 #[test]
 fn a_link_that_goes_on_with_the_same_length_counts_once_more_and_once_less() {
-    let made = Made::new(Arc::new(Room::new([8, 8, 0], LINK)));
+    let made = Made::new(Arc::new(Room::new([8, 8, 0], memory(LINK))));
     let standing = link(|| ());
     let mut joined = made.join(("a", &standing)).unwrap();
     for _ in 0..5 {
