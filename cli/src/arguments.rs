@@ -86,6 +86,9 @@ pub enum Command {
         /// Where to write them.
         #[arg(long, default_value = ".")]
         out: PathBuf,
+        /// The folder of the key that this one follows: a server's models keep their hashes, and runs go on.
+        #[arg(long)]
+        after: Option<PathBuf>,
     },
     /// Prints the fingerprint of a certificate, to be compared with what its owner reads out.
     Fingerprint {

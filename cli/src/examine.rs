@@ -218,7 +218,7 @@ fn model(
     models: usize,
     base: &Path,
 ) -> Result<String, Error> {
-    let salt = server.own.identity(base)?.secret("model commitment");
+    let salt = server.own.identity(base)?.naming();
     let model = Loaded::read(offer.clone(), base, &salt)?;
     let (name, hash) = (offer.model.display(), hex(&model.commitment));
     let Input::Words(words) = &model.input else {

@@ -104,9 +104,14 @@ fn run(command: Command) -> Result<(), Error> {
                 false => print::line(emulate::summary(&lines).replace(" | ", "\n")),
             }
         }
-        Command::Keygen { name, out } => {
+        Command::Keygen { name, out, after } => {
+            let before = after.map(|folder| Identity::load(&folder, &name)).transpose()?;
             std::fs::create_dir_all(&out).map_err(Error::io(&out))?;
             let identity = Identity::generate(&name)?;
+            let identity = match &before {
+                Some(before) => identity.after(before),
+                None => identity,
+            };
             identity.save(&out)?;
             print::line(out.join(format!("{name}.key")).display())?;
             print::line(out.join(format!("{name}.cert")).display())?;

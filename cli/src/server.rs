@@ -93,7 +93,7 @@ pub fn run(
         config.without_dealer()?;
     }
     let identity = config.own.identity(base)?;
-    let salt = identity.secret("model commitment");
+    let salt = identity.naming();
     let models = models::read_all(offers, base, &salt, &[])?;
     let endpoint = Arc::new(config.own.bind(base, &dialled, &accepted)?);
     let file = config.usage_file().map(|f| base.join(f));

@@ -1,5 +1,7 @@
 //! A stopped party is started again, and the others go on.
 
+use std::fs;
+
 use crate::parties::{Parties, tiny};
 
 /// Enough pictures that a party dies among them.
@@ -111,4 +113,39 @@ fn a_server_with_other_weights_never_meets_old_correlations() {
             assert!(error < 0.2, "old masks under new weights give garbage: off by {error}");
         }
     }
+}
+
+/// As docs/operations.md has it.
+#[test]
+fn a_run_goes_on_over_a_change_of_the_servers_key() {
+    let parties = Parties::new();
+    let keys = parties.text(".");
+    let new = parties.text("new");
+    parties.must(&["keygen", "server", "--out", &new, "--after", &keys]);
+    let both = |file: &str| {
+        let text = fs::read_to_string(parties.path(file)).unwrap();
+        let list = "certificate = [\"server.cert\", \"new/server.cert\"]";
+        parties.write(file, text.replace("certificate = \"server.cert\"", list).as_bytes());
+    };
+    let (dealer_process, dealer) = parties.dealer("", None);
+    both("dealer.toml");
+    dealer_process.signal("USR1");
+    dealer_process.log.wait_for("nobody is new, nobody is gone", 1);
+    let (server_process, server) = parties.server("", dealer, None);
+    let config = parties.client_config("client", "", [server, dealer]);
+    both("client.toml");
+    let mut client = parties.start_infer(&config, &["--json-lines", &parties.many(40)]);
+    for _ in 0..4 {
+        client.line();
+    }
+    server_process.signal("TERM");
+    assert_eq!(server_process.finish().code, 0);
+    let text = parties.server_config("", dealer, Some(server));
+    let changed = fs::read_to_string(&text).unwrap().replace("keys = \".\"", "keys = \"new\"");
+    parties.write("server.toml", changed.as_bytes());
+    let (_server, _) = parties.start_server(&text);
+    let done = client.finish();
+    assert_eq!(done.code, 0, "{}", done.err);
+    let results = done.out.lines().filter(|line| line.contains("\"class\"")).count();
+    assert_eq!(results, 40 - 3, "the first lines are read: the set-up and three results");
 }

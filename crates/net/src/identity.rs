@@ -15,6 +15,8 @@ use crate::Error;
 
 const CERTIFICATE_TAG: &str = "CERTIFICATE";
 const KEY_TAG: &str = "PRIVATE KEY";
+/// Of what a key's successors name a server's models by.
+const NAMING_TAG: &str = "SOTTOVOCE NAMING";
 
 /// A party's public certificate; its fingerprint is what people compare.
 #[derive(Clone, PartialEq, Eq)]
@@ -102,7 +104,11 @@ pub struct Identity {
     name: String,
     certificate: Certificate,
     key: Zeroizing<Vec<u8>>,
+    /// What [`Identity::naming`] gives, where an earlier key has given it.
+    naming: Option<Secret>,
 }
+
+type Secret = Zeroizing<[u8; 32]>;
 
 /// Whether others than its owner may use a file of this owner and mode. A file of root's may be read by a group, as in
 /// PostgreSQL: root gives it to a service so, and Kubernetes its secrets.
@@ -125,7 +131,12 @@ impl Identity {
         let certificate = self_signed(name, &pair).map_err(failed)?;
         let key = Zeroizing::new(pair.serialized_der().to_vec());
         pair.zeroize();
-        Ok(Identity { name: name.into(), certificate, key })
+        Ok(Identity { name: name.into(), certificate, key, naming: None })
+    }
+
+    /// As the successor of `before`: what is named under that key keeps its name.
+    pub fn after(self, before: &Identity) -> Self {
+        Identity { naming: Some(before.naming()), ..self }
     }
 
     /// Another certificate for the same key.
@@ -140,7 +151,12 @@ impl Identity {
     /// [`Error::Io`]; a key file that is there already is never overwritten.
     pub fn save(&self, dir: &Path) -> Result<(), Error> {
         let path = dir.join(format!("{}.key", self.name));
-        let text = Zeroizing::new(pem::encode(&pem::Pem::new(KEY_TAG, self.key.to_vec())));
+        let blocks =
+            [(KEY_TAG, Some(&self.key[..])), (NAMING_TAG, self.naming.as_deref().map(|n| &n[..]))];
+        let block =
+            |(tag, bytes): (&str, Option<&[u8]>)| Some(pem::encode(&pem::Pem::new(tag, bytes?)));
+        let text: Zeroizing<String> =
+            Zeroizing::new(blocks.into_iter().filter_map(block).collect());
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
@@ -173,11 +189,11 @@ impl Identity {
             }
         }
         let text = Zeroizing::new(fs::read_to_string(&path).map_err(io)?);
-        let key = key_of(&text).ok_or_else(|| {
+        let (key, naming) = secrets_of(&text).ok_or_else(|| {
             Error::Config(format!("{} is not a private key in PEM form", path.display()))
         })?;
         let certificate = Certificate::load(&dir.join(format!("{name}.cert")))?;
-        Ok(Identity { name: name.into(), certificate, key })
+        Ok(Identity { name: name.into(), certificate, key, naming })
     }
 
     /// A key and the certificate for it, as PEM texts, which are the caller's to wipe.
@@ -186,9 +202,10 @@ impl Identity {
     /// [`Error::Config`] for texts that are something else; no error quotes the key.
     pub fn from_pem(name: &str, certificate: &str, key: &str) -> Result<Self, Error> {
         check_name(name)?;
-        let key = key_of(key)
+        let (key, naming) = secrets_of(key)
             .ok_or_else(|| Error::Config(format!("the key of {name} is none in PEM form")))?;
-        Ok(Identity { name: name.into(), certificate: Certificate::from_pem(certificate)?, key })
+        let certificate = Certificate::from_pem(certificate)?;
+        Ok(Identity { name: name.into(), certificate, key, naming })
     }
 
     /// The public half, to be given to the other parties.
@@ -202,10 +219,15 @@ impl Identity {
     }
 
     /// A secret that only the holder of this key can make, the same at every start.
-    pub fn secret(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+    pub fn secret(&self, purpose: &str) -> Secret {
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &self.key);
         let tag = ring::hmac::sign(&key, format!("sottovoce {purpose}").as_bytes());
         Zeroizing::new(std::array::from_fn(|i| tag.as_ref()[i]))
+    }
+
+    /// The secret under which a server's models have their hashes: the first key's that it follows ([`Identity::after`]).
+    pub fn naming(&self) -> Secret {
+        self.naming.clone().unwrap_or_else(|| self.secret("model commitment"))
     }
 
     pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
@@ -219,10 +241,17 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// The key in a PEM text. The parser's own error might quote it.
-fn key_of(text: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let parsed = pem::parse(text.as_bytes()).ok().filter(|parsed| parsed.tag() == KEY_TAG)?;
-    Some(Zeroizing::new(parsed.into_contents()))
+/// The key in a PEM text, and what an earlier one gave it. The parser's own error might quote them.
+fn secrets_of(text: &str) -> Option<(Zeroizing<Vec<u8>>, Option<Secret>)> {
+    let mut parsed = pem::parse_many(text.as_bytes()).ok()?.into_iter();
+    let of = |block: pem::Pem, tag: &str| {
+        let is = block.tag() == tag;
+        Some(Zeroizing::new(block.into_contents())).filter(|_| is)
+    };
+    let key = of(parsed.next()?, KEY_TAG)?;
+    let Some(naming) = parsed.next() else { return Some((key, None)) };
+    let naming = Zeroizing::new(of(naming, NAMING_TAG)?[..].try_into().ok()?);
+    parsed.next().is_none().then_some((key, Some(naming)))
 }
 
 fn self_signed(name: &str, pair: &KeyPair) -> Result<Certificate, rcgen::Error> {
@@ -247,74 +276,4 @@ pub fn check_name(name: &str) -> Result<(), Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_identity_survives_its_files() {
-        let dir = tempfile::tempdir().unwrap();
-        let made = Identity::generate("client").unwrap();
-        made.save(dir.path()).unwrap();
-        let read = Identity::load(dir.path(), "client").unwrap();
-        assert_eq!(made.certificate(), read.certificate());
-        assert_eq!(*made.key, *read.key);
-        assert_eq!(made.certificate().fingerprint().len(), 64);
-        assert!(made.save(dir.path()).is_err(), "never overwrites a key");
-        let text = |file| fs::read_to_string(dir.path().join(file)).unwrap();
-        let [certificate, key] = [text("client.cert"), text("client.key")];
-        let told = Identity::from_pem("client", &certificate, &key).unwrap();
-        assert_eq!((told.certificate(), &*told.key), (made.certificate(), &*made.key));
-        let other = Identity::from_pem("client", &certificate, &certificate).unwrap_err();
-        assert!(!other.to_string().contains("BEGIN"), "{other}");
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn the_key_file_is_private() {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = tempfile::tempdir().unwrap();
-        Identity::generate("client").unwrap().save(dir.path()).unwrap();
-        let path = dir.path().join("client.key");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        let error = Identity::load(dir.path(), "client").unwrap_err().to_string();
-        assert!(error.contains("chmod 600"), "{error}");
-        // A group reads what root gives it, and nothing else.
-        for (owner, mode, others) in [
-            (0, 0o440, false),
-            (0, 0o640, false),
-            (0, 0o660, true),
-            (0, 0o444, true),
-            (1000, 0o640, true),
-        ] {
-            assert_eq!(others_read(owner, mode), others, "{owner} {mode:o}");
-        }
-    }
-
-    #[test]
-    fn nothing_shows_the_key() {
-        let made = Identity::generate("client").unwrap();
-        let text = format!("{made:?}");
-        assert!(text.contains(&made.certificate().fingerprint()));
-        assert!(text.len() < 100, "a name and a fingerprint, nothing more: {text}");
-    }
-
-    #[test]
-    fn bad_files_and_names_are_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(Identity::load(dir.path(), "client"), Err(Error::Io { .. })));
-        assert!(Identity::generate("../x").is_err());
-        assert!(Identity::generate("").is_err());
-        let made = Identity::generate("client").unwrap();
-        let key = pem::encode(&pem::Pem::new(KEY_TAG, made.key.to_vec()));
-        assert!(Certificate::from_pem(&key).is_err());
-        assert!(
-            Certificate::from_pem(&pem::encode(&pem::Pem::new(CERTIFICATE_TAG, vec![0x30, 0])))
-                .is_err()
-        );
-        assert_eq!(
-            &Certificate::from_pem(&made.certificate().to_pem()).unwrap(),
-            made.certificate()
-        );
-    }
-}
+mod tests;

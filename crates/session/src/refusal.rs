@@ -18,7 +18,7 @@ pub enum Refusal {
     },
     /// The client asks for another model, or insists on one.
     #[error(
-        "it serves model {served}; you ask for {asked}: correct `model` in the client's configuration"
+        "it serves model {served}; you ask for {asked}: run again for what is served, or correct `model` in the client's configuration"
     )]
     OtherModel {
         /// The model that is asked for, by name or hash.
