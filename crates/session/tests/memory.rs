@@ -4,7 +4,7 @@ use std::{alloc::System, sync::Arc, thread, time::Duration};
 
 use cap::Cap;
 use sotto_models::{Arch, Calibration, Private, Weights, private::Options};
-use sotto_net::local_pair;
+use sotto_net::{Link, local_pair};
 use sotto_protocols::{
     Role,
     make::{Extension, whole_recipe},
@@ -29,7 +29,7 @@ fn measured(arch: &Arch, extension: Extension) -> (u64, u64, Memory) {
     };
     let matrices: Vec<Matrix> = plan.weights.iter().map(matrix).collect();
     let (mut server, mut client) = local_pair("server", "client");
-    let open = |role: Role, link: &mut _| {
+    let open = |role: Role, link: &mut dyn Link| {
         let matrices = (role == Role::Server).then_some(&matrices[..]);
         let within = (LIFE, &(|_, _| Ok(())) as &sotto_session::messages::Progress<'_>);
         Workshop::open(role, Arc::clone(&recipe), link, [1; 32], matrices, within).unwrap()
