@@ -191,7 +191,7 @@ mod tests {
         for (name, is) in [("x", true), ("x.keys", false), (".keys", false), ("keys", true)] {
             assert_eq!(is_name(name), is, "{name}");
         }
-        let text = "models = [{ name = \"x.keys\", model = \"demo\" }]\nclients = []\n[own]\nname = \"server\"";
+        let text = "models = [{ name = \"x.keys\", model = \"demo\" }]\nclients = []\n[own]\nname = \"server\"\nkeys = \".\"";
         let config: ServerConfig = toml::from_str(text).unwrap();
         let refused = config.offers().unwrap_err().to_string();
         assert!(refused.contains("`x.keys` is no name of a model"), "{refused}");

@@ -59,12 +59,16 @@ fn what_making_holds_is_what_it_counts_as() {
     let layers = Arch::vit(1, 1, 32, 64, 16, 2, 10);
     let softmax = Arch::vit(1, 1, 8, 8, 24, 2, 10);
     for (arch, many) in [(layers, false), (softmax, true)] {
-        for extension in [Extension::SOFTSPOKEN, Extension::Ferret].into_iter().skip(usize::from(!many)) {
+        for extension in
+            [Extension::SOFTSPOKEN, Extension::Ferret].into_iter().skip(usize::from(!many))
+        {
             let (most, held, memory) = measured(&arch, extension);
             let counted = memory.making as u64 * memory.batch;
             println!(
                 "{} tokens, {extension:?}: {most} bytes measured, {held} by the recipe, {counted} counted: {} of {}",
-                arch.tokens(), memory.making, memory.batch
+                arch.tokens(),
+                memory.making,
+                memory.batch
             );
             assert!(most <= counted + LINK, "{most} bytes are held, {counted} are counted");
             // The recipe's number is one, not a bound that would refuse what there is memory for.
