@@ -69,7 +69,7 @@ def kernels(options, keep, notes, precision):
     """Kernels alone, twice, beside PyTorch's best in the same minutes, and this card's ceilings by PyTorch."""
     mine, peers, ceilings = {}, {}, None
     for turn in range(1 if options.quick else 2):
-        said, why = run([options.kernels, "cuda", precision] + (["--quick"] if options.quick else []), 90)
+        said, why = run([options.kernels, "cuda", precision] + (["--quick"] if options.quick else []), 150)
         for found in lines(said):
             keep("kernel", found)
             mine.setdefault(found["what"], []).append(found)

@@ -200,6 +200,7 @@ mod tests {
 
     fn costs(offline_s: f64, online_s: f64) -> Costs {
         Costs {
+            shared_by: 1,
             setup_bytes: 9,
             offline_bytes: 70,
             offline_flights: 0,

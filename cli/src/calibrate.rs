@@ -61,6 +61,8 @@ pub struct Calibrated {
     pub error: f64,
     /// The first tensor that is too far away, where the results are and `force` took them.
     pub far: Option<String>,
+    /// The weights are written again: keys are centred, hidden channels or heads in another order.
+    pub rewritten: bool,
     /// What texts of some lengths cost; empty for pictures.
     pub costs: Vec<String>,
 }
@@ -102,7 +104,8 @@ pub fn calibrate(
             too_far(error, tensor)
         )));
     }
-    if weights.hash() != before.hash() {
+    let rewritten = weights.hash() != before.hash();
+    if rewritten {
         let path = files::real(&folder.join("weights.safetensors"))?;
         files::replace(&path, |part| Ok(weights.save(part, Precision::F32)?))?;
     }
@@ -110,7 +113,7 @@ pub fn calibrate(
     fs::write(&path, calibration.to_toml()).map_err(Error::io(&path))?;
     let costs = costs(&model, &calibration)?;
     let margin = f64::from(1u32 << MARGIN);
-    Ok(Calibrated { calibration, what, margin, grown, error, far, costs })
+    Ok(Calibrated { calibration, what, margin, grown, error, far, rewritten, costs })
 }
 
 /// What texts of some lengths cost, a line each.

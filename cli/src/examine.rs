@@ -159,7 +159,7 @@ fn look(party: &Party, base: &Path) -> Vec<Looked> {
         add("port".into(), port(own, running));
     }
     if let Some((at, found)) = running {
-        add(format!("service at http://{at}/ready"), found);
+        add(format!("service at http://{at}/ready"), found.and_then(|said| said));
     }
     // From a port of its own: the service may have the configured one.
     let unbound = Own { listen: None, ..own.clone() };
@@ -281,8 +281,8 @@ fn port(own: &Own, running: bool) -> Result<String, Error> {
     }
 }
 
-/// What the running service says of itself.
-fn service(at: SocketAddr) -> Result<String, Error> {
+/// Whether a service runs, and what it says of itself: an error inside where it is not ready.
+fn service(at: SocketAddr) -> Result<Result<String, Error>, Error> {
     let silent =
         |e: std::io::Error| Error::Config(format!("the service does not answer: {e}; start it"));
     let mut stream = TcpStream::connect_timeout(&at, PATIENCE).map_err(silent)?;
@@ -295,8 +295,8 @@ fn service(at: SocketAddr) -> Result<String, Error> {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let body = sotto_net::printable(body.trim(), LONGEST as usize);
     match head.split(' ').nth(1) {
-        Some("200") => Ok(body),
-        Some("503") => Err(Error::Config(format!("not ready: {body}"))),
+        Some("200") => Ok(Ok(body)),
+        Some("503") => Ok(Err(Error::Config(format!("not ready: {body}")))),
         _ => Err(Error::Config("what answers there is no service of sotto".into())),
     }
 }

@@ -2,6 +2,7 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod allocator;
 mod arguments;
 
 use std::{collections::BTreeMap, path::Path, process::ExitCode};
@@ -29,6 +30,7 @@ use sotto_netsim::Through;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    allocator::keep_freed();
     dumps::none();
     processes::end_with_parent();
     let command = Cli::parse().command;
@@ -188,6 +190,12 @@ fn run(command: Command) -> Result<(), Error> {
                 "private results differ from plain ones by {:.2} %",
                 100.0 * done.error
             ))?;
+            if done.rewritten {
+                print::line(format!(
+                    "{}: written again, as f32: keys are centred, hidden channels and heads in another order, which changes no result",
+                    model.join("weights.safetensors").display()
+                ))?;
+            }
             done.costs.into_iter().try_for_each(print::line)
         }
         Command::Check(check) => check.run(),

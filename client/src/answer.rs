@@ -16,6 +16,9 @@ use sotto_session::{error::Error, lexicon::Lexicon};
 /// Measured costs of one evaluation (of a batch of images).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
+    /// Images or texts that it gave results of. Each of these has all of its costs, so that a share of them is one's own.
+    #[serde(default = "one")]
+    pub shared_by: u64,
     /// Bytes of masked weights, or of encrypted ones and keys, that came over the connection before; 0 where the client held
     /// them.
     #[serde(default)]
@@ -37,6 +40,10 @@ pub struct Costs {
     pub flights: u64,
     /// Seconds from the first online byte to the result.
     pub online_s: f64,
+}
+
+fn one() -> u64 {
+    1
 }
 
 /// Longest name of a class (characters).

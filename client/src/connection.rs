@@ -180,7 +180,8 @@ impl Connection {
         }
         let own = private.fill(&mut inputs);
         let inputs = private.encode(&inputs);
-        let mut costs = Costs { setup_bytes: self.setup_bytes, ..Costs::default() };
+        let shared_by = queries.len() as u64;
+        let mut costs = Costs { shared_by, setup_bytes: self.setup_bytes, ..Costs::default() };
         let output = self.evaluate(&inputs, &mut costs)?;
         let answer = |(query, result): (&Query, Vec<f64>)| Answer {
             name: query.name().to_owned(),

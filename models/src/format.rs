@@ -139,7 +139,7 @@ fn sublayer(
     match sublayer.kind {
         Kind::Attention => {
             let attention = attention::format(model, cal, layer, options, writer)?;
-            let product = attention.product_width();
+            let product = attention.product_width(model);
             // Weights that are rounded a little more beat a model that has no format.
             let rings = (LEAST_WEIGHT..=WEIGHT).rev().map(|scale| least.max(product + scale));
             let (norm, reader) = norm(&rings.collect::<Vec<u32>>())?;

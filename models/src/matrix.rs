@@ -104,6 +104,12 @@ impl Folded {
         self.bias[from..to].iter_mut().for_each(|b| *b *= factor);
     }
 
+    /// The root of the mean sum of squares of outputs `from..to`, of inputs of variance 1.
+    pub(crate) fn size(&self, from: usize, to: usize) -> f64 {
+        let rows = &self.w[from * self.inputs..to * self.inputs];
+        rows.iter().chain(&self.bias[from..to]).map(|w| w * w).sum::<f64>().sqrt()
+    }
+
     /// Further output rows.
     pub(crate) fn stack(mut self, other: Self) -> Self {
         self.w.extend(other.w);

@@ -7,7 +7,7 @@ mod check;
 
 use sotto_crypto::{Seed, Stream};
 use sotto_ring::{
-    mask,
+    lanes, mask,
     pack::{self, Packed},
 };
 
@@ -123,6 +123,7 @@ impl<'a> Dealing<'a> {
     pub fn mask(&self, draw: usize) -> Vec<u64> {
         let id = stream_id(self.node, draw);
         let (count, width) = match self.draws[draw] {
+            Draw::Mask { width: 1, .. } => return self.mask_bits(draw, 1),
             Draw::Mask { count, width } => (count, width),
             Draw::ClientMask { count, width } => {
                 return expand(self.seed(Role::Client), id, count, width);
@@ -140,9 +141,7 @@ impl<'a> Dealing<'a> {
             let buffer = &mut buffer[..sum.len()];
             parts[0].next(sum);
             parts[1].next(buffer);
-            for (a, b) in sum.iter_mut().zip(buffer) {
-                *a = a.wrapping_add(*b) & m;
-            }
+            lanes::join(sum, buffer, m);
         }
         sum
     }
@@ -183,9 +182,7 @@ impl<'a> Dealing<'a> {
             let (values, theirs) = (&mut values[..len], &mut theirs[..len]);
             fill(at, values);
             seeded.next(theirs);
-            for (v, s) in values.iter_mut().zip(theirs) {
-                *v = v.wrapping_sub(*s);
-            }
+            lanes::part(values, theirs, u64::MAX);
             pack::pack(values, width, &mut self.corrections);
         }
     }

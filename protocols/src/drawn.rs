@@ -6,6 +6,8 @@
 pub(crate) use sotto_ring::pack::CHUNK;
 pub use sotto_ring::pack::Packed;
 
+use sotto_ring::lanes::{Line, line};
+
 use crate::draw::Draw;
 
 /// A party's part of one draw. No `Debug`: it is secret.
@@ -105,7 +107,7 @@ pub(crate) enum Map {
     Same,
     /// The word less an offset.
     Minus(u64),
-    /// `1 - msb` of an opened word of so many bits: the public part of a wrap.
+    /// `1 - msb` of an opened word of so many bits, which is below two to their number: the public part of a wrap.
     Wrap(u32),
     /// `1 - 2 b` of a bit `b`.
     Sign,
@@ -115,36 +117,53 @@ pub(crate) enum Map {
     Top(u32),
 }
 
+/// What a factor is read from.
+#[derive(Clone, Copy)]
+pub(crate) enum Stored<'a> {
+    Words(&'a [u64]),
+    /// Bits, of which words would be 64 times as much memory.
+    Bits(Packed<'a>),
+}
+
 /// A factor seen through its map. No `Debug`: the dealer's are secret.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
-    pub words: &'a [u64],
+    pub from: Stored<'a>,
     pub map: Map,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    /// Of words.
+    pub fn new(words: &'a [u64], map: Map) -> Self {
+        Self { from: Stored::Words(words), map }
+    }
+
     /// All factors.
     pub fn to_words(self) -> Vec<u64> {
-        let mut out = vec![0; self.words.len()];
+        let count = match self.from {
+            Stored::Words(words) => words.len(),
+            Stored::Bits(bits) => bits.count(),
+        };
+        let mut out = vec![0; count];
         self.load(0, &mut out);
         out
     }
 
     /// The factors from `at` on.
     pub fn load(&self, at: usize, out: &mut [u64]) {
-        let from = &self.words[at..at + out.len()];
-        match self.map {
-            Map::Same => out.copy_from_slice(from),
-            Map::Minus(offset) => map(out, from, |x| x.wrapping_sub(offset)),
-            Map::Wrap(n) => map(out, from, |x| 1 ^ (x >> (n - 1))),
-            Map::Sign => map(out, from, |x| 1u64.wrapping_sub(x << 1)),
-            Map::Negated => map(out, from, u64::wrapping_neg),
-            Map::Top(64) => out.fill(0),
-            Map::Top(n) => map(out, from, |x| (x >> (n - 1)) << n),
+        match self.from {
+            Stored::Words(words) => out.copy_from_slice(&words[at..at + out.len()]),
+            Stored::Bits(bits) => bits.unpack(at, out),
         }
+        let map = match self.map {
+            Map::Same => return,
+            Map::Minus(offset) => Line { plus: offset.wrapping_neg(), ..Line::default() },
+            Map::Wrap(n) => Line { down: n - 1, up: 0, negative: true, plus: 1 },
+            Map::Sign => Line { down: 0, up: 1, negative: true, plus: 1 },
+            Map::Negated => Line { negative: true, ..Line::default() },
+            Map::Top(64) => return out.fill(0),
+            Map::Top(n) => Line { down: n - 1, up: n, ..Line::default() },
+        };
+        line(out, map);
     }
-}
-
-fn map(out: &mut [u64], from: &[u64], f: impl Fn(u64) -> u64) {
-    out.iter_mut().zip(from).for_each(|(o, &x)| *o = f(x));
 }

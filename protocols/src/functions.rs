@@ -2,6 +2,44 @@
 
 use crate::{encode, encode::Encode, spec::Spec};
 
+/// A function that is about 0 far below 0 and about its argument far above: `y s(y)` with `s(y) + s(-y) = 1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// `y Phi(y)`, exact (erf).
+    Gelu,
+    /// `y (1 + tanh(sqrt(2 / pi) (y + 0.044715 y^3))) / 2`: the GELU that some families mean.
+    GeluTanh,
+    /// `y / (1 + e^(-1.702 y))`: the GELU that others mean.
+    QuickGelu,
+    /// `y / (1 + e^-y)`.
+    Silu,
+}
+
+impl Unit {
+    /// The least value, to a thousandth.
+    pub fn least(self) -> f64 {
+        match self {
+            Unit::Gelu | Unit::GeluTanh => -0.170,
+            Unit::QuickGelu => -0.163,
+            Unit::Silu => -0.278,
+        }
+    }
+
+    /// The value at `y`.
+    pub fn at(self, y: f64) -> f64 {
+        let sigmoid = |y: f64| 1.0 / (1.0 + (-y).exp());
+        match self {
+            Unit::Gelu => 0.5 * y * (1.0 + libm::erf(y / std::f64::consts::SQRT_2)),
+            Unit::GeluTanh => {
+                let root = std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2;
+                0.5 * y * (1.0 + libm::tanh(root * (y + 0.044715 * y * y * y)))
+            }
+            Unit::QuickGelu => y * sigmoid(1.702 * y),
+            Unit::Silu => y * sigmoid(y),
+        }
+    }
+}
+
 /// A function of one real variable. Public: part of the plan.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -21,6 +59,15 @@ pub enum Function {
     QuickGelu {
         /// As for [`Function::Gelu`].
         stretch: f64,
+    },
+    /// A unit of `y = x / stretch` less a constant, which others add: numbers on both sides of 0 have a bit less.
+    Less {
+        /// The unit.
+        unit: Unit,
+        /// As for [`Function::Gelu`].
+        stretch: f64,
+        /// The constant.
+        value: f64,
     },
     /// `1 / (1 + e^-x)`.
     Sigmoid,
@@ -49,19 +96,13 @@ impl Function {
     pub fn at(self, x: f64) -> f64 {
         let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
         match self {
-            Function::Gelu { stretch } => {
-                let y = x / stretch;
-                0.5 * y * (1.0 + libm::erf(y / std::f64::consts::SQRT_2))
-            }
-            Function::GeluTanh { stretch } => {
-                let y = x / stretch;
-                let root = std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2;
-                0.5 * y * (1.0 + libm::tanh(root * (y + 0.044715 * y * y * y)))
-            }
-            Function::QuickGelu { stretch } => x / stretch * sigmoid(1.702 * x / stretch),
+            Function::Gelu { stretch } => Unit::Gelu.at(x / stretch),
+            Function::GeluTanh { stretch } => Unit::GeluTanh.at(x / stretch),
+            Function::QuickGelu { stretch } => Unit::QuickGelu.at(x / stretch),
+            Function::Less { unit, stretch, value } => unit.at(x / stretch) - value,
             Function::Sigmoid => sigmoid(x),
             Function::Tanh => x.tanh(),
-            Function::Silu => x * sigmoid(x),
+            Function::Silu => Unit::Silu.at(x),
             Function::Reciprocal { floor } => 1.0 / x.max(floor),
             Function::InverseRoot { count, epsilon, floor } => {
                 1.0 / (x / count + epsilon).max(floor).sqrt()
@@ -83,6 +124,9 @@ impl Encode for Function {
             }
             Function::GeluTanh { stretch } => (6u8, stretch).encode(out),
             Function::QuickGelu { stretch } => (7u8, stretch).encode(out),
+            Function::Less { unit, stretch, value } => {
+                (8u8, (*unit as u8, [*stretch, *value])).encode(out);
+            }
         }
     }
 }
@@ -226,7 +270,8 @@ mod tests {
         assert!(bias.abs() < 2e-5, "GELU k=9 on +-1: {bias}");
     }
 
-    const SMOOTH: [Function; 6] = [
+    const SMOOTH: [Function; 7] = [
+        Function::Less { unit: Unit::Gelu, stretch: 1.0, value: 4.0 },
         Function::Gelu { stretch: 1.0 },
         Function::GeluTanh { stretch: 1.0 },
         Function::QuickGelu { stretch: 1.0 },
@@ -239,7 +284,7 @@ mod tests {
         /// A piece is the function around its own place, wherever the window lies.
         #[test]
         fn pieces_lie_where_their_window_does(
-            low in -200_000i64..200_000, bits in 9u32..16, k in 4u32..8, which in 0usize..6,
+            low in -200_000i64..200_000, bits in 9u32..16, k in 4u32..8, which in 0usize..7,
         ) {
             let (window, function) = (Window { bits, low, scale: 12 }, SMOOTH[which]);
             let length = f64::from(bits - k).exp2() / 4096.0;

@@ -4,11 +4,11 @@ mod prepare;
 
 use std::sync::Arc;
 
-use sotto_ring::{mask, pack};
+use sotto_ring::{lanes, mask, pack};
 
 use crate::{
     draw::Draw,
-    drawn::{Drawn, Draws, Map, Packed, View},
+    drawn::{Drawn, Draws, Map, Packed, Stored, View},
     exchange::{Exchange, To},
     matrices::Weights,
     spec::Role,
@@ -31,11 +31,24 @@ pub enum Value {
     },
 }
 
-/// A public factor: words that several factors of a form may share, and how it follows from them.
+/// A public factor: words or bits that several factors of a form may share, and how it follows from them.
 #[derive(Clone)]
 pub struct Factor {
-    words: Arc<Vec<u64>>,
+    held: Held,
     map: Map,
+}
+
+#[derive(Clone)]
+enum Held {
+    Words(Arc<Vec<u64>>),
+    Bits(Arc<Bits>),
+}
+
+/// Packed bits.
+#[derive(Default)]
+pub(crate) struct Bits {
+    pub bytes: Vec<u8>,
+    pub count: usize,
 }
 
 impl Value {
@@ -47,11 +60,19 @@ impl Value {
 
 impl Factor {
     pub(crate) fn new(words: &Arc<Vec<u64>>, map: Map) -> Self {
-        Self { words: Arc::clone(words), map }
+        Self { held: Held::Words(Arc::clone(words)), map }
+    }
+
+    pub(crate) fn of_bits(bits: &Arc<Bits>, map: Map) -> Self {
+        Self { held: Held::Bits(Arc::clone(bits)), map }
     }
 
     pub(crate) fn view(&self) -> View<'_> {
-        View { words: &self.words, map: self.map }
+        let from = match &self.held {
+            Held::Words(words) => Stored::Words(words),
+            Held::Bits(bits) => Stored::Bits(Packed::new(&bits.bytes, bits.count, 1)),
+        };
+        View { from, map: self.map }
     }
 
     /// The factor of every element.
@@ -64,8 +85,8 @@ impl Factor {
 pub(crate) enum Content {
     /// A word an element.
     Words(Vec<u64>),
-    /// A bit an element, packed.
-    Bits(Vec<u8>),
+    /// A bit an element.
+    Bits(Bits),
 }
 
 /// A tensor of this party's that is exchanged in the level.
@@ -187,13 +208,14 @@ impl<'a> Run<'a> {
             panic!("draw {draw} is not a mask of both parties")
         };
         assert_eq!(words.len(), count, "opening {} of {count}", words.len());
+        if width == 1 {
+            return self.open_bits(&words, 1, draw);
+        }
         self.drawn[draw].spend();
         let m = mask(width);
         let all = Draws { drawn: self.drawn, corrections: self.corrections, draws: self.draws };
         all.packed(draw).zip(&mut words, |words, masks| {
-            for (w, r) in words.iter_mut().zip(masks) {
-                *w = w.wrapping_add(*r) & m;
-            }
+            lanes::join(words, masks, m);
             pack::pack(words, width, self.payload);
         });
         self.enqueue(Exchange { count, width, to: To::Both }, Content::Words(words));
@@ -215,7 +237,8 @@ impl<'a> Run<'a> {
             *last &= (1 << tail) - 1;
         }
         self.payload.extend_from_slice(&bits);
-        self.enqueue(Exchange { count, width: 1, to: To::Both }, Content::Bits(bits));
+        let content = Content::Bits(Bits { bytes: bits, count });
+        self.enqueue(Exchange { count, width: 1, to: To::Both }, content);
     }
 
     fn enqueue(&mut self, exchange: Exchange, content: Content) {
@@ -234,9 +257,7 @@ impl<'a> Run<'a> {
         if self.role == Role::Client {
             let all = Draws { drawn: self.drawn, corrections: self.corrections, draws: self.draws };
             all.packed(draw).zip(&mut words, |words, masks| {
-                for (w, r) in words.iter_mut().zip(masks) {
-                    *w = w.wrapping_sub(*r) & m;
-                }
+                lanes::part(words, masks, m);
                 pack::pack(words, width, self.payload);
             });
         }
@@ -257,14 +278,19 @@ impl<'a> Run<'a> {
     pub fn opened(&mut self, i: usize) -> Vec<u64> {
         match std::mem::replace(&mut self.opened[i], Content::Words(Vec::new())) {
             Content::Words(words) => words,
-            Content::Bits(_) => panic!("exchange {i} opened packed bits"),
+            Content::Bits(bits) => pack::unpack_vec(&bits.bytes, 1, bits.count),
         }
     }
 
     /// [`Run::opened`] of [`Run::open_bits`]: `count` words of `group` bits.
     pub fn opened_bits(&mut self, i: usize, group: u32, count: usize) -> Vec<u64> {
-        match std::mem::replace(&mut self.opened[i], Content::Bits(Vec::new())) {
-            Content::Bits(bits) => pack::unpack_vec(&bits, group, count),
+        pack::unpack_vec(&self.packed_bits(i).bytes, group, count)
+    }
+
+    /// [`Run::opened`] of single bits, as they are.
+    pub(crate) fn packed_bits(&mut self, i: usize) -> Bits {
+        match std::mem::replace(&mut self.opened[i], Content::Bits(Bits::default())) {
+            Content::Bits(bits) => bits,
             Content::Words(_) => panic!("exchange {i} opened words"),
         }
     }

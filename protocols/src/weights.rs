@@ -116,7 +116,7 @@ mod tests {
             let spec = WeightSpec { name: name.into(), outputs, inputs: 600, width, scale: 4 };
             trace.weight(spec)
         };
-        let (a, b) = (weight(&mut trace, "a", 601, 37), weight(&mut trace, "b", 3, 64));
+        let (a, b) = (weight(&mut trace, "a", 601, 37), weight(&mut trace, "b", 3, 50));
         let outputs = [a, b].map(|weight| {
             let y = trace.linear(x, weight, 1);
             trace.reveal(y, 36)

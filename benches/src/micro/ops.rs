@@ -203,8 +203,8 @@ fn softmax() -> Case {
         let (width, scale, power_scale) = (16, 10, 14);
         let window = (1u64 << width) - (2 << scale);
         let s = t.input(&[heads, rows, n], RING, scale);
-        let s = t.open(s, width, 1 << (width - 1));
-        let m = t.coarse_max(s, &MaxFormat::covering(6, 32 + 1, 32 + 20, 1));
+        let format = MaxFormat::covering(6, 32 + 1, 32 + 20, 1);
+        let [s, m] = t.coarse_max(s, (width, 1 << (width - 1)), &format);
         let m = t.open(m, width, 0);
         let x = t.opened_difference(s, m, window);
         let e = t.exp2(x);

@@ -187,25 +187,23 @@ impl Summary {
                 return Err(Error::Check(format!("measured {measured:?}, planned {due:?}")));
             }
         }
-        let lengths = lengths(batch, planned, lines);
+        let lengths = lengths(planned, lines);
         let planned = planned.values().last().copied().unwrap_or_default();
         let batch = batch as u64;
         let n = results.len().max(1) as f64;
         let mean = |f: &dyn Fn(&Costs) -> f64| -> f64 {
-            lines.iter().map(|l| f(&l.costs)).sum::<f64>() / n / batch as f64
+            lines.iter().map(|l| share(&l.costs, f)).sum::<f64>() / n
         };
-        let each = |f: &dyn Fn(&Costs) -> u64| -> u64 {
-            let all: u64 = lines.iter().map(|l| f(&l.costs)).sum();
-            all / (lines.len().max(1) as u64 * batch)
-        };
+        // An evaluation costs as much for some images as for a whole batch of them.
+        let each = |f: &dyn Fn(&Costs) -> u64| mean(&|c| f(c) as f64).round() as u64;
         let median = |f: &dyn Fn(&Costs) -> f64| -> f64 {
             let later = if lines.len() > 1 { &lines[1..] } else { lines };
-            let mut all: Vec<f64> = later.iter().map(|l| f(&l.costs) / batch as f64).collect();
+            let mut all: Vec<f64> = later.iter().map(|l| share(&l.costs, f)).collect();
             all.sort_by(f64::total_cmp);
             all.get(all.len() / 2).copied().unwrap_or(0.0)
         };
-        let mut totals: Vec<f64> =
-            (lines.iter()).map(|l| (l.costs.offline_s + l.costs.online_s) / batch as f64).collect();
+        let total = |l: &Answer| share(&l.costs, &|c| c.offline_s + c.online_s);
+        let mut totals: Vec<f64> = lines.iter().map(total).collect();
         totals.sort_by(f64::total_cmp);
         let count = |f: &dyn Fn(&Compared) -> bool| results.iter().filter(|r| f(r)).count();
         let mut summary = Self {
@@ -291,23 +289,32 @@ impl Summary {
     }
 }
 
-fn lengths(batch: usize, planned: &BTreeMap<Option<u32>, Cost>, lines: &[Answer]) -> Vec<Length> {
+/// One input's share of what an evaluation cost.
+fn share(costs: &Costs, f: &dyn Fn(&Costs) -> f64) -> f64 {
+    f(costs) / costs.shared_by.max(1) as f64
+}
+
+fn lengths(planned: &BTreeMap<Option<u32>, Cost>, lines: &[Answer]) -> Vec<Length> {
     let length = |(tokens, planned): (&Option<u32>, &Cost)| {
         let tokens = (*tokens)?;
         let of: Vec<&Costs> =
             lines.iter().filter(|l| l.rows() == Some(tokens)).map(|l| &l.costs).collect();
         let first = of.first()?;
         let median = |f: &dyn Fn(&Costs) -> f64| {
-            let mut all: Vec<f64> = of.iter().map(|c| f(c) / batch as f64).collect();
+            let mut all: Vec<f64> = of.iter().map(|c| share(c, f)).collect();
             all.sort_by(f64::total_cmp);
             all[all.len() / 2]
+        };
+        let each = |f: &dyn Fn(&Costs) -> u64| {
+            let all: f64 = of.iter().map(|c| share(c, &|c| f(c) as f64)).sum();
+            (all / of.len() as f64).round() as u64
         };
         Some(Length {
             tokens,
             texts: of.len(),
             setup_bytes: first.setup_bytes,
-            offline_bytes: first.offline_bytes / batch as u64,
-            online_bytes: (first.from_server + first.from_client) / batch as u64,
+            offline_bytes: each(&|c| c.offline_bytes),
+            online_bytes: each(&|c| c.from_server + c.from_client),
             flights: first.flights,
             offline_s: median(&|c| c.offline_s),
             online_s: median(&|c| c.online_s),

@@ -97,6 +97,12 @@ fn a_batch_takes_the_flights_of_one_image() {
     assert_eq!(four.log.batches(2).len(), 2, "six images are two batches of four");
     let plan = parties.sotto(&["plan", "--json", "--batch", "4", &parties.text("model")]);
     let plan: Value = serde_json::from_str(&plan.out).unwrap();
+    let shared = batched
+        .results()
+        .iter()
+        .map(|result| result["costs"]["shared_by"].clone())
+        .collect::<Vec<_>>();
+    assert_eq!(shared, [4, 4, 4, 4, 2, 2]);
     for result in batched.results() {
         assert_eq!(result["batch"], 4);
         let costs = &result["costs"];

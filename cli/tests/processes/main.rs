@@ -20,6 +20,7 @@ mod library;
 mod limits;
 mod memory;
 mod models;
+mod numbered;
 mod operations;
 mod orphans;
 mod parties;

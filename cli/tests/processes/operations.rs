@@ -130,6 +130,8 @@ fn three_folders_are_all_that_a_first_start_needs() {
     // Without its dealer it lives and is not ready.
     let why = wait_for(at_server, 503);
     assert!(why.contains("dealer"), "{why}");
+    // The port is its own.
+    assert_eq!(wrong(&check("server", "server").out), wrong(&before.out));
     let dealer_process = start("dealer", "deal");
     assert_eq!(wait_for(at_server, 200), "ready\n");
     assert_eq!(wait_for(at_dealer, 200), "ready\n");

@@ -211,6 +211,13 @@ fn the_demo_counts_texts_as_their_plans_do() {
         for (length, plan) in lengths.iter().zip(plans["lengths"].as_array().unwrap()) {
             assert_eq!(length["planned"], plan["planned"]);
             assert_eq!(length["tokens"], plan["tokens"]);
+            // An evaluation costs the same for one text as for two.
+            let texts = length["texts"].as_u64().unwrap();
+            let all = texts.div_ceil(2) * length["planned"]["offline_bytes"].as_u64().unwrap();
+            assert!(
+                length["offline_bytes"].as_u64().unwrap().abs_diff(all / texts) <= 1,
+                "{length}"
+            );
         }
     }
     // More lengths than a server keeps open.

@@ -7,8 +7,10 @@ use std::{env, process::ExitCode};
 
 use sotto_gpu::{
     Device, Error, Precision, Program, Scores, devices,
-    kernel::Kernel,
-    kernels::{Attention, LinearAttention, Norm, Product},
+    kernels::{
+        Attention, ClippedSoftmax, Decode, GatedAttention, Gaussian, Heads, InlineAttention,
+        IntegerAttention, LinearAttention, Lssa, Mala, Norm, Product, integer_attention::Units,
+    },
 };
 use sotto_models::arch::Activation;
 
@@ -40,7 +42,7 @@ fn measure(device: &dyn Device, precision: Precision, quick: bool) -> Result<(),
         ("BERT", 128, 12, 64, 256),
         ("ViT-base", 197, 12, 64, 192),
     ] {
-        let all: Vec<usize> = (0..heads).collect();
+        let of = Heads::all(rows, heads, dh);
         let kinds = [
             ("softmax", Scores::Softmax),
             ("two-pass softmax", Scores::TwoPass),
@@ -49,14 +51,22 @@ fn measure(device: &dyn Device, precision: Precision, quick: bool) -> Result<(),
             ("sigmoid", Scores::Sigmoid),
         ];
         let shape = format!("{batch} x {heads} x {rows} x {dh}");
-        for (name, kind) in kinds {
-            let kinds = all.iter().map(|&head| (head, kind)).collect();
-            let kernel = Attention { rows, heads, dh, kinds };
-            one(asked, &format!("{model} {name}"), &shape, kernel, batch / share)?;
+        let attention = |kind| {
+            let kinds = of.mine.iter().map(|&head| (head, kind)).collect();
+            Attention { rows, heads, dh, kinds }
+        };
+        let mut all: Vec<_> =
+            kinds.map(|(name, kind)| (name, Program::alone(attention(kind)))).into();
+        let linear = LinearAttention { of: of.clone() };
+        all.push(("linear", Program::alone(linear)));
+        all.extend(further(&of, attention(Scores::Softmax)));
+        for (name, program) in all {
+            one(asked, &format!("{model} {name}"), &shape, &program, (batch / share).max(1))?;
         }
-        let kernel = LinearAttention { rows, heads, dh, mine: all };
-        one(asked, &format!("{model} linear"), &shape, kernel, batch / share)?;
     }
+    // A word that GPT-2 writes; more workgroups than a large card's processors.
+    let program = Decode::new(1024, 12, 64, 264).program();
+    one(asked, "GPT-2 decode", "64 x 12 x 1 x 1024 x 64", &program, (64 / share).max(1))?;
     let (gelu, none) = (Activation::Gelu, Activation::None);
     for (what, rows, inputs, outputs, activation, batch) in [
         ("CIFAR qkv", 65, 256, 768, none, 1056),
@@ -69,41 +79,61 @@ fn measure(device: &dyn Device, precision: Precision, quick: bool) -> Result<(),
         let plain = Product::plain(rows, inputs, outputs);
         let kernel = Product { bias: true, activation, ..plain };
         let shape = format!("{} x {inputs} x {outputs}", batch * rows);
-        one(asked, what, &shape, kernel, (batch / share).max(1))?;
+        one(asked, what, &shape, &Program::alone(kernel), (batch / share).max(1))?;
     }
-    let kernel = Norm { rows: 65, width: 256, take: 0..65, eps: 1e-5 };
-    one(asked, "CIFAR norm", "137280 x 256", kernel, 2112 / share)
+    let norm = Program::alone(Norm { rows: 65, width: 256, take: 0..65, eps: 1e-5 });
+    one(asked, "CIFAR norm", "137280 x 256", &norm, 2112 / share)
+}
+
+/// Kinds of attention that no model of ours has, at the size of one that has.
+fn further(of: &Heads, attention: Attention) -> Vec<(&'static str, Program)> {
+    let of = || of.clone();
+    let units = Units { qkv: 1.0 / 64.0, score: 8.0 / 127.0, result: 1.0 / 64.0 };
+    let clipped = ClippedSoftmax { of: of(), gamma: -4.0 / attention.rows as f32, eta: 1.0 };
+    let integer = IntegerAttention::new(of(), units).expect("32 bits are enough");
+    vec![
+        ("clipped softmax", Program::alone(clipped)),
+        ("gated softmax", Program::alone(GatedAttention { attention })),
+        ("InLine", Program::alone(InlineAttention { of: of() })),
+        ("MALA", Program::alone(Mala { of: of() })),
+        ("Gaussian", Program::alone(Gaussian { of: of() })),
+        ("LSSA", Program::alone(Lssa { of: of() })),
+        ("integer", Program::alone(integer)),
+    ]
 }
 
 fn one(
     (device, precision, quick): (&dyn Device, Precision, bool),
     what: &str,
     shape: &str,
-    kernel: impl Kernel + 'static,
+    program: &Program,
     batch: usize,
 ) -> Result<(), Error> {
-    let program = Program::alone(kernel);
-    let mut session = device.load(&program, batch, precision)?;
+    let mut session = device.load(program, batch, precision)?;
     let numbers = program.input.1 * batch;
-    let input: Vec<f32> = (0..numbers).map(|i| ((i * 7919 % 1009) as f32 / 504.5) - 1.0).collect();
+    // Whole numbers from -100 to 100 as they are, for kernels that take bytes; others get them as hundredths.
+    let whole = program.launches[0].kernel.name() == "integer attention";
+    let unit = if whole { 1.0 } else { 0.01 };
+    let input: Vec<f32> =
+        (0..numbers).map(|i| ((i * 7919 % 1009) as f32 / 5.045 - 100.0).round() * unit).collect();
     session.run(&input)?;
     let runs = if quick { 1 } else { RUNS };
-    let mut seconds = Vec::new();
+    let mut seconds: Vec<f64> = Vec::new();
     while seconds.len() < runs {
         match session.profile()? {
-            Some(launches) => seconds.push(launches[0]),
+            Some(launches) => seconds.push(launches.iter().sum()),
             None => return Ok(()),
         }
     }
     seconds.sort_by(f64::total_cmp);
-    let launch = &program.launches[0];
+    let width = precision.width();
     println!(
         "{{\"what\": \"{what}\", \"shape\": \"{shape}\", \"precision\": \"{}\", \"seconds\": {:e}, \"least_s\": {:e}, \"operations\": {}, \"bytes\": {}}}",
         precision.name(),
         seconds[seconds.len() / 2],
         seconds[0],
-        launch.operations(batch),
-        launch.bytes(batch, precision.width()),
+        program.operations(batch),
+        program.launches.iter().map(|launch| launch.bytes(batch, width)).sum::<u64>(),
     );
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The kernels' arithmetic on this processor, in f32.
 
 mod functions;
+pub(crate) mod heads;
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder};
@@ -48,7 +49,7 @@ pub(crate) fn finish(
 }
 
 /// Sums in eight lanes, which a processor adds side by side, and whose rounding is that of an eighth of the length.
-fn sum(values: impl Fn(usize) -> f32, count: usize) -> f32 {
+pub(crate) fn sum(values: impl Fn(usize) -> f32, count: usize) -> f32 {
     let mut lanes = [0.0f32; 8];
     let whole = count / 8 * 8;
     for start in (0..whole).step_by(8) {
@@ -88,7 +89,7 @@ fn part(
     matrix(&qkv[(which * heads + head) * dh..], rows, dh, 3 * heads * dh)
 }
 
-/// One head of attention, into its columns of `out`.
+/// One head of attention of a kind, into its columns of `out`.
 pub(crate) fn attend(
     kind: Scores,
     shape: (usize, usize, usize),
@@ -96,17 +97,9 @@ pub(crate) fn attend(
     qkv: &[f32],
     out: &mut [f32],
 ) {
-    let (n, heads, dh) = shape;
-    let [q, k, v] = [0, 1, 2].map(|which| part(qkv, shape, which, head));
-    let mut scores = vec![0.0; n * n];
-    let scale = 1.0 / (dh as f32).sqrt();
-    general_mat_mul(scale, &q, &k.t(), 0.0, &mut matrix_mut(&mut scores, n, n, n));
-    let by = scores.chunks_exact_mut(n).map(|row| match kind {
-        Scores::Softmax | Scores::Unified { .. } | Scores::TwoPass => {
-            let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            row.iter_mut().for_each(|s| *s = functions::exp(*s - top));
-            sum(|j| row[j], n)
-        }
+    let n = shape.0;
+    heads::attend(shape, head, qkv, out, |row| match kind {
+        Scores::Softmax | Scores::Unified { .. } | Scores::TwoPass => heads::exponentials(row),
         Scores::Relu => {
             row.iter_mut().for_each(|s| *s = s.max(0.0));
             sum(|j| row[j], n) + RELU_EPS
@@ -126,18 +119,6 @@ pub(crate) fn attend(
             sum(|j| row[j], n)
         }
     });
-    let by: Vec<f32> = by.collect();
-    let out = &mut out[head * dh..];
-    general_mat_mul(
-        1.0,
-        &matrix(&scores, n, n, n),
-        &v,
-        0.0,
-        &mut matrix_mut(out, n, dh, heads * dh),
-    );
-    for (row, by) in out.chunks_mut(heads * dh).zip(by) {
-        row[..dh].iter_mut().for_each(|y| *y /= by);
-    }
 }
 
 /// One linear head by its state, into its columns of `out`.

@@ -9,7 +9,7 @@ use sotto_models::{
 
 use crate::{
     Program,
-    kernels::{Attention, Embed, LinearAttention, Mean, Norm, Product},
+    kernels::{Attention, Embed, Heads, LinearAttention, Mean, Norm, Product},
     program::{Tensor, Writer},
 };
 
@@ -118,10 +118,10 @@ impl Build<'_> {
         let (mine, kinds): (Vec<_>, Vec<_>) =
             kinds.partition(|&(_, kind)| kind == Kind::Linear && dh < rows);
         let mine: Vec<usize> = mine.into_iter().map(|(head, _)| head).collect();
-        let by_state = LinearAttention { rows, heads, dh, mine };
+        let by_state = LinearAttention { of: Heads { rows, heads, dh, mine } };
         let kinds = kinds.into_iter().map(|(head, kind)| (head, kind.into())).collect();
         let by_scores = Attention { rows, heads, dh, kinds };
-        let context = if by_state.mine.is_empty() {
+        let context = if by_state.of.mine.is_empty() {
             self.writer.launch(by_scores, &[qkv])
         } else {
             let some = !by_scores.kinds.is_empty();

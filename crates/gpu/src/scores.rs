@@ -12,8 +12,10 @@ use sotto_models::arch::Attention;
 /// | ReLU | `relu(S) / (sum relu(S) + 1)` | MPCViT, with 1 instead of 1e-5 |
 /// | linear | `S / N` | MPCViT |
 /// | sigmoid | `1 / (1 + exp(log N - S))` | FlashSigmoid |
-/// | softplus | `log(1 + exp(S)) / sum`, LSSA's without its scale and its unit rows | LSSA |
+/// | softplus | `log(1 + exp(S)) / sum`; with LSSA's scale and unit rows it is [`Lssa`](crate::kernels::Lssa) | LSSA |
 /// | StableMax | `s(S) / sum s(S)`, `s(x) = x + 1` from 0 on, `1 / (1 - x)` below | StableMax |
+///
+/// Kinds that are more than a weight of one score are kernels of their own ([`kernels`](crate::kernels)).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scores {
     /// Softmax by a running maximum.

@@ -1,10 +1,12 @@
 //! Programs of every kernel, kind and odd shape, and how they are held against their definitions.
 
+pub(crate) mod kinds;
+
 use sotto_models::{arch::Activation, model::Pixels};
 
 use crate::{
     Device, Precision, Program,
-    kernels::{Attention, Embed, LinearAttention, Mean, Norm, Product},
+    kernels::{Attention, Embed, Heads, LinearAttention, Mean, Norm, Product},
     program::Writer,
     scores::Scores,
 };
@@ -64,44 +66,69 @@ pub(crate) fn stored(values: &[f32], precision: Precision) -> Vec<f32> {
     values.iter().map(|&x| of(x)).collect()
 }
 
-/// Holds results against a program's definition, normwise.
+/// What a number may be off by, however small it is: half of the smallest that there is.
+fn least(precision: Precision) -> f64 {
+    match precision {
+        Precision::F16 => f64::from(half::f16::from_bits(1)) / 2.0,
+        Precision::F32 | Precision::Bf16 => f64::from(f32::from_bits(1)) / 2.0,
+    }
+}
+
+/// Holds results in a format against a program's definition, normwise.
 pub(crate) fn close(
     what: &str,
     program: &Program,
-    precision: Precision,
+    (precision, tolerance): (Precision, f64),
     inputs: &[f32],
     got: &[f32],
 ) {
     let each = inputs.chunks_exact(program.input.1);
     let want: Vec<f64> = each.flat_map(|input| program.definition(input)).collect();
     assert_eq!(got.len(), want.len(), "{what}");
-    let square = |x: f64| x * x;
-    let off = got.iter().zip(&want).map(|(&g, &w)| square(f64::from(g) - w)).sum::<f64>();
-    let off = (off / want.iter().copied().map(square).sum::<f64>()).sqrt();
-    assert!(off <= tolerance(precision), "{what} in {}: off by {off:.1e}", precision.name());
+    let length = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
+    let off = length(&mut got.iter().zip(&want).map(|(&g, &w)| f64::from(g) - w));
+    let size = length(&mut want.iter().copied());
+    let most = tolerance * size + least(precision) * (want.len() as f64).sqrt();
+    // False for a NaN, too.
+    assert!(off <= most, "{what} in {}: off by {:.1e}", precision.name(), off / size);
 }
 
-/// Holds a program against its definition on every device, in every format, for these batches.
-pub(crate) fn hold(what: &str, program: &mut Program, batches: &[usize]) {
-    let seed = what.bytes().fold(7, |seed: u64, b| seed.wrapping_mul(31).wrapping_add(b.into()));
+/// Runs a program on every device in every format, with its weights as they are stored there, for a batch of inputs that `inputs`
+/// gives; `check` gets what it is, the inputs as they are stored, and the results.
+pub(crate) fn everywhere(
+    what: &str,
+    program: &mut Program,
+    batch: usize,
+    inputs: &[f32],
+    check: impl Fn(&str, Precision, &Program, &[f32], &[f32]),
+) {
     let exact = program.constants.clone();
     for (device, precision) in devices().iter().flat_map(|device| {
         device.info().precisions.iter().map(move |&precision| (device, precision))
     }) {
         program.constants = exact.iter().map(|values| stored(values, precision)).collect();
-        for &batch in batches {
-            let size = program.input.1;
-            let inputs = stored(&normal(batch * size, seed), precision);
-            let mut session =
-                (device.load(program, batch, precision)).unwrap_or_else(|e| panic!("{what}: {e}"));
-            // What a run leaves must not help the next one: numbers that nobody wrote are NaN.
-            session.run(&vec![f32::NAN; batch * size]).expect("the device works");
-            let got = session.run(&inputs).expect("the device works");
-            let what = format!("{what}, batch {batch}, on {}", device.info().device);
-            close(&what, program, precision, &inputs, &got);
-            let seconds = session.profile().expect("the device works");
-            assert!(seconds.is_none_or(|s| s.len() == program.launches.len()), "{what}");
-        }
+        let inputs = stored(inputs, precision);
+        let mut session =
+            (device.load(program, batch, precision)).unwrap_or_else(|e| panic!("{what}: {e}"));
+        // What a run leaves must not help the next one: numbers that nobody wrote are NaN.
+        session.run(&vec![f32::NAN; inputs.len()]).expect("the device works");
+        let got = session.run(&inputs).expect("the device works");
+        let what = format!("{what}, batch {batch}, on {}", device.info().device);
+        check(&what, precision, program, &inputs, &got);
+        let seconds = session.profile().expect("the device works");
+        assert!(seconds.is_none_or(|s| s.len() == program.launches.len()), "{what}");
+    }
+    program.constants = exact;
+}
+
+/// Holds a program against its definition on every device, in every format, for these batches.
+pub(crate) fn hold(what: &str, program: &mut Program, batches: &[usize]) {
+    let seed = what.bytes().fold(7, |seed: u64, b| seed.wrapping_mul(31).wrapping_add(b.into()));
+    for &batch in batches {
+        let inputs = normal(batch * program.input.1, seed);
+        everywhere(what, program, batch, &inputs, |what, precision, program, inputs, got| {
+            close(what, program, (precision, tolerance(precision)), inputs, got);
+        });
     }
 }
 
@@ -199,14 +226,15 @@ pub(crate) fn attentions() -> Vec<(String, Program)> {
             let what = format!("attention {kind:?} {rows} {heads} {dh}");
             all.push((what, Program::alone(Attention { rows, heads, dh, kinds })));
         }
-        let mine = (0..heads).collect();
         let what = format!("linear attention {rows} {heads} {dh}");
-        all.push((what, Program::alone(LinearAttention { rows, heads, dh, mine })));
+        let of = Heads::all(rows, heads, dh);
+        all.push((what, Program::alone(LinearAttention { of })));
     }
     // Both kernels write their heads' columns of one tensor.
     let (rows, heads, dh) = (20, 4, 8);
     let (mut writer, qkv) = Writer::new(rows * 3 * heads * dh);
-    let made = writer.launch(LinearAttention { rows, heads, dh, mine: vec![1, 3] }, &[qkv]);
+    let of = Heads { mine: vec![1, 3], ..Heads::all(rows, heads, dh) };
+    let made = writer.launch(LinearAttention { of }, &[qkv]);
     let kinds = vec![(0, Scores::Softmax), (2, Scores::Relu)];
     writer.launch_into(made, Attention { rows, heads, dh, kinds }, &[qkv]);
     all.push(("mixed heads".into(), writer.finish(made)));

@@ -1,4 +1,4 @@
-//! Arithmetic on words mod 2^w, w = 1..=64: bit packing, matrix products, masked sums; transforms of polynomials mod
+//! Arithmetic on words mod 2^w, w = 1..=64: bit packing, sums and products element by element, matrix products, masked sums; transforms of polynomials mod
 //! small primes; and kernels of two ciphers.
 //!
 //! A word is a `u64` of which only the low `w` bits carry meaning; additions and products wrap
@@ -11,6 +11,7 @@ pub mod aes;
 pub mod chacha;
 pub mod digest;
 pub mod gemm;
+pub mod lanes;
 pub mod ntt;
 pub mod pack;
 pub mod permute;

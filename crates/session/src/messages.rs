@@ -11,7 +11,8 @@ pub use crate::{secret::Secret, step};
 
 /// Version of these messages. 2: numbers come from the server and are claimed with its ticket, tags of deals, typed
 /// refusals. 3: seeds come under a pad; correlations that two parties make. 4: texts, a plan for each length; other streams
-/// of transfers. 6: hidden lengths, names of a setup's steps. 7: batches of texts that wait on disks, a client's only folder.
+/// of transfers. 6: hidden lengths, names of a setup's steps. 7: formats of fewer bits, digests of thresholds, batches of
+/// texts that wait on disks, a client's only folder.
 pub const VERSION: u32 = 7;
 
 /// Largest piece in which setup and corrections are sent.

@@ -5,7 +5,7 @@
 
 use sotto_protocols::{
     Wire,
-    functions::{Function, Window},
+    functions::{Function, Unit, Window},
     gates::{lookup::Precision, row_table::Rows},
     plan::Trace,
 };
@@ -46,8 +46,17 @@ impl ActivationFormat {
         match function {
             Function::Gelu { stretch }
             | Function::GeluTanh { stretch }
-            | Function::QuickGelu { stretch } => *stretch,
+            | Function::QuickGelu { stretch }
+            | Function::Less { stretch, .. } => *stretch,
             _ => 1.0,
+        }
+    }
+
+    /// The constant that is added to what is looked up.
+    pub fn added(&self) -> f64 {
+        match self {
+            ActivationFormat::Lookup { function: Function::Less { value, .. }, .. } => *value,
+            _ => 0.0,
         }
     }
 
@@ -95,6 +104,16 @@ pub(crate) struct Fineness {
     per_unit: f64,
 }
 
+/// Whether a constant of an activation is added by the bias of the matrix that reads it, so that what is looked up lies on both sides
+/// of 0 and is opened in a bit less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Constant {
+    /// It is looked up.
+    LookedUp,
+    /// The bias has it.
+    InBias,
+}
+
 /// Of a group of channels that has a table of its own: tables of powers of two reach arguments of 1.25, 2.5, 5, .. as they were
 /// calibrated. An error of 4e-4 on average where a function bends most.
 pub(crate) const OF_A_GROUP: Fineness = Fineness { least: 5, per_unit: 12.8 };
@@ -102,8 +121,17 @@ pub(crate) const OF_A_GROUP: Fineness = Fineness { least: 5, per_unit: 12.8 };
 /// Where there is one for all, which is finer than most channels need: 8e-4.
 pub(crate) const OF_ALL: Fineness = Fineness { least: 7, per_unit: 9.0 };
 
+/// Fractional bits of slopes over one piece: half as exact as values are enough, as a piece is met half its length from its start
+/// at most times.
+const SLOPE: u32 = ACTIVATION - 1;
+
 /// The format of an activation whose argument has a range, with a table as fine as `of` says.
-pub(crate) fn format(activation: Activation, range: Range, of: Fineness) -> ActivationFormat {
+pub(crate) fn format(
+    activation: Activation,
+    range: Range,
+    of: Fineness,
+    constant: Constant,
+) -> ActivationFormat {
     // The window is +-2^top; the stretch makes it exactly MARGIN bits wider than the range.
     let wide = range.size().max(0.5) * f64::from(1u32 << MARGIN);
     let top = bits(wide);
@@ -117,9 +145,22 @@ pub(crate) fn format(activation: Activation, range: Range, of: Fineness) -> Acti
         precision: Precision {
             k: logarithm_of_pieces(wide, of),
             value_scale: ACTIVATION,
-            slope_scale: ACTIVATION,
+            slope_scale: SLOPE,
         },
     };
+    let unit = match activation {
+        Activation::Gelu => Some(Unit::Gelu),
+        Activation::GeluTanh => Some(Unit::GeluTanh),
+        Activation::QuickGelu => Some(Unit::QuickGelu),
+        Activation::Silu => Some(Unit::Silu),
+        Activation::Tanh | Activation::Relu | Activation::None => None,
+    };
+    if let (Some(unit), Constant::InBias) = (unit, constant) {
+        // A multiple of the unit, so that where a function is flat, as most channels are most times, it is looked up exactly.
+        let one = f64::from(1u32 << ACTIVATION);
+        let value = ((window / stretch + unit.least()) / 2.0 * one).round() / one;
+        return lookup(Function::Less { unit, stretch, value }, wide);
+    }
     match activation {
         Activation::Gelu => lookup(Function::Gelu { stretch }, wide),
         Activation::GeluTanh => lookup(Function::GeluTanh { stretch }, wide),

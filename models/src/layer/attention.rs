@@ -4,13 +4,16 @@
 //! ([`crate::kind::Attention`]); all heads side by side go through the projection.
 //!
 //! Privately, `1 / sqrt(head width)`, `log2 e` and linear attention's `1 / N` are folded into the query's rows, head by head,
-//! and the copy of `n` that a residual starts from comes out of the same product as queries, keys and values.
+//! and the copy of `n` that a residual starts from comes out of the same product as queries, keys and values. Scores of softmax do not
+//! see a factor that a head's queries are multiplied by and its keys divided by: it makes both as large, so that the rounding of one
+//! weighs as much as that of the other, and each needs one or two bits less.
 
 mod float;
 mod format;
 
 pub use float::float;
 pub(crate) use format::bits_a_score;
+use format::query_scale;
 pub use format::{AttentionFormat, SoftmaxFormat, format};
 
 use sotto_protocols::{
@@ -56,6 +59,14 @@ pub fn fold(
             Attention::Linear => linear_scale(model).1,
         };
         qkv.scale(h * d, (h + 1) * d, factor);
+        if *kind == Attention::Softmax {
+            let [q, k] = [0, 1].map(|which| (which * model.stack.heads + h) * d);
+            let even = (qkv.size(k, k + d) / qkv.size(q, q + d)).sqrt();
+            if even.is_normal() {
+                qkv.scale(q, q + d, even);
+                qkv.scale(k, k + d, 1.0 / even);
+            }
+        }
     }
     if let (Some(norm), Base::Norm) = (&norm, sublayer.base) {
         let mut copy = Folded::diagonal(norm).centred();
@@ -124,7 +135,6 @@ fn heads(
     let shape = t.spec(qkv).shape.clone();
     let (batch, tokens) = (shape[0], shape[1]);
     let (heads, dh) = (model.stack.heads, model.stack.head_dim());
-    let qkv = t.truncate_to(qkv, ACTIVATION);
     let qkv = t.reshape(qkv, &[batch, tokens, 3, heads, dh]);
     // (3, inputs, heads, rows, head width)
     let qkv = t.permute(qkv, &[2, 0, 3, 1, 4]);
@@ -140,7 +150,8 @@ fn heads(
                 let one = t.pick(qkv, 0, &[which]);
                 let one = t.reshape(one, &[batch, heads, tokens, dh]);
                 let one = t.pick(one, 1, chosen);
-                if which == 0 { t.pick(one, 2, queries) } else { one }
+                let one = if which == 0 { t.pick(one, 2, queries) } else { one };
+                t.truncate_to(one, if which == 2 { ACTIVATION } else { query_scale(model, kind) })
             })
         };
         let expected = "the format has what the architecture uses";

@@ -3,6 +3,8 @@
 //! Privately, the first matrix also copies `n` where the residual starts from it; an MLP without an activation is one
 //! matrix, residual included: `W2 W1 + I`. The activation's stretch goes into the first matrix, group by group of hidden
 //! channels where these have formats of their own (`channels.rs`).
+//!
+//! Of an activation `a = r + c` the part `r` is looked up, whose numbers lie on both sides of 0, and `W2 c` is in the second matrix' bias.
 
 use ndarray::Array2;
 use sotto_protocols::{
@@ -17,7 +19,7 @@ use crate::{
     kind::Activation,
     layer::{
         Base, Sublayer,
-        activation::{self, ActivationFormat, OF_A_GROUP, OF_ALL},
+        activation::{self, ActivationFormat, Constant, OF_A_GROUP, OF_ALL},
     },
     matrix::{Folded, Named},
     options::Tables,
@@ -78,7 +80,10 @@ pub fn format(model: &Model, cal: &Calibration, layer: usize) -> Result<MlpForma
     }
     let groups = cal.groups(layer, model.stack.hidden)?;
     let fineness = if groups.len() > 1 { OF_A_GROUP } else { OF_ALL };
-    let of = |group: Group| (group.channels, activation::format(activation, group.range, fineness));
+    let of = |group: Group| {
+        let constant = Constant::InBias;
+        (group.channels, activation::format(activation, group.range, fineness, constant))
+    };
     Ok(MlpFormat { groups: groups.into_iter().map(of).collect() })
 }
 
@@ -104,16 +109,24 @@ pub fn fold(
         out.insert(path(layer, "mlp"), both.centred().fixed());
         return;
     }
+    let mut second = Folded::new(&fc2).centred();
+    // Of the weights as they are rounded: their rounding is multiplied by the constant.
+    let one = f64::from(WEIGHT).exp2();
+    let rounded = |w: &f64| (w * one).round() / one;
     let mut first = 0;
     for (channels, activation) in &format.groups {
-        fc1.scale(first, first + channels, activation.stretch());
-        first += channels;
+        let end = first + channels;
+        for (row, bias) in second.w.chunks_exact(second.inputs).zip(&mut second.bias) {
+            *bias += activation.added() * row[first..end].iter().map(rounded).sum::<f64>();
+        }
+        fc1.scale(first, end, activation.stretch());
+        first = end;
     }
     if let Some(residual) = residual {
         fc1 = fc1.stack(residual.centred());
     }
     out.insert(path(layer, "mlp.fc1"), fc1.fixed());
-    out.insert(path(layer, "mlp.fc2"), Folded::new(&fc2).centred().fixed());
+    out.insert(path(layer, "mlp.fc2"), second.fixed());
 }
 
 /// `base + mlp(n)`; `x` is the base where it is not copied from `n`.

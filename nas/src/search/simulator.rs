@@ -104,7 +104,8 @@ impl Simulator {
             }
             Half::Mlp(activation) => one.activation[0] = *activation,
         }
-        let private = Private::new(&one, &self.calibration_of(layer), 1, self.options)
+        let calibration = self.calibration_of(layer, &one.attention[0]);
+        let private = Private::new(&one, &calibration, 1, self.options)
             .map_err(|e| Error::Arch(e.to_string()))?;
         let priced = Priced::new(&private.plan, &self.machines);
         let priced = priced.map_err(|e| Error::Arch(e.to_string()))?;
@@ -123,8 +124,9 @@ impl Simulator {
         Ok(piece)
     }
 
-    /// The ranges of `layer` as those of a model of one layer.
-    fn calibration_of(&self, layer: usize) -> Calibration {
+    /// The ranges of `layer` as those of a model of one layer with these kinds. Groups of softmax heads are those of the whole
+    /// plan where there are as many softmax heads; of others, which no calibration has put into groups, all have one range.
+    fn calibration_of(&self, layer: usize, kinds: &[Attention]) -> Calibration {
         let all = &self.calibration.layers;
         let (mut own, mut end) = (all[layer].clone(), all[self.base.layers].clone());
         let patches = Tensor::Patches.to_string();
@@ -139,8 +141,13 @@ impl Simulator {
         }
         let groups = self.calibration.groups.get(layer).cloned();
         let groups = groups.into_iter().collect();
-        // Which heads are softmax differs from layer to layer that is priced.
-        let heads = Vec::new();
+        let softmax = kinds.iter().filter(|kind| **kind == Attention::Softmax).count();
+        let heads = self
+            .calibration
+            .heads
+            .get(layer)
+            .filter(|groups| groups.iter().map(|group| group.heads).sum::<usize>() == softmax);
+        let heads = heads.cloned().into_iter().collect();
         Calibration { layers: vec![own, end], groups, heads, ..self.calibration.clone() }
     }
 }
@@ -238,6 +245,8 @@ pub fn calibration_of_all_kinds(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sotto_models::calibration::{HeadGroup, Range};
+    use sotto_models::probe::HeadPart;
     use sotto_netsim::{Machine, Source, predict};
 
     /// A small architecture with the ranges of all kinds.
@@ -287,6 +296,49 @@ mod tests {
                 close(total.latency(&arch).unwrap(), truth.total_s);
             }
         }
+    }
+
+    /// Softmax heads in groups, whose formats differ, cost what they cost in the whole plan; as many as no group holds, what
+    /// heads of one range do.
+    #[test]
+    fn groups_of_heads_are_priced_as_in_the_plan() {
+        let (base, calibration) = all_kinds();
+        let machines = Machines::one(&Machine::reference());
+        let network = Network::preset("wan").unwrap();
+        let group = |layer: usize, heads: usize, size: f32| {
+            let of =
+                |part| calibration.range(layer, Tensor::Head(Attention::Softmax, part)).unwrap();
+            let scaled = |part| {
+                let Range { min, max } = of(part);
+                Range { min: size * min, max: size * max }
+            };
+            HeadGroup {
+                heads,
+                scores: scaled(HeadPart::Scores),
+                row_max: scaled(HeadPart::RowMax),
+                row_sum: of(HeadPart::RowSum),
+                unnormalised: of(HeadPart::Unnormalised),
+            }
+        };
+        let groups = |layer| vec![group(layer, 3, 0.25), group(layer, 1, 1.0)];
+        let heads = (0..base.layers).map(groups).collect();
+        let grouped = Calibration { heads, ..calibration.clone() };
+        let seconds = |arch: &Arch, calibration: &Calibration| {
+            let private = Private::new(arch, calibration, 1, Options::default()).unwrap();
+            let priced = Priced::new(&private.plan, &machines).unwrap();
+            predict(&priced, &machines, &network, Source::Dealer(Role::Server), 0).online_s
+        };
+        let objective = Objective::Online;
+        let oracle = Simulator::new(&base, &grouped, &network, &machines, objective);
+        let softmax = base.clone().with_attention(Attention::Softmax);
+        let (truth, alike) = (seconds(&softmax, &grouped), seconds(&softmax, &calibration));
+        assert!(truth < alike, "groups save something: {truth} for {alike}");
+        let latency = oracle.latency(&softmax).unwrap();
+        assert!((latency - truth).abs() < 1e-9 * truth, "{latency} for {truth}");
+        let mut mixed = softmax;
+        mixed.attention.iter_mut().for_each(|kinds| kinds[1] = Attention::Relu);
+        let (latency, truth) = (oracle.latency(&mixed).unwrap(), seconds(&mixed, &calibration));
+        assert!((latency - truth).abs() < 1e-9 * truth, "{latency} for {truth}");
     }
 
     #[test]

@@ -146,8 +146,7 @@ impl Trace {
                 (self.open(s, n, window), ExpFormat { span: 1, top: PUBLIC_TOP, head: 14 })
             }
             Shift::Coarse(format) => {
-                let s = self.open(s, n, 1 << (n - 1));
-                let m = self.coarse_max(s, format);
+                let [s, m] = self.coarse_max(s, (n, 1 << (n - 1)), format);
                 let m = self.open(m, n, 0);
                 let top = format.unit_powers(n, f);
                 let exp = ExpFormat { span: top, top, head: 15 - top };

@@ -1,9 +1,9 @@
 //! Coarse row maximum by counting thresholds, three or four flights and independent of the row's length.
 //!
 //! Softmax is shift invariant, so the maximum is needed only to within a unit. Of the opened scores the
-//! parties have XOR shares of `[v >= t_k]` for public thresholds. Flight 1 opens them masked. In short rows they are
+//! parties have XOR shares of `[v >= t_k]` for public thresholds. In short rows flight 1 opens them masked; they are
 //! made arithmetic, mod the row's length, and summed over the row; flight 2 opens the counts, which a dealt table
-//! tests for zero. In long rows flights 2 and 3 open which parts of a digest of the row's bits are not zero, and
+//! tests for zero. In long rows flights 1 to 3 open a digest of the row's bits, which parts of it are not zero, and
 //! how many ([`crate::gates::row_digest`]); again a dealt table tests the latter. The number of
 //! thresholds that something reaches is the index of the highest one; it is opened masked as part of the score's
 //! difference (the last flight).
@@ -13,7 +13,7 @@
 //! threshold less one; above, `max - m` grows. Source: PROTOCOLS 1.10 (our assembly: counts or digests replace
 //! a tree of comparisons).
 //!
-//! Cost beside the flights: `K` bits an element, `K` counts, or 15 `K` bits and `K` words, and one word a row, each way.
+//! Cost beside the flights: `K` bits an element and `K` counts, or 75 `K` bits and `K` words a row, and one word a row, each way.
 
 use crate::{gates::row_digest::PARTS, plan::Trace, spec::Wire};
 
@@ -60,21 +60,28 @@ impl MaxFormat {
 }
 
 impl Trace {
-    /// The coarse maximum of each row of an opened score, as a share of the opening's width and scale.
-    pub fn coarse_max(&mut self, scores: Wire, format: &MaxFormat) -> Wire {
-        let spec = self.spec(scores).clone();
-        let (width, offset) = spec.opened();
+    /// Opens `scores` in this width and offset; gives the opening, and the coarse maximum of each row, as a share of its width
+    /// and scale.
+    pub fn coarse_max(
+        &mut self,
+        scores: Wire,
+        (width, offset): (u32, u64),
+        format: &MaxFormat,
+    ) -> [Wire; 2] {
+        let opened = self.open(scores, width, offset);
+        let spec = self.spec(opened).clone();
         let row = *spec.shape.last().expect("a maximum over an axis");
         let unit = width - format.k;
         let count_width = (usize::BITS - row.leading_zeros()).max(3);
         let counts = if count_width <= TABLE_WIDTH {
-            let bits = self.thresholds(scores, format.k, &format.thresholds);
+            let bits = self.thresholds(opened, format.k, &format.thresholds);
             let ones = self.lift(bits, count_width);
             // (.., row, K): a sum over the row for each threshold.
             let counts = self.sum_axis(ones, spec.shape.len() - 1);
             self.open(counts, count_width, 0)
         } else {
-            let parts = self.row_digest(scores, format.k, &format.thresholds);
+            let coins = self.coins(scores);
+            let parts = self.row_digest(opened, coins, format.k, &format.thresholds);
             let width = PARTS.ilog2() + 1;
             let ones = self.lift(parts, width);
             let counts = self.sum_last(ones);
@@ -94,7 +101,7 @@ impl Trace {
         let m = self.shift_left(m, unit);
         let m = self.reduce(m, width);
         let base = (i64::from(format.thresholds[0]) - 1) << unit;
-        self.add_constant(m, base.wrapping_sub(offset as i64))
+        [opened, self.add_constant(m, base.wrapping_sub(offset as i64))]
     }
 }
 
@@ -110,8 +117,8 @@ mod tests {
             let mut bench = Bench::new(50 + u64::from(step));
             let mut t = Trace::new();
             let x = t.input(&[rows, n], 30, 10);
-            let c = t.open(x, 16, 1 << 15);
-            let m = t.coarse_max(c, &MaxFormat::covering(6, 28, 44, step));
+            let format = MaxFormat::covering(6, 28, 44, step);
+            let [_, m] = t.coarse_max(x, (16, 1 << 15), &format);
             let m = t.reveal(m, 16);
             let plan = t.finish(&[m]);
             let tests = u64::from(n > 127);

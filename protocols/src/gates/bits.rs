@@ -7,6 +7,7 @@ use crate::{
     drawn::Map,
     making::{Factors, Held, Making, Slot, Special},
     party::{Factor, Value},
+    run::Bits,
     spec::{Kind, Spec, Term},
 };
 
@@ -20,9 +21,9 @@ pub(super) fn bit_spec(shape: &[usize]) -> Spec {
 }
 
 /// A party's side: the opened bits.
-pub(super) fn bit_value(opened: Vec<u64>) -> Value {
+pub(super) fn bit_value(opened: Bits) -> Value {
     let opened = Arc::new(opened);
-    let factor = |map| Some(Factor::new(&opened, map));
+    let factor = |map| Some(Factor::of_bits(&opened, map));
     Value::form(vec![factor(Map::Same), factor(Map::Sign)])
 }
 

@@ -243,7 +243,7 @@ impl Gate for Sign {
             }
             return run.open(share, top + 1);
         }
-        let opened = run.opened(0);
+        let opened = run.packed_bits(0);
         run.output(bit_value(opened));
     }
 

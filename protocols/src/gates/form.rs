@@ -14,6 +14,8 @@
 //! Security: nothing is sent; the shares that the dealer deals are uniform halves, and so are their multiples
 //! among the multiples of `2^s`.
 
+use sotto_ring::lanes::{add, add_product};
+
 use crate::{
     deal::{Dealing, Known},
     drawn::{CHUNK, Map, Packed, View},
@@ -44,7 +46,7 @@ pub(super) fn publics<'a>(spec: &Spec, width: u32, value: &'a Value) -> Vec<Opti
     match value {
         Value::Opened(c, _) => {
             let (n, offset) = spec.opened();
-            let view = |map| Some(View { words: c, map });
+            let view = |map| Some(View::new(c, map));
             let mut all = vec![view(Map::Minus(offset)), None];
             if width > n {
                 all.push(view(Map::Wrap(n)));
@@ -60,7 +62,7 @@ pub(super) fn publics<'a>(spec: &Spec, width: u32, value: &'a Value) -> Vec<Opti
 
 /// The dealer's factors of those terms; `None` is the constant 1.
 pub(super) fn knowns<'a>(spec: &Spec, width: u32, known: &'a Known) -> Vec<Option<View<'a>>> {
-    let view = |words, map| Some(View { words, map });
+    let view = |words, map| Some(View::new(words, map));
     match known {
         Known::Mask(r) => {
             let (n, _) = spec.opened();
@@ -238,20 +240,6 @@ fn own_shares(value: &Value) -> &[u64] {
     match value {
         Value::Form { shared: Some(shares), .. } => shares,
         _ => panic!("no term of this form is shared"),
-    }
-}
-
-/// `out += 2^shift a`.
-pub(super) fn add(out: &mut [u64], a: &[u64], shift: u32) {
-    for (o, a) in out.iter_mut().zip(a) {
-        *o = o.wrapping_add(a << shift);
-    }
-}
-
-/// `out += 2^shift a b`, element by element.
-pub(super) fn add_product(out: &mut [u64], a: &[u64], b: &[u64], shift: u32) {
-    for ((o, a), b) in out.iter_mut().zip(a).zip(b) {
-        *o = o.wrapping_add(a.wrapping_mul(*b) << shift);
     }
 }
 

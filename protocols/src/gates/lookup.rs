@@ -83,13 +83,15 @@ impl Trace {
         let lo = window.bits - k;
         assert!(TABLE.contains(&k), "a table of 2^3 to 2^20 pieces, not 2^{k}");
         let pieces = pieces(function, window, k, [value_scale, slope_scale], Fit::Mean);
-        let (value, slope) = pieces.fold((0, 0), |(value, slope), piece| {
-            (piece.0.unsigned_abs().max(value), piece.1.unsigned_abs().max(slope))
-        });
         // The shift that brings T1 cl from scale slope_scale + lo to value_scale.
         assert!(slope_scale + lo >= value_scale, "slope too coarse for the value");
         let shift = slope_scale + lo - value_scale;
-        let sum = (value << shift) + (slope << lo);
+        // A piece's sums lie between those of its two ends.
+        let (sum, slope) = pieces.fold((0, 0), |(sum, slope): (u64, u64), (value, rise)| {
+            let start = value << shift;
+            let ends = [start, start + (rise << lo)].map(i64::unsigned_abs);
+            (sum.max(ends[0]).max(ends[1]), slope.max(rise.unsigned_abs()))
+        });
         assert!(sum < 1 << 31, "lookup of {function:?} exceeds the table's 32 bits");
         let widths = [signed_width((sum >> shift) + 2), signed_width(slope)];
         assert!(widths[0] + shift <= 32, "lookup of {function:?} exceeds its ring");
@@ -165,7 +167,7 @@ impl Gate for Lookup {
         let signs = dealing.give_one_hot(0, &high);
         let (alpha, beta) = (dealing.mask(1), dealing.mask(2));
         let low = sotto_ring::mask(lo);
-        let mut terms: [Vec<u64>; 5] = Default::default();
+        let mut terms: [Vec<u64>; 5] = std::array::from_fn(|_| Vec::with_capacity(r.len()));
         for (((&s, &r), &a), &b) in signs.iter().zip(r).zip(&alpha).zip(&beta) {
             let sl = s.wrapping_mul(r & low);
             let sa = s << shift;
@@ -293,9 +295,16 @@ impl Factors for LookupFactors {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Bench;
+    use crate::{functions::Unit, spec::Role, testing::Bench};
 
-    fn check(function: Function, window: Window, precision: Precision, bound: f64, range: f64) {
+    /// Gives the bytes that the lookup opens.
+    fn check(
+        function: Function,
+        window: Window,
+        precision: Precision,
+        bound: f64,
+        range: f64,
+    ) -> usize {
         let mut bench = Bench::new(21);
         let mut t = Trace::new();
         let x = t.input(&[3000], 40, window.scale);
@@ -305,6 +314,7 @@ mod tests {
         let y = t.lift(y, 48);
         let y = t.reveal(y, 48);
         let plan = t.finish(&[y]);
+        let opened = plan.level_bytes(1, Role::Server);
         let unit = f64::from(window.scale).exp2();
         let low = if window.low == 0 { 0.0 } else { -range };
         let input: Vec<i64> =
@@ -316,6 +326,22 @@ mod tests {
                 let error = (y - function.at(x)).abs();
                 assert!(error <= bound, "{function:?}({x}) = {y}, error {error}");
             }
+        }
+        opened
+    }
+
+    /// Numbers on both sides of 0 have a bit less.
+    #[test]
+    fn less_a_constant_a_unit_is_opened_in_fewer_bits() {
+        let (window, stretch) = (Window::signed(17, 12), 1.03);
+        let p = Precision { k: 9, value_scale: 12, slope_scale: 12 };
+        let whole = check(Function::Gelu { stretch }, window, p, 1.6e-3, 15.9);
+        for unit in [Unit::Gelu, Unit::GeluTanh, Unit::QuickGelu, Unit::Silu] {
+            let value = (16.0 / stretch + unit.least()) / 2.0;
+            let least = (-64..0).map(|i| unit.at(f64::from(i) / 16.0)).fold(0.0, f64::min);
+            assert!((least - unit.least()).abs() < 1e-3, "{unit:?}: {least}");
+            let bytes = check(Function::Less { unit, stretch, value }, window, p, 1.6e-3, 15.9);
+            assert_eq!(whole - bytes, 3000 / 8, "{unit:?}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! One gate, one file: formula, spec, draws, dealing, running, simulating, tests.
 
 mod bits;
+pub mod coins;
 pub mod compare;
 pub mod exp;
 pub mod form;

@@ -77,11 +77,13 @@ impl Gate for NonZeroTable {
     }
 
     fn deal(&self, dealing: &mut Dealing<'_>) {
-        let size = 1u64 << self.input_width;
-        let rows = dealing.input_mask(0).iter();
-        let table = rows.flat_map(|&r| (0..size).map(move |j| u64::from(j != r)));
-        let table: Vec<u64> = table.collect();
-        dealing.give(0, &table);
+        let (low, bits) = (sotto_ring::mask(self.input_width), self.input_width);
+        let r = dealing.input_mask(0);
+        dealing.give_with(0, |at, out| {
+            for (place, out) in (at as u64..).zip(out) {
+                *out = u64::from(place & low != r[(place >> bits) as usize]);
+            }
+        });
         dealing.output(Known::Nothing);
     }
 
@@ -103,10 +105,12 @@ impl Gate for NonZeroTable {
     }
 
     fn run(&self, _: usize, run: &mut Run<'_>) {
-        let words = run.words(0);
-        let rows = words.chunks_exact(1 << self.input_width);
-        let out = rows.zip(run.public(0)).map(|(row, &c)| row[c as usize]);
-        let out = out.collect();
+        let (tables, c) = (run.packed(0), run.public(0));
+        let mut out = vec![0; c.len()];
+        for (row, (out, &c)) in out.iter_mut().zip(c).enumerate() {
+            let at = row << self.input_width | c as usize;
+            tables.unpack(at, std::slice::from_mut(out));
+        }
         run.output(Value::Share(out));
     }
 
@@ -152,7 +156,7 @@ impl Gate for NonZero {
 
     fn run(&self, round: usize, run: &mut Run<'_>) {
         if round == 1 {
-            let opened = run.opened(0);
+            let opened = run.packed_bits(0);
             return run.output(bit_value(opened));
         }
         let server = u64::from(run.is_server());

@@ -10,6 +10,8 @@
 //! and pair with one of `y` alone. Security: nothing is sent. Source: the products of masks are Beaver triples whose factors are reused across the
 //! public factors; PROTOCOLS 1.11.
 
+use sotto_ring::lanes::{add, add_product, multiply};
+
 use crate::{
     deal::{Dealing, Known},
     drawn::{CHUNK, Map, Packed, View},
@@ -22,7 +24,7 @@ use crate::{
     spec::{Spec, Term, Wire},
 };
 
-use super::form::{add, add_product, divide, knowns, publics, shares, terms};
+use super::form::{divide, knowns, publics, shares, terms};
 
 #[derive(Debug)]
 struct Product {
@@ -200,12 +202,12 @@ impl Gate for Product {
             for ((p, by_row), by_element) in px.iter().zip(&by_row).zip(&by_element) {
                 inner.fill(0);
                 if let Some(words) = by_row {
-                    broadcast(View { words, map: Map::Same }, row, at, inner);
+                    broadcast(View::new(words, Map::Same), row, at, inner);
                 }
                 for (words, pair) in by_element {
                     words.unpack(at, buffer);
                     match py[pair.y] {
-                        Some(_) => add_product(inner, &factors[pair.y], buffer, pair.shift),
+                        Some(_) => add_product(inner, &factors[pair.y][..len], buffer, pair.shift),
                         None => add(inner, buffer, pair.shift),
                     }
                 }
@@ -284,12 +286,6 @@ fn broadcast(factor: View<'_>, row: usize, at: usize, out: &mut [u64]) {
         factor.load(r, &mut one);
         head.fill(one[0]);
         (r, rest, left) = (r + 1, tail, row);
-    }
-}
-
-fn multiply(out: &mut [u64], by: &[u64]) {
-    for (o, b) in out.iter_mut().zip(by) {
-        *o = o.wrapping_mul(*b);
     }
 }
 

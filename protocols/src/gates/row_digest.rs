@@ -5,20 +5,19 @@
 //! probability `2^-60` (`PARTS` times `PART` bits) over the batch's keys, whatever the inputs are; otherwise as
 //! [`super::threshold`].
 //!
-//! The threshold bits `b` are opened masked as there: `o = b ^ rho`. The digest `H`, the XOR of the keys of a row's set
-//! bits, is linear, so `H(b) = H(o) ^ H(rho)` of which the parties compute the first and the dealer the second
-//! summand. It is 0 where all bits are, and else the XOR of some of the keys, at least one. These follow from 256
-//! common coins that nobody knows before the bits are fixed: a mask that is opened over nothing beside the bits, whose
-//! two parts the parties draw and the dealer knows. So the digest of bits that are not all 0 is uniform. (Of
-//! constant keys, patterns with digest 0 could be computed.) With a one-hot of each part of `H(rho)`, its bit at the part of `H(o)` is an XOR share of the parts' being
-//! equal. Compared with a count ([`super::form`], `lift` and a row sum), nothing is dealt for an element
-//! beyond its one-hot, and nothing is done but the XOR of a key.
+//! XOR shares of the threshold bits `b` are local, as there. The digest `H`, the XOR of the keys of a row's set
+//! bits, is linear, so that the parties' digests of their own shares are XOR shares of `H(b)`: they open `o = H(b) ^ rho`. It is 0
+//! where all bits are, and else the XOR of some of the keys, at least one. The keys follow from common coins
+//! ([`super::coins`]) that nobody knows before the flight in which the compared value is opened, and which are independent of it. So the digest of bits
+//! that are not all 0 is uniform. (Of constant keys, patterns with digest 0 could be computed.) With a one-hot of each part of
+//! `rho`, its bit at the part of `o` is an XOR share of the digest's part being 0. Compared with a count ([`super::form`], `lift` and a row
+//! sum), nothing is dealt or opened for an element, but its one-hot is read and a key added.
 //!
-//! Cost: two flights, one bit an element and threshold and 32 bytes, then `PARTS` bits a row and threshold, each way;
-//! `2^k` bits of correction an element, `PARTS 2^PART` a row and threshold. Security: the opened bits are masked by
+//! Cost: two flights, 60 bits, then `PARTS`, a row and threshold, each way; `2^k` bits of correction an element,
+//! `PARTS 2^PART` a row and threshold. Security: the opened digests and bits are masked by
 //! uniform bits used once; the one-hots are read at the public digests. Coins and keys are public, and nothing
-//! else depends on them. Where two parties make the correlations without a dealer, both know the coins before the inputs
-//! are chosen: a client that deviates could choose a picture whose maxima are missed, and get a wrong result. Our own.
+//! else depends on them. A party that deviates knows the coins before it sends its part of the compared value, and could choose one
+//! whose maxima are missed: a wrong result, which it could have as well without. Our own.
 
 use sotto_ring::{digest::digests, mask};
 
@@ -43,10 +42,10 @@ const PART: u32 = 4;
 /// Parts of a digest.
 pub const PARTS: usize = 15;
 
-/// Words of the coins from which the keys follow, and their bits.
-const COINS: (usize, u32) = (4, 64);
+/// Bits of a digest.
+const DIGEST: u32 = PART * PARTS as u32;
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct RowDigest {
     /// Bits of the compared integer part.
     k: u32,
@@ -60,13 +59,13 @@ encode!(RowDigest { k, highest, thresholds, input });
 
 impl Trace {
     /// For each row of an opened value, for the top `k` bits `h` of its elements and each of the consecutive
-    /// `thresholds` (ascending): digest parts of `[h >= t]` over the row.
-    pub fn row_digest(&mut self, x: Wire, k: u32, thresholds: &[u32]) -> Wire {
+    /// `thresholds` (ascending): digest parts of `[h >= t]` over the row. The `coins` must not be known before `x` is opened.
+    pub fn row_digest(&mut self, x: Wire, coins: Wire, k: u32, thresholds: &[u32]) -> Wire {
         let input = compared(self.spec(x), k, thresholds);
         assert!(thresholds.windows(2).all(|t| t[0] + 1 == t[1]), "consecutive, not {thresholds:?}");
         let highest = *thresholds.last().expect("at least one threshold");
         let thresholds = thresholds.len() as u32;
-        self.add(RowDigest { k, highest, thresholds, input }, &[x])
+        self.add(RowDigest { k, highest, thresholds, input }, &[x, coins])
     }
 }
 
@@ -78,6 +77,11 @@ impl RowDigest {
     /// Threshold bits of the whole tensor.
     fn bits(&self) -> usize {
         self.input.count() * self.thresholds as usize
+    }
+
+    /// Rows, as often as there are thresholds.
+    fn tests(&self) -> usize {
+        self.output().count() / PARTS
     }
 
     fn output(&self) -> Spec {
@@ -96,19 +100,23 @@ impl RowDigest {
         let mut key = || {
             let mut bytes = [0; 8];
             xof.fill(&mut bytes);
-            u64::from_le_bytes(bytes) & mask(PART * PARTS as u32)
+            u64::from_le_bytes(bytes) & mask(DIGEST)
         };
         (0..row).map(|_| key()).collect()
     }
 
-    /// The parts of the digests of words of threshold bits, thresholds ascending.
-    fn parts(&self, words: &[u64], coins: &[u64]) -> Vec<u64> {
-        let digests = digests(words, self.thresholds, &self.keys(coins));
+    /// The digests of words of threshold bits, thresholds ascending.
+    fn digests(&self, words: &[u64], coins: &[u64]) -> Vec<u64> {
+        let mut digests = digests(words, self.thresholds, &self.keys(coins));
         // The highest threshold is the lowest bit.
-        let ascending = digests.chunks_exact(self.thresholds as usize).flat_map(|d| d.iter().rev());
-        let parts = ascending.flat_map(|d| (0..PARTS as u32).map(move |i| d >> (PART * i)));
-        parts.map(|part| part & mask(PART)).collect()
+        digests.chunks_exact_mut(self.thresholds as usize).for_each(<[u64]>::reverse);
+        digests
     }
+}
+
+/// The parts of digests.
+fn parts(digests: &[u64]) -> impl Iterator<Item = u64> + '_ {
+    digests.iter().flat_map(|d| (0..PARTS as u32).map(move |i| d >> (PART * i) & mask(PART)))
 }
 
 impl Gate for RowDigest {
@@ -124,47 +132,42 @@ impl Gate for RowDigest {
         let count = self.output().count();
         vec![
             Draw::OneHot { count: self.input.count(), k: self.k },
-            Draw::Mask { count: self.bits(), width: 1 },
+            Draw::Mask { count: self.tests() * DIGEST as usize, width: 1 },
             Draw::OneHot { count, k: PART },
             Draw::Mask { count, width: 1 },
-            Draw::Mask { count: COINS.0, width: COINS.1 },
         ]
     }
 
     fn rounds(&self) -> Vec<Vec<Exchange>> {
-        let open = |(count, width)| Exchange { count, width, to: To::Both };
-        vec![vec![open((self.bits(), 1)), open(COINS)], vec![open((self.output().count(), 1))]]
+        let open = |count| vec![Exchange { count, width: 1, to: To::Both }];
+        vec![open(self.tests() * DIGEST as usize), open(self.output().count())]
     }
 
     fn work(&self) -> Work {
-        Work { dealer: self.bits() as u64, ..Work::online(2 * self.bits() as u64) }
+        Work::online(2 * self.bits() as u64)
     }
 
     fn deal(&self, dealing: &mut Dealing<'_>) {
         let lo = self.lo();
         let high: Vec<u64> = dealing.input_mask(0).iter().map(|r| r >> lo).collect();
         dealing.give_one_hot(0, &high);
-        let parts = self.parts(&dealing.mask_bits(1, self.thresholds), &dealing.mask(4));
-        dealing.give_one_hot(2, &parts);
+        let masks: Vec<u64> = parts(&dealing.mask_bits(1, DIGEST)).collect();
+        dealing.give_one_hot(2, &masks);
         let known: Known = bit_known(dealing.mask(3));
         dealing.output(known);
     }
 
-    /// The digest is linear, so each party's of its own mask bits is an XOR share. For the keys both learn the coins here.
     fn make(&self, making: &mut Making<'_>) {
         let (r, n) = making.input_mask(0);
         let hot = top_one_hot(making, r, n, self.k);
         making.give(0, hot);
-        let (bits, coins) = (making.mask(1), making.mask(4));
-        let coins = making.open(coins, COINS.1);
-        let (gate, count) = (self.clone(), self.output().count());
-        let parts = making.local(&[bits, coins], count, move |_, x| {
-            let words = x.words(0).chunks_exact(gate.thresholds as usize);
-            let word = |bits: &[u64]| bits.iter().enumerate().map(|(i, b)| b << i).sum();
-            let words: Vec<u64> = words.map(word).collect();
-            Part::Words(gate.parts(&words, x.words(1)))
+        // Each party's parts of the masks, of which the bits are XOR shares.
+        let bits = making.mask(1);
+        let masks = making.local(&[bits], self.output().count(), |_, x| {
+            let part = |bits: &[u64]| bits.iter().enumerate().map(|(i, b)| b << i).sum();
+            Part::Words(x.words(0).chunks_exact(PART as usize).map(part).collect())
         });
-        let bits: Vec<Slot> = (0..PART).map(|i| making.own_bit(parts, i)).collect();
+        let bits: Vec<Slot> = (0..PART).map(|i| making.own_bit(masks, i)).collect();
         let hot = making.one_hot(&bits);
         making.give(2, hot);
         let held = bit_held(making, 3);
@@ -182,23 +185,20 @@ impl Gate for RowDigest {
                         above.word(self.highest, self.thresholds)
                     })
                     .collect();
-                run.open_bits(&words, self.thresholds, 1);
-                run.open(vec![0; COINS.0], 4);
+                run.open_bits(&self.digests(&words, run.public(1)), DIGEST, 1);
             }
             1 => {
-                let coins = run.opened(1);
-                let words = run.opened_bits(0, self.thresholds, self.input.count());
-                let parts = self.parts(&words, &coins);
+                let digests = run.opened_bits(0, DIGEST, self.tests());
                 let server = u64::from(run.is_server());
                 let hot = run.bits(2).as_chunks::<{ (1 << PART) / 8 }>().0;
                 let differ = |(e, part): (&[u8; 2], u64)| {
                     u64::from(u16::from_le_bytes(*e)) >> part & 1 ^ server
                 };
-                let words = hot.iter().zip(parts).map(differ).collect();
+                let words = hot.iter().zip(parts(&digests)).map(differ).collect();
                 run.open(words, 3);
             }
             _ => {
-                let opened = run.opened(0);
+                let opened = run.packed_bits(0);
                 run.output(bit_value(opened));
             }
         }
@@ -211,9 +211,10 @@ impl Gate for RowDigest {
                 (0..self.thresholds).filter(reached).map(|i| 1 << i).sum()
             })
             .collect();
-        let coins = sim.mask(4, COINS.0, COINS.1);
-        let parts = self.parts(&words, &coins);
-        sim.output(parts.into_iter().map(|part| i64::from(part != 0)).collect());
+        // They are opened over nothing.
+        let coins = sim.input_mask(1, 64);
+        let digests = self.digests(&words, &coins);
+        sim.output(parts(&digests).map(|part| i64::from(part != 0)).collect());
     }
 }
 
@@ -225,7 +226,7 @@ mod tests {
     /// Patterns of bits whose digest is 0 under one key list are found by elimination: none is under other coins.
     #[test]
     fn no_pattern_has_digest_zero_in_two_batches() {
-        let (row, bits) = (64, PART * PARTS as u32);
+        let (row, bits) = (64, DIGEST);
         let mut trace = Trace::new();
         let x = trace.input(&[1, row], 30, 10);
         let c = trace.open(x, 16, 1 << 15);
@@ -269,8 +270,8 @@ mod tests {
             let mut bench = Bench::new(u64::from(k));
             let mut trace = Trace::new();
             let x = trace.input(&[12, row], 30, 10);
-            let c = trace.open(x, 16, 1 << 15);
-            let parts = trace.row_digest(c, k, &thresholds);
+            let (c, coins) = (trace.open(x, 16, 1 << 15), trace.coins(x));
+            let parts = trace.row_digest(c, coins, k, &thresholds);
             let parts = trace.lift(parts, 4);
             let parts = trace.sum_last(parts);
             let parts = trace.reveal(parts, 4);

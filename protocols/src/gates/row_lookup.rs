@@ -118,7 +118,7 @@ impl Gate for RowLookup {
         let signs = dealing.give_one_hot(0, &high);
         let (alpha, beta) = (dealing.mask(1), dealing.mask(2));
         let low = sotto_ring::mask(lo);
-        let mut terms: [Vec<u64>; 3] = Default::default();
+        let mut terms: [Vec<u64>; 3] = std::array::from_fn(|_| Vec::with_capacity(r.len()));
         for (((&s, &r), &a), &b) in signs.iter().zip(r).zip(&alpha).zip(&beta) {
             let sl = s.wrapping_mul(r & low);
             terms[0].push(s);

@@ -192,22 +192,26 @@ impl Gate for Thresholds {
 
     fn run(&self, round: usize, run: &mut Run<'_>) {
         if round == 1 {
-            let opened = run.opened(0);
+            let opened = run.packed_bits(0);
             return run.output(bit_value(opened));
         }
         let lo = self.lo();
-        let mut bits = Vec::with_capacity(self.bits());
-        for (e, &c) in run.bits(0).chunks_exact((1 << self.k) / 8).zip(run.public(0)) {
-            let above = Above::new(e, self.k, (c >> lo) as usize);
-            match self.consecutive() {
-                Some((highest, count)) => {
-                    let word = above.word(highest, count);
-                    bits.extend((0..count).rev().map(|i| word >> i & 1));
-                }
-                None => bits.extend(self.thresholds.iter().map(|&t| above.bit(t))),
+        let rows = run.bits(0).chunks_exact((1 << self.k) / 8).zip(run.public(0));
+        let rows = rows.map(|(e, &c)| Above::new(e, self.k, (c >> lo) as usize));
+        match self.consecutive() {
+            // The lowest threshold is the first.
+            Some((highest, count)) => {
+                let words = rows.map(|above| above.word(highest, count).reverse_bits());
+                let words: Vec<u64> = words.map(|word| word >> (64 - count)).collect();
+                run.open_bits(&words, count, 1);
+            }
+            None => {
+                let bits =
+                    rows.flat_map(|above| self.thresholds.iter().map(move |&t| above.bit(t)));
+                let bits: Vec<u64> = bits.collect();
+                run.open_bits(&bits, 1, 1);
             }
         }
-        run.open(bits, 1);
     }
 
     fn simulate(&self, sim: &mut Simulation<'_>) {

@@ -76,8 +76,6 @@ enum Waiting {
     Answer(Arc<Encrypted>, Vec<u64>),
     /// The client's answer to the encrypted matrix of this layer.
     Layer(usize),
-    /// This party's words of an opening, and their bits.
-    Open(Vec<u64>, u32),
 }
 
 /// One batch in the making at one party, which uses COTs up. No `Debug`: it is secret.

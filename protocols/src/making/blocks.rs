@@ -108,12 +108,6 @@ impl Making<'_> {
         self.sum(&[(own, 1), (server, 1), (client, 1)])
     }
 
-    /// The sum mod `2^width` of both parties' words, which both learn.
-    pub(crate) fn open(&mut self, x: Slot, width: u32) -> Slot {
-        let count = self.count(x);
-        self.op(Op::Open { width }, vec![x], count)
-    }
-
     /// The sum of multiples of values.
     pub(crate) fn sum(&mut self, terms: &[(Slot, u64)]) -> Slot {
         let (slots, factors): (Vec<Slot>, Vec<u64>) = terms.iter().copied().unzip();

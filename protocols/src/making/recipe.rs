@@ -103,11 +103,6 @@ pub(crate) enum Op {
         /// Bits of a row.
         size: u32,
     },
-    /// The sum mod `2^width` of both parties' words, which both learn.
-    Open {
-        /// Bits of a word.
-        width: u32,
-    },
     /// Each party's part of products' left operands, encrypted; the peer's ciphertexts.
     Upload(Arc<Encrypted>),
     /// Additive shares of products, by an answer of `bytes` to each party's [`Op::Upload`], the first input. The others are the
@@ -389,7 +384,7 @@ impl Recipe {
             Op::Times { planes, width, .. } => {
                 (0..planes).map(|p| packed_len(step.count, width - p)).sum()
             }
-            Op::Mux { width } | Op::Open { width } => packed_len(step.count, width),
+            Op::Mux { width } => packed_len(step.count, width),
             Op::And => 2 * packed_len(step.count, 1),
             Op::Select { size } => packed_len(step.count, size.min(64)),
         }

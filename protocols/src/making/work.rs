@@ -86,8 +86,7 @@ impl Recipe {
             Op::Mask { draw, .. } => ("mask", size(0, step.count, draw.packed_len())),
             Op::Local(_) => ("local", size(step.count, self.read(step), 0)),
             Op::Give { draw, .. } => ("give", size(0, self.read(step), draw.packed_len())),
-            // Some coins are opened: nothing beside the rest.
-            Op::Choose { .. } | Op::Open { .. } => return None,
+            Op::Choose { .. } => return None,
             Op::Times { receiver, .. } if *receiver == role => return None,
             Op::Times { .. } => ("times send", self.over(step, sent)),
             Op::Mux { .. } => ("mux send", self.over(step, sent)),
@@ -118,11 +117,7 @@ impl Recipe {
                 "layer answered",
                 size(self.layers[*number].0.work()[1] as usize, step.count, came),
             ),
-            Op::Mask { .. }
-            | Op::Local(_)
-            | Op::Give { .. }
-            | Op::Choose { .. }
-            | Op::Open { .. } => return None,
+            Op::Mask { .. } | Op::Local(_) | Op::Give { .. } | Op::Choose { .. } => return None,
         })
     }
 

@@ -1,7 +1,7 @@
 //! An evaluation as a state machine: what to send and what to wait for, without a link, a clock or a thread.
 
 use sotto_link::Link;
-use sotto_ring::mask;
+use sotto_ring::{lanes, mask};
 
 use super::{Evaluated, Party};
 use crate::{
@@ -285,13 +285,11 @@ fn joined(own: Outgoing, theirs: Option<&[u8]>) -> Content {
         (Content::Words(words), Some(theirs)) => {
             let m = mask(width);
             Packed::new(theirs, count, width).zip(words, |words, theirs| {
-                for (w, t) in words.iter_mut().zip(theirs) {
-                    *w = w.wrapping_add(*t) & m;
-                }
+                lanes::join(words, theirs, m);
             });
         }
         (Content::Bits(bits), Some(theirs)) => {
-            bits.iter_mut().zip(theirs).for_each(|(b, t)| *b ^= t);
+            bits.bytes.iter_mut().zip(theirs).for_each(|(b, t)| *b ^= t);
         }
         (_, None) => content = Content::Words(Vec::new()),
     }

@@ -199,12 +199,12 @@ fn thresholds() -> Case {
 fn row_digest() -> Case {
     let mut t = Trace::new();
     let x = t.input(&[3, 15], 30, 10);
-    let x = t.open(x, 16, 1 << 15);
+    let (x, coins) = (t.open(x, 16, 1 << 15), t.coins(x));
     let mut outputs = Vec::new();
     // 7 bits a word, so that the last byte has padding; then more than one byte a word.
     for (k, thresholds) in [(6, 30..37), (8, 100..111)] {
         let thresholds: Vec<u32> = thresholds.collect();
-        let b = t.row_digest(x, k, &thresholds);
+        let b = t.row_digest(x, coins, k, &thresholds);
         let b = t.lift(b, 4);
         let b = t.sum_last(b);
         outputs.push(t.reveal(b, 4));
@@ -233,8 +233,7 @@ fn coarse_max() -> Case {
     // By counts, and by digests.
     for row in [5, 130] {
         let x = t.input(&[8, row], 30, 10);
-        let x = t.open(x, 16, 1 << 15);
-        let m = t.coarse_max(x, &MaxFormat::covering(6, 28, 44, 1));
+        let [x, m] = t.coarse_max(x, (16, 1 << 15), &MaxFormat::covering(6, 28, 44, 1));
         let m = t.open(m, 16, 0);
         let y = t.opened_difference(x, m, 62 << 10);
         let y = t.lift(y, 16);

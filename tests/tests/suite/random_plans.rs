@@ -220,7 +220,8 @@ impl Plans {
                 let opened = self.open(x, more);
                 let lowest = 1 + u32::from(second) % 4;
                 let marks: Vec<u32> = (lowest..=lowest + u32::from(more) % 4).collect();
-                let parts = self.trace.row_digest(opened, 3, &marks);
+                let coins = self.trace.coins(x.wire);
+                let parts = self.trace.row_digest(opened, coins, 3, &marks);
                 let parts = self.trace.lift(parts, Self::ring(3, second));
                 let wire = self.trace.sum_last(parts);
                 self.last.push(wire);
@@ -289,11 +290,10 @@ impl Plans {
                 self.last.push(signs);
             }
             19 if (6..=22).contains(&bits) => {
-                let opened = self.trace.open_signed(x.wire, bits + 2);
                 let k = 3 + u32::from(more) % 3;
                 // Not below the thresholds' first, whatever the row.
                 let format = MaxFormat::covering(k, 1, (1 << k) - 1, 1);
-                let wire = self.trace.coarse_max(opened, &format);
+                let [opened, wire] = self.trace.coarse_max(x.wire, (bits + 2, 1 << bits), &format);
                 self.last.push(wire);
                 let bit = match second % 2 {
                     0 => self.trace.negative(opened),

@@ -29,6 +29,8 @@ DEVICE u16 to_half(float x) { u16 y; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y) : "f
 DEVICE float bits(u32 x) { return __uint_as_float(x); }
 DEVICE u16 to_bf16(float x) { u16 y; asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y) : "f"(x)); return y; }
 DEVICE float inverse(float x) { float y; asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
+// c and the products of four signed bytes each.
+DEVICE int dot_bytes(u32 a, u32 b, int c) { int y; asm("dp4a.s32.s32 %0, %1, %2, %3;" : "=r"(y) : "r"(a), "r"(b), "r"(c)); return y; }
 // 2^x, to 2 in the last place of f32.
 DEVICE float power(float x) { float y; asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
 // Shared memory beyond what a declaration may have: the launch says how much.

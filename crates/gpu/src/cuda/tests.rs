@@ -8,11 +8,11 @@ use sotto_models::{Arch, Model, Weights, arch::Attention as Kind};
 use super::{compile, source};
 use crate::{
     Precision, Program,
-    kernel::Source,
+    kernel::{Launch, Source},
     kernels::Mean,
     numbers::{decode, encode},
     program,
-    testing::{all, close, normal, stored},
+    testing::{all, close, kinds, normal, stored, tolerance},
 };
 
 const FORMATS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Bf16];
@@ -21,22 +21,22 @@ const FORMATS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Bf16
 const BATCH: usize = 2;
 
 /// A C++ program that runs all of these, one after the other, from its input to its output.
-fn twin(programs: &[(String, Program)], precision: Precision) -> String {
+fn twin(programs: &[&Program], batch: usize, precision: Precision) -> String {
     let (mut kernels, mut main) = (String::new(), String::new());
     let mut count = 0;
-    for (_, program) in programs {
+    for program in programs {
         let [constants, buffers] = [
             program.constants.iter().map(Vec::len).collect::<Vec<_>>(),
-            program.buffers.iter().map(|n| n * BATCH).collect(),
+            program.buffers.iter().map(|n| n * batch).collect(),
         ]
         .map(|sizes| format!("{sizes:?}").replace(['[', ']'], ""));
         let (input, size) = program.input;
         writeln!(main, "{{ Tensors c = filled({{{constants}}}), b = poisoned({{{buffers}}});")
             .unwrap();
-        writeln!(main, "fill(b[{input}], {});", size * BATCH).unwrap();
+        writeln!(main, "fill(b[{input}], {});", size * batch).unwrap();
         for launch in &program.launches {
             let source::Text { text, groups: [x, y, z], threads, .. } =
-                source::text(&*launch.kernel, BATCH, precision);
+                source::text(&*launch.kernel, batch, precision);
             writeln!(kernels, "namespace k{count} {{\n{text}\n}}").unwrap();
             let read = launch.inputs.iter().map(|source| match source {
                 Source::Constant(at) => format!("c[{at}].data(), "),
@@ -49,7 +49,7 @@ fn twin(programs: &[(String, Program)], precision: Precision) -> String {
             count += 1;
         }
         let (output, numbers) = program.output;
-        writeln!(main, "fwrite(b[{output}].data(), sizeof(T), {}, stdout); }}", numbers * BATCH)
+        writeln!(main, "fwrite(b[{output}].data(), sizeof(T), {}, stdout); }}", numbers * batch)
             .unwrap();
     }
     format!(
@@ -67,10 +67,15 @@ fn twin(programs: &[(String, Program)], precision: Precision) -> String {
 }
 
 /// Runs the programs in the twin: the results of each for a batch.
-fn run(programs: &[(String, Program)], inputs: &[Vec<f32>], precision: Precision) -> Vec<Vec<f32>> {
+fn run(
+    programs: &[&Program],
+    batch: usize,
+    inputs: &[Vec<f32>],
+    precision: Precision,
+) -> Vec<Vec<f32>> {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);
-    fs::write(path("all.cpp"), twin(programs, precision)).expect("written");
+    fs::write(path("all.cpp"), twin(programs, batch, precision)).expect("written");
     fs::write(path("twin.hpp"), include_str!("twin.hpp")).expect("written");
     let mut compiler = Command::new("c++");
     let format = format!("-D{}=1", source::format(precision));
@@ -85,7 +90,7 @@ fn run(programs: &[(String, Program)], inputs: &[Vec<f32>], precision: Precision
         bytes.truncate(values.len() * precision.width());
         bytes
     };
-    let given = programs.iter().zip(inputs).flat_map(|((_, program), input)| {
+    let given = programs.iter().zip(inputs).flat_map(|(program, input)| {
         program.constants.iter().chain([input]).flat_map(|values| bytes(values))
     });
     fs::write(path("in"), given.collect::<Vec<u8>>()).expect("written");
@@ -93,8 +98,8 @@ fn run(programs: &[(String, Program)], inputs: &[Vec<f32>], precision: Precision
     let done = Command::new(path("all")).stdin(input).output().expect("it runs");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let mut rest = &done.stdout[..];
-    let results = programs.iter().map(|(_, program)| {
-        let (mine, others) = rest.split_at(BATCH * program.output.1 * precision.width());
+    let results = programs.iter().map(|program| {
+        let (mine, others) = rest.split_at(batch * program.output.1 * precision.width());
         rest = others;
         decode(mine, precision)
     });
@@ -114,9 +119,25 @@ fn the_twin_computes_what_the_definitions_say() {
             .zip(&programs)
             .map(|(seed, (_, program))| stored(&normal(BATCH * program.input.1, seed), precision))
             .collect();
-        let results = run(&programs, &inputs, precision);
+        let all: Vec<&Program> = programs.iter().map(|(_, program)| program).collect();
+        let results = run(&all, BATCH, &inputs, precision);
         for (((what, program), inputs), got) in programs.iter().zip(&inputs).zip(&results) {
-            close(&format!("{what} in the twin"), program, precision, inputs, got);
+            let most = (precision, tolerance(precision));
+            close(&format!("{what} in the twin"), program, most, inputs, got);
+        }
+    }
+}
+
+#[test]
+fn further_kinds_of_attention_in_the_twin() {
+    for precision in FORMATS {
+        let cases = kinds::all();
+        let inputs: Vec<Vec<f32>> =
+            (1..).zip(&cases).map(|(seed, case)| stored(&case.inputs(seed), precision)).collect();
+        let programs: Vec<&Program> = cases.iter().map(|case| &case.program).collect();
+        let results = run(&programs, kinds::INPUTS.len(), &inputs, precision);
+        for ((case, inputs), got) in cases.iter().zip(&inputs).zip(&results) {
+            case.check(&format!("{} in the twin", case.what), precision, inputs, got);
         }
     }
 }
@@ -127,9 +148,9 @@ fn a_whole_model_in_the_twin() {
     arch.attention = vec![vec![Kind::Softmax, Kind::Relu], vec![Kind::Linear, Kind::Softmax]];
     let program = program(&Model::from(&arch), &Weights::random(&arch, 1), arch.tokens());
     let inputs = vec![normal(BATCH * program.input.1, 3)];
-    let programs = [("model".to_owned(), program)];
-    let got = run(&programs, &inputs, Precision::F32);
-    close("a model in the twin", &programs[0].1, Precision::F32, &inputs[0], &got[0]);
+    let got = run(&[&program], BATCH, &inputs, Precision::F32);
+    let most = (Precision::F32, tolerance(Precision::F32));
+    close("a model in the twin", &program, most, &inputs[0], &got[0]);
 }
 
 /// The kernels of the benchmark's models in a format, each once.
@@ -153,6 +174,14 @@ fn kernels(precision: Precision) -> BTreeMap<String, &'static str> {
     all
 }
 
+/// Kernels of further kinds of attention at the size of a model.
+fn further(precision: Precision) -> BTreeMap<String, &'static str> {
+    let sized = kinds::sized(65, 4, 64);
+    let launches = sized.iter().flat_map(|program| &program.launches);
+    let text = |launch: &Launch| source::text(&*launch.kernel, 64, precision).text;
+    launches.map(|launch| (text(launch), launch.kernel.name())).collect()
+}
+
 /// Registers of a thread, and bytes that it spills.
 fn used(log: &str) -> (u32, u32) {
     // Remarks come first.
@@ -163,6 +192,34 @@ fn used(log: &str) -> (u32, u32) {
         word.and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("no{before}: {log}"))
     };
     (number(" registers"), number(" bytes spill stores"))
+}
+
+/// Compiles a kernel, and holds its registers.
+fn compiles(text: &str, name: &str, precision: Precision, architecture: &str, groups: bool) {
+    let compiled = compile::cubin(text, precision, architecture, groups);
+    let what = format!("{name} in {} for {architecture}, {groups}", precision.name());
+    let (cubin, log) = compiled.unwrap_or_else(|e| panic!("{what}: {e}"));
+    assert_eq!(&cubin[..4], b"\x7fELF", "{what}");
+    let (registers, spilled) = used(&log);
+    println!("{what}: {registers} registers, {spilled} bytes spilled");
+    // Products of four warps are not on before a card has shown what a spilled word or two costs them.
+    assert!(spilled <= if groups { 32 } else { 0 }, "{what}: {log}");
+    // The compiler says so where it cannot let products run on.
+    assert!(!log.contains("serialized"), "{what}: {log}");
+}
+
+#[test]
+fn further_kinds_of_attention_compile_for_three_architectures_and_spill_nothing() {
+    compile::present().unwrap_or_else(|e| panic!("{e}"));
+    for (precision, architecture) in
+        [(Precision::F32, "sm_80"), (Precision::F16, "sm_90a"), (Precision::Bf16, "sm_120")]
+    {
+        let kernels = further(precision);
+        assert_eq!(kernels.len(), 9, "seven kinds, of which decoding has two launches, and gates");
+        for (text, name) in &kernels {
+            compiles(text, name, precision, architecture, false);
+        }
+    }
 }
 
 #[test]
@@ -183,16 +240,7 @@ fn every_kernel_compiles_for_three_architectures_and_spills_nothing() {
         let expected = if precision == Precision::F32 { 23 } else { 24 };
         assert_eq!(kernels.len(), expected, "{}", precision.name());
         for (text, name) in &kernels {
-            let compiled = compile::cubin(text, precision, architecture, groups);
-            let what = format!("{name} in {} for {architecture}, {groups}", precision.name());
-            let (cubin, log) = compiled.unwrap_or_else(|e| panic!("{what}: {e}"));
-            assert_eq!(&cubin[..4], b"\x7fELF", "{what}");
-            let (registers, spilled) = used(&log);
-            println!("{what}: {registers} registers, {spilled} bytes spilled");
-            // Products of four warps are not on before a card has shown what a spilled word or two costs them.
-            assert!(spilled <= if groups { 32 } else { 0 }, "{what}: {log}");
-            // The compiler says so where it cannot let products run on.
-            assert!(!log.contains("serialized"), "{what}: {log}");
+            compiles(text, name, precision, architecture, groups);
         }
     }
     let wrong = compile::cubin("KERNEL run() { nothing; }", Precision::F32, "sm_90a", false);

@@ -84,6 +84,10 @@ DEVICE void sync_block() {
 }
 DEVICE float exponential(float x) { return std::exp(x); }
 DEVICE float inverse(float x) { return 1.0f / x; }
+DEVICE int dot_bytes(u32 a, u32 b, int c) {
+    for (u32 i = 0; i < 32; i += 8) c += (int)(signed char)(a >> i) * (signed char)(b >> i);
+    return c;
+}
 DEVICE float hyperbolic_tangent(float x) { return std::tanh(x); }
 DEVICE float logarithm(float x) { return std::log(x); }
 DEVICE float nearest(float x) { return std::nearbyint(x); }

@@ -1,6 +1,6 @@
-// What kernels of a head on tensor cores share: TOKENS rows of queries, keys and values, DH wide each, of HEADS heads; rows in
-// shared memory are PITCH apart, so that no tile's rows share banks.
-constexpr u32 PITCH = DH + 8, STRIDE = 3 * HEADS * DH;
+// What kernels of a head on tensor cores share: TOKENS rows of queries, keys and values, DH wide each, of HEADS heads, STRIDE apart;
+// rows in shared memory are PITCH apart, so that no tile's rows share banks.
+constexpr u32 PITCH = DH + 8;
 
 // Begins copies of keys and values from row `start` on, COUNT of them, to shared memory; zeros behind the last row.
 template <u32 COUNT> DEVICE void fetch_rows(u16 *keys, u16 *values, const T *qkv, u32 start) {

@@ -9,7 +9,9 @@ use crate::{
     kernel::Kernel,
     program::Writer,
     scores::Scores,
-    testing::{attentions, devices, embeddings, hold, means, normal, norms, products, residual},
+    testing::{
+        attentions, devices, embeddings, hold, kinds, means, normal, norms, products, residual,
+    },
 };
 
 fn hold_all(all: Vec<(String, Program)>) {
@@ -87,7 +89,8 @@ fn counts_by_hand() {
     let kernel = Attention { rows: 4, heads: 2, dh: 3, kinds };
     assert_eq!(kernel.operations(), 2 * 96 + 24 + 64);
     assert_eq!((kernel.operands()[0].read, kernel.written(), kernel.output()), (36, 12, 24));
-    let kernel = LinearAttention { rows: 4, heads: 2, dh: 3, mine: vec![0] };
+    let of = Heads { mine: vec![0], ..Heads::all(4, 2, 3) };
+    let kernel = LinearAttention { of };
     assert_eq!(kernel.operations(), 2 * 72 + 12);
     let kernel = Norm { rows: 4, width: 6, take: 1..3, eps: 1e-5 };
     assert_eq!((kernel.operations(), kernel.operands()[0].read), (7 * 12 + 8, 12));
@@ -98,4 +101,34 @@ fn counts_by_hand() {
     assert_eq!(launch.bytes(10, 4), 4 * (15 + 10 * (6 + 10)));
     assert_eq!(program.operations(10), 10 * 60);
     assert_eq!(program.memory(10, 2), 2 * (15 + 10 * 16));
+}
+
+#[test]
+fn further_kinds_of_attention_with_inputs_that_are_hard_on_them() {
+    (1..).zip(kinds::all()).for_each(|(seed, mut case)| case.hold(seed));
+}
+
+#[test]
+fn counts_of_further_kinds_by_hand() {
+    // Of 4 rows and one head of 3 columns: 16 scores, 2 x 3 operations each, and as many for the values.
+    let of = Heads { mine: vec![1], ..Heads::all(4, 2, 3) };
+    let count = |kernel: &dyn Kernel| {
+        let read: usize = kernel.operands().iter().map(|o| o.read).sum();
+        (kernel.operations(), read, kernel.written(), kernel.output())
+    };
+    let clipped = ClippedSoftmax { of: of.clone(), gamma: -0.1, eta: 1.0 };
+    assert_eq!(count(&clipped), (2 * 96 + 16 * 9 + 12, 36, 12, 24));
+    let attention = Attention { rows: 4, heads: 2, dh: 3, kinds: vec![(1, Scores::Softmax)] };
+    let plain = attention.operations();
+    assert_eq!(count(&GatedAttention { attention }), (plain + 4 * 3 + 12, 36 + 4, 12, 24));
+    assert_eq!(count(&Lssa { of: of.clone() }), (2 * 96 + 16 * 5 + 4 * (7 * 3 + 4), 36, 12, 24));
+    // No keys; a difference of each column more.
+    assert_eq!(count(&Gaussian { of: of.clone() }), (3 * 96 - 48 + 16 * 2, 24, 12, 24));
+    // State and result, 2 x 4 x 3 x 3 each; means of K and V, likeness; scale, product, sum.
+    let inline = InlineAttention { of: of.clone() };
+    assert_eq!(count(&inline), (2 * 72 + 24 + 24 + 36, 36, 12, 24));
+    assert_eq!(count(&Mala { of }), (2 * 72 + 24 + 24 + 24 + 48, 36, 12, 24));
+    // One query of 5 keys, in one part of each head.
+    let decode = Decode::new(5, 2, 3, 2);
+    assert_eq!(count(&decode), (2 * 5 * (12 + 4) + 2 * (3 + 4) + 6, 66, 2 * 5, 4 * 5));
 }

@@ -94,6 +94,27 @@ impl Case {
         self.tensors.iter().map(each).collect()
     }
 
+    /// The same of so many words, for texts of at most so many.
+    pub fn resized(mut self, words: usize, positions: usize) -> Self {
+        let (old, stored) = ("vocab_size", "max_position_embeddings");
+        let of = |config: &Value, field: &str| config[field].as_u64().unwrap() as usize;
+        // RoBERTa's first positions are no word's.
+        let first = if self.config["model_type"] == "albert" { 0 } else { 2 };
+        for (name, shape, ..) in &mut self.tensors {
+            if name.ends_with("word_embeddings.weight") {
+                assert_eq!(shape[0], of(&self.config, old));
+                shape[0] = words;
+            }
+            if name.ends_with("position_embeddings.weight") {
+                assert_eq!(shape[0], of(&self.config, stored));
+                shape[0] = first + positions;
+            }
+        }
+        self.config[old] = json!(words);
+        self.config[stored] = json!(first + positions);
+        self
+    }
+
     /// A folder that holds everything.
     pub fn folder(&self) -> Hub {
         let hub = Hub::new();

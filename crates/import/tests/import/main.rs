@@ -4,6 +4,7 @@ mod bombs;
 mod families;
 mod hostile;
 mod hub;
+mod numbered;
 mod real;
 mod refusals;
 mod shards;

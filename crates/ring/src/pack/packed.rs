@@ -1,6 +1,7 @@
 //! Packed words that are read where they lie.
 
 use super::{packed_len, unpack, unpack_vec};
+use crate::lanes::extend;
 
 /// Words that are worked on at a time: a few buffers of them stay in the first-level cache. A multiple of 8, so that chunks of
 /// packed words start at whole bytes.
@@ -59,8 +60,7 @@ impl<'a> Packed<'a> {
             self.aligned(at + first.len(), rest);
         }
         if self.signed {
-            let spare = 64 - self.width;
-            out.iter_mut().for_each(|w| *w = (((*w << spare) as i64) >> spare) as u64);
+            extend(out, self.width);
         }
     }
 

@@ -54,10 +54,11 @@ pub fn format(
 }
 
 impl AttentionFormat {
-    /// Ring in which queries, keys and values are opened.
-    pub fn product_width(&self) -> u32 {
+    /// Ring in which queries, keys and values of `model` are opened, as if all had [`ACTIVATION`] fractional bits.
+    pub fn product_width(&self, model: &Model) -> u32 {
+        let fewer = ACTIVATION - query_scale(model, Attention::Softmax);
         let needs = (self.softmax.iter())
-            .flat_map(|(_, s)| [s.scores.product_width, s.divide.product_width])
+            .flat_map(|(_, s)| [s.scores.product_width + fewer, s.divide.product_width])
             .chain(self.relu.iter().flat_map(|(s, d)| [s.product_width, d.product_width]))
             .chain(self.linear.iter().flat_map(|l| [l.first_width, l.operand_width]));
         needs.max().unwrap_or(0)
@@ -88,6 +89,22 @@ fn range(cal: &Calibration, layer: usize, kind: Attention, part: HeadPart) -> Re
     cal.range(layer, Tensor::Head(kind, part))
 }
 
+/// Whether rows of scores may be long: what is rounded key by key averages out in them, and every threshold costs bits.
+fn long(model: &Model) -> bool {
+    model.tokens() > 127
+}
+
+/// Fractional bits of queries and keys, which their owner makes as large as each other. The root of a mean square of a score's error by
+/// the rounding of both is `0.41 2^-scale sqrt(|q| |k|)`: 0.25 % of a power at 10 bits where `|q| |k|` is 40. Scores of ReLU are weights
+/// themselves.
+pub(super) fn query_scale(model: &Model, kind: Attention) -> u32 {
+    match kind {
+        Attention::Softmax if long(model) => ACTIVATION - 2,
+        Attention::Softmax => ACTIVATION - 1,
+        Attention::Relu | Attention::Linear => ACTIVATION,
+    }
+}
+
 /// Fractional bits of scores.
 const SCORE: u32 = 10;
 /// Fractional bits of an exponential before it is truncated.
@@ -100,18 +117,18 @@ const PUBLIC_SPREAD: f64 = 4.0;
 /// Powers of two above the maximum that the exponent's window of MPCViT's models holds.
 const LEAST_ROOM: u32 = 2;
 
-/// Scores of `score_bits` integer bits at `scale`.
-fn score_format(score_bits: u32, scale: u32) -> ScoreFormat {
+/// Scores of `score_bits` integer bits at `scale`, of operands of `operands` fractional bits.
+fn score_format(score_bits: u32, scale: u32, operands: u32) -> ScoreFormat {
     let width = (scale + score_bits + MARGIN + 1).max(SCORE + 6);
-    ScoreFormat { product_width: width + 2 * ACTIVATION - scale, score: (width, scale) }
+    ScoreFormat { product_width: width + 2 * operands - scale, score: (width, scale) }
 }
 
 /// Scores of softmax, in powers of two, with room for hidden keys' where lengths may be hidden: as far below the calibrated
 /// ones as these are lowered, in the scores' window beside the margin, and in the exponent's beside a factor of three,
 /// which is what scores that are not hidden have in it at least.
-fn softmax_scores(scores: Range, largest_max: f64, lengths: Lengths) -> ScoreFormat {
+fn softmax_scores(scores: Range, largest_max: f64, operands: u32, lengths: Lengths) -> ScoreFormat {
     let log2e = std::f64::consts::LOG2_E;
-    let mut format = score_format(bits(scores.size() * log2e), SCORE);
+    let mut format = score_format(bits(scores.size() * log2e), SCORE, operands);
     if lengths == Lengths::Public {
         return format;
     }
@@ -237,7 +254,8 @@ fn softmax_of(
     let log2e = std::f64::consts::LOG2_E;
     let HeadGroup { scores, row_max, row_sum: sums, unnormalised, .. } = *heads;
     let (low, high) = (f64::from(row_max.min) * log2e, f64::from(row_max.max) * log2e);
-    let format = softmax_scores(scores, high.ceil(), options.lengths);
+    let operands = query_scale(model, Attention::Softmax);
+    let format = softmax_scores(scores, high.ceil(), operands, options.lengths);
     let scores = scores.size() * log2e;
     let public = options.max == MaxKind::Public && high - low <= PUBLIC_SPREAD;
     let (shift, scale_up) = if public {
@@ -245,8 +263,8 @@ fn softmax_of(
         // Powers lie in (2^-(high - low), 1].
         (Shift::Public((high.ceil() as i64) << SCORE), 1.0)
     } else {
-        // Every threshold costs bits a score: with many tokens half as many do, in units of two powers.
-        let span = if model.tokens() > 127 { 2 } else { 1 };
+        // With many tokens half as many thresholds do, in units of two powers.
+        let span = if long(model) { 2 } else { 1 };
         // In units, as indices of the window [-2^(n-1), 2^(n-1)).
         let k = format.score.0 - SCORE - (span - 1);
         possible(layer, scores, (k, span), options.lengths)?;
@@ -264,8 +282,9 @@ fn softmax_of(
     let largest = (scale_up * f64::from(sums.max) * 4.0).min(largest_sum(model, scale_up.log2()));
     let sums = (smallest, largest);
     let unnormalised = unnormalised.size() * scale_up;
-    // The norm before the projection needs the rest.
-    let divide = fitted(unnormalised, sums, (14, 64 - WEIGHT - 14), result_width);
+    // Powers are rounded without bias, key by key. The norm before the projection needs the rest of the ring.
+    let weight_scale = if !public && long(model) { 11 } else { 14 };
+    let divide = fitted(unnormalised, sums, (weight_scale, 64 - WEIGHT - 14), result_width);
     let room = match model.stack.place {
         Place::Mpcvit => LEAST_ROOM,
         // A quarter of the exponent's window is above the maximum, whose table saturates there: rows may exceed the
@@ -289,7 +308,7 @@ fn relu(
     let sums = range(cal, layer, Attention::Relu, HeadPart::RowSum)?;
     let unnormalised = range(cal, layer, Attention::Relu, HeadPart::Unnormalised)?.size();
     // Scores are the weights here, and small row sums divide them: keep their bits.
-    let mut format = score_format(bits(scores), ACTIVATION);
+    let mut format = score_format(bits(scores), ACTIVATION, query_scale(model, Attention::Relu));
     // The comparison's opening must also be liftable: one bit more; and one for hidden keys' scores, which are lowered below
     // zero whatever they were.
     let more = if lengths == Lengths::Hidden { 2 } else { 1 };
@@ -351,7 +370,7 @@ mod tests {
                 [(-most, most, most), (-most, 0.1 * most, 0.0), (-0.2, most, most)]
             {
                 let top = f64::from(top) * log2e;
-                let of = |lengths| softmax_scores(Range { min, max }, top, lengths);
+                let of = |lengths| softmax_scores(Range { min, max }, top, ACTIVATION, lengths);
                 let [public, hidden] = [Lengths::Public, Lengths::Hidden].map(of);
                 let half = f64::from(hidden.score.0 - 1 - SCORE).exp2();
                 let (lowest, below) = (-f64::from(min) * log2e, f64::from(Hidden::BELOW));

@@ -7,7 +7,7 @@ use crate::{
     Calibration, Error, Model,
     fixed::{ACTIVATION, WEIGHT, at_most, bits, liftable},
     layer::{
-        activation::{self, ActivationFormat, OF_ALL},
+        activation::{self, ActivationFormat, Constant, OF_ALL},
         last_norm, norm,
     },
     model::Output,
@@ -47,7 +47,7 @@ pub fn format(model: &Model, cal: &Calibration) -> Result<HeadFormat, Error> {
     let hidden = match hidden {
         Some(hidden) => {
             let range = cal.range(last, Tensor::Pool)?;
-            let format = activation::format(hidden.activation, range, OF_ALL);
+            let format = activation::format(hidden.activation, range, OF_ALL, Constant::LookedUp);
             Some((format, format.opened() + WEIGHT))
         }
         None => None,

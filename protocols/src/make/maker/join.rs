@@ -1,16 +1,9 @@
 //! The second half of a level: the peer's message meets what waits for it.
 
-use sotto_ring::{mask, pack};
-
 use super::{Maker, Value, Waiting, add};
 use crate::{
     error::Error,
-    make::{
-        cot::{Sum, receive},
-        matrices,
-        transfers::refused,
-        triples::Triples,
-    },
+    make::{cot::receive, matrices, transfers::refused, triples::Triples},
     making::{Piece, recipe::Part},
     spec::Role,
 };
@@ -59,12 +52,6 @@ impl Maker<'_> {
                         add(sum, &mut share, &theirs);
                     }
                     self.write(i, Part::Words(share));
-                }
-                Waiting::Open(mut words, width) => {
-                    let theirs = pack::unpack_vec(head, width, words.len());
-                    add(Sum::Add, &mut words, &theirs);
-                    words.iter_mut().for_each(|w| *w &= mask(width));
-                    self.write(i, Part::Words(words));
                 }
                 Waiting::Upload(products) => {
                     products.check(head).map_err(|e| matrices::refused(role, &e))?;

@@ -109,11 +109,6 @@ impl Maker<'_> {
             }
             Op::Mux { width } => self.both(i, Sum::Add, *width, payload),
             Op::Select { size } => self.both(i, Sum::Xor, (*size).min(64), payload),
-            Op::Open { width } => {
-                let words = self.words(input(0)).to_vec();
-                pack::pack(&words, *width, payload);
-                Waiting::Open(words, *width)
-            }
             Op::Upload(products) => {
                 let (key, left) = (&self.matrices().key, self.words(input(0)));
                 payload.extend(products.upload(key, &self.step_seed(i), left));

@@ -7,14 +7,16 @@ KERNEL run(PARAMETERS) {
     SHARED(float, values, TILE * DH);
     SHARED(u32, again, 1);
     const u32 lane = thread_index(), head = head_of(block_y());
-    const u32 stride = 3 * HEADS * DH, row = block_x() * LANES + lane;
+    const u32 row = block_x() * LANES + lane;
     const float phi = phi_of(block_y());
     const bool live = row < TOKENS;
     u32 kind = kind_of(block_y());
-    qkv += (u64)block_z() * TOKENS * stride + head * DH;
+    qkv += (u64)block_z() * TOKENS * STRIDE;
+    const float open = live ? gate_of(qkv + row * STRIDE, head) : 0.0f;
+    qkv += head * DH;
     float q[DH], acc[DH], sum = 0.0f;
 #pragma unroll
-    for (u32 c = 0; c < DH; c++) q[c] = live ? load(qkv[row * stride + c]) * SCALE : 0.0f;
+    for (u32 c = 0; c < DH; c++) q[c] = live ? load(qkv[row * STRIDE + c]) * SCALE : 0.0f;
     for (u32 turn = 0; turn < 2; turn++) {
 #pragma unroll
         for (u32 c = 0; c < DH; c++) acc[c] = 0.0f;
@@ -27,8 +29,8 @@ KERNEL run(PARAMETERS) {
             for (u32 i = lane; i < TILE * DH; i += LANES) {
                 const u32 token = start + i / DH;
                 if (token >= TOKENS) continue;
-                keys[i] = load(qkv[token * stride + HEADS * DH + i % DH]);
-                values[i] = load(qkv[token * stride + 2 * HEADS * DH + i % DH]);
+                keys[i] = load(qkv[token * STRIDE + HEADS * DH + i % DH]);
+                values[i] = load(qkv[token * STRIDE + 2 * HEADS * DH + i % DH]);
             }
             sync_block();
             const u32 count = TOKENS - start < TILE ? TOKENS - start : TILE;
@@ -68,6 +70,6 @@ KERNEL run(PARAMETERS) {
     if (live) {
         result += (((u64)block_z() * TOKENS + row) * HEADS + head) * DH;
 #pragma unroll
-        for (u32 c = 0; c < DH; c++) result[c] = store(acc[c] / by);
+        for (u32 c = 0; c < DH; c++) result[c] = store(acc[c] / by * open);
     }
 }

@@ -19,14 +19,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let mine = head_of(group.y);
     let head = mine.x;
     let phi = phi_of(group.y);
-    let stride = 3u * HEADS * DH;
-    let base = group.z * TOKENS * stride + head * DH;
+    let base = group.z * TOKENS * STRIDE + head * DH;
     let row = group.x * LANES + lane;
     let live = row < TOKENS;
     var kind = mine.y;
     var q: array<f32, DH>;
     var acc: array<f32, DH>;
-    if live { for (var c = 0u; c < DH; c++) { q[c] = f32(qkv[base + row * stride + c]) * SCALE; } }
+    if live { for (var c = 0u; c < DH; c++) { q[c] = f32(qkv[base + row * STRIDE + c]) * SCALE; } }
     var sum = 0.0;
     for (var turn = 0u; turn < 2u; turn++) {
         for (var c = 0u; c < DH; c++) { acc[c] = 0.0; }
@@ -39,7 +38,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             for (var i = lane; i < TILE * DH; i += LANES) {
                 let token = start + i / DH;
                 if token < TOKENS {
-                    let at = base + token * stride + i % DH;
+                    let at = base + token * STRIDE + i % DH;
                     keys[i / DH][i % DH] = f32(qkv[at + HEADS * DH]);
                     values[i / DH][i % DH] = f32(qkv[at + 2u * HEADS * DH]);
                 }
@@ -93,7 +92,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if kind == LINEAR { by = f32(TOKENS); }
     if kind == SIGMOID { by = 1.0; }
     if live {
+        let open = gate_of((group.z * TOKENS + row) * STRIDE, head);
         let to = ((group.z * TOKENS + row) * HEADS + head) * DH;
-        for (var c = 0u; c < DH; c++) { result[to + c] = T(acc[c] / by); }
+        for (var c = 0u; c < DH; c++) { result[to + c] = T(acc[c] / by * open); }
     }
 }

@@ -13,6 +13,7 @@
 
 use sotto_models::float::RELU_EPS;
 
+use super::heads::{dot, number, part};
 use crate::{
     host,
     kernel::{Code, Kernel, Language, Operand},
@@ -79,21 +80,11 @@ impl Blocks {
     }
 }
 
-/// The part of a row that belongs to queries (0), keys (1) or values (2) of a head.
-pub(super) fn part<T>(
-    qkv: &[T],
-    heads: usize,
-    dh: usize,
-    row: usize,
-    which: usize,
-    head: usize,
-) -> &[T] {
-    &qkv[((row * 3 + which) * heads + head) * dh..][..dh]
-}
-
-pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
+/// What the kernel calls for each row and head: an open gate.
+const OPEN: [&str; 2] = [
+    "fn gate_of(row: u32, head: u32) -> f32 { return 1.0; }\n",
+    "DEVICE float gate_of(const T *, u32) { return 1.0f; }\n",
+];
 
 impl Kernel for Attention {
     fn name(&self) -> &'static str {
@@ -158,10 +149,24 @@ impl Kernel for Attention {
     }
 
     fn code(&self, language: Language, batch: usize) -> Code {
+        self.gated(language, batch, 3 * self.heads * self.dh, OPEN)
+    }
+}
+
+impl Attention {
+    /// Its code for rows that are `stride` apart, times what `gate_of` says of a row and head, in WGSL and in CUDA C.
+    pub(super) fn gated(
+        &self,
+        language: Language,
+        batch: usize,
+        stride: usize,
+        gate: [&str; 2],
+    ) -> Code {
         let arms = |of: &dyn Fn(usize, (usize, Scores)) -> String| -> String {
             self.kinds.iter().enumerate().map(|(at, &head)| of(at, head)).collect()
         };
-        let scale = 1.0 / (self.dh as f32).sqrt();
+        let numbers = number(language, "SCALE", 1.0 / (self.dh as f32).sqrt())
+            + &number(language, "RELU_EPS", RELU_EPS);
         let blocks = Blocks::of(language, self.rows, self.dh);
         let (functions, bodies) = match language {
             Language::Wgsl => {
@@ -172,9 +177,10 @@ impl Kernel for Attention {
                     format!("case {at}u: {{ return f32({:e}); }}\n", kind.phi())
                 });
                 let functions = format!(
-                    "const RELU_EPS = f32({RELU_EPS});\nconst SCALE = f32({scale:e});
+                    "{numbers}{}
                      fn head_of(at: u32) -> vec2<u32> {{ switch at {{ {heads} default: {{ return vec2(0u); }} }} }}
-                     fn phi_of(at: u32) -> f32 {{ switch at {{ {phis} default: {{ return 0.0; }} }} }}"
+                     fn phi_of(at: u32) -> f32 {{ switch at {{ {phis} default: {{ return 0.0; }} }} }}",
+                    gate[0]
                 );
                 (functions, vec![include_str!("kernel.wgsl")])
             }
@@ -183,10 +189,11 @@ impl Kernel for Attention {
                 let kinds = arms(&|at, (_, kind)| format!("at == {at} ? {}u : ", kind.number()));
                 let phis = arms(&|at, (_, kind)| format!("at == {at} ? {:e}f : ", kind.phi()));
                 let functions = format!(
-                    "constexpr float RELU_EPS = {RELU_EPS:e}f, SCALE = {scale:e}f;
+                    "{numbers}{}
                      DEVICE u32 head_of(u32 at) {{ return {heads} 0u; }}
                      DEVICE u32 kind_of(u32 at) {{ return {kinds} 0u; }}
-                     DEVICE float phi_of(u32 at) {{ return {phis} 0.0f; }}"
+                     DEVICE float phi_of(u32 at) {{ return {phis} 0.0f; }}",
+                    gate[1]
                 );
                 let powers = include_str!("powers.cu");
                 let bodies = match blocks {
@@ -209,6 +216,7 @@ impl Kernel for Attention {
             ("TOKENS", self.rows),
             ("HEADS", self.heads),
             ("DH", self.dh),
+            ("STRIDE", stride),
             ("LANES", LANES),
             ("TILE", (STAGED / self.dh).clamp(1, 32)),
         ];

@@ -23,7 +23,8 @@ KERNEL BOUNDED(32 * WARPS, 1) run(PARAMETERS) {
     const u32 lane = thread_index() % 32, warp = thread_index() / 32, t = lane % 4;
     const u32 head = head_of(block_y()), kind = kind_of(block_y());
     const float phi = phi_of(block_y());
-    qkv += (u64)block_z() * TOKENS * STRIDE + head * DH;
+    const T *rows = qkv + (u64)block_z() * TOKENS * STRIDE;
+    qkv = rows + head * DH;
     result += ((u64)block_z() * TOKENS * HEADS + head) * DH;
     if (TURNS == 1) fetch_rows<KEYS>(keys, values, qkv, 0);
     for (u32 round = 0; round < ROUNDS; round++) {
@@ -127,7 +128,9 @@ KERNEL BOUNDED(32 * WARPS, 1) run(PARAMETERS) {
             float all = sum[r];
 #pragma unroll
             for (u32 by = 1; by < 4; by *= 2) all += shuffle_xor(all, by);
-            over[r] = 1.0f / (kind == LINEAR ? (float)TOKENS : kind == RELU ? all + RELU_EPS : kind == SIGMOID ? 1.0f : all);
+            const u32 row = tile * 16 + lane / 4 + 8 * r;
+            const float open = row < TOKENS ? gate_of(rows + row * STRIDE, head) : 0.0f;
+            over[r] = open / (kind == LINEAR ? (float)TOKENS : kind == RELU ? all + RELU_EPS : kind == SIGMOID ? 1.0f : all);
         }
         write_rows(result, rests + warp * 16 * PITCH, tile, acc, over[0], over[1]);
     }

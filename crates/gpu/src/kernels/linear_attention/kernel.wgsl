@@ -4,8 +4,7 @@ var<workgroup> state: array<f32, DH * COLUMNS>;
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let head = head_of(group.y);
-    let stride = 3u * HEADS * DH;
-    let base = group.z * TOKENS * stride + head * DH;
+    let base = group.z * TOKENS * STRIDE + head * DH;
     let left = group.x * COLUMNS;
     for (var i = lane; i < DH * COLUMNS; i += LANES) {
         let r = i / COLUMNS;
@@ -13,7 +12,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         var sum = 0.0;
         if c < DH {
             for (var j = 0u; j < TOKENS; j++) {
-                let at = base + j * stride;
+                let at = base + j * STRIDE;
                 sum = fma(f32(qkv[at + HEADS * DH + r]), f32(qkv[at + 2u * HEADS * DH + c]), sum);
             }
         }
@@ -26,7 +25,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if c < DH {
             var sum = 0.0;
             for (var r = 0u; r < DH; r++) {
-                sum = fma(f32(qkv[base + row * stride + r]), state[r * COLUMNS + i % COLUMNS], sum);
+                sum = fma(f32(qkv[base + row * STRIDE + r]), state[r * COLUMNS + i % COLUMNS], sum);
             }
             result[((group.z * TOKENS + row) * HEADS + head) * DH + c] = T(sum / BY);
         }

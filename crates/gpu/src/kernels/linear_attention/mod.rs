@@ -8,20 +8,17 @@
 use crate::{
     host,
     kernel::{Code, Kernel, Language, Operand},
-    kernels::attention::{HEAD, SHARED, dot, part},
+    kernels::{
+        attention::{HEAD, SHARED},
+        heads::{Heads, dot, number, part},
+    },
 };
 
 /// Attention of linear heads.
 #[derive(Clone, Debug)]
 pub struct LinearAttention {
-    /// Rows.
-    pub rows: usize,
-    /// Heads in all.
-    pub heads: usize,
-    /// Width of a head.
-    pub dh: usize,
-    /// The heads that this kernel computes.
-    pub mine: Vec<usize>,
+    /// The heads.
+    pub of: Heads,
 }
 
 /// Invocations of a workgroup.
@@ -33,13 +30,14 @@ const COLUMNS: usize = 16;
 impl LinearAttention {
     /// Bytes of keys, values and the state as halves.
     fn shared(&self) -> usize {
-        2 * (2 * self.rows.next_multiple_of(16) + self.dh) * (self.dh + 8)
+        2 * (2 * self.of.rows.next_multiple_of(16) + self.of.dh) * (self.of.dh + 8)
     }
 
     /// Warps of a block on tensor cores, if it goes over them.
     fn warps(&self, language: Language) -> Option<usize> {
-        let fits = self.dh.is_multiple_of(16) && self.dh <= 128 && self.shared() <= SHARED;
-        (language.multiplies_halves() && fits).then(|| self.rows.div_ceil(16).min(8))
+        let dh = self.of.dh;
+        let fits = dh.is_multiple_of(16) && dh <= 128 && self.shared() <= SHARED;
+        (language.multiplies_halves() && fits).then(|| self.of.rows.div_ceil(16).min(8))
     }
 }
 
@@ -49,84 +47,67 @@ impl Kernel for LinearAttention {
     }
 
     fn operands(&self) -> Vec<Operand> {
-        let numbers = self.rows * 3 * self.heads * self.dh;
-        vec![Operand { name: "qkv", numbers, read: 3 * self.written(), shared: false }]
+        vec![self.of.qkv()]
     }
 
     fn output(&self) -> usize {
-        self.rows * self.heads * self.dh
+        self.of.output()
     }
 
     fn written(&self) -> usize {
-        self.rows * self.mine.len() * self.dh
+        self.of.written()
     }
 
     fn operations(&self) -> u64 {
-        (self.written() * (4 * self.dh + 1)) as u64
+        (self.written() * (4 * self.of.dh + 1)) as u64
     }
 
     fn definition(&self, inputs: &[&[f64]], out: &mut [f64]) {
-        let (n, dh) = (self.rows, self.dh);
+        let (n, heads, dh) = self.of.shape();
         let by = n as f64 * (dh as f64).sqrt();
-        for &head in &self.mine {
-            let of = |row, which| part(inputs[0], self.heads, dh, row, which, head);
+        for &head in &self.of.mine {
+            let of = |row, which| part(inputs[0], heads, dh, row, which, head);
             for c in 0..dh {
                 let state = |r: usize| (0..n).map(|j| of(j, 1)[r] * of(j, 2)[c]).sum::<f64>();
                 let state: Vec<f64> = (0..dh).map(state).collect();
                 for i in 0..n {
-                    out[(i * self.heads + head) * dh + c] = dot(of(i, 0), &state) / by;
+                    out[(i * heads + head) * dh + c] = dot(of(i, 0), &state) / by;
                 }
             }
         }
     }
 
     fn host(&self, inputs: &[&[f32]], out: &mut [f32]) {
-        for &head in &self.mine {
-            host::attend_by_state((self.rows, self.heads, self.dh), head, inputs[0], out);
+        for &head in &self.of.mine {
+            host::attend_by_state(self.of.shape(), head, inputs[0], out);
         }
     }
 
     fn code(&self, language: Language, batch: usize) -> Code {
-        let arms = |of: fn(usize, usize) -> String| -> String {
-            self.mine.iter().enumerate().map(|(at, &head)| of(at, head)).collect()
-        };
-        let by = self.rows as f32 * (self.dh as f32).sqrt();
+        let (rows, heads, dh) = self.of.shape();
+        let by = rows as f32 * (dh as f32).sqrt();
+        let functions = number(language, "BY", by) + &self.of.head_of(language);
         let warps = self.warps(language);
-        let (functions, bodies) = match language {
-            Language::Wgsl => {
-                let arms = arms(|at, head| format!("case {at}u: {{ return {head}u; }}\n"));
-                let functions = format!(
-                    "const BY = f32({by:e});
-                     fn head_of(at: u32) -> u32 {{ switch at {{ {arms} default: {{ return 0u; }} }} }}"
-                );
-                (functions, vec![include_str!("kernel.wgsl")])
-            }
-            Language::Cuda(_) => {
-                let arms = arms(|at, head| format!("at == {at} ? {head}u : "));
-                let functions = format!(
-                    "constexpr float BY = {by:e}f;\nDEVICE u32 head_of(u32 at) {{ return {arms} 0u; }}"
-                );
-                let bodies = match warps {
-                    Some(_) => vec![HEAD, include_str!("tensor.cu")],
-                    None => vec![include_str!("kernel.cu")],
-                };
-                (functions, bodies)
-            }
+        let bodies = match (language, warps) {
+            (Language::Wgsl, _) => vec![include_str!("kernel.wgsl")],
+            (_, Some(_)) => vec![HEAD, include_str!("tensor.cu")],
+            (_, None) => vec![include_str!("kernel.cu")],
         };
         let mut constants = vec![
-            ("TOKENS", self.rows),
-            ("HEADS", self.heads),
-            ("DH", self.dh),
+            ("TOKENS", rows),
+            ("HEADS", heads),
+            ("DH", dh),
+            ("STRIDE", 3 * heads * dh),
             ("COLUMNS", COLUMNS),
             ("LANES", LANES),
         ];
         if let Some(warps) = warps {
             constants.push(("WARPS", warps));
-            let (groups, threads) = ([1, self.mine.len(), batch], 32 * warps);
+            let (groups, threads) = ([1, self.of.mine.len(), batch], 32 * warps);
             let shared = self.shared();
             return Code { constants, functions, bodies, groups, threads, shared };
         }
-        let groups = [self.dh.div_ceil(COLUMNS), self.mine.len(), batch];
+        let groups = [dh.div_ceil(COLUMNS), self.of.mine.len(), batch];
         Code { constants, functions, bodies, groups, threads: LANES, shared: 0 }
     }
 }
