@@ -129,7 +129,7 @@ impl Recipe {
                 }
                 Op::And => MASKED * step.count,
                 Op::Upload(_) => 0,
-                Op::Answer { .. } | Op::Layer { .. } | Op::Open { .. } => words,
+                Op::Answer { .. } | Op::Layer { .. } => words,
             };
             held.keep(i, share);
             payload += self.step_bytes(i, role);
@@ -169,7 +169,7 @@ impl Recipe {
                 Op::Mux { .. } | Op::Select { .. } => {
                     held.beside(2 * words + self.count(step.inputs[0]));
                 }
-                Op::Answer { .. } | Op::Layer { .. } | Op::Open { .. } => held.beside(2 * words),
+                Op::Answer { .. } | Op::Layer { .. } => held.beside(2 * words),
                 Op::Times { .. } | Op::And | Op::Upload(_) => {}
             }
             let bytes = match &step.op {
