@@ -58,6 +58,15 @@ fn slots_are_shared_and_batches_are_their_clients() {
 }
 
 #[test]
+fn what_takes_more_to_make_is_made_less_at_once() {
+    for (making, at_once) in [(6, 3), (14, 1)] {
+        let made = Made::new(Arc::new(Room::new([22, 11, 0], Memory { batch: 1, making })));
+        let begun = (0..5).filter(|i| made.begin(&format!("client {i}"), *i).is_ok()).count();
+        assert_eq!((begun, made.taken()), (at_once, making * at_once));
+    }
+}
+
+#[test]
 fn what_is_given_up_keeps_its_memory_and_is_charged() {
     let made = Made::new(room(8, 8));
     let id = made.begin("a", 1).unwrap();
