@@ -15,7 +15,7 @@ const STAGED: [u64; 2] = [3, 4];
 const MAKING: usize = 6;
 
 /// Memory of one in the making for each four bytes that its recipe has a party hold: for buffers that grow, and the link's. (Measured on the
-/// heap, 0.9 to 1.2 for one; a server's second batch at once of a ViT of 257 tokens takes 1.05 more of resident memory. Its first takes some 200 MiB
+/// heap, 0.9 to 1.15 for each of plans whose COTs outweigh all else, some MiB beside for small ones; a server's second batch at once of a ViT of 257 tokens takes 1.05 more of resident memory. Its first takes some 200 MiB
 /// beside, once: what the allocator has not given back.)
 const HELD: u64 = 5;
 
