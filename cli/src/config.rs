@@ -10,10 +10,8 @@ use sotto_protocols::plan::Plan;
 
 pub use models::{Offer, ServedModel, is_name};
 pub use sotto_client::config::{ClientConfig, asked};
-pub use sotto_session::config::{
-    Certificates, MAKING, Own, Peer, Source, batch_memory, folder, least, load, needs,
-};
-use sotto_session::config::{default_memory, default_pool, places};
+pub use sotto_session::config::{Certificates, Memory, Own, Peer, Source, folder, load};
+use sotto_session::config::{default_memory, default_pool};
 
 use crate::error::Error;
 
@@ -132,13 +130,14 @@ impl ServerConfig {
     /// [`Error::Config`] where the pool does not fit.
     pub fn places(&self, plan: &Plan, parts: usize, pool: usize) -> Result<usize, Error> {
         let parts = parts.max(1) as u64;
-        let places = places(self.memory / parts, 0, plan, self.source).map_err(|e| match parts {
+        let memory = Memory::of(plan, self.source)?;
+        let places = memory.places(self.memory / parts, 0).map_err(|e| match parts {
             1 => e,
             _ => Error::Config(format!(
                 "`memory = {}` (MiB) has {parts} parts, one for each model, and none has room for the fewest batches of this \
                  one; raise it to {} or more",
                 self.memory,
-                parts * needs(plan, self.source).div_ceil(1 << 20)
+                parts * memory.needs().div_ceil(1 << 20)
             )),
         })?;
         // Without a dealer none wait for whoever comes.
@@ -148,7 +147,7 @@ impl ServerConfig {
             return Err(Error::Config(format!(
                 "a pool of {kept} batches of {} MiB each does not fit into `memory = {}`; raise it, lower `pool`, \
                  or set `pool_folder`",
-                batch_memory(plan, self.source).div_ceil(1 << 20),
+                memory.batch.div_ceil(1 << 20),
                 self.memory
             )));
         }

@@ -15,8 +15,8 @@ use sotto_net::{Certificate, Link, QuicLink};
 use crate::{
     card::short,
     config::{
-        self, ClientConfig, DealerConfig, Offer, Own, Peer, ServedClient, ServerConfig, asked,
-        needs,
+        self, ClientConfig, DealerConfig, Memory, Offer, Own, Peer, ServedClient, ServerConfig,
+        asked,
     },
     error::Error,
     files,
@@ -232,9 +232,11 @@ fn model(
     let mut longest = 0;
     for step in (0..usize::BITS - words.positions.leading_zeros()).rev() {
         let rows = longest + (1 << step);
-        if rows <= words.positions
-            && needs(&card.trace(Some(Length::Public(rows as u32)))?.plan, server.source) <= memory
-        {
+        if rows > words.positions {
+            continue;
+        }
+        let plan = card.trace(Some(Length::Public(rows as u32)))?.plan;
+        if Memory::of(&plan, server.source)?.needs() <= memory {
             longest = rows;
         }
     }

@@ -20,6 +20,7 @@ mod standing;
 mod store;
 mod sync;
 mod trust;
+mod turns;
 mod usage;
 
 use std::{
@@ -53,6 +54,7 @@ pub use models::Loaded;
 use pool::Holder;
 use served::{Batches, Served};
 use standing::Standing;
+use turns::Turns;
 use usage::Usage;
 
 struct Server {
@@ -64,6 +66,8 @@ struct Server {
     config: Mutex<ServerConfig>,
     usage: Arc<Usage>,
     links: AtomicU64,
+    /// Of masking weights.
+    masking: Turns,
     deadline: Duration,
     metrics: Metrics,
     stop: Stop,
@@ -120,6 +124,7 @@ pub fn run(
         config: Mutex::new(config.clone()),
         usage,
         links: AtomicU64::new(0),
+        masking: Turns::default(),
         deadline,
         metrics: Metrics::default(),
         stop: stop.clone(),
@@ -262,8 +267,10 @@ impl Server {
         messages::send(link, step::WELCOME, &welcome)?;
         if let Some(seed) = setup {
             link.set_longest(Some(longest::carried(announced, self.deadline)));
-            // Matrix by matrix: all of them masked are larger than what the server keeps.
+            // Piece by piece: all of them masked are larger than what the server keeps. One at a time: whoever greets again and
+            // again, and takes the weights each time, has one core at most.
             let pieces = setup_pieces(&lane.plan, lane.model.weights.all_plain(), seed);
+            let pieces = self.masking.each(pieces);
             messages::send_pieces(link, step::SETUP, pieces)?;
             link.set_longest(None);
         }

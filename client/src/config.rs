@@ -15,7 +15,7 @@ use sotto_protocols::{
 };
 use sotto_session::{
     Error,
-    config::{self, Own, Peer, Source, default_memory, default_pool, dialling, is_hash, places},
+    config::{self, Memory, Own, Peer, Source, default_memory, default_pool, dialling, is_hash},
     lexicon::Lexicon,
     shelf::Shelf,
     stop::Stop,
@@ -129,11 +129,12 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] when there is none for the fewest; [`Error::Protocol`] where two parties cannot make the plan's batches.
     pub(crate) fn places(&self, plan: &Plan) -> Result<usize, Error> {
-        let weights = match self.source().extension() {
-            None => plan.setup_bytes() as u64,
-            Some(extension) => weights_len(&whole_recipe(plan, extension)?) as u64,
+        let Some(extension) = self.source().extension() else {
+            let weights = plan.setup_bytes() as u64;
+            return Memory::of(plan, self.source())?.places(self.memory, weights);
         };
-        places(self.memory, weights, plan, self.source())
+        let recipe = whole_recipe(plan, extension)?;
+        Memory::made(plan, &recipe).places(self.memory, weights_len(&recipe) as u64)
     }
 }
 

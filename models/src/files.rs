@@ -7,25 +7,34 @@ use crate::Error;
 /// Longest text of a model's folder that is read, in bytes: a description or calibration crosses in one message of as many.
 pub const MAX_TEXT: u64 = 4 << 20;
 
-/// What a plain file of at most `most` bytes holds.
+/// Opens a plain file; its length, too.
 ///
 /// # Errors
-/// [`Error::File`] for a longer one, and for a pipe or a device, before anything of it is read; [`Error::Io`].
-pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
-    let refuse = |why: String| Err(Error::File { path: path.to_owned(), why });
+/// [`Error::File`] for a pipe or a device, which is not opened; [`Error::Io`].
+pub fn open(path: &Path) -> Result<(File, u64), Error> {
     // Who opens a pipe waits for its other end.
     let found = std::fs::metadata(path).map_err(Error::io(path))?;
     if !found.is_file() {
-        return refuse("is no plain file; put the file itself there".into());
+        let why = "is no plain file; put the file itself there".into();
+        return Err(Error::File { path: path.to_owned(), why });
     }
+    Ok((File::open(path).map_err(Error::io(path))?, found.len()))
+}
+
+/// What a plain file of at most `most` bytes holds.
+///
+/// # Errors
+/// [`Error::File`] for a longer one, before anything of it is read, and those of [`open`].
+pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
+    let refuse = |why: String| Err(Error::File { path: path.to_owned(), why });
+    let (file, len) = open(path)?;
     let mut bytes = Vec::new();
-    if found.len() <= most {
+    if len <= most {
         // At once, so that a large file is not copied as it grows; the last read finds its end.
-        bytes.reserve(usize::try_from(found.len()).unwrap_or(0) + 32);
-        let file = File::open(path).map_err(Error::io(path))?;
-        file.take(most + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
+        bytes.reserve(usize::try_from(len).unwrap_or(0) + 32);
+        file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(Error::io(path))?;
     }
-    let size = found.len().max(bytes.len() as u64);
+    let size = len.max(bytes.len() as u64);
     if size > most {
         return refuse(format!("has {size} bytes; at most {most} are read"));
     }

@@ -12,6 +12,7 @@ mod blocks;
 mod cut;
 mod encrypted;
 mod matrices;
+mod memory;
 pub mod recipe;
 mod work;
 
@@ -209,7 +210,7 @@ impl<'a> Making<'a> {
         self.recipe.count(slot)
     }
 
-    /// Something that each party does alone, which gives `count` elements.
+    /// Something that each party does alone, which gives `count` words.
     pub(crate) fn local(
         &mut self,
         inputs: &[Slot],
@@ -217,6 +218,18 @@ impl<'a> Making<'a> {
         work: impl Fn(Role, &Parts<'_>) -> Part + Send + Sync + 'static,
     ) -> Slot {
         self.recipe.add(Op::Local(Box::new(work)), inputs.to_vec(), count)
+    }
+
+    /// The same of bits: XOR shares, or bits of the party's own.
+    pub(crate) fn local_bits(
+        &mut self,
+        inputs: &[Slot],
+        count: usize,
+        work: impl Fn(Role, &Parts<'_>) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Slot {
+        let slot = self.local(inputs, count, move |role, x| Part::Bits(work(role, x)));
+        self.recipe.steps[slot.0].bits = true;
+        slot
     }
 
     /// The party's own words or shares, word by word.

@@ -17,6 +17,9 @@ use crate::{
     plan::{Plan, WeightSpec},
 };
 
+/// Words of a matrix in a piece of a setup: at most 1 MiB. A multiple of 8, so that pieces are whole bytes.
+const PIECE: usize = 1 << 17;
+
 /// The mask of one matrix: the key stream's bytes are its packed words.
 fn mask(seed: &Seed, id: u64, spec: &WeightSpec) -> Words {
     let count = spec.outputs * spec.inputs;
@@ -31,14 +34,14 @@ impl SetupMasks {
     }
 }
 
-/// `W - B`, packed.
-fn masked(spec: &WeightSpec, matrix: &Matrix, mask: Packed<'_>) -> Vec<u8> {
+/// `W - B` from entry `first` on, packed: as many entries as the mask has.
+fn masked(spec: &WeightSpec, (matrix, first): (&Matrix, usize), mask: Packed<'_>) -> Vec<u8> {
     let (entries, count) = (matrix.entries(), mask.count());
     let mut out = Vec::with_capacity(pack::packed_len(count, spec.width));
     let (mut words, mut masks) = ([0; CHUNK], [0; CHUNK]);
     for at in (0..count).step_by(CHUNK) {
         let len = CHUNK.min(count - at);
-        entries.unpack(at, &mut words[..len]);
+        entries.unpack(first + at, &mut words[..len]);
         mask.unpack(at, &mut masks[..len]);
         words.iter_mut().zip(&masks).for_each(|(w, b)| *w = w.wrapping_sub(*b));
         // Reduces mod 2^width.
@@ -47,22 +50,29 @@ fn masked(spec: &WeightSpec, matrix: &Matrix, mask: Packed<'_>) -> Vec<u8> {
     out
 }
 
-/// What the server sends to a client once per model: all masked matrices, packed, one after the other. A piece is a matrix, made
-/// when it is asked for: whoever sends them holds one.
+/// What the server sends to a client once per model: all masked matrices, packed, one after the other. A piece is a mebibyte at most,
+/// made when it is asked for: whoever sends them to somebody who reads nothing holds one.
 pub fn setup_pieces<'a>(
     plan: &'a Plan,
     matrices: &'a [Matrix],
     seed: &'a Seed,
 ) -> impl Iterator<Item = Vec<u8>> + 'a {
     let all = (0..).zip(&plan.weights).zip(matrices);
-    all.map(move |((id, spec), matrix)| masked(spec, matrix, mask(seed, id, spec).view()))
+    all.flat_map(move |((id, spec), matrix)| {
+        let (mut stream, count) = (seed.stream(id), spec.outputs * spec.inputs);
+        (0..count).step_by(PIECE).map(move |first| {
+            let len = PIECE.min(count - first);
+            let mask = stream.bytes(pack::packed_len(len, spec.width));
+            masked(spec, (matrix, first), Words::packed(mask, len, spec.width).view())
+        })
+    })
 }
 
 /// The whole message of [`setup_pieces`].
 pub fn setup_message(plan: &Plan, matrices: &[Matrix], masks: &SetupMasks) -> Vec<u8> {
     let mut out = Vec::with_capacity(plan.setup_bytes());
     for (id, (spec, matrix)) in plan.weights.iter().zip(matrices).enumerate() {
-        out.extend(masked(spec, matrix, masks.mask(id)));
+        out.extend(masked(spec, (matrix, 0), masks.mask(id)));
     }
     out
 }
@@ -91,4 +101,37 @@ pub fn read_setup(plan: &Plan, message: Vec<u8>, peer: &str) -> Result<Weights, 
     };
     let places = plan.weights.iter().map(place).collect();
     Ok(Weights::Masked(Masked { message, places }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Trace;
+
+    #[test]
+    fn pieces_of_a_setup_are_small_and_its_message_together() {
+        let mut trace = Trace::new();
+        let x = trace.input(&[1, 600], 50, 6);
+        let weight = |trace: &mut Trace, name: &str, outputs, width| {
+            let spec = WeightSpec { name: name.into(), outputs, inputs: 600, width, scale: 4 };
+            trace.weight(spec)
+        };
+        let (a, b) = (weight(&mut trace, "a", 601, 37), weight(&mut trace, "b", 3, 50));
+        let outputs = [a, b].map(|weight| {
+            let y = trace.linear(x, weight, 1);
+            trace.reveal(y, 36)
+        });
+        let plan = trace.finish(&outputs);
+        let words =
+            |count: u64| (0..count).map(|i| i.wrapping_mul(0x9e37_79b9)).collect::<Vec<_>>();
+        let matrices = [601, 3]
+            .map(|outputs: u64| Matrix::new(words(outputs * 600), vec![0; outputs as usize]));
+        let seed = Seed::from_bytes([3; 32]);
+        let pieces: Vec<Vec<u8>> = setup_pieces(&plan, &matrices, &seed).collect();
+        assert!(pieces.iter().all(|piece| piece.len() <= 1 << 20), "a mebibyte at most");
+        assert_eq!(pieces.len(), 4, "three of the first, one of the second");
+        let whole = setup_message(&plan, &matrices, &SetupMasks::expand(&plan, &seed));
+        assert_eq!(whole.len(), plan.setup_bytes());
+        assert!(pieces.concat() == whole, "bytes differ");
+    }
 }

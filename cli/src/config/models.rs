@@ -21,11 +21,12 @@ const MAX_MODELS: usize = 16;
 /// Longest name of a model.
 const LONGEST: usize = 64;
 
-/// Whether clients can ask for a model by this name: it is a folder's, too, and no hash.
+/// Whether clients can ask for a model by this name: it is a folder's, too, beside which keys may lie in one with `.keys`, and no hash.
 pub fn is_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     (1..=LONGEST).contains(&name.len())
         && !name.starts_with('.')
+        && !name.ends_with(".keys")
         && name.bytes().all(allowed)
         && !is_hash(name)
 }
@@ -91,7 +92,7 @@ impl ServerConfig {
             if !is_name(name) {
                 return refused(format!(
                     "`{name}` is no name of a model: {LONGEST} letters, digits, `-`, `_` and `.` at most are accepted, \
-                     no hash, and no dot before them; give it a `name`"
+                     no hash, no dot before them, and no `.keys` behind them; give it a `name`"
                 ));
             }
             if models[..i].iter().any(|other| other.name == *name) {
@@ -177,5 +178,22 @@ impl ServedModel {
             row_tables: None,
             pool: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keys of what waits for `x` lie in `x.keys`.
+    #[test]
+    fn a_model_does_not_share_its_folder_with_the_keys_of_another() {
+        for (name, is) in [("x", true), ("x.keys", false), (".keys", false), ("keys", true)] {
+            assert_eq!(is_name(name), is, "{name}");
+        }
+        let text = "models = [{ name = \"x.keys\", model = \"demo\" }]\nclients = []\n[own]\nname = \"server\"\nkeys = \".\"";
+        let config: ServerConfig = toml::from_str(text).unwrap();
+        let refused = config.offers().unwrap_err().to_string();
+        assert!(refused.contains("`x.keys` is no name of a model"), "{refused}");
     }
 }

@@ -29,7 +29,7 @@ use super::{
     usage::Usage,
 };
 use crate::{
-    config::{ServerConfig, Source, batch_memory, least},
+    config::{Memory, ServerConfig, Source},
     dealer_link::Dealer,
     error::Error,
     messages::ClientHello,
@@ -286,16 +286,23 @@ impl Lanes {
         };
         let plan = model.card.trace(Some(length)).map_err(unusable)?.plan;
         let source = common.config.source;
-        let (batch, least) = (batch_memory(&plan, source), least(source) as u64);
+        let memory = Memory::of(&plan, source).map_err(unusable)?;
+        let (batch, least) = (memory.batch, memory.least() as u64);
         let (whole, now) = lock(&self.state).for_texts(common);
-        let needed = least.saturating_mul(batch);
+        let needed = memory.needs();
         if needed > whole {
-            let parts = common.config.memory() / whole.max(1);
-            let needed = needed.saturating_mul(parts.max(1)).div_ceil(1 << 20);
+            // How many models there are is not for every client to know.
+            let (needed, parts) =
+                (needed.div_ceil(1 << 20), (common.config.memory() / whole.max(1)).max(1));
+            tracing::warn!(
+                "{}, texts of {length} tokens: they need `memory = {}`, {needed} MiB for each of {parts} parts",
+                model.name(),
+                needed.saturating_mul(parts)
+            );
             return Err(Refusal::Memory { rows: length.rows() as u32, needed });
         }
         // Half of it is for other lengths, where it can be.
-        let wanted = (now / 2 / batch).clamp(least, PLACES + least);
+        let wanted = (now / 2 / batch).clamp(least, PLACES.saturating_add(least));
         // More than one has to give way where this one takes more memory.
         let mut ways = LANES;
         let places = loop {
@@ -320,7 +327,8 @@ impl Lanes {
             _ => model.offer.pool,
         };
         let places = [places as usize, pool];
-        let lane = Lane::open(common, model, (Some(length), plan), places).map_err(unusable)?;
+        let lane =
+            Lane::open(common, model, (Some(length), plan, memory), places).map_err(unusable)?;
         lane.begin();
         Ok(Arc::new(lane))
     }

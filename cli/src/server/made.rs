@@ -16,7 +16,7 @@ use std::{
 };
 
 use super::{pool::Ready, room::Room, standing::Standing};
-use crate::{config::MAKING, messages::Tag, refusal::Refusal};
+use crate::{messages::Tag, refusal::Refusal};
 
 enum Stage {
     /// It is being made; nobody waits for it any more where it was given up.
@@ -41,9 +41,9 @@ impl Entry {
         matches!(self.stage, Stage::Making { .. })
     }
 
-    /// Its memory, in batches.
-    fn weight(&self) -> usize {
-        if self.is_making() { MAKING } else { 1 }
+    /// Its memory, in batches, where one in the making counts as so many.
+    fn weight(&self, making: usize) -> usize {
+        if self.is_making() { making } else { 1 }
     }
 }
 
@@ -77,9 +77,9 @@ impl State {
         entries + self.in_use.iter().filter(|c| &***c == client).count()
     }
 
-    /// Memory of all batches, in batches.
-    fn weight(&self) -> usize {
-        self.entries.values().map(Entry::weight).sum::<usize>() + self.in_use.len()
+    /// Memory of all batches, in batches, where one in the making counts as so many.
+    fn weight(&self, making: usize) -> usize {
+        self.entries.values().map(|e| e.weight(making)).sum::<usize>() + self.in_use.len()
     }
 
     /// Batches that are being made with a client, or with all of them.
@@ -194,9 +194,9 @@ impl Made {
     /// [`Refusal::Busy`] where there is no memory for it, or others are to have their turn.
     pub fn begin(&self, client: &str, link: u64) -> Result<u64, Refusal> {
         let mut state = self.lock();
-        let (places, share) = (self.room.places(), self.room.share());
+        let (places, share, making) = (self.room.places(), self.room.share(), self.room.making());
         // Beside those that are made one waits and one is in use.
-        let at_once = (places.saturating_sub(2) / MAKING).max(1);
+        let at_once = (places.saturating_sub(2) / making.max(1)).max(1);
         while state.of(client) >= share {
             if !state.evict(client, true) {
                 return Err(self.busy());
@@ -209,7 +209,7 @@ impl Made {
         // The last place is for a client that has none.
         let kept = |state: &State| usize::from(state.of(client) > 0 && share < places);
         let mut room = true;
-        while room && state.weight() + MAKING + kept(&state) > places {
+        while room && state.weight(making) + making + kept(&state) > places {
             room = state.evict(client, false);
         }
         // The last slot is for a client that makes none; those go first who wait for longest, however often others ask.
@@ -313,7 +313,7 @@ impl Made {
 
     /// Places that are taken now.
     pub fn taken(&self) -> usize {
-        self.lock().weight()
+        self.lock().weight(self.room.making())
     }
 
     /// Batches that wait for their clients, and those that are being made or evaluated with.

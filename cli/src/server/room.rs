@@ -2,20 +2,22 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::config::Memory;
+
 /// A lane's part of the server's memory.
 #[derive(Debug)]
 pub struct Room {
     places: AtomicUsize,
     share: AtomicUsize,
     pool: AtomicUsize,
-    batch: u64,
+    memory: Memory,
 }
 
 impl Room {
-    /// Places for batches of so many bytes, of which one client may hold a share, and some are kept ready for whoever comes.
-    pub fn new([places, share, pool]: [usize; 3], batch: u64) -> Self {
+    /// Places for batches of so much memory, of which one client may hold a share, and some are kept ready for whoever comes.
+    pub fn new([places, share, pool]: [usize; 3], memory: Memory) -> Self {
         let [places, share, pool] = [places, share, pool].map(AtomicUsize::new);
-        Self { places, share, pool, batch }
+        Self { places, share, pool, memory }
     }
 
     /// Batches that there is memory for.
@@ -33,14 +35,24 @@ impl Room {
         self.pool.load(Ordering::Relaxed)
     }
 
+    /// As how many batches one in the making counts.
+    pub fn making(&self) -> usize {
+        self.memory.making
+    }
+
+    /// The fewest places that are of use.
+    pub fn least(&self) -> usize {
+        self.memory.least()
+    }
+
     /// All of it, in bytes.
     pub fn bytes(&self) -> u64 {
-        (self.places() as u64).saturating_mul(self.batch)
+        (self.places() as u64).saturating_mul(self.memory.batch)
     }
 
     /// Places that so many bytes are.
     pub fn places_in(&self, bytes: u64) -> usize {
-        usize::try_from(bytes / self.batch.max(1)).unwrap_or(usize::MAX)
+        usize::try_from(bytes / self.memory.batch.max(1)).unwrap_or(usize::MAX)
     }
 
     /// From now on there are so many places, and one client may hold so many.

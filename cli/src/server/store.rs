@@ -7,7 +7,7 @@
 //! One process owns the folder, by a lock, and one server, by name.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{Read, Write},
     path::{Path, PathBuf},
 };
@@ -101,9 +101,13 @@ impl Store {
     /// [`Error::Io`] when it cannot be read or burnt, [`Error::Check`] when it is damaged; its file is gone then, too.
     pub fn take(&self, id: u64) -> Result<Vec<u8>, Error> {
         let path = self.path(id);
-        let read = fs::read(&path);
+        // A pipe in its place would be waited for.
+        let read = sotto_models::files::read(&path, u64::MAX);
         self.burn(id)?;
-        let mut bytes = read.map_err(Error::io(&path))?;
+        let mut bytes = match read {
+            Err(sotto_models::Error::File { .. }) => Vec::new(),
+            read => read?,
+        };
         let names = parse(&bytes, id);
         let sound = names.is_some_and(|names| {
             let (head, corrections) = bytes.split_at(HEADER);
@@ -152,9 +156,9 @@ fn parse(bytes: &[u8], id: u64) -> Option<Names> {
 
 fn read_names(path: &Path, id: u64) -> Option<Names> {
     let mut head = [0; HEADER];
-    let mut file = File::open(path).ok()?;
+    let (mut file, len) = sotto_models::files::open(path).ok()?;
     file.read_exact(&mut head).ok()?;
-    let corrections = file.metadata().ok()?.len() - HEADER as u64;
+    let corrections = len.checked_sub(HEADER as u64)?;
     Some(Names { corrections, ..parse(&head, id)? })
 }
 
@@ -193,6 +197,24 @@ mod tests {
         assert!(gone.contains("10.batch") && gone.contains("No such file"), "{gone}");
         assert!(store.take(9).unwrap().is_empty());
         assert!(store.recover().unwrap().is_empty());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_in_the_place_of_a_batch_is_not_waited_for() {
+        let (_dir, folder) = opened();
+        let store = store(&folder);
+        let pipe = |id| {
+            let (mode, kind) = (rustix::fs::Mode::RUSR, rustix::fs::FileType::Fifo);
+            rustix::fs::mknodat(rustix::fs::CWD, store.path(id), kind, mode, 0).unwrap();
+        };
+        store.put(&names(3), &[7; 50]).unwrap();
+        fs::remove_file(store.path(3)).unwrap();
+        pipe(3);
+        let refused = store.take(3).unwrap_err().to_string();
+        assert!(refused.contains("damaged") && !store.path(3).exists(), "{refused}");
+        pipe(4);
+        assert!(store.recover().unwrap().is_empty() && !store.path(4).exists());
     }
 
     #[test]

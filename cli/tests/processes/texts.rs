@@ -358,13 +358,18 @@ fn lengths_in_use_are_bounded_in_number_and_memory() {
     assert_eq!(waits.finish().results()[0]["tokens"], 5);
     drop((held, process));
 
-    let lines = "model = \"texts\"\nmemory = 1\npool = 1\n";
-    let (_small, server) = parties.start_server(&parties.server_config(lines, dealer, None));
-    let lines = "lexicon = \"texts-lexicon\"\n";
-    let config = parties.client_config("client", lines, [server, dealer]);
-    let long = "share ".repeat(14);
-    parties.infer(&config, &["--text", &long]).failed(4, &["16 tokens", "`memory = 2`"]);
-    assert_eq!(parties.infer(&config, &args).results().len(), 1);
+    // What is said of memory does not tell how many models share it.
+    let two =
+        "models = [{ model = \"texts\" }, { name = \"other\", model = \"model\" }]\nmemory = 2\n";
+    for lines in ["model = \"texts\"\nmemory = 1\n", two] {
+        let lines = format!("{lines}pool = 1\n");
+        let (_small, server) = parties.start_server(&parties.server_config(&lines, dealer, None));
+        let lines = "lexicon = \"texts-lexicon\"\nmodel = \"texts\"\n";
+        let config = parties.client_config("client", lines, [server, dealer]);
+        let long = "share ".repeat(14);
+        parties.infer(&config, &["--text", &long]).failed(4, &["16 tokens needs 2 MiB of"]);
+        assert_eq!(parties.infer(&config, &args).results().len(), 1);
+    }
 }
 
 #[test]

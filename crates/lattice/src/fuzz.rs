@@ -36,7 +36,8 @@ struct Small {
 static SMALL: LazyLock<Small> = LazyLock::new(|| {
     let (layer, (key, public)) = (Layer::new(2, 5, 3, 40), keys(1));
     let seed = Seed::from_bytes([2; 32]);
-    let setup: Vec<u8> = layer.encrypt(&key, &seed, vec![7; 15]).flatten().collect();
+    let setup: Vec<u8> =
+        layer.encrypt(&key, &seed, |_, w: &mut [u64]| w.fill(7)).flatten().collect();
     let ciphers = layer.read(&setup).expect("our own");
     let answer = layer.evaluate(&ciphers, &public, &seed, &[9; 10]).message;
     let published = key.publish();

@@ -182,18 +182,14 @@ impl Layer {
     }
 
     /// The server's encrypted weights, ciphertext by ciphertext after the seed of their uniform halves; together
-    /// [`Layer::setup_len`] bytes. `seed` must serve nothing else, not even other weights.
-    ///
-    /// # Panics
-    /// When `weights` is not `outputs x inputs`.
-    pub fn encrypt<'a>(
+    /// [`Layer::setup_len`] bytes. `seed` must serve nothing else, not even other weights. `weights` writes the entries from a place
+    /// on, row-major as `outputs x inputs`: nobody holds all of them unpacked.
+    pub fn encrypt<'a, W: Fn(usize, &mut [u64]) + 'a>(
         &'a self,
         key: &'a SecretKey,
         seed: &Seed,
-        weights: Vec<u64>,
-    ) -> impl Iterator<Item = Vec<u8>> + use<'a> {
-        assert_eq!(weights.len(), self.outputs * self.inputs, "weights of {self:?}");
-        let weights = Zeroizing::new(weights);
+        weights: W,
+    ) -> impl Iterator<Item = Vec<u8>> + use<'a, W> {
         let mut encryptor = Encryptor::new(key, seed, halvings(self.layout.levels as u32));
         let head = encryptor.head().to_vec();
         let (steps, limbs) = (self.steps(), limbs(self.width));
@@ -209,7 +205,7 @@ impl Layer {
 
     fn message(
         &self,
-        weights: &[u64],
+        weights: &impl Fn(usize, &mut [u64]),
         block: usize,
         step: usize,
         limb: usize,
@@ -217,10 +213,12 @@ impl Layer {
         let (kw, m) = (self.layout.inputs, mask(self.width));
         let shift = limb as u32 * limb_bits(self.width);
         let mut message = Zeroizing::new(vec![0; N]);
+        let mut row = Zeroizing::new(vec![0; kw.min(self.inputs - step * kw)]);
         let outputs = block * self.block()..self.outputs.min((block + 1) * self.block());
         for (j, output) in outputs.enumerate() {
-            for x in 0..kw.min(self.inputs - step * kw) {
-                let w = weights[output * self.inputs + step * kw + x] << shift;
+            weights(output * self.inputs + step * kw, &mut row);
+            for (x, w) in row.iter().enumerate() {
+                let w = w << shift;
                 // At X^(kw j + x - (kw - 1)); below zero it comes from above, negated.
                 match (kw * j + x + 1).checked_sub(kw) {
                     Some(at) => message[at] = w & m,
@@ -284,6 +282,11 @@ mod tests {
     use crate::testing::{check, keys, words};
     use proptest::prelude::*;
 
+    /// Weights that lie unpacked.
+    fn given(weights: &[u64]) -> impl Fn(usize, &mut [u64]) {
+        move |at, out| out.copy_from_slice(&weights[at..][..out.len()])
+    }
+
     /// Both parties of one layer: errors within the bound, messages at their lengths.
     fn run(layer: &Layer, weight_bits: u32) {
         let (key, public) = keys(1);
@@ -294,7 +297,7 @@ mod tests {
             .map(|&x| signed(x, weight_bits) as u64 & mask(width))
             .collect();
         let setup = layer
-            .encrypt(&key, &Seed::from_bytes([5; 32]), w.clone())
+            .encrypt(&key, &Seed::from_bytes([5; 32]), given(&w))
             .flatten()
             .collect::<Vec<_>>();
         assert_eq!(setup.len(), layer.setup_len());
@@ -347,7 +350,7 @@ mod tests {
         let (key, public) = keys(1);
         let w = words(70 * 40, 17, 4);
         let setup: Vec<u8> =
-            new(3).encrypt(&key, &Seed::from_bytes([5; 32]), w.clone()).flatten().collect();
+            new(3).encrypt(&key, &Seed::from_bytes([5; 32]), given(&w)).flatten().collect();
         for rows in [1, 3, 257] {
             let layer = new(rows);
             assert!(layer.shares(&new(3)) && layer.setup_len() == setup.len());

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::error::Error;
 pub use crate::source::Source;
-pub use memory::{MAKING, batch_memory, least, needs, places};
+pub use memory::Memory;
 pub use own::{Certificates, Own, Peer, Pinned, dialling};
 
 /// Batches that are kept ready, where a configuration does not say.

@@ -6,6 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[cfg(unix)]
+use std::os::unix::fs::MetadataExt;
+
 use crate::error::Error;
 
 /// The path of a file that is or will be there, with all links followed: a file that is written by renaming another over it
@@ -81,7 +84,7 @@ pub fn remove(path: &Path) -> Result<(), Error> {
 /// Makes a folder that its owner alone reads, where it is missing.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Config`] where others may write to it, `what` it is.
+/// [`Error::Io`]; [`Error::Config`] where it is another user's, or others may write to it, `what` it is.
 pub fn private_folder(path: &Path, what: &str) -> Result<(), Error> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -90,9 +93,15 @@ pub fn private_folder(path: &Path, what: &str) -> Result<(), Error> {
     builder.create(path).map_err(Error::io(path))?;
     #[cfg(unix)]
     {
-        let all = fs::metadata(path).map_err(Error::io(path))?.permissions();
-        if std::os::unix::fs::PermissionsExt::mode(&all) & 0o022 != 0 {
-            let path = path.display();
+        let found = fs::metadata(path).map_err(Error::io(path))?;
+        let (owner, us) = (MetadataExt::uid(&found), rustix::process::geteuid().as_raw());
+        let path = path.display();
+        if owner != us {
+            return Err(Error::Config(format!(
+                "the {what} {path} is another user's (number {owner}, and this process runs as {us}): who has it may put anything                  there; take another, or chown it"
+            )));
+        }
+        if MetadataExt::mode(&found) & 0o022 != 0 {
             return Err(Error::Config(format!(
                 "others may write to the {what} {path}; chmod 700 it"
             )));
@@ -157,6 +166,19 @@ mod tests {
             assert!(refused.to_string().contains("usage_file"), "{refused}");
         }
         assert_eq!(written("usage_file", &path).unwrap(), path);
+    }
+
+    /// As root the folder is given away; who is not takes the system's own.
+    #[test]
+    fn a_folder_of_another_user_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let theirs = match std::os::unix::fs::chown(dir.path(), Some(65534), None) {
+            Ok(()) => dir.path(),
+            Err(_) => Path::new("/"),
+        };
+        let refused = private_folder(theirs, "pool folder").unwrap_err().to_string();
+        assert!(refused.contains("pool folder") && refused.contains("another user's"), "{refused}");
+        private_folder(&tempfile::tempdir().unwrap().path().join("ours"), "pool folder").unwrap();
     }
 
     #[test]

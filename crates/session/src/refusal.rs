@@ -105,12 +105,12 @@ pub enum Refusal {
     Bucket(u32),
     /// A text is too long for the server's memory.
     #[error(
-        "a text of {rows} tokens needs `memory = {needed}` (MiB) there; shorten it, or raise that"
+        "a text of {rows} tokens needs {needed} MiB of what `memory` has for the model there; shorten it, or raise that"
     )]
     Memory {
         /// The length.
         rows: u32,
-        /// What it needs.
+        /// What it needs of the model's part of the memory, in MiB.
         needed: u64,
     },
     /// As many lengths of texts are in use as there is room for.

@@ -249,8 +249,7 @@ impl Taken<'_> {
         let [cipher, seal] = self.shelf.cipher(&self.record, [sealed, &self.own]);
         let read = seal::read(&path, &seal, plan.correction_bytes());
         files::remove(&path)?;
-        let bytes = read.map_err(Error::io(&path))?;
-        let (mut head, mut corrections) = bytes.ok_or_else(|| {
+        let (mut head, mut corrections) = read?.ok_or_else(|| {
             let path = path.display();
             Error::Check(format!("{path} is damaged, or its key is another: the batch is burnt"))
         })?;

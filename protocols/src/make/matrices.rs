@@ -111,7 +111,10 @@ pub fn encrypt_weights<'a>(
     matrices: &'a [Matrix],
 ) -> impl Iterator<Item = Vec<u8>> + 'a {
     (0..).zip(&recipe.layers).flat_map(move |(number, (layer, weight))| {
-        layer.encrypt(key, &seed.derive("layer", number), matrices[*weight].entries().to_words())
+        let entries = matrices[*weight].entries();
+        layer.encrypt(key, &seed.derive("layer", number), move |at, out: &mut [u64]| {
+            entries.unpack(at, out);
+        })
     })
 }
 

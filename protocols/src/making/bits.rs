@@ -37,8 +37,8 @@ impl Making<'_> {
     /// XOR shares of the XOR.
     pub(crate) fn xor(&mut self, u: Slot, v: Slot) -> Slot {
         let count = self.count(u);
-        self.local(&[u, v], count, |_, x| {
-            Part::Bits(x.bits(0).iter().zip(x.bits(1)).map(|(u, v)| u ^ v).collect())
+        self.local_bits(&[u, v], count, |_, x| {
+            x.bits(0).iter().zip(x.bits(1)).map(|(u, v)| u ^ v).collect()
         })
     }
 
@@ -50,7 +50,7 @@ impl Making<'_> {
         let mut known = self.made.carries.remove(&r).unwrap_or_default();
         let count = self.count(r);
         if known.is_empty() {
-            known.push(self.local(&[], count, move |_, _| Part::Bits(vec![0; count])));
+            known.push(self.local_bits(&[], count, move |_, _| vec![0; count]));
         }
         while known.len() <= i as usize {
             let at = known.len() - 1;
@@ -60,11 +60,11 @@ impl Making<'_> {
                 move |role: Role, x: &super::Parts<'_>| {
                     let own = u64::from(role == whose);
                     let both = x.words(0).iter().zip(x.bits(1));
-                    Part::Bits(both.map(|(r, c)| (r >> at & own) as u8 ^ c).collect())
+                    both.map(|(r, c)| (r >> at & own) as u8 ^ c).collect()
                 }
             };
-            let u = self.local(&[r, c], count, factor(Role::Server));
-            let v = self.local(&[r, c], count, factor(Role::Client));
+            let u = self.local_bits(&[r, c], count, factor(Role::Server));
+            let v = self.local_bits(&[r, c], count, factor(Role::Client));
             let and = self.and(u, v);
             known.push(self.xor(c, and));
         }
@@ -76,17 +76,17 @@ impl Making<'_> {
     /// Bit `i` of each party's own word.
     pub(crate) fn own_bit(&mut self, x: Slot, i: u32) -> Slot {
         let count = self.count(x);
-        self.local(&[x], count, move |_, x| {
-            Part::Bits(x.words(0).iter().map(|x| (x >> i) as u8 & 1).collect())
+        self.local_bits(&[x], count, move |_, x| {
+            x.words(0).iter().map(|x| (x >> i) as u8 & 1).collect()
         })
     }
 
     /// XOR shares of bit `i` of the sum of both parties' numbers `r`.
     pub(crate) fn sum_bit(&mut self, r: Slot, i: u32) -> Slot {
         let (c, count) = (self.carry(r, i), self.count(r));
-        self.local(&[r, c], count, move |_, x| {
+        self.local_bits(&[r, c], count, move |_, x| {
             let both = x.words(0).iter().zip(x.bits(1));
-            Part::Bits(both.map(|(r, c)| (r >> i) as u8 & 1 ^ c).collect())
+            both.map(|(r, c)| (r >> i) as u8 & 1 ^ c).collect()
         })
     }
 
@@ -140,10 +140,10 @@ impl Making<'_> {
             let sign = |n: u64| if role == Role::Server { n } else { n.wrapping_neg() };
             Part::Words(ones(x).into_iter().map(sign).collect())
         });
-        let sigma = self.local(&[e], count, move |role, x| {
+        let sigma = self.local_bits(&[e], count, move |role, x| {
             // The server's count is even where the client's is odd.
             let more = u64::from(role == Role::Client);
-            Part::Bits(ones(x).into_iter().map(|n| ((n + (n & more)) >> 1) as u8 & 1).collect())
+            ones(x).into_iter().map(|n| ((n + (n & more)) >> 1) as u8 & 1).collect()
         });
         (sign, sigma)
     }

@@ -142,6 +142,8 @@ pub(crate) struct Step {
     pub inputs: Vec<Slot>,
     /// Elements that it writes.
     pub count: usize,
+    /// Whether they are bits, of a byte each, not words.
+    pub bits: bool,
     pub level: usize,
 }
 
@@ -237,7 +239,8 @@ impl Recipe {
             Op::And => 2 * count,
             _ => 0,
         };
-        self.steps.push(Step { op, inputs, count, level });
+        let bits = matches!(op, Op::And);
+        self.steps.push(Step { op, inputs, count, bits, level });
         Slot(self.steps.len() - 1)
     }
 

@@ -10,7 +10,7 @@ use sotto_protocols::plan::Plan;
 
 use super::Common;
 use crate::{
-    config::{batch_memory, least},
+    config::Memory,
     dealer_link::Dealer,
     error::Error,
     server::{
@@ -56,12 +56,11 @@ impl Lane {
     pub(super) fn open(
         common: &Common,
         model: &Arc<Loaded>,
-        (length, plan): (Option<Length>, Arc<Plan>),
+        (length, plan, memory): (Option<Length>, Arc<Plan>, Memory),
         [places, pool]: [usize; 2],
     ) -> Result<Self, Error> {
-        let batch = batch_memory(&plan, common.config.source);
         let (hash, bits) = (plan.hash(), plan.revealed_bits());
-        let room = Arc::new(Room::new([places, common.share(places), pool], batch));
+        let room = Arc::new(Room::new([places, common.share(places), pool], memory));
         let supply = match &common.dealer {
             Some(dealer) => Supply::Dealer(Sessions::new(Basis {
                 dealer: Dealer { plan: hash, ..dealer.clone() },
@@ -136,7 +135,7 @@ impl Lane {
     /// Its model goes, or has gone: it has the memory that its links need, and less as they need less. What waits on the disk stays.
     pub(super) fn give_way(&self, common: &Common) {
         let used = Arc::strong_count(&self.links) > 1;
-        let places = if used { least(common.config.source).min(self.room.places()) } else { 0 };
+        let places = if used { self.room.least().min(self.room.places()) } else { 0 };
         self.shrink(common, places);
     }
 }

@@ -10,7 +10,7 @@ use sotto_session::shelf::{Record, Shelf, described};
 
 use super::{Common, Lane, Lanes, State, lock};
 use crate::{
-    config::{Source, batch_memory, least},
+    config::{Memory, Source},
     error::Error,
     server::models::Loaded,
 };
@@ -162,9 +162,9 @@ impl Lanes {
             let free = state.fit_to(common, count).saturating_sub(others);
             let memory = state.part(common, count).min(free);
             drop(state);
-            let places =
-                usize::try_from(memory / batch_memory(&plan, source)).unwrap_or(usize::MAX);
-            if places < least(source) {
+            let needs = Memory::of(&plan, source)?;
+            let places = usize::try_from(memory / needs.batch).unwrap_or(usize::MAX);
+            if places < needs.least() {
                 return Err(Error::Config(format!(
                     "no memory for `{}` beside what clients hold of other models; try again when they have finished, or \
                      raise `memory` and restart",
@@ -172,7 +172,8 @@ impl Lanes {
                 )));
             }
             let pool = model.offer.pool;
-            lanes.push(Arc::new(Lane::open(common, model, (None, plan), [places, pool])?));
+            let lane = Lane::open(common, model, (None, plan, needs), [places, pool])?;
+            lanes.push(Arc::new(lane));
         }
         Ok(lanes)
     }

@@ -2,10 +2,16 @@ use sotto_crypto::Seed;
 use sotto_protocols::{Role, batch::Batch, plan::Trace, weights::Weights};
 
 use super::*;
+use crate::config::Memory;
+
+/// Batches of so many bytes, of which one in the making counts as six.
+fn memory(batch: u64) -> Memory {
+    Memory { batch, making: 6 }
+}
 
 /// Room for so many batches.
 fn room(places: usize, share: usize) -> Arc<Room> {
-    Arc::new(Room::new([places, share, 0], 1 << 20))
+    Arc::new(Room::new([places, share, 0], memory(1 << 20)))
 }
 
 fn ready() -> Ready {
@@ -49,6 +55,15 @@ fn slots_are_shared_and_batches_are_their_clients() {
     assert_eq!(made.ready("a", a, Duration::from_secs(9)), Err(Refusal::Burnt(a)));
     assert!(is_busy(&made, "a", 4), "it is another's turn");
     assert_eq!(made.begin("c", 5), Ok(2), "numbers do not come again");
+}
+
+#[test]
+fn what_takes_more_to_make_is_made_less_at_once() {
+    for (making, at_once) in [(6, 3), (14, 1)] {
+        let made = Made::new(Arc::new(Room::new([22, 11, 0], Memory { batch: 1, making })));
+        let begun = (0..5).filter(|i| made.begin(&format!("client {i}"), *i).is_ok()).count();
+        assert_eq!((begun, made.taken()), (at_once, making * at_once));
+    }
 }
 
 #[test]
@@ -154,7 +169,7 @@ fn one_slot_goes_round() {
 
 #[test]
 fn links_have_their_share_of_memory() {
-    let made = Made::new(Arc::new(Room::new([8, 8, 0], LINK)));
+    let made = Made::new(Arc::new(Room::new([8, 8, 0], memory(LINK))));
     let join = |client| made.join((client, &link(|| ())));
     let a = [(); 2].map(|()| join("a").unwrap());
     assert!(join("a").is_err());
@@ -172,7 +187,7 @@ fn link(end: impl Fn() + Send + Sync + 'static) -> Arc<Standing> {
 
 #[test]
 fn links_over_which_nothing_is_made_are_ended_where_others_have_no_room() {
-    let made = Made::new(Arc::new(Room::new([8, 8, 0], LINK)));
+    let made = Made::new(Arc::new(Room::new([8, 8, 0], memory(LINK))));
     let ended = Arc::new(Mutex::new(Vec::new()));
     let open = |client: &'static str, idle: Duration| {
         let told = Arc::clone(&ended);
@@ -198,7 +213,7 @@ fn links_over_which_nothing_is_made_are_ended_where_others_have_no_room() {
 
 #[test]
 fn a_link_that_goes_on_with_the_same_length_counts_once_more_and_once_less() {
-    let made = Made::new(Arc::new(Room::new([8, 8, 0], LINK)));
+    let made = Made::new(Arc::new(Room::new([8, 8, 0], memory(LINK))));
     let standing = link(|| ());
     let mut joined = made.join(("a", &standing)).unwrap();
     for _ in 0..5 {

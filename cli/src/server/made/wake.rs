@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Made, Stage, State};
-use crate::{config::MAKING, messages::Tag, refusal::Refusal};
+use crate::{messages::Tag, refusal::Refusal};
 
 impl State {
     /// Takes away the place of a batch that was found and not opened, over whatever link of its client's; gives since when it had one.
@@ -16,11 +16,12 @@ impl State {
 
     /// Whether there is memory for one more of a client's from the disk. Where there `are_others`, one that holds any beside what is in
     /// the making leaves them the room to make one, and a place.
-    fn has_room(&self, client: &str, places: usize, are_others: bool) -> bool {
+    fn has_room(&self, client: &str, (places, making): (usize, usize), are_others: bool) -> bool {
         let holds = self.of(client) > self.makes(Some(client));
-        let kept = if holds && are_others { MAKING + 1 } else { 0 };
-        let made = self.weight() - MAKING * self.makes(None);
-        self.weight() < places && made + 1 + kept <= places
+        let kept = if holds && are_others { making + 1 } else { 0 };
+        let weight = self.weight(making);
+        let made = weight - making * self.makes(None);
+        weight < places && made + 1 + kept <= places
     }
 }
 
@@ -45,7 +46,7 @@ impl Made {
                 return Err(self.busy());
             }
         }
-        while !state.has_room(client, places, share < places) {
+        while !state.has_room(client, (places, self.room.making()), share < places) {
             if !state.evict(client, false) {
                 return Err(self.busy());
             }

@@ -11,7 +11,7 @@ use sotto_protocols::{Role, batch::Batch, plan::Trace, seeds::deal_tag};
 use zeroize::Zeroizing;
 
 use crate::{
-    config::Peer,
+    config::{Memory, Peer},
     dealer_link::Dealer,
     messages::{self, Ask, CHUNK, DealerHello, DealerWelcome, Dealt, step},
 };
@@ -21,6 +21,8 @@ use super::{
     *,
 };
 
+const MEMORY: Memory = Memory { batch: 1, making: 0 };
+
 /// What a pool of some ReLUs knows.
 fn terms(relus: usize, places: usize, share: usize) -> Terms {
     let mut trace = Trace::new();
@@ -28,7 +30,7 @@ fn terms(relus: usize, places: usize, share: usize) -> Terms {
     let opened = trace.open_signed(input, 16);
     let positive = trace.relu(opened, 16);
     let revealed = trace.reveal(positive, 16);
-    let room = Room::new([places, share, 0], 1);
+    let room = Room::new([places, share, 0], MEMORY);
     Terms {
         plan: Arc::new(trace.finish(&[revealed])),
         weights: Arc::new(Weights::Plain(Vec::new())),
@@ -227,7 +229,7 @@ fn a_pool_that_is_closed_ends_whatever_its_dealer_still_sends() {
     };
     let (here, there) = (bind(&ours, &theirs).unwrap(), bind(&theirs, &ours).unwrap());
     let at = there.local_addr().to_string();
-    let terms = Terms { room: Arc::new(Room::new([3, 2, 1], 1)), ..terms(400_000, 3, 2) };
+    let terms = Terms { room: Arc::new(Room::new([3, 2, 1], MEMORY)), ..terms(400_000, 3, 2) };
     let corrections = terms.plan.correction_bytes() as u64;
     assert!(corrections > 3 * CHUNK as u64, "{corrections}");
     let dealer = Dealer {

@@ -1,7 +1,6 @@
 //! A party's part of a batch as it lies on the disk: enciphered, then authenticated.
 
 use std::{
-    fs::File,
     io::{self, Read, Write},
     path::Path,
 };
@@ -10,7 +9,7 @@ use sotto_crypto::{Seed, Stream};
 use sotto_protocols::batch::Batch;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::files;
+use crate::{error::Error, files};
 
 const SEALED: &[u8; 16] = b"sotto made 1\n\0\0\0";
 
@@ -48,19 +47,23 @@ pub(super) fn read(
     path: &Path,
     seal: &Seed,
     corrections: usize,
-) -> io::Result<Option<(Zeroizing<[u8; 32]>, Vec<u8>)>> {
-    let mut file = File::open(path)?;
-    if file.metadata()?.len() != (16 + 32 + corrections + 32) as u64 {
+) -> Result<Option<(Zeroizing<[u8; 32]>, Vec<u8>)>, Error> {
+    // A running process may find a pipe in its place, whose other end nobody opens.
+    let (mut file, len) = match sotto_models::files::open(path) {
+        Err(sotto_models::Error::File { .. }) => return Ok(None),
+        found => found?,
+    };
+    if len != (16 + 32 + corrections + 32) as u64 {
         return Ok(None);
     }
     let (mut magic, mut head, mut found) = ([0; 16], Zeroizing::new([0; 32]), [0; 32]);
     let mut all = vec![0; corrections];
     let mut hasher = blake3::Hasher::new_keyed(seal.expose());
     for part in [&mut magic[..], &mut head[..], &mut all] {
-        file.read_exact(part)?;
+        file.read_exact(part).map_err(Error::io(path))?;
         hasher.update(part);
     }
-    file.read_exact(&mut found)?;
+    file.read_exact(&mut found).map_err(Error::io(path))?;
     // As hashes they are compared in constant time.
     let same = magic == *SEALED && hasher.finalize() == blake3::Hash::from_bytes(found);
     hasher.zeroize();

@@ -358,6 +358,19 @@ fn two_parties_store_a_batch_both_or_neither_and_open_it_with_each_others_keys()
     assert_eq!([&a, &b].map(|base| listed(&base.join("pool"), "batch").unwrap().len()), [0, 0]);
 }
 
+/// While a process runs, which has seen a file there when it began.
+#[test]
+fn a_pipe_in_the_place_of_a_batch_is_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let shelf = open(&dir.path().join("pool"));
+    put(&shelf, 3);
+    let path = shelf.sealed(&[3; 16]);
+    fs::remove_file(&path).unwrap();
+    files::pipe(&path);
+    let why = used(&shelf, 3).err().unwrap().to_string();
+    assert!(why.contains("is burnt") && !path.exists(), "{why}");
+}
+
 #[test]
 fn a_peer_that_vanishes_or_lies_while_a_batch_is_stored_has_none() {
     let dir = tempfile::tempdir().unwrap();

@@ -89,6 +89,7 @@ impl Maker<'_> {
             }
             Op::Local(work) => {
                 let part = work(role, &Parts(step.inputs.iter().map(|s| self.part(*s)).collect()));
+                assert_eq!(matches!(part, Part::Bits(_)), step.bits, "step {i}: bits or words");
                 return self.write(i, part);
             }
             Op::Give { at, draw } => {
