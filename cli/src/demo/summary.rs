@@ -16,7 +16,7 @@ use crate::{
     inputs::Unread,
 };
 
-/// Embeddings whose angle has this cosine at least are alike.
+/// Embeddings whose angle has this cosine at least are alike; of private and simulated ones also those that rounding explains.
 pub(super) const CLOSE: f64 = 0.9999;
 
 /// Logits that are this close may change places between two evaluations: truncations round at random.

@@ -91,7 +91,8 @@ fn byte_level_and_unigram_words_go_through_the_program() {
         let results = all["results"].as_array().unwrap().iter();
         let mut found: Vec<u64> = results.map(|r| r["tokens"].as_u64().unwrap()).collect();
         let mut due: Vec<u64> = full.iter().map(|case| tokens(case) as u64).collect();
-        (found.sort_unstable(), due.sort_unstable());
+        found.sort_unstable();
+        due.sort_unstable();
         assert_eq!(found, due, "{family}");
         let (_dealer, dealer) = parties.dealer("", None);
         let (_server, server) = parties.server("model = \"named\"\n", dealer, None);
