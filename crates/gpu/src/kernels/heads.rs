@@ -88,6 +88,24 @@ impl Heads {
     }
 }
 
+/// What a kernel of the heads `self.of` reads and writes.
+macro_rules! of_heads {
+    () => {
+        fn operands(&self) -> Vec<crate::kernel::Operand> {
+            vec![self.of.qkv()]
+        }
+
+        fn output(&self) -> usize {
+            self.of.output()
+        }
+
+        fn written(&self) -> usize {
+            self.of.written()
+        }
+    };
+}
+pub(super) use of_heads;
+
 /// A number in the code of a kernel.
 pub(super) fn number(language: Language, name: &str, value: f32) -> String {
     match language {

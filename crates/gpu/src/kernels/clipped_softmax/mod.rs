@@ -11,12 +11,12 @@
 //! Shapes: as [`Attention`](super::Attention). Keys and values are gone through twice, on plain cores.
 
 use super::{
-    heads::{Heads, dot, number, part},
+    heads::{Heads, dot, number, of_heads, part},
     sweep::Sweep,
 };
 use crate::{
     host,
-    kernel::{Code, Kernel, Language, Operand},
+    kernel::{Code, Kernel, Language},
 };
 
 /// Heads of clipped softmax.
@@ -35,17 +35,7 @@ impl Kernel for ClippedSoftmax {
         "clipped softmax"
     }
 
-    fn operands(&self) -> Vec<Operand> {
-        vec![self.of.qkv()]
-    }
-
-    fn output(&self) -> usize {
-        self.of.output()
-    }
-
-    fn written(&self) -> usize {
-        self.of.written()
-    }
+    of_heads!();
 
     fn operations(&self) -> u64 {
         // Maximum, difference, exponential, sum, quotient; product, sum and two comparisons. A row's queries are scaled.

@@ -9,10 +9,10 @@
 //!
 //! Shapes: as [`Attention`](super::Attention). Plain cores; heads of up to 224.
 
-use super::heads::Heads;
+use super::heads::{Heads, of_heads};
 use crate::{
     host,
-    kernel::{Code, Kernel, Language, Operand},
+    kernel::{Code, Kernel, Language},
 };
 
 /// Heads of InLine attention.
@@ -27,17 +27,7 @@ impl Kernel for InlineAttention {
         "InLine attention"
     }
 
-    fn operands(&self) -> Vec<Operand> {
-        vec![self.of.qkv()]
-    }
-
-    fn output(&self) -> usize {
-        self.of.output()
-    }
-
-    fn written(&self) -> usize {
-        self.of.written()
-    }
+    of_heads!();
 
     fn operations(&self) -> u64 {
         // The scale of the product; a product and a sum.

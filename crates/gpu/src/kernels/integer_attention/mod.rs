@@ -22,10 +22,10 @@ mod dyadic;
 pub use dyadic::Dyadic;
 
 use super::{
-    heads::{Heads, part},
+    heads::{Heads, of_heads, part},
     sweep::{LANES, STAGED},
 };
-use crate::kernel::{Code, Kernel, Language, Operand};
+use crate::kernel::{Code, Kernel, Language};
 
 /// Units of whole numbers.
 #[derive(Clone, Copy, Debug)]
@@ -98,17 +98,7 @@ impl Kernel for IntegerAttention {
         "integer attention"
     }
 
-    fn operands(&self) -> Vec<Operand> {
-        vec![self.of.qkv()]
-    }
-
-    fn output(&self) -> usize {
-        self.of.output()
-    }
-
-    fn written(&self) -> usize {
-        self.of.written()
-    }
+    of_heads!();
 
     fn operations(&self) -> u64 {
         // Whole numbers' are counted like others. Of a score: a rescaling (product, sum, shift), maximum, difference; two shifts, two

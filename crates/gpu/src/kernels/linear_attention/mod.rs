@@ -7,10 +7,10 @@
 
 use crate::{
     host,
-    kernel::{Code, Kernel, Language, Operand},
+    kernel::{Code, Kernel, Language},
     kernels::{
         attention::{HEAD, SHARED},
-        heads::{Heads, dot, number, part},
+        heads::{Heads, dot, number, of_heads, part},
     },
 };
 
@@ -46,17 +46,7 @@ impl Kernel for LinearAttention {
         "linear attention"
     }
 
-    fn operands(&self) -> Vec<Operand> {
-        vec![self.of.qkv()]
-    }
-
-    fn output(&self) -> usize {
-        self.of.output()
-    }
-
-    fn written(&self) -> usize {
-        self.of.written()
-    }
+    of_heads!();
 
     fn operations(&self) -> u64 {
         (self.written() * (4 * self.of.dh + 1)) as u64

@@ -11,12 +11,12 @@
 //! Shapes: as [`Attention`](super::Attention). On plain cores.
 
 use super::{
-    heads::{Heads, dot, number, part},
+    heads::{Heads, dot, number, of_heads, part},
     sweep::Sweep,
 };
 use crate::{
     host,
-    kernel::{Code, Kernel, Language, Operand},
+    kernel::{Code, Kernel, Language},
 };
 
 /// Heads of length scaled softplus attention.
@@ -38,17 +38,7 @@ impl Kernel for Lssa {
         "LSSA"
     }
 
-    fn operands(&self) -> Vec<Operand> {
-        vec![self.of.qkv()]
-    }
-
-    fn output(&self) -> usize {
-        self.of.output()
-    }
-
-    fn written(&self) -> usize {
-        self.of.written()
-    }
+    of_heads!();
 
     fn operations(&self) -> u64 {
         // Exponential, logarithm, two sums and the row's. A row's query and key: a square, a sum and a product each number, a

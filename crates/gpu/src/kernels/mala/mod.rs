@@ -10,10 +10,10 @@
 //!
 //! Shapes: as [`Attention`](super::Attention). Plain cores; heads of up to 224.
 
-use super::heads::Heads;
+use super::heads::{Heads, of_heads};
 use crate::{
     host,
-    kernel::{Code, Kernel, Language, Operand},
+    kernel::{Code, Kernel, Language},
 };
 
 /// Heads of magnitude-aware linear attention.
@@ -28,17 +28,7 @@ impl Kernel for Mala {
         "MALA"
     }
 
-    fn operands(&self) -> Vec<Operand> {
-        vec![self.of.qkv()]
-    }
-
-    fn output(&self) -> usize {
-        self.of.output()
-    }
-
-    fn written(&self) -> usize {
-        self.of.written()
-    }
+    of_heads!();
 
     fn operations(&self) -> u64 {
         // An exponential or a sum of each number of queries and keys. The scale of the product; two products and a sum.
