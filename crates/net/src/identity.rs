@@ -151,18 +151,16 @@ impl Identity {
     /// [`Error::Io`]; a key file that is there already is never overwritten.
     pub fn save(&self, dir: &Path) -> Result<(), Error> {
         let path = dir.join(format!("{}.key", self.name));
-        let blocks =
-            [(KEY_TAG, Some(&self.key[..])), (NAMING_TAG, self.naming.as_deref().map(|n| &n[..]))];
-        let block =
-            |(tag, bytes): (&str, Option<&[u8]>)| Some(pem::encode(&pem::Pem::new(tag, bytes?)));
-        let text: Zeroizing<String> =
-            Zeroizing::new(blocks.into_iter().filter_map(block).collect());
+        // Each by itself: a text that grows leaves copies behind that nobody wipes.
+        let block = |tag, bytes: &[u8]| Zeroizing::new(pem::encode(&pem::Pem::new(tag, bytes)));
+        let mut blocks = vec![block(KEY_TAG, &self.key)];
+        blocks.extend(self.naming.as_deref().map(|naming| block(NAMING_TAG, naming)));
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let written = options.open(&path).and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
+            blocks.iter().try_for_each(|block| file.write_all(block.as_bytes()))?;
             file.sync_all()
         });
         written.map_err(|error| Error::io(format!("write {}", path.display()), &error))?;

@@ -98,7 +98,8 @@ pub fn private_folder(path: &Path, what: &str) -> Result<(), Error> {
         let path = path.display();
         if owner != us {
             return Err(Error::Config(format!(
-                "the {what} {path} is another user's (number {owner}, and this process runs as {us}): who has it may put anything                  there; take another, or chown it"
+                "the {what} {path} is another user's (number {owner}, and this process runs as {us}): who has it may put anything \
+                 there; take another, or chown it"
             )));
         }
         if MetadataExt::mode(&found) & 0o022 != 0 {
