@@ -191,17 +191,11 @@ impl Summary {
         let planned = planned.values().last().copied().unwrap_or_default();
         let batch = batch as u64;
         let n = results.len().max(1) as f64;
-        let mean = |f: &dyn Fn(&Costs) -> f64| -> f64 {
-            lines.iter().map(|l| share(&l.costs, f)).sum::<f64>() / n
-        };
-        // An evaluation costs as much for some images as for a whole batch of them.
-        let each = |f: &dyn Fn(&Costs) -> u64| mean(&|c| f(c) as f64).round() as u64;
-        let median = |f: &dyn Fn(&Costs) -> f64| -> f64 {
-            let later = if lines.len() > 1 { &lines[1..] } else { lines };
-            let mut all: Vec<f64> = later.iter().map(|l| share(&l.costs, f)).collect();
-            all.sort_by(f64::total_cmp);
-            all.get(all.len() / 2).copied().unwrap_or(0.0)
-        };
+        let all: Vec<&Costs> = lines.iter().map(|line| &line.costs).collect();
+        let mean = |f: &dyn Fn(&Costs) -> f64| mean(&all, f);
+        let each = |f: &dyn Fn(&Costs) -> u64| whole(&all, f);
+        let later = if all.len() > 1 { &all[1..] } else { &all };
+        let median = |f: &dyn Fn(&Costs) -> f64| median(later, f);
         let total = |l: &Answer| share(&l.costs, &|c| c.offline_s + c.online_s);
         let mut totals: Vec<f64> = lines.iter().map(total).collect();
         totals.sort_by(f64::total_cmp);
@@ -294,30 +288,38 @@ fn share(costs: &Costs, f: &dyn Fn(&Costs) -> f64) -> f64 {
     f(costs) / costs.shared_by.max(1) as f64
 }
 
+/// The mean of the inputs' shares.
+fn mean(of: &[&Costs], f: &dyn Fn(&Costs) -> f64) -> f64 {
+    of.iter().map(|c| share(c, f)).sum::<f64>() / of.len().max(1) as f64
+}
+
+/// The mean of a count, to the next whole number: an evaluation costs as much for some inputs as for a whole batch of them.
+fn whole(of: &[&Costs], f: &dyn Fn(&Costs) -> u64) -> u64 {
+    mean(of, &|c| f(c) as f64).round() as u64
+}
+
+/// The median of the inputs' shares.
+fn median(of: &[&Costs], f: &dyn Fn(&Costs) -> f64) -> f64 {
+    let mut all: Vec<f64> = of.iter().map(|c| share(c, f)).collect();
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().unwrap_or(0.0)
+}
+
 fn lengths(planned: &BTreeMap<Option<u32>, Cost>, lines: &[Answer]) -> Vec<Length> {
     let length = |(tokens, planned): (&Option<u32>, &Cost)| {
         let tokens = (*tokens)?;
         let of: Vec<&Costs> =
             lines.iter().filter(|l| l.rows() == Some(tokens)).map(|l| &l.costs).collect();
         let first = of.first()?;
-        let median = |f: &dyn Fn(&Costs) -> f64| {
-            let mut all: Vec<f64> = of.iter().map(|c| share(c, f)).collect();
-            all.sort_by(f64::total_cmp);
-            all[all.len() / 2]
-        };
-        let each = |f: &dyn Fn(&Costs) -> u64| {
-            let all: f64 = of.iter().map(|c| share(c, &|c| f(c) as f64)).sum();
-            (all / of.len() as f64).round() as u64
-        };
         Some(Length {
             tokens,
             texts: of.len(),
             setup_bytes: first.setup_bytes,
-            offline_bytes: each(&|c| c.offline_bytes),
-            online_bytes: each(&|c| c.from_server + c.from_client),
+            offline_bytes: whole(&of, &|c| c.offline_bytes),
+            online_bytes: whole(&of, &|c| c.from_server + c.from_client),
             flights: first.flights,
-            offline_s: median(&|c| c.offline_s),
-            online_s: median(&|c| c.online_s),
+            offline_s: median(&of, &|c| c.offline_s),
+            online_s: median(&of, &|c| c.online_s),
             planned: *planned,
         })
     };
