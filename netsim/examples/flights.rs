@@ -5,15 +5,16 @@
 //! Both sides send a message of so many bytes and wait for the other's, as at every level of a
 //! plan. The limit is one propagation delay and the bytes at the path's rate.
 
+mod ends;
+
 use std::error::Error;
-use std::net::SocketAddr;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-use sotto_net::{Endpoint, Identity, Link, Profile, QuicLink};
-use sotto_netsim::emulate::{Emulator, LinkPlan};
-use sotto_netsim::{Direction, LOCAL_ROUND_TRIP, Network};
+use ends::Ends;
+use sotto_net::{Link, QuicLink};
+use sotto_netsim::{Direction, Network};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 const SIZES: [usize; 6] = [1_000, 16_000, 64_000, 256_000, 1_000_000, 4_000_000];
@@ -38,23 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn measure(network: &Network, json: bool) -> Result<(), Box<dyn Error>> {
     let path = &network.client_server;
-    let profile = match 2.0 * path.up.delay {
-        round_trip if round_trip > LOCAL_ROUND_TRIP => Profile::wan(),
-        _ => Profile::lan(),
-    };
-    let (server, client) = (Identity::generate("server")?, Identity::generate("client")?);
-    let local: SocketAddr = "127.0.0.1:0".parse()?;
-    let bind = |us: &Identity, peer: &Identity| {
-        let peers = [(peer.name().to_owned(), peer.certificate().clone())];
-        Endpoint::bind(local, us, &peers, &peers, profile.clone())
-    };
-    let (server, client) = (bind(&server, &client)?, bind(&client, &server)?);
-    let mut emulator = Emulator::start(1)?;
-    let link = emulator.add(&LinkPlan {
-        listen: local,
-        target: server.local_addr(),
-        path: path.clone(),
-    })?;
+    let Ends { server, client, link, between: _between } = Ends::new(network)?;
     if !json {
         println!("{}", network.name);
         println!("{:>9} {:>10} {:>10} {:>7}", "bytes", "ms", "limit ms", "ratio");

@@ -6,22 +6,21 @@
 //! the reference profile says that the work takes: what a machine's load does to the work is left out, what is left is the walk
 //! and the wire. `--quick` has a small model.
 
+mod ends;
+
 use std::{
     env,
     error::Error,
-    net::SocketAddr,
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
+use ends::Ends;
 use sotto_crypto::Seed;
 use sotto_models::{Arch, Calibration, Private, Weights, private::Options};
-use sotto_net::{Endpoint, Identity, Link, Profile, QuicLink};
-use sotto_netsim::{
-    LOCAL_ROUND_TRIP, LevelTimes, Machine, Machines, Making, Network,
-    emulate::{Emulator, LinkPlan},
-};
+use sotto_net::{Link, QuicLink};
+use sotto_netsim::{LevelTimes, Machine, Machines, Making, Network};
 use sotto_protocols::{
     Role,
     make::{Extension, whole_recipe},
@@ -63,21 +62,7 @@ fn measure(
     making: &Arc<Making>,
     due: &[LevelTimes],
 ) -> Result<(), Box<dyn Error>> {
-    let path = &network.client_server;
-    let profile = match path.up.delay + path.down.delay {
-        round_trip if round_trip > LOCAL_ROUND_TRIP => Profile::wan(),
-        _ => Profile::lan(),
-    };
-    let (server, client) = (Identity::generate("server")?, Identity::generate("client")?);
-    let local: SocketAddr = "127.0.0.1:0".parse()?;
-    let bind = |us: &Identity, peer: &Identity| {
-        let peers = [(peer.name().to_owned(), peer.certificate().clone())];
-        Endpoint::bind(local, us, &peers, &peers, profile.clone())
-    };
-    let (server, client) = (bind(&server, &client)?, bind(&client, &server)?);
-    let mut emulator = Emulator::start(1)?;
-    let target = server.local_addr();
-    let link = emulator.add(&LinkPlan { listen: local, target, path: path.clone() })?;
+    let Ends { server, client, link, between: _between } = Ends::new(network)?;
     let theirs = Arc::clone(making);
     let there = thread::spawn(move || -> Result<(), sotto_net::Error> {
         let mut link = server.accept(DEADLINE)?;

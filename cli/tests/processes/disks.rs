@@ -84,6 +84,23 @@ pub fn copy(parties: &Parties, from: &str, to: &str) {
     }
 }
 
+/// Each party's pool: seals, and keys.
+const FOLDERS: [&str; 4] = ["server-pool", "server-pool.keys", "client-pool", "client-pool.keys"];
+
+/// Of these, what comes back in which round: nothing; a party's seals; all that a party has; the seals of both.
+pub const RESTORED: [&[usize]; 6] = [&[], &[0], &[2], &[0, 1], &[2, 3], &[0, 2]];
+
+/// Copies both parties' pools.
+pub fn save(parties: &Parties) {
+    FOLDERS.iter().for_each(|name| copy(parties, name, &format!("saved-{name}")));
+}
+
+/// Puts some of them back as they were.
+pub fn restore(parties: &Parties, which: &[usize]) {
+    let names = which.iter().map(|i| FOLDERS[*i]);
+    names.for_each(|name| copy(parties, &format!("saved-{name}"), name));
+}
+
 #[test]
 fn a_batch_on_both_disks_outlives_both_processes_and_is_used_at_once() {
     let parties = Parties::new();
@@ -128,14 +145,10 @@ fn what_is_restored_at_one_party_or_both_is_burnt() {
     let expected = infer(&parties, &config, 2).0;
     fill(&parties, &config);
     process.kill();
-    let folders = ["server-pool", "server-pool.keys", "client-pool", "client-pool.keys"];
-    let saved = |name: &str| format!("saved-{name}");
-    folders.iter().for_each(|name| copy(&parties, name, &saved(name)));
+    save(&parties);
     let mut logs = Vec::new();
-    // Nothing; a party's seals; all that a party has; the seals of both.
-    let restored: [&[usize]; 6] = [&[], &[0], &[2], &[0, 1], &[2, 3], &[0, 2]];
-    for (round, which) in restored.into_iter().enumerate() {
-        which.iter().for_each(|i| copy(&parties, &saved(folders[*i]), folders[*i]));
+    for (round, which) in RESTORED.into_iter().enumerate() {
+        restore(&parties, which);
         let (mut process, _, config) = both(&parties, Some(server));
         let (classes, waited) = infer(&parties, &config, 2);
         assert_eq!(classes, expected);

@@ -7,7 +7,7 @@ use sotto::refusal::Refusal;
 use sotto_models::length::Length;
 
 use crate::{
-    disks::{CLIENT, SERVER, copy, files, waiting, woken},
+    disks::{CLIENT, RESTORED, SERVER, files, restore, save, waiting, woken},
     hostile::endpoint,
     parties::Parties,
     spawned::{Log, Process},
@@ -100,14 +100,10 @@ fn what_is_restored_or_copied_at_one_party_or_both_is_burnt() {
     let expected = embed(&parties, &config).0;
     fill(&parties, &config, LENGTHS);
     process.kill();
-    let folders = ["server-pool", "server-pool.keys", "client-pool", "client-pool.keys"];
-    let saved = |name: &str| format!("saved-{name}");
-    folders.iter().for_each(|name| copy(&parties, name, &saved(name)));
+    save(&parties);
     let mut logs = Vec::new();
-    // Nothing; a party's seals; all that a party has; the seals of both.
-    let restored: [&[usize]; 6] = [&[], &[0], &[2], &[0, 1], &[2, 3], &[0, 2]];
-    for (round, which) in restored.into_iter().enumerate() {
-        which.iter().for_each(|i| copy(&parties, &saved(folders[*i]), folders[*i]));
+    for (round, which) in RESTORED.into_iter().enumerate() {
+        restore(&parties, which);
         let (mut process, _, config) = both(&parties, Some(server));
         let (found, waited) = embed(&parties, &config);
         assert!(are_alike(&found, &expected));
