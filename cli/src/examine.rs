@@ -159,7 +159,7 @@ fn look(party: &Party, base: &Path) -> Vec<Looked> {
         add("port".into(), port(own, running));
     }
     if let Some((at, found)) = running {
-        add(format!("service at http://{at}/ready"), found.and_then(|said| said));
+        add(format!("service at http://{at}/ready"), found.flatten());
     }
     // From a port of its own: the service may have the configured one.
     let unbound = Own { listen: None, ..own.clone() };

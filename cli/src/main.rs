@@ -110,8 +110,8 @@ fn run(command: Command) -> Result<(), Error> {
             let before = after.map(|folder| Identity::load(&folder, &name)).transpose()?;
             std::fs::create_dir_all(&out).map_err(Error::io(&out))?;
             let identity = Identity::generate(&name)?;
-            let identity = match &before {
-                Some(before) => identity.after(before),
+            let identity = match before {
+                Some(before) => identity.after(&before),
                 None => identity,
             };
             identity.save(&out)?;

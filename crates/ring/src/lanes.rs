@@ -38,9 +38,6 @@ macro_rules! lanes {
         }
 
         mod $name {
-            #[allow(unused_imports, reason = "not all loops have a line")]
-            use super::Line;
-
             #[inline(always)]
             pub fn portable($($arg: $type),*) $body
 
@@ -132,8 +129,8 @@ lanes! {
     }
 
     /// Each word becomes what the line is there.
-    line(words: &mut [u64], line: Line) {
-        let Line { down, up, negative, plus } = line;
+    line(words: &mut [u64], line: crate::lanes::Line) {
+        let crate::lanes::Line { down, up, negative, plus } = line;
         assert!(down < 64 && up < 64, "line: shifts of {down} and {up} bits");
         // -y = !y + 1.
         let sign = u64::from(negative).wrapping_neg();
