@@ -29,12 +29,15 @@ pub struct Agreement {
     pub data: Option<PathBuf>,
     /// Images in one evaluation.
     pub batch: usize,
+    /// Where correlations come from: all images once with each.
+    pub sources: Vec<Source>,
     /// `demo` or a model's folder.
     pub model: PathBuf,
 }
 
 impl Agreement {
-    /// Runs the images, prints the result and adds `agreement_*` to `records`.
+    /// Runs the images, prints the results and adds `agreement_*` to `records`: the first source's, and how many classes of the others
+    /// are the same.
     ///
     /// # Errors
     /// [`Error::Sotto`] when a process fails or a count is not the plan's; [`Error::Usage`] for images that have
@@ -49,22 +52,46 @@ impl Agreement {
         // The client classifies all of its file: it gets the first images alone.
         let file = folder.path().join("images.bin");
         fs::write(&file, to_records(&pictures)?).map_err(Error::io(&file))?;
-        let demo = Demo {
-            source: Source::Dealer,
-            lengths: Lengths::Public,
-            model: self.model.clone(),
-            images: vec![file],
-            resize: false,
-            texts: TextArgs::default(),
-            limit: pictures.len(),
-            batch: self.batch,
-            network: Network::preset("loopback").map_err(sotto::Error::unusable)?,
-        };
-        let summary = demo::run(&demo, program, &Stop::default())?;
-        print!("{}", text(&summary, self.batch, &|class| arch.label(class)));
-        record(&summary, records);
+        let network = Network::preset("loopback").map_err(sotto::Error::unusable)?;
+        let mut first: Option<Summary> = None;
+        for &source in &self.sources {
+            let demo = Demo {
+                source,
+                lengths: Lengths::Public,
+                model: self.model.clone(),
+                images: vec![file.clone()],
+                resize: false,
+                texts: TextArgs::default(),
+                limit: pictures.len(),
+                batch: self.batch,
+                network: network.clone(),
+            };
+            let summary = demo::run(&demo, program, &Stop::default())?;
+            println!("correlations from: {}", source.name());
+            print!("{}", text(&summary, self.batch, &|class| arch.label(class)));
+            match &first {
+                None => {
+                    record(&summary, records);
+                    first = Some(summary);
+                }
+                Some(first) => {
+                    let same = same_classes(first, &summary);
+                    println!("same class as the first         {same} of {}", first.images);
+                    let name = |what| format!("agreement_{}_{what}", source.name());
+                    records.add(name("same_class"), same as f64, "images");
+                    records.add(name("max_error"), summary.max_logit_error, "logits");
+                }
+            }
+        }
         Ok(())
     }
+}
+
+/// Of how many pictures two runs have the same class.
+fn same_classes(a: &Summary, b: &Summary) -> usize {
+    let same =
+        |(a, b): &(&demo::Compared, &demo::Compared)| a.private.is_some() && a.private == b.private;
+    a.compared().zip(b.compared()).filter(same).count()
 }
 
 /// Random pictures of class 0.
@@ -216,6 +243,14 @@ mod tests {
         record(&summary(), &mut records);
         assert_eq!(records.get("agreement_top1"), Some(50.0));
         assert_eq!(records.get("agreement_plaintext_accuracy"), Some(100.0));
+        let other = Summary {
+            results: [compared(3, 3, 3), compared(5, 5, 5)].map(demo::Line::Done).into(),
+            ..summary()
+        };
+        assert_eq!(
+            (same_classes(&summary(), &summary()), same_classes(&summary(), &other)),
+            (2, 1)
+        );
     }
 
     #[test]

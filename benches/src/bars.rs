@@ -91,6 +91,7 @@ const BARS: &[Bar] = &[
         "SPU 9e-3, CrypTen 8e-3",
     ),
     bar("  mean logit error", "vit_cifar_mean_error", Form::Error, Some(1.5e-3), ""),
+    bar("  root mean square", "vit_cifar_rms_error", Form::Error, Some(1.5e-3), ""),
     bar(
         "Tiny-ImageNet ViT, offline + online",
         "vit_tiny_total_s",

@@ -21,7 +21,7 @@ use std::{env, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use sotto::{model::Model, report::table};
+use sotto::{choices, config::Source, model::Model, report::table};
 use sotto_models::Arch;
 
 use crate::{
@@ -68,6 +68,10 @@ struct Cli {
     /// Images in one evaluation of the agreement.
     #[arg(long, default_value_t = 1)]
     batch: usize,
+    /// Where the agreement's correlations come from; with several, the same images once with each, and whether the classes are
+    /// the same.
+    #[arg(long, value_delimiter = ',', value_parser = choices::source(), default_value = "dealer")]
+    source: Vec<Source>,
     /// Of the networks these alone.
     #[arg(long, value_delimiter = ',')]
     networks: Vec<String>,
@@ -93,7 +97,9 @@ Examples:
   cargo run --release -p sotto-bench --features gpu -- --only reference
       the models in the clear: what private inference is compared with
   cargo run --release -p sotto-bench -- --only agreement --agreement 1000 --data cifar-10-binary.tar.gz
-      private against plaintext top-1 on the first 1,000 CIFAR-10 test images; takes minutes";
+      private against plaintext top-1 on the first 1,000 CIFAR-10 test images; takes minutes
+  cargo run --release -p sotto-bench -- --only agreement --agreement 200 --data cifar-10-binary.tar.gz --source dealer,peer
+      the same images with a dealer and without one: whether the classes are the same; takes a quarter of an hour";
 
 /// A part of the measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -128,8 +134,13 @@ impl Cli {
 
     /// The agreement that is asked for; a quick one is on random pictures where none is.
     fn agreement(&self) -> Result<Option<Agreement>, Error> {
-        let of =
-            |images, data| Agreement { images, data, batch: self.batch, model: self.model.clone() };
+        let of = |images, data| Agreement {
+            images,
+            data,
+            batch: self.batch,
+            sources: self.source.clone(),
+            model: self.model.clone(),
+        };
         match (self.agreement, &self.data) {
             (Some(images), Some(data)) => Ok(Some(of(images, Some(data.clone())))),
             _ if self.quick && self.has(Part::Agreement) => Ok(Some(of(4, None))),
