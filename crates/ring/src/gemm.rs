@@ -7,6 +7,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod driver;
+#[cfg(feature = "parallel")]
+mod parallel;
 mod portable;
 
 use std::sync::OnceLock;
@@ -76,6 +78,18 @@ impl<'a> From<Packed<'a>> for Right<'a> {
 }
 
 impl Right<'_> {
+    /// Columns `j..j + cols` of `k` rows, where `j` is a multiple of 8.
+    #[cfg(feature = "parallel")]
+    fn columns(self, k: usize, j: usize, cols: usize) -> Self {
+        match self {
+            Right::Words(words) => {
+                let data = &words.data[j * words.col_stride..];
+                Right::Words(Mat { data, ..words })
+            }
+            Right::Transposed(rows) => Right::Transposed(rows.part(j * k, cols * k)),
+        }
+    }
+
     fn check(&self, k: usize, n: usize) {
         match self {
             Right::Words(words) => words.check(k, n, "B"),
@@ -150,6 +164,10 @@ impl Kernel {
             "gemm: C is {m} x {n}, but has {} words",
             c.len()
         );
+        #[cfg(feature = "parallel")]
+        if m * k * n >= parallel::WORTH {
+            return parallel::run(self, (m, k, n), a, b, c);
+        }
         driver::run(self, m, k, n, a, b, c);
     }
 }
@@ -169,7 +187,8 @@ pub fn kernels() -> Vec<Kernel> {
 /// Only the low `width` bits of `C` are defined afterwards: up to 52 bits a kernel with 52-bit
 /// products may be used, and high bits of the operands never matter for the low bits of `C`.
 ///
-/// Cost: m·k·n multiply-adds on the calling thread. Security: constant time in the words.
+/// Cost: m·k·n multiply-adds on the calling thread; with the feature `parallel` the machine's cores share products from 2^26 of them
+/// on. Security: constant time in the words.
 ///
 /// # Panics
 /// When `width` is not in 1..=64 or a matrix is smaller than its shape.

@@ -15,6 +15,7 @@ pub mod lanes;
 pub mod ntt;
 pub mod pack;
 pub mod permute;
+mod prefetch;
 pub mod prefix;
 pub mod select;
 pub mod transpose;

@@ -90,19 +90,16 @@ pub(super) fn interleave(
     for at in (0..whole).step_by(8) {
         let rows = source.map(|s| s[at..].first_chunk().expect("8 steps of each lane"));
         // SAFETY: the feature was detected above.
-        let columns = unsafe { transpose(rows) };
-        for (step, column) in columns.iter().enumerate() {
-            out[(at + step) * to_step..][..8].copy_from_slice(column);
-        }
+        unsafe { transpose(rows, &mut out[at * to_step..], to_step) }
     }
     whole
 }
 
+/// Writes the columns of 8 rows, each `to_step` words after the one before.
 #[target_feature(enable = "avx512f")]
-fn transpose(rows: [&[u64; 8]; 8]) -> [[u64; 8]; 8] {
+fn transpose(rows: [&[u64; 8]; 8], out: &mut [u64], to_step: usize) {
     // SAFETY: each row holds the 64 bytes that are read.
     let r = rows.map(|row| unsafe { _mm512_loadu_si512(row.as_ptr().cast()) });
-    let mut columns = [[0; 8]; 8];
     for odd in [0, 1] {
         // Pairs of rows: the even or the odd columns, 128 bits each.
         let pair = |i: usize| match odd {
@@ -121,11 +118,12 @@ fn transpose(rows: [&[u64; 8]; 8]) -> [[u64; 8]; 8] {
             (odd + 6, _mm512_shuffle_i64x2::<0xdd>(high, high2)),
         ];
         for (column, words) in whole {
+            let out: &mut [u64; 8] =
+                out[column * to_step..].first_chunk_mut().expect("8 lanes of each step");
             // SAFETY: a column holds the 64 bytes that are written.
-            unsafe { _mm512_storeu_si512(columns[column].as_mut_ptr().cast(), words) };
+            unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), words) };
         }
     }
-    columns
 }
 
 macro_rules! tile_kernel {

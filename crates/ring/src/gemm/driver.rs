@@ -45,6 +45,13 @@ pub(super) fn run(
                 let mut i = 0;
                 while i < m {
                     let rows = tile_rows(kernel, m - i);
+                    if let Right::Transposed(b) = b {
+                        // While this panel is worked on the next one comes, a part a tile.
+                        let part = |i: usize| kernel.tile_cols * i / m;
+                        for q in (j + cols + part(i))..(j + cols + part(i + rows)).min(n) {
+                            b.prefetch(q * k + p, depth);
+                        }
+                    }
                     (kernel.tile)(Tile {
                         rows,
                         cols,

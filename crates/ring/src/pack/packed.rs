@@ -36,6 +36,17 @@ impl<'a> Packed<'a> {
         self.count
     }
 
+    /// Words `at..at + count`, where `at` is a multiple of 8.
+    ///
+    /// # Panics
+    /// Where there are fewer words, and where they do not start at a whole byte of a group.
+    pub fn part(self, at: usize, count: usize) -> Self {
+        assert!(at.is_multiple_of(8) && at + count <= self.count, "{count} words from {at}");
+        let start = at / 8 * self.width as usize;
+        let bytes = &self.bytes[start..start + packed_len(count, self.width)];
+        Self { bytes, count, ..self }
+    }
+
     /// The bytes as they lie; the last one may hold bits that are no word's.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
@@ -68,6 +79,13 @@ impl<'a> Packed<'a> {
         let start = at / 8 * self.width as usize;
         let len = packed_len(out.len(), self.width);
         unpack(&self.bytes[start..start + len], self.width, out);
+    }
+
+    /// Tells the processor that words `at..at + count` are read soon; what is not there is left out.
+    pub(crate) fn prefetch(&self, at: usize, count: usize) {
+        let width = self.width as usize;
+        let end = ((at + count) * width).div_ceil(8).min(self.bytes.len());
+        crate::prefetch::lines(self.bytes.get(at * width / 8..end).unwrap_or_default());
     }
 
     /// All words.
@@ -123,6 +141,10 @@ mod tests {
                     let (mut plain, mut signed) = (vec![1; len], vec![1; len]);
                     packed.unpack(at, &mut plain);
                     packed.signed().unpack(at, &mut signed);
+                    if at % 8 == 0 {
+                        assert_eq!(packed.part(at, len).to_words(), plain);
+                        assert_eq!(packed.signed().part(at, len).to_words(), signed);
+                    }
                     for (i, &word) in words[at..at + len].iter().enumerate() {
                         assert_eq!(plain[i], word & crate::mask(width), "{width} bits, {at} + {i}");
                         assert_eq!(signed[i] as i64, crate::signed(word, width));
