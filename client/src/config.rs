@@ -17,7 +17,7 @@ use sotto_session::{
     Error,
     config::{self, Memory, Own, Peer, Source, default_memory, default_pool, dialling, is_hash},
     lexicon::Lexicon,
-    shelf::Shelf,
+    shelf::{Place, Shelf},
     stop::Stop,
 };
 
@@ -115,7 +115,7 @@ impl Config {
         }
         let owner = format!("{} with {}", self.identity.name(), self.server.name);
         let secret = self.identity.secret("made batches");
-        Ok(Some(Arc::new(Shelf::open(folder, &owner, &secret)?)))
+        Ok(Some(Arc::new(Shelf::open(&Place::whole(folder), &owner, &secret)?)))
     }
 
     /// Binds an endpoint that dials server and dealer.

@@ -7,7 +7,7 @@ use sotto_models::{
     format::MaxKind,
     private::{Lengths, Options, Reveal, Tables},
 };
-use sotto_session::config::is_hash;
+use sotto_session::{config::is_hash, shelf::Place};
 
 use super::ServerConfig;
 use crate::error::Error;
@@ -21,12 +21,11 @@ const MAX_MODELS: usize = 16;
 /// Longest name of a model.
 const LONGEST: usize = 64;
 
-/// Whether clients can ask for a model by this name: it is a folder's, too, beside which keys may lie in one with `.keys`, and no hash.
+/// Whether clients can ask for a model by this name: it is a folder's, too, and no hash.
 pub fn is_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     (1..=LONGEST).contains(&name.len())
         && !name.starts_with('.')
-        && !name.ends_with(".keys")
         && name.bytes().all(allowed)
         && !is_hash(name)
 }
@@ -67,7 +66,7 @@ pub struct Offer {
     /// Batches kept ready.
     pub pool: usize,
     /// Where they wait, if not in memory.
-    pub pool_folder: Option<PathBuf>,
+    pub pool_folder: Option<Place>,
 }
 
 impl ServerConfig {
@@ -92,7 +91,7 @@ impl ServerConfig {
             if !is_name(name) {
                 return refused(format!(
                     "`{name}` is no name of a model: {LONGEST} letters, digits, `-`, `_` and `.` at most are accepted, \
-                     no hash, no dot before them, and no `.keys` behind them; give it a `name`"
+                     no hash, no dot before them; give it a `name`"
                 ));
             }
             if models[..i].iter().any(|other| other.name == *name) {
@@ -147,7 +146,10 @@ impl ServerConfig {
         let name = model.name.clone().or_else(own).unwrap_or_default();
         // A folder has one model's batches: what is not of this one is burnt.
         let several = !self.models.is_empty();
-        let folder = |all: &PathBuf| if several { all.join(&name) } else { all.clone() };
+        let folder = |all: &PathBuf| match several {
+            true => Place::of_model(all, &name),
+            false => Place::whole(all),
+        };
         Offer {
             pool_folder: self.pool_folder.as_ref().map(folder),
             name: name.clone(),
@@ -185,15 +187,20 @@ impl ServedModel {
 mod tests {
     use super::*;
 
-    /// Keys of what waits for `x` lie in `x.keys`.
+    /// Whatever models are called, none has its batches where another's keys lie, or its keys in the pool folder.
     #[test]
-    fn a_model_does_not_share_its_folder_with_the_keys_of_another() {
-        for (name, is) in [("x", true), ("x.keys", false), (".keys", false), ("keys", true)] {
-            assert_eq!(is_name(name), is, "{name}");
-        }
-        let text = "models = [{ name = \"x.keys\", model = \"demo\" }]\nclients = []\n[own]\nname = \"server\"\nkeys = \".\"";
-        let config: ServerConfig = toml::from_str(text).unwrap();
-        let refused = config.offers().unwrap_err().to_string();
-        assert!(refused.contains("`x.keys` is no name of a model"), "{refused}");
+    fn several_models_have_their_folders_in_the_pool_folder() {
+        let offers = |models: &str| {
+            let text = format!(
+                "{models}\npool_folder = \"pool\"\nclients = []\n[own]\nname = \"server\"\nkeys = \".\""
+            );
+            let config: ServerConfig = toml::from_str(&text).unwrap();
+            let offers = config.offers().unwrap();
+            offers.into_iter().map(|offer| offer.pool_folder.unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(offers("model = \"demo\""), [Place::whole("pool")]);
+        let of = |name: &str| format!("{{ name = \"{name}\", model = \"demo\" }}");
+        let two = format!("models = [{}, {}]", of("x"), of("x.keys"));
+        assert_eq!(offers(&two), ["x", "x.keys"].map(|name| Place::of_model("pool", name)));
     }
 }

@@ -19,7 +19,10 @@ use sotto_models::{
     model::Input,
     private::Lengths,
 };
-use sotto_session::{folder::Folder, shelf::Shelf};
+use sotto_session::{
+    folder::Folder,
+    shelf::{Place, Shelf},
+};
 use zeroize::Zeroizing;
 
 use super::{
@@ -105,15 +108,16 @@ impl Common {
         &self,
         model: &Loaded,
         in_use: &InUse<T>,
-        open: impl FnOnce(&Path) -> Result<T, Error>,
+        open: impl FnOnce(&Place) -> Result<T, Error>,
     ) -> Result<Option<Arc<T>>, Error> {
-        let Some(path) = &model.offer.pool_folder else { return Ok(None) };
-        let path = self.base.join(path);
+        let Some(place) = &model.offer.pool_folder else { return Ok(None) };
+        let place = place.within(&self.base);
+        let path = place.folder();
         let mut all = lock(in_use);
         if let Some(folder) = all.get(&path).and_then(Weak::upgrade) {
             return Ok(Some(folder));
         }
-        let folder = Arc::new(open(&path)?);
+        let folder = Arc::new(open(&place)?);
         all.insert(path, Arc::downgrade(&folder));
         Ok(Some(folder))
     }
@@ -123,7 +127,8 @@ impl Common {
         if model.is_of_texts() {
             return Ok(None);
         }
-        self.pool_folder(model, &self.folders, |path| Folder::open(path, &self.config.own.name))
+        let open = |place: &Place| Folder::open(&place.folder(), &self.config.own.name);
+        self.pool_folder(model, &self.folders, open)
     }
 
     /// Where batches of a model wait that are made with clients.
@@ -131,7 +136,7 @@ impl Common {
         if self.config.source == Source::Dealer {
             return Ok(None);
         }
-        let open = |path: &Path| Shelf::open(path, &self.config.own.name, &self.secret);
+        let open = |place: &Place| Shelf::open(place, &self.config.own.name, &self.secret);
         self.pool_folder(model, &self.shelves, open)
     }
 }

@@ -53,7 +53,11 @@ impl Store {
         let folder = self.folder.path();
         let mut found = Vec::new();
         for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
-            let path = entry.map_err(Error::io(folder))?.path();
+            let entry = entry.map_err(Error::io(folder))?;
+            if entry.file_type().map_err(Error::io(folder))?.is_dir() {
+                continue;
+            }
+            let path = entry.path();
             let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
             if !name.ends_with(".batch") && !name.ends_with(".part") {
                 continue;

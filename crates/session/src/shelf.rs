@@ -1,7 +1,7 @@
 //! Batches that two parties made, on the disk of each, until they are used.
 //!
 //! Each party's part lies in its pool folder, sealed under a key that the *other* party drew. That one keeps the key, in a folder
-//! beside its own pool folder, and gives it once, when both are about to use the batch: it takes the key off its disk before it sends
+//! beside its own pool folder, never in it, and gives it once, when both are about to use the batch: it takes the key off its disk before it sends
 //! it. A second key, of the party's own, lies there, too, and goes with it. So of one disk nothing can be opened; a pool folder that
 //! is copied, restored or swapped has no keys beside it, or its seals were given away already; what either party lacks is burnt at
 //! both. A crash leaves a seal without its key or a key without its seal: both are removed at the next start.
@@ -9,6 +9,7 @@
 //! Security: a seal's key hangs from this party's identity, both keys, and what the batch is of: peer, plan, model, tag. It is used for
 //! one file. The streams are ChaCha12's, the seal is a keyed BLAKE3 over what is written (encrypt, then authenticate). Where it ends: SECURITY.md.
 
+mod place;
 mod record;
 mod seal;
 #[cfg(test)]
@@ -34,6 +35,7 @@ use crate::{
     folder::Folder,
     messages::{FolderId, Secret, Tag},
 };
+pub use place::Place;
 use record::RECORD;
 pub use record::{Of, Record, described};
 pub use waiting::LONGEST;
@@ -81,18 +83,9 @@ impl Shelf {
     ///
     /// # Errors
     /// Those of [`Folder::open`]; [`Error::Config`] for a folder of keys that is a link, or that others may write to; [`Error::Io`].
-    pub fn open(path: &Path, owner: &str, secret: &[u8; 32]) -> Result<Self, Error> {
-        let folder = Folder::open(path, owner)?;
-        let mut name = folder.path().file_name().unwrap_or_default().to_owned();
-        name.push(".keys");
-        let keys = folder.path().with_file_name(name);
-        if keys.is_symlink() {
-            return Err(Error::Config(format!(
-                "{} is a link; take it away, the keys of the pool folder are kept there",
-                keys.display()
-            )));
-        }
-        files::private_folder(&keys, "folder of keys")?;
+    pub fn open(place: &Place, owner: &str, secret: &[u8; 32]) -> Result<Self, Error> {
+        let keys = place.keys()?;
+        let folder = Folder::open(&place.folder(), owner)?;
         let (secret, id) = (Seed::from_bytes(*secret), id(&keys)?);
         let shelf = Self { folder, keys, secret, id, waiting: Mutex::default() };
         shelf.recover()?;
@@ -282,11 +275,15 @@ fn is_plain(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|found| found.is_file())
 }
 
-/// Files of an ending in a folder; what was half written is removed.
+/// Files of an ending in a folder; what was half written is removed. Folders are nobody's batch or key, whatever they are called.
 fn listed(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, Error> {
     let mut all = Vec::new();
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
-        let path = entry.map_err(Error::io(folder))?.path();
+        let entry = entry.map_err(Error::io(folder))?;
+        if entry.file_type().map_err(Error::io(folder))?.is_dir() {
+            continue;
+        }
+        let path = entry.path();
         match path.extension().and_then(|found| found.to_str()) {
             Some("part") => files::remove(&path)?,
             Some(found) if found == ending => all.push(path),

@@ -38,7 +38,7 @@ fn key(byte: u8) -> Secret {
 }
 
 fn open(at: &Path) -> Shelf {
-    Shelf::open(at, "server", &[9; 32]).unwrap()
+    Shelf::open(&Place::whole(at), "server", &[9; 32]).unwrap()
 }
 
 /// Stores a batch of which all is made of one byte, under the key of the next one, with the key of the one after it.
@@ -212,6 +212,43 @@ fn a_crash_at_any_moment_leaves_a_batch_whole_or_burnt() {
     assert_eq!((open(&pool).all(), left(dir.path())), (0, 0));
 }
 
+/// Of several models, each has a folder in the pool folder: who restores that restores no key.
+#[test]
+fn a_restored_folder_of_several_models_has_no_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let pool = dir.path().join("pool");
+    let saved = dir.path().join("saved");
+    let open =
+        |model: &str| Shelf::open(&Place::of_model(&pool, model), "server", &[9; 32]).unwrap();
+    for model in ["x", "x.keys"] {
+        let shelf = open(model);
+        put(&shelf, 10);
+        assert!(
+            !shelf.keys.starts_with(fs::canonicalize(&pool).unwrap()),
+            "{}",
+            shelf.keys.display()
+        );
+        copy(&pool.join(model), &saved);
+        assert!(used(&shelf, 10).unwrap().is_some());
+        drop(shelf);
+        copy(&saved, &pool.join(model));
+        assert_eq!(open(model).all(), 0, "{model}");
+    }
+    // A folder is no key and no batch.
+    let named = format!("{}.key", hex(&[7; 16]));
+    let of_whole = Shelf::open(&Place::whole(&pool), "server", &[9; 32]).unwrap();
+    fs::create_dir(of_whole.keys.join(named)).unwrap();
+    fs::create_dir(pool.join("a.batch")).unwrap();
+    drop(of_whole);
+    assert_eq!(Shelf::open(&Place::whole(&pool), "server", &[9; 32]).unwrap().all(), 0);
+    // Each has its own.
+    let [x, y] = ["x", "y"].map(open);
+    put(&x, 10);
+    put(&y, 20);
+    drop((x, y));
+    assert_eq!(["x", "y"].map(|model| open(model).all()), [1, 1]);
+}
+
 #[test]
 fn a_folder_that_is_restored_has_no_keys_and_with_them_not_the_peers() {
     let dir = tempfile::tempdir().unwrap();
@@ -303,12 +340,12 @@ fn what_is_swapped_between_batches_parties_or_models_does_not_open() {
     // Another party's folder, whose name is the same.
     let saved = dir.path().join("saved.keys");
     copy(&keys, &saved);
-    assert_eq!(Shelf::open(&pool, "server", &[8; 32]).unwrap().all(), 0);
+    assert_eq!(Shelf::open(&Place::whole(&pool), "server", &[8; 32]).unwrap().all(), 0);
     assert_eq!(left(dir.path()), 0);
     // Keys that are elsewhere.
     fs::remove_dir_all(&keys).unwrap();
     std::os::unix::fs::symlink(&saved, &keys).unwrap();
-    let refused = Shelf::open(&pool, "server", &[9; 32]).err().unwrap().to_string();
+    let refused = Shelf::open(&Place::whole(&pool), "server", &[9; 32]).err().unwrap().to_string();
     assert!(refused.contains("pool.keys is a link"), "{refused}");
 }
 
@@ -337,8 +374,8 @@ fn both(shelves: [&Shelf; 2], full: bool) -> [Option<Lost>; 2] {
 fn two_parties_store_a_batch_both_or_neither_and_open_it_with_each_others_keys() {
     let dir = tempfile::tempdir().unwrap();
     let [a, b] = ["a", "b"].map(|name| dir.path().join(name));
-    let server = Shelf::open(&a.join("pool"), "server", &[1; 32]).unwrap();
-    let client = Shelf::open(&b.join("pool"), "client", &[2; 32]).unwrap();
+    let server = Shelf::open(&Place::whole(a.join("pool")), "server", &[1; 32]).unwrap();
+    let client = Shelf::open(&Place::whole(b.join("pool")), "client", &[2; 32]).unwrap();
     assert!(matches!(both([&server, &client], false), [None, None]));
     let ours = server.take(&of("client"), &[10; 16]).unwrap().unwrap();
     let theirs = client.take(&of("server"), &[10; 16]).unwrap().unwrap();
@@ -374,7 +411,7 @@ fn a_pipe_in_the_place_of_a_batch_is_not_waited_for() {
 #[test]
 fn a_peer_that_vanishes_or_lies_while_a_batch_is_stored_has_none() {
     let dir = tempfile::tempdir().unwrap();
-    let shelf = Shelf::open(&dir.path().join("pool"), "server", &[1; 32]).unwrap();
+    let shelf = Shelf::open(&Place::whole(dir.path().join("pool")), "server", &[1; 32]).unwrap();
     // How far the peer goes: nothing, garbage, a key alone, a no.
     for phase in 0..4 {
         let (mut server, mut client) = local_pair("server", "client");
