@@ -1,0 +1,89 @@
+//! `sotto calibrate-machine`: seconds of every gate and message on this machine.
+
+use std::{fs, path::PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+use sotto_netsim::{TRUSTED, Through, calibrate, deviation};
+use tracing::Level;
+
+use crate::{error::Error, print, progress};
+
+/// What `sotto calibrate-machine` is told.
+#[derive(Args)]
+pub struct CalibrateMachine {
+    /// Where to write the profile.
+    #[arg(long, default_value = "machine.json")]
+    out: PathBuf,
+    /// Messages go through the emulator, whose work shares this machine's cores: for predictions of what is then
+    /// measured through it here, as in `sotto demo --net` and `sotto search`.
+    #[arg(long)]
+    emulated: bool,
+    /// What was measured as one JSON object instead of lines; the profile itself is the file.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The JSON object.
+#[derive(Serialize)]
+struct Measured<'a> {
+    out: String,
+    processor: &'a str,
+    /// How many there are rates of.
+    gates: usize,
+    /// How far the profile is from the models that it was made from, at most, as a share.
+    deviation: f64,
+    models: Vec<Whole<'a>>,
+}
+
+/// Seconds of a model's online part.
+#[derive(Serialize)]
+struct Whole<'a> {
+    model: &'a str,
+    measured_s: f64,
+    predicted_s: f64,
+}
+
+impl CalibrateMachine {
+    /// Measures, writes the profile and says how well it gives back what was measured.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where loopback does not work; [`Error::Io`].
+    pub fn run(&self) -> Result<(), Error> {
+        let through = if self.emulated { Through::Emulator } else { Through::Loopback };
+        let bar = progress::bar("measuring messages and gates", None);
+        let (machine, checks) = calibrate(through, |done, all| {
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+        })
+        .map_err(Error::unusable)?;
+        bar.finish_and_clear();
+        fs::write(&self.out, machine.to_json()).map_err(Error::io(&self.out))?;
+        let (out, gates, off) =
+            (self.out.display().to_string(), machine.gates.len(), deviation(&checks));
+        let processor = &machine.processor;
+        if self.json {
+            let models = checks.iter().map(|check| Whole {
+                model: &check.model,
+                measured_s: check.measured,
+                predicted_s: check.predicted,
+            });
+            let models = models.collect();
+            print::json(&Measured { out, processor, gates, deviation: off, models })?;
+        } else {
+            print::line(format!("{out}: {processor}, {gates} gates"))?;
+            print::line(format!(
+                "the {} measured models come out within {:.0} %",
+                checks.len(),
+                100.0 * off
+            ))?;
+        }
+        if off > TRUSTED {
+            print::say(
+                Level::WARN,
+                "such a profile predicts badly; measure again when no other program is busy on this machine",
+            );
+        }
+        Ok(())
+    }
+}
