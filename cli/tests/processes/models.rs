@@ -74,7 +74,7 @@ pub fn are_of(results: &[Value], plain: &[Vec<f64>]) -> bool {
 /// What a client was told of the model.
 pub fn setup(done: &Outcome) -> [String; 2] {
     let all: Value = serde_json::from_str(&done.out).unwrap();
-    ["name", "model"].map(|field| all["setup"][field].as_str().unwrap().to_owned())
+    ["model", "model_hash"].map(|field| all["setup"][field].as_str().unwrap().to_owned())
 }
 
 #[test]
@@ -279,7 +279,7 @@ fn models_of_pictures_and_texts_share_memory_quota_and_metrics() {
     let pictures = parties.client_config("client", "model = \"pictures\"\n", [server, dealer]);
     let images = parties.text("images.bin");
     let done = parties.infer(&pictures, &["--limit", "2", &images]);
-    assert_eq!(logits(&done.results()[0]).iter().sum::<f64>(), 1.0, "the class alone");
+    assert!(done.results()[0].get("logits").is_none(), "the class alone");
     let lines = "model = \"texts\"\nlexicon = \"texts-lexicon\"\n";
     let texts = parties.client_config("client", lines, [server, dealer]);
     let embed = |config: &str| {
