@@ -197,7 +197,10 @@ fn nobody_at_the_address_is_an_error_within_the_deadline() {
     let config = parties.client_config("client", "", [server, nobody]);
     // The server is there: it is its dealer that is waited for.
     let client = parties.start_infer(&config, &[&parties.text("images.bin")]);
-    client.log.wait_for(&format!("waiting for dealer at {nobody}, which server ({server})"), 1);
+    client.log.wait_for(
+        &format!("waiting for dealer at {nobody}, which has not answered server ({server})"),
+        1,
+    );
     let failed = client.finish();
     assert!(!failed.err.contains("waiting for server"), "{}", failed.err);
     failed.failed(4, &["server", "no dealer", "nobody answers", "start it"]);

@@ -183,7 +183,7 @@ impl Connection {
             ServerWelcome::Waiting { dealer } => {
                 drop(waiting.take());
                 let dealer = printable(&dealer, LONGEST);
-                tracing::warn!("waiting for {dealer}, which {} does not reach ...", link.peer());
+                tracing::warn!("waiting for {dealer}, which has not answered {} ...", link.peer());
                 messages::recv(&mut link, step::WELCOME)?
             }
             welcome => welcome,
