@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use clap::Args;
 use serde::Serialize;
-use sotto_netsim::{TRUSTED, Through, calibrate, deviation};
+use sotto_netsim::{Check, Machine, TRUSTED, Through, calibrate, deviation};
 use tracing::Level;
 
 use crate::{error::Error, print, progress};
@@ -59,24 +59,19 @@ impl CalibrateMachine {
         .map_err(Error::unusable)?;
         bar.finish_and_clear();
         fs::write(&self.out, machine.to_json()).map_err(Error::io(&self.out))?;
-        let (out, gates, off) =
-            (self.out.display().to_string(), machine.gates.len(), deviation(&checks));
-        let processor = &machine.processor;
-        if self.json {
-            let models = checks.iter().map(|check| Whole {
-                model: &check.model,
-                measured_s: check.measured,
-                predicted_s: check.predicted,
-            });
-            let models = models.collect();
-            print::json(&Measured { out, processor, gates, deviation: off, models })?;
-        } else {
-            print::line(format!("{out}: {processor}, {gates} gates"))?;
-            print::line(format!(
-                "the {} measured models come out within {:.0} %",
-                checks.len(),
-                100.0 * off
-            ))?;
+        let measured = measured(self.out.display().to_string(), &machine, &checks);
+        let off = measured.deviation;
+        match self.json {
+            true => print::json(&measured)?,
+            false => {
+                let Measured { out, processor, gates, .. } = &measured;
+                print::line(format!("{out}: {processor}, {gates} gates"))?;
+                print::line(format!(
+                    "the {} measured models come out within {:.0} %",
+                    checks.len(),
+                    100.0 * off
+                ))?;
+            }
         }
         if off > TRUSTED {
             print::say(
@@ -85,5 +80,36 @@ impl CalibrateMachine {
             );
         }
         Ok(())
+    }
+}
+
+fn measured<'a>(out: String, machine: &'a Machine, checks: &'a [Check]) -> Measured<'a> {
+    let models = checks.iter().map(|check| Whole {
+        model: &check.model,
+        measured_s: check.measured,
+        predicted_s: check.predicted,
+    });
+    let (processor, gates) = (&machine.processor[..], machine.gates.len());
+    Measured { out, processor, gates, deviation: deviation(checks), models: models.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_measured_is_told_to_programs() {
+        let machine = Machine::reference();
+        let checks = [("a", 1.0), ("b", 1.25)].map(|(model, predicted)| Check {
+            model: model.into(),
+            measured: 1.0,
+            predicted,
+        });
+        let said = serde_json::to_value(measured("m.json".into(), &machine, &checks)).unwrap();
+        assert_eq!((&said["out"], &said["deviation"]), (&"m.json".into(), &0.25.into()));
+        assert_eq!(said["processor"], machine.processor);
+        assert_eq!(said["gates"], machine.gates.len());
+        let second = serde_json::json!({ "model": "b", "measured_s": 1.0, "predicted_s": 1.25 });
+        assert_eq!(said["models"][1], second);
     }
 }
