@@ -1,5 +1,7 @@
 //! What a user does, with the results checked against each other and the counts against the plan.
 
+use std::collections::BTreeSet;
+
 use image::{ExtendedColorType, ImageEncoder, codecs::jpeg::JpegEncoder, codecs::png::PngEncoder};
 use serde_json::Value;
 use sotto::model::DEMO_IMAGES;
@@ -126,8 +128,46 @@ fn sum(results: &[Value], counts: &[&str]) -> u64 {
     results.iter().map(of).sum()
 }
 
-/// With a dealer and without, over a restart, and where the first connection is for making alone: a setup is counted once, by the
-/// first result after it.
+/// Numbers begin anew with each plan and epoch: a line of a log that has one says of which.
+#[test]
+fn a_batch_is_told_apart_in_every_log() {
+    let parties = Parties::new();
+    parties.model("second", 2);
+    let images = parties.text("images.bin");
+    let models = "models = [{ model = \"model\" }, { model = \"second\" }]\n";
+    for source in ["", "source = \"peer\"\n"] {
+        let (dealer_process, dealer) = parties.dealer("", None);
+        let (server_process, server) = parties.server(&format!("{source}{models}"), dealer, None);
+        let mut names = BTreeSet::new();
+        for model in ["model", "second"] {
+            let lines = format!("{source}model = \"{model}\"\n");
+            let config = parties.client_config("client", &lines, [server, dealer]);
+            let client = parties.infer(&config, &["--limit", "1", &images]);
+            let used = client.err.lines().find(|line| line.ends_with(" used")).unwrap();
+            let (_, name) = used.split_once("batch ").unwrap();
+            let name = name.strip_suffix(", used").unwrap();
+            assert!(name.contains(&format!("of {model} (plan ")), "{used}");
+            assert_eq!(name.contains("epoch "), source.is_empty(), "{used}");
+            // The server calls it the same, and the dealer by the same plan and epoch.
+            server_process.log.wait_for(&format!("batch {name}, "), 1);
+            let (number, rest) = name.split_once(',').unwrap();
+            if source.is_empty() {
+                let dealt = rest.replace(&format!(" of {model}"), " of server");
+                dealer_process.log.wait_for(&format!("batch {number},{dealt}, dealt to client"), 1);
+            }
+            assert!(names.insert(name.to_owned()), "two batches are called {name}");
+        }
+        let numbered = |line: &&str| {
+            let after = line.split("batch ").nth(1);
+            after.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        };
+        for log in [dealer_process.log.text(), server_process.log.text()] {
+            assert!(log.lines().filter(numbered).all(|line| line.contains("(plan ")), "{log}");
+        }
+    }
+}
+
+/// With a dealer and without: a setup is counted once, by the first result after it.
 #[test]
 fn a_setup_is_counted_once() {
     let parties = Parties::new();
