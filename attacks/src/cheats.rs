@@ -73,5 +73,6 @@ fn stale(scene: &Scene, server: &Process) -> Result<&'static str, Error> {
         ServerWelcome::Card { .. } => "a new session",
         ServerWelcome::Refused(_) => "refused",
         ServerWelcome::Making(_) => "made",
+        ServerWelcome::Waiting { .. } => "no dealer",
     })
 }

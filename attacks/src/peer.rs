@@ -50,6 +50,7 @@ pub fn greet(link: &mut QuicLink) -> Result<Greeted, Error> {
         ServerWelcome::Card { card, plan, epoch, setup, .. } => (card, plan, epoch, setup),
         ServerWelcome::Refused(why) => return Err(Error::scene(why)),
         ServerWelcome::Making(_) => return Err(Error::scene("there is a dealer")),
+        ServerWelcome::Waiting { dealer } => return Err(Error::scene(format!("no {dealer}"))),
     };
     let private = card.trace(None)?;
     let message = messages::recv_bytes(link, step::SETUP, setup as usize, &|_, _| Ok(()))?;

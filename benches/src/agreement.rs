@@ -227,8 +227,6 @@ mod tests {
             },
             lengths: Vec::new(),
             results: [compared(3, 3, 3), compared(5, 4, 5)].map(demo::Line::Done).into(),
-            error: None,
-            exit_code: None,
         }
     }
 

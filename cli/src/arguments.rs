@@ -4,17 +4,20 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use sotto::{
+    calibrate::{Calibrate, examples},
     check::Check,
     choices::source,
     config::Source,
     import::Import,
-    infer::{Embed, Infer},
+    infer::Infer,
     init::Init,
+    keys::{Fingerprint, Keygen},
+    machine::CalibrateMachine,
     plan::Plan,
     reference::Reference,
-    samples::Samples,
     simulate::Simulate,
     texts::TextArgs,
+    words::Lexicon,
 };
 use sotto_netsim::PRESETS;
 
@@ -80,25 +83,9 @@ pub enum Command {
         json: bool,
     },
     /// Makes a key and a self-signed certificate: NAME.key (private) and NAME.cert (to give to the peers).
-    Keygen {
-        /// The party's name, as its peers' configurations will have it.
-        name: String,
-        /// Where to write them.
-        #[arg(long, default_value = ".")]
-        out: PathBuf,
-        /// The folder of the key that this one follows: a server's models keep their hashes, and runs go on.
-        #[arg(long)]
-        after: Option<PathBuf>,
-    },
+    Keygen(Keygen),
     /// Prints the fingerprint of a certificate, to be compared with what its owner reads out.
-    Fingerprint {
-        /// Certificates that were received, as `sotto keygen` wrote them.
-        #[arg(required = true)]
-        certificates: Vec<PathBuf>,
-        /// An object of fingerprints by file.
-        #[arg(long)]
-        json: bool,
-    },
+    Fingerprint(Fingerprint),
     /// Writes a folder for each party, with keys, certificates and a commented configuration.
     ///
     /// For a first start, and for parties that one person sets up. Each folder goes to its host, whole, and nowhere else: it has
@@ -125,7 +112,7 @@ pub enum Command {
     Infer(Infer),
     /// Embeds texts or pictures with the server's model, an embedding a line.
     #[command(after_help = EMBED)]
-    Embed(Embed),
+    Embed(Infer),
     /// Prints a model's plan: gates, widths, flights, bytes and multiply-adds.
     Plan(Plan),
     /// Makes a model folder of a folder of Hugging Face.
@@ -139,31 +126,14 @@ pub enum Command {
     ///
     /// The client's configuration names the folder (`lexicon = "FOLDER"`). The server's card has a hash of it: with another
     /// one a client is refused before it sends anything.
-    Lexicon {
-        /// The model's folder.
-        model: PathBuf,
-        /// Folder to write.
-        #[arg(long)]
-        out: PathBuf,
-    },
+    Lexicon(Lexicon),
     /// Records the range of every tensor on images or texts and writes calibration.toml beside the weights.
     ///
     /// Before anything is written, private results of four of them are compared with plain ones; more than 5 % of difference
     /// are refused. The weights are written again, as f32, where centred keys, hidden channels or heads in another order make the
     /// model cheaper: that changes no plain result.
-    #[command(after_help = CALIBRATE)]
-    Calibrate {
-        /// Folder with arch.toml and weights.safetensors, and of a model of texts tokenizer.json.
-        model: PathBuf,
-        #[command(flatten)]
-        samples: Samples,
-        /// At most so many.
-        #[arg(long, visible_alias = "limit", default_value_t = 512)]
-        count: usize,
-        /// Fewer than 16 images or texts are enough, and so are private results that differ from plain ones.
-        #[arg(long)]
-        force: bool,
-    },
+    #[command(after_help = examples())]
+    Calibrate(Calibrate),
     /// Runs a model's private arithmetic here, in the clear, and holds it against the plain model; or looks at a configuration.
     ///
     /// For the owner, on images or texts that it was not calibrated on: how far private results are from plain ones, and
@@ -179,15 +149,7 @@ pub enum Command {
     #[command(after_help = simulate_help())]
     Simulate(Box<Simulate>),
     /// Measures this machine: seconds of every gate and message, for `sotto simulate --machine`. Half a minute.
-    CalibrateMachine {
-        /// Where to write the profile.
-        #[arg(long, default_value = "machine.json")]
-        out: PathBuf,
-        /// Messages go through the emulator, whose work shares this machine's cores: for predictions of what is then
-        /// measured through it here, as in `sotto demo --net` and `sotto search`.
-        #[arg(long)]
-        emulated: bool,
-    },
+    CalibrateMachine(CalibrateMachine),
     /// Trains a model on CIFAR-10, CIFAR-100 or Tiny-ImageNet that all other commands run (starts `sotto-nas`).
     ///
     /// Needs the program `sotto-nas`, which is built apart: cargo build --release --manifest-path nas/Cargo.toml. All
@@ -228,13 +190,6 @@ const EMBED: &str = "\
 Example:
   sotto embed --config client.toml --text \"a first text\" --text \"a second\"
   sotto embed --config client.toml --file texts.txt --json";
-
-/// Examples of `sotto calibrate`.
-const CALIBRATE: &str = "\
-Examples, with 256 images or 200 texts or more:
-  sotto calibrate vit --images photos --resize
-  sotto calibrate minilm --text sentences.txt --limit 200
-  sotto check minilm --text others.txt";
 
 /// Examples of `sotto reference`.
 const REFERENCE: &str = "\

@@ -1,7 +1,10 @@
 //! `sotto calibrate`: records the range of every tensor and writes it beside the weights.
 
+mod command;
+
 use std::{fs, path::Path};
 
+use serde::Serialize;
 use sotto_models::{
     Calibration, Model, Private, agreement::BOUND, format::MARGIN, model::Input, owner,
     private::Options, weights::Precision,
@@ -13,26 +16,36 @@ use crate::{
     samples::{Loaded, Samples, what},
 };
 
+pub use command::{Calibrate, examples};
+
 /// From so many images on a calibration is taken without a word.
-pub const ENOUGH: usize = 256;
+const ENOUGH: usize = 256;
 
 /// The same of texts: on 100 sentences the worst tensor of MiniLM is exceeded by 1.5 times on 800 others, of 4 that there
 /// is room for.
 const ENOUGH_TEXTS: usize = 100;
 
-/// With fewer results are wrong without a sign of it.
+/// With fewer results are wrong without a sign of it: they are refused.
 const LEAST: usize = 16;
+
+/// How many samples a calibration wants, as everything that tells it says it.
+pub fn wanted(what: &str) -> String {
+    format!("{} {what} or more", enough(what))
+}
+
+fn enough(what: &str) -> usize {
+    if what == "texts" { ENOUGH_TEXTS } else { ENOUGH }
+}
 
 /// Lengths of which a text's bytes are told.
 const LENGTHS: [usize; 3] = [32, 128, 512];
 
 /// What to say of a calibration on fewer images or texts than are enough.
 pub fn thin(whose: &str, samples: usize, what: &str) -> Option<String> {
-    let enough = if what == "texts" { ENOUGH_TEXTS } else { ENOUGH };
-    (samples < enough).then(|| {
+    let wanted = wanted(what);
+    (samples < enough(what)).then(|| {
         format!(
-            "warning: {whose} is calibrated on {samples} {what}; with fewer than {enough}, results may be wrong without a \
-             sign of it"
+            "{whose} is calibrated on {samples} {what}, where {wanted} are wanted: results may be wrong without a sign of it"
         )
     })
 }
@@ -64,7 +77,20 @@ pub struct Calibrated {
     /// The weights are written again: keys are centred, hidden channels or heads in another order.
     pub rewritten: bool,
     /// What texts of some lengths cost; empty for pictures.
-    pub costs: Vec<String>,
+    pub costs: Vec<TextCost>,
+}
+
+/// What a text of so many tokens costs.
+#[derive(Clone, Debug, Serialize)]
+pub struct TextCost {
+    /// Its length.
+    pub tokens: usize,
+    /// Sequential message times.
+    pub flights: u64,
+    /// Online bytes, both directions together.
+    pub online_bytes: u64,
+    /// Bytes from the dealer.
+    pub offline_bytes: u64,
 }
 
 /// Calibrates the model in `folder` on at most `limit` samples, and checks that a plan can be traced from the result whose
@@ -87,10 +113,10 @@ pub fn calibrate(
     let Loaded { model, weights: before, inputs } = samples.load(folder, limit)?;
     let (count, what) = (inputs.len(), what(&model));
     if count < LEAST && !force {
-        let enough = if what == "texts" { ENOUGH_TEXTS } else { ENOUGH };
+        let wanted = wanted(what);
         let why = format!(
             "{count} {what} are too few: others leave their ranges, and results are wrong without a sign of it; give \
-             {enough} or more, or --force"
+             {wanted}, or --force"
         );
         return Err(Error::Model(sotto_models::Error::Calibration(why)));
     }
@@ -116,8 +142,8 @@ pub fn calibrate(
     Ok(Calibrated { calibration, what, margin, grown, error, far, rewritten, costs })
 }
 
-/// What texts of some lengths cost, a line each.
-fn costs(model: &Model, calibration: &Calibration) -> Result<Vec<String>, Error> {
+/// What texts of some lengths cost.
+fn costs(model: &Model, calibration: &Calibration) -> Result<Vec<TextCost>, Error> {
     let Input::Words(words) = &model.input else { return Ok(Vec::new()) };
     let mut lengths: Vec<usize> = LENGTHS.into_iter().filter(|&n| n <= words.positions).collect();
     if lengths.is_empty() {
@@ -125,14 +151,13 @@ fn costs(model: &Model, calibration: &Calibration) -> Result<Vec<String>, Error>
     }
     let each = |n: usize| {
         let plan = Private::of_lengths(model, calibration, &[n], Options::default())?.plan;
-        let (online, offline) = (plan.online(), plan.correction_bytes());
-        let bytes = (online.from_server + online.from_client) as f64;
-        Ok(format!(
-            "{n} tokens: {} flights, {:.1} MB online, {:.1} MB offline",
-            online.flights,
-            bytes / 1e6,
-            offline as f64 / 1e6
-        ))
+        let planned = plan.cost();
+        Ok(TextCost {
+            tokens: n,
+            flights: planned.flights,
+            online_bytes: planned.online_bytes,
+            offline_bytes: plan.correction_bytes() as u64,
+        })
     };
     lengths.into_iter().map(each).collect()
 }

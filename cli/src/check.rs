@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use indicatif::ProgressBar;
 use serde::Serialize;
 use sotto_models::{
     Calibration, Model, Weights,
@@ -13,24 +12,26 @@ use sotto_models::{
     calibration::{HeadGroup, Range},
     files,
     format::MARGIN,
-    model::Output,
+    model::{Input, Output},
     probe::Tensor,
 };
 
 use crate::{
     choices,
     client::top,
+    ending::{Failed, document},
     error::Error,
     examine,
-    model::recorded_with,
-    print,
-    samples::{Loaded, Samples, what},
+    model::{self, recorded_with},
+    print, progress,
+    samples::{Loaded, Samples, embedded, what},
 };
 
 /// What `sotto check` is told.
 #[derive(Args)]
 pub struct Check {
-    /// Folder with arch.toml, weights.safetensors and calibration.toml, and of a model of texts tokenizer.json.
+    /// `demo`, `vit_cifar` or `vit_tiny` (random weights), on the embedded images where none are given; or a folder with arch.toml,
+    /// weights.safetensors and calibration.toml, and of a model of texts tokenizer.json.
     #[arg(required_unless_present = "config")]
     model: Option<PathBuf>,
     /// Looks at a party's configuration instead (server.toml, client.toml or dealer.toml): keys, certificates, model, folders,
@@ -87,20 +88,21 @@ impl Check {
     ///
     /// # Errors
     /// [`Error::Check`] where a tensor leaves its room; whatever is wrong with the model's files or a sample.
-    pub fn run(&self) -> Result<(), Error> {
+    pub fn run(&self) -> Result<(), Failed> {
         let folder = match (&self.config, &self.model) {
             (Some(config), _) => return examine::run(config, self.json),
             (_, Some(folder)) => folder,
-            (None, None) => return Err(Error::Config("a model folder, or --config FILE".into())),
+            (None, None) => {
+                return Err(Error::Config("a model folder, or --config FILE".into()).into());
+            }
         };
-        let Loaded { model, weights, inputs } = self.samples.load(folder, self.limit)?;
-        let calibration = recorded(folder, &weights)?;
-        let bar = ProgressBar::new(inputs.len() as u64).with_message("checking");
+        let (Loaded { model, weights, inputs }, calibration) = self.load(folder)?;
+        let bar = progress::bar("checking", Some(inputs.len()));
         let mut samples = Vec::new();
         let mut compared =
             Compared::new(&model, &weights, &calibration, choices::lengths(self.hidden_length));
         for (i, input) in inputs.iter().enumerate() {
-            let both = compared.on(i, input)?;
+            let both = compared.on(i, input).map_err(Error::from)?;
             samples.push(distance(&model, both.rows, &both.plain, &both.private));
             bar.set_position(i as u64 + 1);
         }
@@ -110,16 +112,35 @@ impl Check {
         let outside = outside(&calibration, &seen, margin);
         let (name, calibrated_on) = (model.name.clone(), calibration.images);
         let report = Report { model: name, calibrated_on, margin, samples, outside };
-        match self.json {
-            true => print::json(&report)?,
-            false => report.lines(what(&model)).into_iter().try_for_each(print::line)?,
-        }
-        match report.outside.len() {
+        let result = match report.outside.len() {
             0 => Ok(()),
             n => Err(Error::Check(format!(
                 "{n} tensors leave the room that the calibration gives them: calibrate on more samples like these"
             ))),
+        };
+        if self.json {
+            return document(&report, result);
         }
+        report.lines(what(&model)).into_iter().try_for_each(print::line)?;
+        Ok(result?)
+    }
+}
+
+impl Check {
+    fn load(&self, name: &Path) -> Result<(Loaded, Calibration), Error> {
+        if name.exists() || !model::Model::is_named(name) {
+            let loaded = self.samples.load(name, self.limit)?;
+            let calibration = recorded(name, &loaded.weights)?;
+            return Ok((loaded, calibration));
+        }
+        let model::Model { arch, weights, calibration, .. } = model::Model::find(name)?;
+        let inputs = match &arch.input {
+            Input::Pixels(pixels) if self.samples.is_empty() => {
+                embedded(&arch, pixels, self.limit)?
+            }
+            _ => self.samples.inputs(name, &arch, &weights, self.limit)?,
+        };
+        Ok((Loaded { model: arch, weights, inputs }, calibration))
     }
 }
 

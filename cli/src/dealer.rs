@@ -216,11 +216,11 @@ impl Dealer {
         drop(ledgers);
         let ledger = ledger.ok_or_else(|| Refusal::Unknown(format!("the server `{server}`")))?;
         let models = self.models.lock().unwrap_or_else(|e| e.into_inner());
-        match models.find(&server, &epoch).filter(|model| model.hash == plan) {
+        match models.find(&server, &epoch).filter(|model| model.hash == plan).map(Arc::clone) {
             Some(model) => {
-                let (model, corrected) = (Arc::clone(model), self.corrected);
+                let corrected = self.corrected;
                 let held = (role == Role::Server).then(|| Arc::clone(&model.held));
-                Ok(Supply { role, model, corrected, ledger, _held: held })
+                Ok(Supply { role, server, model, corrected, ledger, _held: held })
             }
             None if models.knows(&server, &plan) => Err(Refusal::Stale),
             None => Err(Refusal::NotAnnounced {

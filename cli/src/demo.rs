@@ -11,7 +11,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use sotto_models::{images::Fit, private::Lengths};
 use sotto_netsim::Network;
@@ -26,7 +25,7 @@ use crate::{
     inputs::{Inputs, Unread},
     model::{DEMO_IMAGES, Model},
     processes::{Deployment, LOCAL, Settings},
-    report,
+    progress, report,
     stop::Stop,
     texts::TextArgs,
 };
@@ -57,12 +56,6 @@ pub struct Demo {
     pub source: Source,
 }
 
-fn bar(length: usize, what: &'static str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg:<28} {bar:30} {pos}/{len} {eta}");
-    let bar = ProgressBar::new(length as u64).with_message(what);
-    bar.with_style(style.expect("a fixed template"))
-}
-
 /// Runs the demo; `program` is the `sotto` binary.
 ///
 /// # Errors
@@ -80,6 +73,9 @@ type Asked = (Vec<String>, Vec<Query>, Vec<Unread>);
 fn asked(demo: &Demo, model: &Model, folder: &Path) -> Result<Asked, Error> {
     let mut arguments = vec!["--limit".to_owned(), demo.limit.to_string()];
     if let Some(lexicon) = &model.lexicon {
+        if !demo.images.is_empty() {
+            return Err(Error::OtherInput { model: model.arch.name.clone(), takes: "texts" });
+        }
         if !demo.texts.are_given() {
             let why = format!("`{}` takes texts: give --text or --file", model.arch.name);
             return Err(Error::Config(why));
@@ -99,7 +95,7 @@ fn asked(demo: &Demo, model: &Model, folder: &Path) -> Result<Asked, Error> {
         return Ok((arguments, queries, unread));
     }
     if demo.texts.are_given() {
-        return Err(Error::Config(format!("`{}` takes pictures, no texts", model.arch.name)));
+        return Err(Error::OtherInput { model: model.arch.name.clone(), takes: "pictures" });
     }
     let (files, resize) = match demo.images.is_empty() {
         false => {
@@ -179,7 +175,7 @@ fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
     let server_at = between("client_server", server_at)?;
     let mut client = deployment.client(&settings, [server_at, dealer_at], &arguments)?;
     let setup: SetupLine = parse(&client.line()?)?;
-    let progress = bar(queries.len(), "private inference");
+    let progress = progress::bar("private inference", Some(queries.len()));
     let mut lines = Vec::with_capacity(queries.len());
     while lines.len() < queries.len() {
         if let Said::Answer(answer) = parse(&client.line()?)? {
@@ -198,7 +194,7 @@ fn run_all(demo: &Demo, program: &Path, stop: &Stop) -> Result<Summary, Error> {
         tracing::warn!(overrun, "this machine is too busy for the network: packets were dropped");
     }
     let paths = paths.lines();
-    let progress = bar(queries.len(), "float and integer references");
+    let progress = progress::bar("float and integer references", Some(queries.len()));
     let mut results = Vec::new();
     let mut rest = &lines[..];
     for same in queries.chunk_by(|a, b| a.length() == b.length()) {

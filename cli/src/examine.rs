@@ -18,6 +18,7 @@ use crate::{
         self, ClientConfig, DealerConfig, Memory, Offer, Own, Peer, ServedClient, ServerConfig,
         asked,
     },
+    ending::{Failed, document},
     error::Error,
     files,
     lexicon::Lexicon,
@@ -42,6 +43,13 @@ struct Looked {
     found: String,
 }
 
+/// The JSON object.
+#[derive(Serialize)]
+struct Report<'a> {
+    party: &'a str,
+    checks: Vec<Looked>,
+}
+
 /// What a configuration has, whichever party's it is.
 struct Party {
     kind: &'static str,
@@ -58,19 +66,20 @@ struct Party {
 ///
 /// # Errors
 /// [`Error::Check`] where something would not work; [`Error::Config`] and [`Error::Io`] where the file itself cannot be read.
-pub fn run(path: &Path, json: bool) -> Result<(), Error> {
+pub fn run(path: &Path, json: bool) -> Result<(), Failed> {
     let party = read(path)?;
-    let all = look(&party, config::folder(path));
-    match json {
-        true => print::json(&all)?,
-        false => all.iter().try_for_each(|l| {
-            print::line(format!("{} {}: {}", if l.ok { "ok  " } else { "FAIL" }, l.what, l.found))
-        })?,
-    }
-    match all.iter().filter(|l| !l.ok).count() {
+    let checks = look(&party, config::folder(path));
+    let result = match checks.iter().filter(|l| !l.ok).count() {
         0 => Ok(()),
-        wrong => Err(Error::Check(format!("{wrong} of {} things are wrong", all.len()))),
+        wrong => Err(Error::Check(format!("{wrong} of {} things are wrong", checks.len()))),
+    };
+    if json {
+        return document(&Report { party: &party.own.name, checks }, result);
     }
+    checks.iter().try_for_each(|l| {
+        print::line(format!("{} {}: {}", if l.ok { "ok  " } else { "FAIL" }, l.what, l.found))
+    })?;
+    Ok(result?)
 }
 
 /// The configuration of whichever party: a client names one server, a dealer several.

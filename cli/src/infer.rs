@@ -1,32 +1,32 @@
 //! `sotto infer` and `sotto embed`: what they are told, and in which order they ask it.
 
-mod embed;
 mod results;
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
-use sotto_models::{Private, images::Fit, length::Length, model::Output, private::Reveal};
+use sotto_models::{Private, images::Fit, length::Length, model::Output};
+use tracing::Level;
 
 use crate::{
     calibrate,
     client::{Client, Query, label},
     config::{self, ClientConfig},
+    ending::Failed,
     error::Error,
     inputs::{Inputs, Unread},
     lexicon::Lexicon,
     model::fit,
-    print,
+    print, progress,
     report::Columns,
     stop::Stop,
     texts::TextArgs,
 };
-pub use embed::Embed;
 use results::{Document, Form, Line, Results};
 
-/// What `sotto infer` is told.
+/// What `sotto infer` and `sotto embed` are told.
 #[derive(Args)]
 pub struct Infer {
     /// client.toml
@@ -60,12 +60,22 @@ pub struct Infer {
     /// At most so many pictures or texts.
     #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]
     limit: usize,
-    /// One JSON object at the end instead of a table.
+    /// One JSON object at the end, with all results and costs, instead of lines for people.
     #[arg(long)]
     json: bool,
     /// One JSON object a line as results come.
     #[arg(long, conflicts_with = "json")]
     json_lines: bool,
+}
+
+/// What is printed of results where no program asks for JSON.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// A table of classes: `sotto infer`.
+    Table,
+    /// An embedding on each line, in the order of the inputs: its numbers with spaces between them, and an empty line for what was not
+    /// evaluated: `sotto embed`.
+    Embeddings,
 }
 
 /// The first line with `--json-lines`; a line for each picture or text follows.
@@ -76,9 +86,9 @@ pub struct SetupLine {
     /// Seconds from connecting to having them.
     pub setup_s: f64,
     /// The model's name at the server.
-    pub name: String,
-    /// The model's hash, as the server's log has it.
     pub model: String,
+    /// The model's hash, as the server's log has it.
+    pub model_hash: String,
     /// Images that it was calibrated on.
     pub calibrated_on: usize,
 }
@@ -97,12 +107,13 @@ impl Infer {
     ///
     /// # Errors
     /// [`Error::Inputs`] for pictures or texts that could not be evaluated while others were; [`Error::Stopped`] after a
-    /// signal; those of [`Client`]. What was found before is printed.
-    pub fn run(&self, stop: &Stop) -> Result<(), Error> {
-        let form = match (self.json, self.json_lines) {
-            (true, _) => Form::Document,
-            (_, true) => Form::Lines,
-            _ => {
+    /// signal; [`Error::Config`] for embeddings of a model that has none; those of [`Client`]. What was found before is printed.
+    pub fn run(&self, show: Show, stop: &Stop) -> Result<(), Failed> {
+        let form = match (self.json, self.json_lines, show) {
+            (true, ..) => Form::Document,
+            (_, true, _) => Form::Lines,
+            (.., Show::Embeddings) => Form::Rows,
+            (.., Show::Table) => {
                 let input = if self.texts.are_given() { "text" } else { "image" };
                 Form::Table(Columns::new(
                     &[input, "class", "logit", "offline s", "online s", "online", "flights"],
@@ -110,19 +121,17 @@ impl Infer {
                 ))
             }
         };
-        self.all(form, false, stop)
-    }
-
-    fn all(&self, form: Form, embed: bool, stop: &Stop) -> Result<(), Error> {
         let config: ClientConfig = config::load(&self.config)?;
         let given = self.given(&config)?;
-        let style = ProgressStyle::with_template("{msg:<16} {bar:30} {pos}/{len} {eta}");
-        let bar = ProgressBar::no_length().with_style(style.expect("a fixed template"));
+        // Lines that come show how far it is.
+        let bar = match form {
+            Form::Lines => ProgressBar::hidden(),
+            _ => progress::bar("connecting", None),
+        };
         let (document, places, unread) = (Document::default(), Vec::new(), Vec::new());
         let what = if self.are_texts() { "texts" } else { "images" };
-        let class_only = false;
-        let mut results = Results { form, document, places, unread, what, class_only, bar };
-        let done = self.evaluate(&config, given, embed, stop, &mut results);
+        let mut results = Results { form, document, places, unread, what, bar };
+        let done = self.evaluate(&config, given, show, stop, &mut results);
         results.end(done)
     }
 
@@ -148,7 +157,7 @@ impl Infer {
         &self,
         config: &ClientConfig,
         given: Given,
-        embed: bool,
+        show: Show,
         stop: &Stop,
         results: &mut Results,
     ) -> Result<(), Error> {
@@ -185,19 +194,19 @@ impl Infer {
         let setup = client.connection().map(|connection| SetupLine {
             setup_bytes: connection.setup_bytes,
             setup_s: connection.setup_s,
-            name: connection.name().to_owned(),
-            model: connection.model(),
+            model: connection.name().to_owned(),
+            model_hash: connection.model(),
             calibrated_on: connection.calibrated_on(),
         });
         let setup = setup.unwrap_or_default();
         let warning = calibrate::thin("the server's model", setup.calibrated_on, what);
         if let Some(warning) = warning {
-            print::say(warning);
+            print::say(Level::WARN, warning);
         }
         results.setup(setup)?;
         let private = client.private()?;
-        results.class_only = private.reveal == Reveal::Class;
-        if embed && !matches!(private.model.output, Output::Embedding { .. }) {
+        let embeds = matches!(private.model.output, Output::Embedding { .. });
+        if show == Show::Embeddings && !embeds {
             let why = "the server's model gives classes, no embedding: use `sotto infer`";
             return Err(Error::Config(why.into()));
         }

@@ -1,5 +1,7 @@
 //! `sotto init`: a folder for each party, with keys, certificates and a commented configuration.
 
+mod lines;
+
 use std::{
     fs,
     net::Ipv4Addr,
@@ -8,7 +10,7 @@ use std::{
 
 use clap::Args;
 use serde::Serialize;
-use sotto_models::{calibration::hex, model::Output};
+use sotto_models::model::Output;
 use sotto_net::Identity;
 
 use crate::{choices, config::is_name, error::Error, model::Model, print, source::Source};
@@ -181,30 +183,18 @@ impl Init {
             false => ("0.0.0.0", "lan"),
         };
         let first = &models[0];
-        let lexicon = first.model.as_ref().and_then(|model| model.lexicon.as_ref());
         let asks = match first.model.as_ref().map(|model| &model.arch.output) {
             Some(Output::Embedding { .. }) => "embed",
             _ => "infer",
         };
         let filled = |template: &str| {
-            let text = with_clients(template, &self.clients)
+            let text = lines::clients(template, &self.clients)
                 .replace("\"0.0.0.0:7100\"", &format!("\"{host}:{dealer}\""))
                 .replace("\"0.0.0.0:7101\"", &format!("\"{host}:{server}\""))
                 .replace("\"192.0.2.10:7100\"", &format!("{:?}", self.dealer))
                 .replace("\"192.0.2.11:7101\"", &format!("{:?}", self.server))
                 .replace("network = \"lan\"", &format!("network = \"{network}\""));
-            let text = with_models(&text, models);
-            match self.source.extension() {
-                None => text,
-                Some(_) => {
-                    let tables = text.split("\n\n").filter(|table| !table.starts_with("[dealer]"));
-                    format!(
-                        "source = {:?}\n{}",
-                        self.source.name(),
-                        tables.collect::<Vec<_>>().join("\n\n")
-                    )
-                }
-            }
+            lines::source(&lines::models(&text, models), self.source)
         };
         let dealer = (self.source == Source::Dealer).then_some("dealer");
         let clients = || self.clients.iter().map(String::as_str);
@@ -228,55 +218,12 @@ impl Init {
             command: "serve",
         });
         for name in clients() {
-            let mut text = filled(CLIENT).replace("\"client\"", &format!("\"{name}\""));
-            if let Some(lexicon) = lexicon {
-                let folder = format!("lexicon = {:?}", first.lexicon);
-                text = text.replace("# lexicon = \"lexicon\"", &folder).replace(
-                    "# lexicon_hash = \"eb1f...\"",
-                    &format!("lexicon_hash = {:?}", hex(&lexicon.hash())),
-                );
-            }
+            let text = filled(CLIENT).replace("\"client\"", &format!("\"{name}\""));
             let peers = ["server"].into_iter().chain(dealer).collect();
             parties.push(Party { name, file: "client.toml", text, peers, command: asks });
         }
         Ok(parties)
     }
-}
-
-/// The text of one model, or with a `[[models]]` table for each; clients ask for the first.
-fn with_models(text: &str, models: &[Served<'_>]) -> String {
-    if let [one] = models {
-        // What is commented out in a client's is an example.
-        let line = |line: &str| match line.strip_prefix("model = \"demo\"") {
-            Some(rest) => format!("model = {:?}{rest}\n", one.name),
-            None => format!("{line}\n"),
-        };
-        return text.lines().map(line).collect();
-    }
-    let table = |model: &Served<'_>| format!("[[models]]\nmodel = {:?}\n", model.name);
-    let tables = models.iter().map(table).collect::<Vec<_>>().join("\n");
-    let paragraph = |text: &str| match text.strip_prefix("# [[models]]") {
-        Some(_) => tables.clone(),
-        None => text.to_owned(),
-    };
-    let first = format!("model = {:?}", models[0].name);
-    let line = |line: &str| match line.strip_prefix("# model = \"demo\"") {
-        Some(rest) => format!("{first}{rest}\n"),
-        None if line.starts_with("model = \"demo\"") => String::new(),
-        None => format!("{line}\n"),
-    };
-    let text: String = text.lines().map(line).collect();
-    text.split("\n\n").map(paragraph).collect::<Vec<_>>().join("\n\n")
-}
-
-/// The text with a `[[clients]]` table, its last, for each client.
-fn with_clients(text: &str, clients: &[String]) -> String {
-    let Some((before, table)) = text.split_once("[[clients]]\n") else { return text.to_owned() };
-    let of = |name: &String| {
-        let table = table.replace("\"client\"", &format!("\"{name}\""));
-        "[[clients]]\n".to_owned() + &table.replace("client.cert", &format!("{name}.cert"))
-    };
-    before.to_owned() + &clients.iter().map(of).collect::<Vec<_>>().join("\n")
 }
 
 /// The port of an address.

@@ -2,7 +2,16 @@
 
 use std::io;
 
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use serde::Serialize;
+use tracing::Level;
+use tracing_subscriber::{
+    EnvFilter,
+    filter::LevelFilter,
+    fmt::{
+        format::Writer,
+        time::{FormatTime, SystemTime},
+    },
+};
 
 use crate::error::Error;
 
@@ -12,12 +21,49 @@ const LEVELS: &str = "SOTTO_LOG";
 /// `text` (the default) or `json`.
 const FORMAT: &str = "SOTTO_LOG_FORMAT";
 
+fn read(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+/// Whether each line is a JSON object.
+pub fn are_json() -> bool {
+    read(FORMAT).as_deref() == Some("json")
+}
+
+/// What a command itself says, as a line of a log in JSON has it.
+#[derive(Serialize)]
+struct Said<'a> {
+    timestamp: String,
+    level: &'static str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+    target: &'static str,
+}
+
+/// What a command itself says to people, whatever levels are logged: a line, and a hint on a line of its own; as one object where
+/// the log is in JSON.
+pub fn said(level: Level, message: &str, hint: Option<&str>) -> String {
+    if !are_json() {
+        let kind = match level {
+            Level::ERROR => "error: ",
+            Level::WARN => "warning: ",
+            _ => "",
+        };
+        let hint = hint.map_or_else(String::new, |hint| format!("\nhint: {hint}"));
+        return format!("{kind}{message}{hint}");
+    }
+    let mut timestamp = String::new();
+    SystemTime.format_time(&mut Writer::new(&mut timestamp)).expect("a string takes it");
+    let said = Said { timestamp, level: level.as_str(), message, hint, target: "sotto" };
+    serde_json::to_string(&said).expect("texts are JSON")
+}
+
 /// Starts to log, once in a process; a `service` that runs for long says when (UTC).
 ///
 /// # Errors
 /// [`Error::Config`] for a level or form that is not known: to log nothing unasked would be found out too late.
 pub fn start(service: bool) -> Result<(), Error> {
-    let read = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
     let levels = filter(&read(LEVELS).unwrap_or_else(|| "warn".into()))?;
     let all = tracing_subscriber::fmt()
         .with_env_filter(levels)

@@ -6,8 +6,9 @@ use std::{
 };
 
 use serde::Serialize;
+use tracing::Level;
 
-use crate::error::Error;
+use crate::{error::Error, logs};
 
 /// Whether a character steers a terminal, or is not seen: controls, directions, what has no width.
 fn steers(c: char) -> bool {
@@ -46,7 +47,7 @@ pub fn line(text: impl Display) -> Result<(), Error> {
 
 fn written(text: String) -> Result<(), Error> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(failed)
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(unwritten)
 }
 
 /// Prints bytes as they are.
@@ -55,7 +56,7 @@ fn written(text: String) -> Result<(), Error> {
 /// As [`line()`].
 pub fn bytes(bytes: &[u8]) -> Result<(), Error> {
     let mut out = io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(failed)
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(unwritten)
 }
 
 /// Prints a JSON object over several lines.
@@ -74,12 +75,22 @@ pub fn json_line<T: Serialize>(value: &T) -> Result<(), Error> {
     written(in_json(&serde_json::to_string(value).map_err(|e| Error::Check(e.to_string()))?))
 }
 
-/// Tells a person something, on the standard error; where that cannot be written nobody is told.
-pub fn say(text: impl Display) {
+/// Tells a person something, on the standard error and as the log is written there; where that cannot be written nobody is told.
+pub fn say(level: Level, text: impl Display) {
+    told(level, &text.to_string(), None);
+}
+
+/// Tells a person that a command failed, and what to do about it.
+pub fn failed(e: &Error) {
+    told(Level::ERROR, &e.cause(), e.remedy().as_deref());
+}
+
+fn told(level: Level, message: &str, hint: Option<&str>) {
+    let text = logs::said(level, message, hint);
     drop(writeln!(io::stderr().lock(), "{}", shown(text)));
 }
 
-fn failed(e: io::Error) -> Error {
+fn unwritten(e: io::Error) -> Error {
     match e.kind() {
         ErrorKind::BrokenPipe => Error::Closed,
         _ => Error::Output(e.to_string()),

@@ -14,16 +14,14 @@ use sotto_gpu::{
 use sotto_models::{
     Model, Weights, files,
     float::{NoProbe, forward},
-    images::{Fit, normalise, read_cifar},
     model::{Input, Words},
     text::{self, Text},
 };
 
 use crate::{
     error::Error,
-    model::{self, DEMO_IMAGES},
-    print,
-    samples::{Loaded, Samples},
+    model, print,
+    samples::{Loaded, Samples, embedded},
 };
 pub use report::{Report, device_lines};
 
@@ -109,11 +107,7 @@ impl Reference {
             _ if !self.samples.is_empty() => {
                 self.samples.inputs(path, &model, &weights, self.limit)?
             }
-            Input::Pixels(pixels) => {
-                let embedded =
-                    read_cifar(DEMO_IMAGES, "images.bin", &model, Fit::Resize, self.limit)?;
-                embedded.iter().map(|picture| normalise(pixels, picture)).collect()
-            }
+            Input::Pixels(pixels) => embedded(&model, pixels, self.limit)?,
             Input::Words(words) => random_texts(&model, words, &weights, self.limit)?,
             _ => {
                 let name = &model.name;

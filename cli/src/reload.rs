@@ -24,7 +24,10 @@ pub fn on_signal<T: for<'a> Deserialize<'a>>(
         for _ in signals.forever() {
             match config::load(&path).and_then(&take) {
                 Ok(done) => tracing::info!("{} was read again: {done}", path.display()),
-                Err(e) => tracing::error!("{e}; the configuration stays as it was"),
+                Err(e) => {
+                    let file = path.display();
+                    tracing::error!("{file} was not taken: {e}; the configuration stays as it was");
+                }
             }
         }
     };

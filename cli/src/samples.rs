@@ -6,11 +6,17 @@ use clap::Args;
 use sotto_import::tokenizer::Long;
 use sotto_models::{
     Model, Weights, files,
-    images::{Framing, normalise},
-    model::Input,
+    images::{Fit, Framing, normalise, read_cifar},
+    model::{Input, Pixels},
 };
 
-use crate::{error::Error, inputs::Inputs, lexicon::Lexicon, model::fit, texts::Texts};
+use crate::{
+    error::Error,
+    inputs::Inputs,
+    lexicon::Lexicon,
+    model::{DEMO_IMAGES, fit},
+    texts::Texts,
+};
 
 /// Where pictures or texts come from.
 #[derive(Args)]
@@ -43,6 +49,18 @@ pub struct Loaded {
     pub inputs: Vec<Vec<f32>>,
 }
 
+/// The embedded pictures, as a model takes them.
+///
+/// # Errors
+/// [`Error::Config`] for a limit of 0; [`Error::Model`].
+pub fn embedded(model: &Model, pixels: &Pixels, limit: usize) -> Result<Vec<Vec<f32>>, Error> {
+    let pictures = read_cifar(DEMO_IMAGES, "images.bin", model, Fit::Resize, limit)?;
+    if pictures.is_empty() {
+        return Err(Error::Config("a limit of 0 leaves no picture".into()));
+    }
+    Ok(pictures.iter().map(|picture| normalise(pixels, picture)).collect())
+}
+
 /// What a model's inputs are called.
 pub fn what(model: &Model) -> &'static str {
     if model.pixels().is_some() { "images" } else { "texts" }
@@ -52,8 +70,8 @@ impl Samples {
     /// Reads the model in `folder` and at most `limit` samples.
     ///
     /// # Errors
-    /// Whatever is wrong with the model's files or a sample; [`Error::Config`] for pictures where the model takes texts, or
-    /// texts where it takes pictures.
+    /// Whatever is wrong with the model's files or a sample; [`Error::OtherInput`] for pictures where the model takes texts, or
+    /// texts where it takes pictures; [`Error::Config`] where it needs some and none are named.
     pub fn load(&self, folder: &Path, limit: usize) -> Result<Loaded, Error> {
         let path = folder.join("arch.toml");
         let model = Model::from_toml(&files::text(&path)?)?;
@@ -79,10 +97,16 @@ impl Samples {
         limit: usize,
     ) -> Result<Vec<Vec<f32>>, Error> {
         let other = |takes: &str, option: &str| {
-            let name = &model.name;
-            Err(Error::Config(format!("`{name}` takes {takes}: give {option}")))
+            Err(Error::Config(format!("`{}` takes {takes}: give {option}", model.name)))
         };
+        let name = || model.name.clone();
         match (&model.input, &self.text) {
+            (Input::Words(_), None) if !self.images.is_empty() => {
+                Err(Error::OtherInput { model: name(), takes: "texts" })
+            }
+            (Input::Pixels(_), Some(_)) => {
+                Err(Error::OtherInput { model: name(), takes: "pictures" })
+            }
             (Input::Words(_), None) => other("texts", "--text FILE"),
             (Input::Words(_), Some(file)) => {
                 let lexicon = Lexicon::of(folder, model, weights)?;

@@ -210,20 +210,7 @@ impl Server {
         let number = self.links.fetch_add(1, Ordering::Relaxed);
         let ender = link.ender();
         let standing = Arc::new(Standing::new(self.deadline, move |why| ender.end(why)));
-        let supply = self.check(link.name(), &hello).and_then(|()| {
-            let lane = self.lanes.get((link.name(), &standing), &hello)?;
-            let batches = match &lane.supply {
-                Supply::Dealer(sessions) => {
-                    let session = sessions.current(hello.stale, self.patience());
-                    Batches::Dealt(
-                        session.inspect_err(|why| tracing::warn!("{}: {why}", link.peer()))?,
-                    )
-                }
-                Supply::Peer(workplace) => Batches::Made(Arc::clone(&workplace.made)),
-            };
-            Ok((lane, batches))
-        });
-        let (lane, batches) = match supply {
+        let (lane, batches) = match self.supply(link, &hello, &standing) {
             Ok(supply) => supply,
             Err(why) => {
                 self.metrics.refused(link.name());
@@ -276,6 +263,29 @@ impl Server {
         }
         let holder = Holder { link: number, name: link.name().into() };
         Served::new(self, (lane, batches), (holder, standing)).serve(link)
+    }
+
+    /// The lane that a client asks for, and its batches.
+    fn supply(
+        &self,
+        link: &mut QuicLink,
+        hello: &ClientHello,
+        standing: &Arc<Standing>,
+    ) -> Result<(Held, Batches), Refusal> {
+        self.check(link.name(), hello)?;
+        let lane = self.lanes.get((link.name(), standing), hello)?;
+        let batches = match &lane.supply {
+            Supply::Dealer(sessions) => {
+                // A link that has failed says so at its next use.
+                let tell = |dealer| {
+                    drop(messages::send(link, step::WELCOME, &ServerWelcome::Waiting { dealer }));
+                };
+                let session = sessions.current(hello.stale, self.patience(), tell);
+                Batches::Dealt(session.inspect_err(|why| tracing::warn!("{}: {why}", link.peer()))?)
+            }
+            Supply::Peer(workplace) => Batches::Made(Arc::clone(&workplace.made)),
+        };
+        Ok((lane, batches))
     }
 
     /// Makes batches over a link that is set up: of one length after the other.

@@ -13,14 +13,15 @@ use sotto_net::printable;
 
 use sotto_session::{error::Error, lexicon::Lexicon};
 
-/// Measured costs of one evaluation (of a batch of images).
+/// What a picture or text has of its evaluation's measured costs. Bytes are parted among those that share it, so that the sum over all
+/// results is what crossed; flights and seconds are the evaluation's, which all of them waited for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
-    /// Images or texts that it gave results of. Each of these has all of its costs, so that a share of them is one's own.
+    /// Images or texts that the evaluation gave results of.
     #[serde(default = "one")]
     pub shared_by: u64,
-    /// Bytes of masked weights, or of encrypted ones and keys, that came over the connection before; 0 where the client held
-    /// them.
+    /// Bytes of masked weights, or of encrypted ones and keys, that came since the evaluation before: of the first one after a setup
+    /// alone.
     #[serde(default)]
     pub setup_bytes: u64,
     /// Bytes that server and client received from the dealer; without one, that crossed between them.
@@ -44,6 +45,21 @@ pub struct Costs {
 
 fn one() -> u64 {
     1
+}
+
+impl Costs {
+    /// What the result at this place, of those that share the evaluation, has of the whole.
+    pub(crate) fn part(&self, place: usize) -> Self {
+        let n = self.shared_by.max(1);
+        let part = |bytes: u64| bytes / n + u64::from((place as u64) < bytes % n);
+        Self {
+            setup_bytes: part(self.setup_bytes),
+            offline_bytes: part(self.offline_bytes),
+            from_server: part(self.from_server),
+            from_client: part(self.from_client),
+            ..self.clone()
+        }
+    }
 }
 
 /// Longest name of a class (characters).
@@ -103,7 +119,7 @@ impl Query {
     /// What enters the model.
     ///
     /// # Errors
-    /// [`Error::Config`] for a picture where the model takes words, and the other way round; [`Error::Model`] for words that it
+    /// [`Error::OtherInput`] for a picture where the model takes words, and the other way round; [`Error::Model`] for words that it
     /// does not have.
     pub fn input(&self, model: &Model, lexicon: Option<&Lexicon>) -> Result<Vec<f32>, Error> {
         match (self, &model.input, lexicon) {
@@ -115,9 +131,9 @@ impl Query {
                 Ok(rows)
             }
             (_, Input::Pixels(_), _) => {
-                Err(Error::Config(format!("`{}` takes pictures, no texts", model.name)))
+                Err(Error::OtherInput { model: model.name.clone(), takes: "pictures" })
             }
-            _ => Err(Error::Config(format!("`{}` takes texts, no pictures", model.name))),
+            _ => Err(Error::OtherInput { model: model.name.clone(), takes: "texts" }),
         }
     }
 }
@@ -131,8 +147,9 @@ pub struct Labelled {
     pub class: usize,
     /// Its name.
     pub class_name: String,
-    /// The private logits, or a one-hot.
-    pub logits: Vec<f64>,
+    /// The private logits; none where the class alone is revealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logits: Option<Vec<f64>>,
 }
 
 /// What the client learns of one picture or text.
@@ -145,8 +162,9 @@ pub enum Found {
         class: usize,
         /// Its name.
         class_name: String,
-        /// The private logits, or a one-hot where the class alone is revealed.
-        logits: Vec<f64>,
+        /// The private logits; none where the class alone is revealed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        logits: Option<Vec<f64>>,
     },
     /// A class of each word.
     Words {
@@ -161,36 +179,39 @@ pub enum Found {
 }
 
 impl Found {
-    /// Reads a decoded result.
+    /// Reads a decoded result: logits, or of each row a one-hot where the class alone is revealed.
     pub(crate) fn new(
-        model: &Model,
+        (model, reveal): (&Model, Reveal),
         query: &Query,
         lexicon: Option<&Lexicon>,
         result: Vec<f64>,
     ) -> Self {
+        let logits = |row: Vec<f64>| (reveal != Reveal::Class).then_some(row);
         match (&model.output, query, lexicon) {
             (Output::Embedding { .. }, ..) => Found::Embedding { embedding: result },
             (Output::Tokens { classes }, Query::Text { text, .. }, Some(lexicon)) => {
                 let each = lexicon.words(text).into_iter().zip(result.chunks(*classes));
-                let words = each.map(|(word, logits)| {
-                    let class = top(logits);
-                    let (class_name, logits) = (label(model, class), logits.to_vec());
+                let words = each.map(|(word, row)| {
+                    let class = top(row);
+                    let (class_name, logits) = (label(model, class), logits(row.to_vec()));
                     Labelled { word: printable(&word, LABEL), class, class_name, logits }
                 });
                 Found::Words { words: words.collect() }
             }
             _ => {
                 let class = top(&result);
-                Found::Class { class, class_name: label(model, class), logits: result }
+                Found::Class { class, class_name: label(model, class), logits: logits(result) }
             }
         }
     }
 
-    /// The numbers that it was read from.
+    /// The numbers that it was read from; none where the class alone is revealed.
     pub fn numbers(&self) -> Vec<f64> {
         match self {
-            Found::Class { logits, .. } => logits.clone(),
-            Found::Words { words } => words.iter().flat_map(|w| w.logits.clone()).collect(),
+            Found::Class { logits, .. } => logits.clone().unwrap_or_default(),
+            Found::Words { words } => {
+                words.iter().flat_map(|w| w.logits.clone().unwrap_or_default()).collect()
+            }
             Found::Embedding { embedding } => embedding.clone(),
         }
     }
@@ -203,12 +224,12 @@ impl Found {
         }
     }
 
-    /// For a person, in one line; with the logit where there are some to show.
-    pub fn told(&self, logits_known: bool) -> [String; 2] {
+    /// For a person, in one line: what it is, and the class's logit or a dash.
+    pub fn told(&self) -> [String; 2] {
         let none = || "-".to_owned();
         match self {
             Found::Class { class, class_name, logits } => {
-                let logit = logits.get(*class).filter(|_| logits_known);
+                let logit = logits.as_ref().and_then(|logits| logits.get(*class));
                 [class_name.clone(), logit.map_or_else(none, |logit| format!("{logit:.3}"))]
             }
             Found::Words { words } => {
@@ -236,9 +257,9 @@ pub struct Answer {
     /// What it is.
     #[serde(flatten)]
     pub found: Found,
-    /// Costs of the evaluation that it was part of.
+    /// Its part of what the evaluation cost that it came of.
     pub costs: Costs,
-    /// Pictures or texts in that evaluation.
+    /// Pictures or texts that such an evaluation has room for.
     pub batch: usize,
     /// How much of the result the server reveals.
     #[serde(skip)]
@@ -249,7 +270,7 @@ impl Answer {
     /// The logits of a picture or a text as a whole; `None` where the server reveals the class alone.
     pub fn logits(&self) -> Option<&[f64]> {
         match &self.found {
-            Found::Class { logits, .. } if self.reveal != Reveal::Class => Some(logits),
+            Found::Class { logits, .. } => logits.as_deref(),
             _ => None,
         }
     }

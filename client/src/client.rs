@@ -44,6 +44,8 @@ pub struct Client {
     shop: Option<Shop>,
     /// Evaluations to come after those that are asked for.
     expected: usize,
+    /// Bytes of setups, of connections that are gone, that no evaluation has counted.
+    uncounted: u64,
 }
 
 impl Client {
@@ -57,8 +59,20 @@ impl Client {
         let endpoint = Arc::new(config.bind()?);
         config.stop.closes(&endpoint);
         let (length, connection, known, stale, shop) = (None, None, None, None, None);
-        let expected = 0;
-        Ok(Self { config, endpoint, kept, shelf, length, connection, known, stale, shop, expected })
+        let (expected, uncounted) = (0, 0);
+        Ok(Self {
+            config,
+            endpoint,
+            kept,
+            shelf,
+            length,
+            connection,
+            known,
+            stale,
+            shop,
+            expected,
+            uncounted,
+        })
     }
 
     /// Connects for texts of a `length`, or, without, for pictures; and takes the masked weights.
@@ -115,14 +129,11 @@ impl Client {
     /// A picture of the model's size, by its pixels: planes, rows, columns.
     ///
     /// # Errors
-    /// As [`Client::private`]; [`Error::Config`] for another number of bytes, and where the model takes texts.
+    /// As [`Client::private`]; [`Error::Config`] for another number of bytes, [`Error::OtherInput`] where the model takes texts.
     pub fn pixels(&mut self, name: &str, pixels: Vec<u8>) -> Result<Query, Error> {
         let private = self.private()?;
         let Some(takes) = private.model.pixels() else {
-            return Err(Error::Config(format!(
-                "`{}` takes texts, no pictures",
-                private.model.name
-            )));
+            return Err(Error::OtherInput { model: private.model.name.clone(), takes: "texts" });
         };
         if pixels.len() != takes.numbers() {
             let (found, due) = (pixels.len(), takes.numbers());
@@ -233,7 +244,8 @@ impl Client {
             return;
         }
         self.length = length;
-        if let Some(connection) = self.connection.take() {
+        if let Some(mut connection) = self.connection.take() {
+            self.uncounted += connection.take_setups();
             // Else its making would outlive it; its link for that goes on with the next length.
             self.known = Some(connection.known.without_making());
             self.shop = connection.part(length);
@@ -256,8 +268,12 @@ impl Client {
             None => {
                 let (known, stale) = (self.known.clone(), self.stale.take());
                 let (shop, kept) = (self.shop.take(), self.kept.clone());
-                let before = Before { known, stale, shop, kept, shelf: self.shelf.clone() };
-                Connection::connect(&self.config, Arc::clone(&self.endpoint), self.length, before)?
+                let (shelf, uncounted) = (self.shelf.clone(), self.uncounted);
+                let before = Before { known, stale, shop, kept, shelf, uncounted };
+                let endpoint = Arc::clone(&self.endpoint);
+                let connection = Connection::connect(&self.config, endpoint, self.length, before)?;
+                self.uncounted = 0;
+                connection
             }
         };
         self.known = Some(connection.known.clone());
@@ -295,9 +311,12 @@ impl Client {
                 tracing::warn!("{why}; the batch in use, if any, is burnt, connecting again");
                 said = why;
             }
-            if self.connection.take().is_none() {
-                thread::sleep(pause);
-                pause = LONGEST.min(2 * pause);
+            match self.connection.take() {
+                Some(mut lost) => self.uncounted += lost.take_setups(),
+                None => {
+                    thread::sleep(pause);
+                    pause = LONGEST.min(2 * pause);
+                }
             }
             let over = matches!(
                 e,

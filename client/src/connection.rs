@@ -22,7 +22,7 @@ use kept::Kept;
 use making::{Making, Shop};
 use numbers::Numbers;
 use sotto_models::{Private, calibration::hex, length::Length};
-use sotto_net::{Endpoint, Link, QuicLink};
+use sotto_net::{Endpoint, Link, QuicLink, printable};
 use sotto_protocols::{Role, party::Party, plan::Traffic, weights::Weights};
 
 use crate::{
@@ -30,13 +30,16 @@ use crate::{
     config::Config,
 };
 use sotto_session::{
-    card::Card,
+    card::{Card, of},
     error::Error,
     lexicon::Lexicon,
     longest,
     messages::{self, Epoch, Masks, Request, step},
     shelf::Shelf,
 };
+
+/// Longest name of a model in logs (characters): the server says it.
+const NAME: usize = 64;
 
 /// What a client holds of a server's model, whatever connection it came over.
 #[derive(Clone)]
@@ -92,6 +95,8 @@ pub(crate) struct Before {
     pub kept: Option<Arc<Kept>>,
     /// The same of batches that are made with the server.
     pub shelf: Option<Arc<Shelf>>,
+    /// Bytes of setups that no evaluation has counted.
+    pub uncounted: u64,
 }
 
 /// Where a client's batches come from.
@@ -116,6 +121,8 @@ pub struct Connection {
     left: usize,
     /// Bytes of masked weights received.
     pub setup_bytes: u64,
+    /// Bytes of setups that no evaluation has counted yet, of this connection and those before it.
+    uncounted: u64,
     /// Seconds that the setup took.
     pub setup_s: f64,
 }
@@ -180,10 +187,9 @@ impl Connection {
         }
         let own = private.fill(&mut inputs);
         let inputs = private.encode(&inputs);
-        let shared_by = queries.len() as u64;
-        let mut costs = Costs { shared_by, setup_bytes: self.setup_bytes, ..Costs::default() };
+        let mut costs = Costs { shared_by: queries.len() as u64, ..Costs::default() };
         let output = self.evaluate(&inputs, &mut costs)?;
-        let answer = |(query, result): (&Query, Vec<f64>)| Answer {
+        let answer = |(place, (query, result)): (usize, (&Query, Vec<f64>))| Answer {
             name: query.name().to_owned(),
             label: match query {
                 Query::Picture(picture) => picture.label,
@@ -191,12 +197,13 @@ impl Connection {
             },
             tokens: query.words(),
             bucket: length.filter(|length| length.is_hidden()).map(|length| length.rows() as u32),
-            found: Found::new(model, query, lexicon.as_deref(), result),
-            costs: costs.clone(),
+            found: Found::new((model, private.reveal), query, lexicon.as_deref(), result),
+            costs: costs.part(place),
             batch,
             reveal: private.reveal,
         };
-        Ok(queries.into_iter().zip(private.decode_rows(&output, &own)).map(answer).collect())
+        let results = queries.into_iter().zip(private.decode_rows(&output, &own));
+        Ok(results.enumerate().map(answer).collect())
     }
 
     fn evaluate(&mut self, inputs: &[Vec<i64>], costs: &mut Costs) -> Result<Vec<i64>, Error> {
@@ -209,7 +216,6 @@ impl Connection {
         let (ready, offline_bytes) = self.prepare()?;
         let id = ready.id;
         costs.waited = ready.waited;
-        costs.setup_bytes += making.as_ref().map_or(0, |making| making.setup_bytes());
         (costs.offline_bytes, costs.offline_flights) = (offline_bytes, ready.flights);
         costs.offline_s = start.elapsed().as_secs_f64();
         let plan = &self.known.lane.private.plan;
@@ -221,9 +227,10 @@ impl Connection {
             != (planned.offline_bytes, planned.offline_flights)
         {
             return Err(Error::Check(format!(
-                "{} bytes in {} flights were needed for batch {id}, the plan says {} in {}",
+                "{} bytes in {} flights were needed for batch {id}, {}, the plan says {} in {}",
                 costs.offline_bytes,
                 costs.offline_flights,
+                self.of(),
                 planned.offline_bytes,
                 planned.offline_flights
             )));
@@ -236,7 +243,7 @@ impl Connection {
         let done = party.evaluate(&mut self.link, ready.staged, inputs);
         self.link.set_longest(None);
         let done = done.map_err(Error::online(plan))?;
-        tracing::info!("batch {id} used");
+        tracing::info!("batch {id}, {}, used", self.of());
         costs.online_s = start.elapsed().as_secs_f64();
         let Traffic { from_server, from_client, flights } = done.traffic;
         (costs.from_server, costs.from_client, costs.flights) = (from_server, from_client, flights);
@@ -247,7 +254,27 @@ impl Connection {
                 done.traffic
             )));
         }
+        costs.setup_bytes = self.take_setups();
         Ok(done.outputs.into_iter().next().unwrap_or_default())
+    }
+
+    /// Bytes of setups that no evaluation has counted yet; the next one does not.
+    pub(crate) fn take_setups(&mut self) -> u64 {
+        let made = match &self.supply {
+            Supply::Dealer(_) => 0,
+            Supply::Peer(making) => making.take_setups(),
+        };
+        made + std::mem::take(&mut self.uncounted)
+    }
+
+    /// What stands beside its batches' numbers in logs and errors.
+    fn of(&self) -> String {
+        let Known { name, lane, .. } = &self.known;
+        let epoch = match &self.supply {
+            Supply::Dealer(_) => Some(&lane.epoch),
+            Supply::Peer(_) => None,
+        };
+        of(&printable(name, NAME), &lane.plan, epoch)
     }
 
     /// Batches that are here for later evaluations.

@@ -94,7 +94,8 @@ fn once(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<(Machine, Vec<Check>), Error> {
     let models = models::all();
-    let parts = models.len() + 1;
+    // Of each model what is made for it, and its evaluations.
+    let parts = 2 * models.len() + 1;
     progress(0, parts);
     let mut pair = Pair::new(through)?;
     let (stream_byte, stream_work) = pair.stream_byte()?;
@@ -113,6 +114,7 @@ fn once(
         for extension in model.made().iter().filter(|_| first) {
             making::measure(*extension, plan, &matrices, made);
         }
+        progress(2 * done + 2, parts);
         let local = Local::new(plan, matrices);
         if done == 0 {
             setup = local.seconds;
@@ -134,7 +136,7 @@ fn once(
         if model.is_typical() {
             wholes.push((model.arch.name.clone(), std::sync::Arc::clone(&private.plan), whole));
         }
-        progress(done + 2, parts);
+        progress(2 * done + 3, parts);
     }
     messages.element = unpacked.1 / f64::max(unpacked.0, 1.0);
     let mut machine = Machine::new(processor(), messages, setup);

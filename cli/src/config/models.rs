@@ -1,6 +1,9 @@
 //! The models that a server's configuration names.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::{self, Display, Formatter},
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 use sotto_models::{
@@ -67,6 +70,12 @@ pub struct Offer {
     pub pool: usize,
     /// Where they wait, if not in memory.
     pub pool_folder: Option<Place>,
+}
+
+impl Display for Offer {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "model `{}` ({})", self.name, self.model.display())
+    }
 }
 
 impl ServerConfig {

@@ -14,6 +14,7 @@ use super::{
     models::Registered,
 };
 use crate::{
+    card::of,
     error::Error,
     messages::{self, AHEAD, Ask, CHUNK, Dealt, Secret, Ticket, step},
     refusal::Refusal,
@@ -22,6 +23,8 @@ use crate::{
 /// What one link may ask for.
 pub(super) struct Supply {
     pub(super) role: Role,
+    /// Whose batches they are.
+    pub(super) server: String,
     pub(super) model: Arc<Registered>,
     pub(super) corrected: Role,
     pub(super) ledger: Arc<Mutex<Ledger>>,
@@ -67,7 +70,8 @@ impl Supply {
                         self.correct(link, &seeds)?;
                     }
                     if let Dealt::Batch { id, corrections, .. } = header {
-                        tracing::info!("batch {id} dealt to {name}");
+                        let of = of(&self.server, &self.model.hash, Some(&self.model.epoch));
+                        tracing::info!("batch {id}, {of}, dealt to {name}");
                         metrics.dealt(&name, corrections);
                     }
                 }

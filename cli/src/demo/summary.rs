@@ -138,12 +138,6 @@ pub struct Summary {
     pub lengths: Vec<Length>,
     /// Image by image, or text by text; last what could not be evaluated.
     pub results: Vec<Line>,
-    /// What went wrong with these, and the exit code.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// As [`Error::exit_code`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub exit_code: Option<u8>,
 }
 
 /// What became of an image or text.
@@ -168,21 +162,10 @@ impl Summary {
         lines: &[Answer],
         (results, unread): (Vec<Compared>, Vec<Unread>),
     ) -> Result<Self, Error> {
-        let first = lines.first().and_then(Answer::rows);
-        for line in lines {
-            let c = &line.costs;
-            let measured = Cost {
-                setup_bytes: c.setup_bytes,
-                offline_bytes: c.offline_bytes,
-                offline_flights: c.offline_flights,
-                online_bytes: c.from_server + c.from_client,
-                flights: c.flights,
-            };
-            let mut due = planned[&line.rows()];
+        for (i, (rows, measured)) in evaluations(lines).into_iter().enumerate() {
             // It serves texts of all lengths.
-            if line.rows() != first {
-                due.setup_bytes = 0;
-            }
+            let setup_bytes = if i == 0 { planned[&rows].setup_bytes } else { 0 };
+            let due = Cost { setup_bytes, ..planned[&rows] };
             if measured != due {
                 return Err(Error::Check(format!("measured {measured:?}, planned {due:?}")));
             }
@@ -193,7 +176,7 @@ impl Summary {
         let n = results.len().max(1) as f64;
         let all: Vec<&Costs> = lines.iter().map(|line| &line.costs).collect();
         let mean = |f: &dyn Fn(&Costs) -> f64| mean(&all, f);
-        let each = |f: &dyn Fn(&Costs) -> u64| whole(&all, f);
+        let each = |f: &dyn Fn(&Costs) -> u64| each(&all, f);
         let later = if all.len() > 1 { &all[1..] } else { &all };
         let median = |f: &dyn Fn(&Costs) -> f64| median(later, f);
         let total = |l: &Answer| share(&l.costs, &|c| c.offline_s + c.online_s);
@@ -211,10 +194,7 @@ impl Summary {
             min_cosine: results.iter().map(|r| r.cosine).fold(1.0, f64::min),
             max_logit_error: results.iter().map(|r| r.max_logit_error).fold(0.0, f64::max),
             mean_logit_error: results.iter().map(|r| r.mean_logit_error).sum::<f64>() / n,
-            setup_bytes: match lengths.is_empty() {
-                true => setup.setup_bytes,
-                false => lengths.iter().map(|length| length.setup_bytes).sum(),
-            },
+            setup_bytes: sum(&all, &|c| c.setup_bytes),
             offline_bytes: each(&|c| c.offline_bytes),
             offline_flights: planned.offline_flights,
             online_bytes: each(&|c| c.from_server + c.from_client),
@@ -231,14 +211,9 @@ impl Summary {
             plaintext: Vec::new(),
             lengths,
             results: Vec::new(),
-            error: None,
-            exit_code: None,
         };
         summary.results.extend(results.into_iter().map(Line::Done));
         summary.results.extend(unread.into_iter().map(Line::Unread));
-        if let Err(e) = summary.check() {
-            (summary.error, summary.exit_code) = (Some(e.to_string()), Some(e.exit_code()));
-        }
         Ok(summary)
     }
 
@@ -283,7 +258,33 @@ impl Summary {
     }
 }
 
-/// One input's share of what an evaluation cost.
+/// What each evaluation cost in all, with the rows of its texts: bytes are parted among those that it gave results of, which follow each
+/// other.
+fn evaluations(lines: &[Answer]) -> Vec<(Option<u32>, Cost)> {
+    let (mut all, mut rest) = (Vec::new(), lines);
+    while let Some(first) = rest.first() {
+        let shared_by = (first.costs.shared_by as usize).clamp(1, rest.len());
+        let (these, later) = rest.split_at(shared_by);
+        rest = later;
+        let costs: Vec<&Costs> = these.iter().map(|line| &line.costs).collect();
+        let measured = Cost {
+            setup_bytes: sum(&costs, &|c| c.setup_bytes),
+            offline_bytes: sum(&costs, &|c| c.offline_bytes),
+            offline_flights: first.costs.offline_flights,
+            online_bytes: sum(&costs, &|c| c.from_server + c.from_client),
+            flights: first.costs.flights,
+        };
+        all.push((first.rows(), measured));
+    }
+    all
+}
+
+/// All bytes of a kind.
+fn sum(of: &[&Costs], f: &dyn Fn(&Costs) -> u64) -> u64 {
+    of.iter().map(|c| f(c)).sum()
+}
+
+/// One input's share of the seconds that an evaluation took.
 fn share(costs: &Costs, f: &dyn Fn(&Costs) -> f64) -> f64 {
     f(costs) / costs.shared_by.max(1) as f64
 }
@@ -293,9 +294,9 @@ fn mean(of: &[&Costs], f: &dyn Fn(&Costs) -> f64) -> f64 {
     of.iter().map(|c| share(c, f)).sum::<f64>() / of.len().max(1) as f64
 }
 
-/// The mean of a count, to the next whole number: an evaluation costs as much for some inputs as for a whole batch of them.
-fn whole(of: &[&Costs], f: &dyn Fn(&Costs) -> u64) -> u64 {
-    mean(of, &|c| f(c) as f64).round() as u64
+/// The mean of bytes, to the next whole number: an evaluation costs as much for some inputs as for a whole batch of them.
+fn each(of: &[&Costs], f: &dyn Fn(&Costs) -> u64) -> u64 {
+    (sum(of, f) as f64 / of.len().max(1) as f64).round() as u64
 }
 
 /// The median of the inputs' shares.
@@ -314,9 +315,9 @@ fn lengths(planned: &BTreeMap<Option<u32>, Cost>, lines: &[Answer]) -> Vec<Lengt
         Some(Length {
             tokens,
             texts: of.len(),
-            setup_bytes: first.setup_bytes,
-            offline_bytes: whole(&of, &|c| c.offline_bytes),
-            online_bytes: whole(&of, &|c| c.from_server + c.from_client),
+            setup_bytes: sum(&of, &|c| c.setup_bytes),
+            offline_bytes: each(&of, &|c| c.offline_bytes),
+            online_bytes: each(&of, &|c| c.from_server + c.from_client),
             flights: first.flights,
             offline_s: median(&of, &|c| c.offline_s),
             online_s: median(&of, &|c| c.online_s),

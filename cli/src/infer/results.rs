@@ -2,10 +2,12 @@
 
 use indicatif::ProgressBar;
 use serde::Serialize;
+use tracing::Level;
 
 use super::SetupLine;
 use crate::{
     client::{Answer, Costs},
+    ending::{Failed, document},
     error::Error,
     inputs::Unread,
     print,
@@ -29,7 +31,7 @@ impl Line {
     }
 }
 
-/// The JSON object; with an error and the exit code where not all was done.
+/// The JSON object.
 #[derive(Default, Serialize)]
 pub(super) struct Document {
     pub setup: SetupLine,
@@ -37,10 +39,12 @@ pub(super) struct Document {
     /// Batches that wait on both disks, where they were filled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    exit_code: Option<u8>,
+}
+
+/// The last line with `--json-lines`, where batches were made.
+#[derive(Serialize)]
+struct Waiting {
+    waiting: usize,
 }
 
 pub(super) enum Form {
@@ -60,8 +64,6 @@ pub(super) struct Results {
     pub unread: Vec<String>,
     /// `images` or `texts`.
     pub what: &'static str,
-    /// There are no logits to show.
-    pub class_only: bool,
     pub bar: ProgressBar,
 }
 
@@ -82,7 +84,7 @@ impl Results {
             Form::Lines => print::json_line(&line)?,
             Form::Table(columns) => {
                 let text = match &line {
-                    Line::Done(r) => columns.line(&cells(r, self.class_only)),
+                    Line::Done(r) => columns.line(&cells(r)),
                     Line::Unread(r) => format!("{}: {}", r.name, r.error),
                 };
                 self.bar.suspend(|| print::line(text))?;
@@ -96,7 +98,7 @@ impl Results {
     }
 
     /// Prints what is due at the end.
-    pub fn end(mut self, result: Result<(), Error>) -> Result<(), Error> {
+    pub fn end(mut self, result: Result<(), Error>) -> Result<(), Failed> {
         self.bar.finish_and_clear();
         let of = self.document.results.len();
         let result = match result {
@@ -109,19 +111,21 @@ impl Results {
         let mut placed: Vec<(usize, Line)> = self.places.into_iter().zip(results).collect();
         placed.sort_by_key(|(place, _)| *place);
         self.document.results = placed.into_iter().map(|(_, line)| line).collect();
-        if let Err(e) = &result {
-            self.document.error = Some(e.to_string());
-            self.document.exit_code = Some(e.exit_code());
-        }
         let batch = self.document.results.iter().find_map(|line| match line {
             Line::Done(r) => Some(r.batch),
             Line::Unread(_) => None,
         });
-        if let (Form::Table(_), Some(waiting)) = (&self.form, self.document.waiting) {
-            print::line(format!("{waiting} batches wait on the disks of both"))?;
+        if let Some(waiting) = self.document.waiting {
+            let text = format!("{waiting} batches wait on the disks of both");
+            match &self.form {
+                Form::Table(_) => print::line(text)?,
+                Form::Lines => print::json_line(&Waiting { waiting })?,
+                Form::Rows => print::say(Level::INFO, text),
+                Form::Document => {}
+            }
         }
         match (self.form, batch) {
-            (Form::Document, _) => print::json(&self.document)?,
+            (Form::Document, _) => return document(&self.document, result),
             (Form::Rows, _) => {
                 for line in &self.document.results {
                     let numbers = match line {
@@ -134,30 +138,40 @@ impl Results {
             }
             (Form::Table(_), Some(batch)) => {
                 print::line(format!(
-                    "setup {} in {:.2} s, once; offline and online are per evaluation of {batch} image(s) or text(s)",
+                    "setup {} in {:.2} s, once; seconds and flights are those of an evaluation of {batch} image(s) or text(s), \
+                     bytes each one's share",
                     report::bytes(self.document.setup.setup_bytes),
                     self.document.setup.setup_s,
                 ))?;
                 let costs: Vec<&Costs> =
-                    self.document.results.iter().filter_map(Line::costs).step_by(batch).collect();
-                if let Some(first) = costs.iter().find(|costs| costs.waited) {
-                    print::line(format!(
-                        "{} of {} batches were made with the server before, {} each in {} flights, and waited on both disks",
-                        costs.iter().filter(|costs| costs.waited).count(),
-                        costs.len(),
-                        report::bytes(first.offline_bytes),
-                        first.offline_flights
-                    ))?;
+                    self.document.results.iter().filter_map(Line::costs).collect();
+                if let Some(text) = waited(&costs) {
+                    print::line(text)?;
                 }
             }
             _ => {}
         }
-        result
+        Ok(result?)
     }
 }
 
-fn cells(r: &Answer, class_only: bool) -> [String; 7] {
-    let [found, logit] = r.found.told(!class_only);
+/// What is said of batches that were made before and waited on both disks; nothing where none had.
+fn waited(costs: &[&Costs]) -> Option<String> {
+    let batches = |of: &[&Costs]| -> f64 { of.iter().map(|c| 1.0 / c.shared_by as f64).sum() };
+    let waited: Vec<&Costs> = costs.iter().filter(|c| c.waited).copied().collect();
+    let first = waited.first()?;
+    let bytes = waited.iter().map(|c| c.offline_bytes).sum();
+    Some(format!(
+        "{:.0} of {:.0} batches were made with the server before, {} in all, each in {} flights, and waited on both disks",
+        batches(&waited),
+        batches(costs),
+        report::bytes(bytes),
+        first.offline_flights
+    ))
+}
+
+fn cells(r: &Answer) -> [String; 7] {
+    let [found, logit] = r.found.told();
     [
         r.name.clone(),
         found,

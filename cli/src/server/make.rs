@@ -28,6 +28,7 @@ use super::{
     usage::Usage,
 };
 use crate::{
+    card::of,
     error::Error,
     messages::{self, FolderId, Nonce, Reply, Request, Secret, ServerWelcome, step},
     refusal::Refusal,
@@ -42,6 +43,8 @@ pub struct Workplace {
     recipe: Arc<Recipe>,
     cost: Cost,
     usage: Arc<Usage>,
+    /// What stands beside its numbers in logs.
+    of: String,
     /// What was made.
     pub made: Arc<Made>,
     shelf: Option<OnDisk>,
@@ -106,7 +109,8 @@ impl Workplace {
     ) -> Result<Self, Error> {
         let recipe = Arc::new(whole_recipe(plan, extension)?);
         let cost = recipe.cost(plan);
-        Ok(Self { plan: Arc::clone(plan), model, recipe, cost, usage, made, shelf })
+        let of = of(model.name(), &plan.hash(), None);
+        Ok(Self { plan: Arc::clone(plan), model, recipe, cost, usage, of, made, shelf })
     }
 
     /// Batches that wait for each client on the disk, at most.
@@ -247,7 +251,7 @@ impl Workplace {
             messages::send(link, step::REPLY, &Reply::Making { id, pad })?;
             let (batch, traffic) = workshop.make(link, id, longest, &|| ())?;
             let bytes = traffic.from_server + traffic.from_client;
-            tracing::info!("{}: batch {id} made, {bytes} bytes", link.peer());
+            tracing::info!("{}: batch {id}, {}, made, {bytes} bytes", link.peer(), self.of);
             if let Some(keeps) = &keeps {
                 self.keep(link, keeps, (id, workshop.tag(id)), batch, traffic)?;
                 asked = Instant::now();

@@ -154,7 +154,8 @@ pub fn read_all(
     before: &[Arc<Loaded>],
 ) -> Result<Vec<Arc<Loaded>>, Error> {
     let read = |offer: Offer| {
-        let read = Arc::new(Loaded::read(offer, base, salt)?);
+        let named = Error::of(&offer);
+        let read = Arc::new(Loaded::read(offer.clone(), base, salt).map_err(named)?);
         let same = before.iter().find(|one| one.is_same(&read));
         Ok(same.map_or(read, Arc::clone))
     };

@@ -19,6 +19,7 @@ use super::{
     usage::{self, Used},
 };
 use crate::{
+    card::of,
     error::Error,
     longest,
     messages::{self, Reply, Request, Secret, Tag, step},
@@ -163,7 +164,7 @@ impl<'a> Served<'a> {
     fn reply(&mut self, link: &mut QuicLink, reply: Result<Reply, Refusal>) -> Result<(), Error> {
         let reply = reply.unwrap_or_else(|why| {
             self.server.metrics.refused(&self.name);
-            tracing::warn!("{} is refused: {why}", link.peer());
+            tracing::warn!("{} is refused what it asks {}: {why}", link.peer(), self.of());
             thread::sleep(BREATH * self.refused.min(10));
             self.refused += 1;
             Reply::Refused(why)
@@ -246,8 +247,9 @@ impl<'a> Served<'a> {
         // Before the first opening: two different deals would give a wrong class and tell more than masks hide.
         if ready.tag != tag {
             return Err(Error::Check(format!(
-                "{} holds another deal of batch {id} than this server",
-                link.peer()
+                "{} holds another deal of batch {id}, {}, than this server",
+                link.peer(),
+                self.of()
             )));
         }
         let bits = self.lane.bits;
@@ -274,9 +276,18 @@ impl<'a> Served<'a> {
             // The bound is proven with an honest dealer.
             Batches::Made(_) => what,
         };
-        let (name, flights) = (model.name(), done.traffic.flights);
-        tracing::info!("{}: batch {id}, of {name}, {bits}, {flights} flights", link.peer());
+        let (of, flights) = (self.of(), done.traffic.flights);
+        tracing::info!("{}: batch {id}, {of}, {bits}, {flights} flights", link.peer());
         Ok(())
+    }
+
+    /// What stands beside its batches' numbers in logs.
+    fn of(&self) -> String {
+        let epoch = match &self.batches {
+            Batches::Dealt(session) => Some(&session.epoch),
+            Batches::Made(_) => None,
+        };
+        of(self.lane.model.name(), &self.lane.hash, epoch)
     }
 
     /// Charges whoever left batches until they were too old, this client or another.

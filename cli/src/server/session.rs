@@ -18,7 +18,7 @@ use super::{
     store::Store,
 };
 use crate::{
-    card::short,
+    card::{of, short},
     error::Error,
     messages::{Epoch, Masks},
     refusal::Refusal,
@@ -30,6 +30,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Longest pause.
 const LONGEST: Duration = Duration::from_secs(8);
+
+/// A client that waits for so long is told for whom.
+const SOON: Duration = Duration::from_secs(1);
 
 /// The dealer is not asked more often than this whether it was restarted.
 const DOUBT: Duration = Duration::from_secs(1);
@@ -80,7 +83,8 @@ impl Sessions {
         thread::spawn(move || keeper.keep());
     }
 
-    /// The present session; `doubt` is an epoch that a client says is over.
+    /// The present session; `doubt` is an epoch that a client says is over. Where there is none soon `waiting` is told of which dealer,
+    /// once.
     ///
     /// # Errors
     /// [`Refusal::NoDealer`] when there is none in time, or the dealer cannot be trusted.
@@ -88,8 +92,11 @@ impl Sessions {
         &self,
         doubt: Option<Epoch>,
         patience: Duration,
+        waiting: impl FnOnce(String),
     ) -> Result<Arc<Session>, Refusal> {
-        let start = Instant::now();
+        let (start, mut waiting) = (Instant::now(), Some(waiting));
+        let dealer = &self.basis.dealer.peer;
+        let at = || dealer.address.as_deref().unwrap_or_default();
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         // Who doubts waits for the dealer's answer, nobody else does.
         let doubts = doubt.is_some() && doubt == state.session.as_ref().map(|s| s.epoch);
@@ -107,11 +114,17 @@ impl Sessions {
             let left = patience.checked_sub(start.elapsed()).filter(|_| !state.hopeless);
             let Some(left) = left else {
                 let why = state.failure.clone();
-                let dealer = &self.basis.dealer.peer;
-                let at = dealer.address.as_deref().unwrap_or_default();
-                let silent = || format!("nobody answers for {} at {at}; start it", dealer.name);
+                let silent = || format!("nobody answers for {} at {}; start it", dealer.name, at());
                 return Err(Refusal::NoDealer(why.unwrap_or_else(silent)));
             };
+            if start.elapsed() >= SOON.min(patience / 4)
+                && let Some(tell) = waiting.take()
+            {
+                drop(state);
+                tell(format!("{} at {}", dealer.name, at()));
+                state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+                continue;
+            }
             state = match self.changed.wait_timeout(state, left.min(PAUSE)) {
                 Ok((state, _)) => state,
                 Err(e) => e.into_inner().0,
@@ -254,12 +267,14 @@ impl Sessions {
             self.over(&present);
         }
         let plan = basis.dealer.plan;
-        tracing::info!("plan {} set up with the dealer, epoch {}", short(&plan), hex(&epoch));
+        let (model, plan_name) = (&basis.model, short(&plan));
+        tracing::info!("{model}: plan {plan_name} set up with the dealer, epoch {}", hex(&epoch));
         let terms = Terms {
             plan: Arc::clone(&basis.plan),
             weights: Arc::clone(&basis.weights),
             room: Arc::clone(&basis.room),
             server: basis.server.clone(),
+            of: of(&basis.model, &plan, Some(&epoch)),
             epoch,
             last: basis.trust.last(&epoch),
             trust: Arc::clone(&basis.trust),

@@ -92,9 +92,9 @@ impl Store {
             // A full disk must not keep the half-written file.
             drop(fs::remove_file(&part));
             Error::Config(format!(
-                "batch {} cannot be stored in {}: {e}; free space there or unset `pool_folder`",
+                "batch {} cannot be stored as {}: {e}; free space there or unset `pool_folder`",
                 names.id,
-                self.folder.path().display()
+                path.display()
             ))
         })
     }

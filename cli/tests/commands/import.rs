@@ -70,9 +70,11 @@ fn few_texts_long_texts_and_others_are_refused() {
     };
     write(dir.path(), "few.txt", &texts(15));
     let few = ["calibrate", "model", "--text", "few.txt"];
-    refused(&few, 3, &["15 texts are too few", "give 100 or more, or --force"]);
+    refused(&few, 3, &["15 texts are too few", "give 100 texts or more, or --force"]);
     let thin = sotto(dir.path(), &[&few[..], &["--force"]].concat());
-    assert!(thin.code == 0 && thin.errors.contains("calibrated on 15 texts; with fewer than 100"));
+    assert!(
+        thin.code == 0 && thin.errors.contains("on 15 texts, where 100 texts or more are wanted")
+    );
     write(dir.path(), "long.txt", &format!("a\n{}\n", "the ".repeat(20)));
     let long = ["check", "model", "--text", "long.txt"];
     refused(&long, 3, &["text 2: ", "of 22 tokens: the model takes 16", "--truncate"]);
@@ -80,8 +82,8 @@ fn few_texts_long_texts_and_others_are_refused() {
     refused(&["check", "model", "--text", "few.txt", "--pairs"], 2, &["line 1 has no tab"]);
     refused(
         &["check", "model", "--images", "few.txt"],
-        2,
-        &["`tiny` takes texts: give --text FILE"],
+        3,
+        &["`tiny` takes texts", "hint: give texts"],
     );
     refused(&["check", "model"], 2, &["`tiny` takes texts: give --text FILE"]);
     refused(&["check", "model", "--images", "a", "--text", "b"], 2, &["cannot be used with"]);

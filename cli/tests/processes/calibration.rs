@@ -36,7 +36,11 @@ fn a_thin_calibration_is_refused_or_said() {
     assert_eq!(fs::read_to_string(&file).unwrap(), before);
     let forced = parties.sotto(&["calibrate", &model, "--force", "--images", &grey]);
     assert_eq!(forced.code, 0, "{}", forced.err);
-    assert!(forced.err.contains("on 1 images; with fewer than 256"), "{}", forced.err);
+    assert!(
+        forced.err.contains("on 1 images, where 256 images or more are wanted"),
+        "{}",
+        forced.err
+    );
 
     // As they were sorted: another order adds numbers up in another one.
     fs::write(parties.path("model/weights.safetensors"), weights).unwrap();

@@ -1,5 +1,7 @@
 //! What a user does, with the results checked against each other and the counts against the plan.
 
+use std::collections::BTreeSet;
+
 use image::{ExtendedColorType, ImageEncoder, codecs::jpeg::JpegEncoder, codecs::png::PngEncoder};
 use serde_json::Value;
 use sotto::model::DEMO_IMAGES;
@@ -97,21 +99,94 @@ fn a_batch_takes_the_flights_of_one_image() {
     assert_eq!(four.log.batches(2).len(), 2, "six images are two batches of four");
     let plan = parties.sotto(&["plan", "--json", "--batch", "4", &parties.text("model")]);
     let plan: Value = serde_json::from_str(&plan.out).unwrap();
-    let shared = batched
-        .results()
-        .iter()
-        .map(|result| result["costs"]["shared_by"].clone())
-        .collect::<Vec<_>>();
+    let results = batched.results();
+    let shared: Vec<_> = results.iter().map(|result| &result["costs"]["shared_by"]).collect();
     assert_eq!(shared, [4, 4, 4, 4, 2, 2]);
-    for result in batched.results() {
+    for result in &results {
         assert_eq!(result["batch"], 4);
-        let costs = &result["costs"];
-        assert_eq!(costs["flights"], single.results()[0]["costs"]["flights"]);
-        assert_eq!(costs["flights"], plan["planned"]["flights"]);
-        let online =
-            costs["from_server"].as_u64().unwrap() + costs["from_client"].as_u64().unwrap();
-        assert_eq!(online, plan["planned"]["online_bytes"]);
-        assert_eq!(costs["offline_bytes"], plan["planned"]["offline_bytes"]);
+        let flights = &result["costs"]["flights"];
+        assert_eq!(*flights, single.results()[0]["costs"]["flights"]);
+        assert_eq!(*flights, plan["planned"]["flights"]);
+    }
+    // Bytes add up, whoever shares them: of each evaluation, and so of all.
+    let planned = |count: &str| plan["planned"][count].as_u64().unwrap();
+    for (i, evaluation) in [&results[..4], &results[4..]].into_iter().enumerate() {
+        let setup = if i == 0 { planned("setup_bytes") } else { 0 };
+        assert_eq!(sum(evaluation, &["setup_bytes"]), setup);
+        assert_eq!(sum(evaluation, &["from_server", "from_client"]), planned("online_bytes"));
+        assert_eq!(sum(evaluation, &["offline_bytes"]), planned("offline_bytes"));
+    }
+    let all: Value = serde_json::from_str(&batched.out).unwrap();
+    assert_eq!(all["setup"]["setup_bytes"], plan["planned"]["setup_bytes"]);
+}
+
+/// The sum of some bytes over results.
+fn sum(results: &[Value], counts: &[&str]) -> u64 {
+    let of = |result: &Value| -> u64 {
+        counts.iter().map(|count| result["costs"][count].as_u64().unwrap()).sum()
+    };
+    results.iter().map(of).sum()
+}
+
+/// Numbers begin anew with each plan and epoch: a line of a log that has one says of which.
+#[test]
+fn a_batch_is_told_apart_in_every_log() {
+    let parties = Parties::new();
+    parties.model("second", 2);
+    let images = parties.text("images.bin");
+    let models = "models = [{ model = \"model\" }, { model = \"second\" }]\n";
+    for source in ["", "source = \"peer\"\n"] {
+        let (dealer_process, dealer) = parties.dealer("", None);
+        let (server_process, server) = parties.server(&format!("{source}{models}"), dealer, None);
+        let mut names = BTreeSet::new();
+        for model in ["model", "second"] {
+            let lines = format!("{source}model = \"{model}\"\n");
+            let config = parties.client_config("client", &lines, [server, dealer]);
+            let client = parties.infer(&config, &["--limit", "1", &images]);
+            let used = client.err.lines().find(|line| line.ends_with(" used")).unwrap();
+            let (_, name) = used.split_once("batch ").unwrap();
+            let name = name.strip_suffix(", used").unwrap();
+            assert!(name.contains(&format!("of {model} (plan ")), "{used}");
+            assert_eq!(name.contains("epoch "), source.is_empty(), "{used}");
+            // The server calls it the same, and the dealer by the same plan and epoch.
+            server_process.log.wait_for(&format!("batch {name}, "), 1);
+            let (number, rest) = name.split_once(',').unwrap();
+            if source.is_empty() {
+                let dealt = rest.replace(&format!(" of {model}"), " of server");
+                dealer_process.log.wait_for(&format!("batch {number},{dealt}, dealt to client"), 1);
+            }
+            assert!(names.insert(name.to_owned()), "two batches are called {name}");
+        }
+        let numbered = |line: &&str| {
+            let after = line.split("batch ").nth(1);
+            after.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        };
+        for log in [dealer_process.log.text(), server_process.log.text()] {
+            assert!(log.lines().filter(numbered).all(|line| line.contains("(plan ")), "{log}");
+        }
+    }
+}
+
+/// With a dealer and without: a setup is counted once, by the first result after it.
+#[test]
+fn a_setup_is_counted_once() {
+    let parties = Parties::new();
+    let (_dealer, dealer) = parties.dealer("", None);
+    let images = parties.text("images.bin");
+    for source in ["dealer", "peer"] {
+        let lines = match source {
+            "peer" => "source = \"peer\"\n",
+            _ => "",
+        };
+        let (_server, server) = parties.server(lines, dealer, None);
+        let config = parties.client_config("client", lines, [server, dealer]);
+        let results = parties.infer(&config, &["--limit", "4", &images]).results();
+        let args = ["plan", "--json", "--source", source, &parties.text("model")];
+        let plan: Value = serde_json::from_str(&parties.must(&args)).unwrap();
+        let planned = |count: &str| plan["planned"][count].as_u64().unwrap();
+        assert_eq!(sum(&results, &["setup_bytes"]), planned("setup_bytes"), "{source}");
+        assert_eq!(sum(&results[..1], &["setup_bytes"]), planned("setup_bytes"), "{source}");
+        assert_eq!(sum(&results, &["offline_bytes"]), 4 * planned("offline_bytes"), "{source}");
     }
 }
 
@@ -129,10 +204,7 @@ fn one_dealer_serves_every_setting_and_corrections_go_to_either_side() {
             let done = parties.infer(&config, &["--limit", "3", &images]);
             if lines.contains("class") {
                 for result in done.results() {
-                    let logits = result["logits"].as_array().unwrap();
-                    let ones = logits.iter().filter(|l| l.as_f64() == Some(1.0)).count();
-                    let zeros = logits.iter().filter(|l| l.as_f64() == Some(0.0)).count();
-                    assert_eq!((ones, zeros), (1, logits.len() - 1), "only the class is revealed");
+                    assert!(result.get("logits").is_none(), "only the class is revealed: {result}");
                 }
             }
             offline.push(done.results()[0]["costs"]["offline_bytes"].clone());

@@ -139,6 +139,7 @@ fn a_client_in_memory_gets_a_batch_ready_before_it_has_a_picture() {
         let Found::Class { class, class_name, logits } = &answers[0].found else {
             panic!("{:?}", answers[0].found)
         };
+        let logits = logits.as_ref().unwrap();
         assert_eq!((answers[0].logits(), answers[0].reveal), (Some(&logits[..]), Reveal::Logits));
         assert_eq!((logits.len(), class_name.is_empty(), *class < 10), (10, false, true));
         assert!(answers[0].costs.flights > 0 && answers[0].costs.offline_bytes > 0);

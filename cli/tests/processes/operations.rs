@@ -107,8 +107,8 @@ fn three_folders_are_all_that_a_first_start_needs() {
         parties.sotto(&["check", "--config", &text(&of(name, kind)), "--json"])
     };
     let wrong = |out: &str| -> Vec<String> {
-        let all: Vec<Value> = serde_json::from_str(out).unwrap();
-        let wrong = all.iter().filter(|l| l["ok"] == false);
+        let all: Value = serde_json::from_str(out).unwrap();
+        let wrong = all["checks"].as_array().unwrap().iter().filter(|l| l["ok"] == false);
         wrong.map(|l| l["what"].as_str().unwrap().to_owned()).collect()
     };
     // Nobody is there yet.
@@ -390,6 +390,38 @@ mod deploy {
                 assert!(["/live", "/ready"].contains(&path));
             }
         }
+    }
+
+    /// Where the configuration says that the model is there is a volume that the server's user can read and not write, and that can be
+    /// filled.
+    #[test]
+    fn kubernetes_has_a_place_for_the_model() {
+        let parties = folders();
+        let config = fs::read_to_string(parties.path("parties/server/server.toml")).unwrap();
+        let config: toml::Table = config.parse().unwrap();
+        let at = format!("/etc/sotto/{}", config["model"].as_str().unwrap());
+        let all = yaml(&read("kubernetes/server.yaml"));
+        let pod = &all[0]["spec"]["template"]["spec"];
+        let mounts = pod["containers"][0]["volumeMounts"].as_vec().unwrap();
+        let mount = mounts.iter().find(|mount| mount["mountPath"].as_str() == Some(&at)).unwrap();
+        assert_eq!(mount["readOnly"].as_bool(), Some(true));
+        let claim = |pod: &yaml_rust2::Yaml, name: &yaml_rust2::Yaml| {
+            let volumes = pod["volumes"].as_vec().unwrap();
+            let volume = volumes.iter().find(|volume| volume["name"] == *name).unwrap();
+            volume["persistentVolumeClaim"]["claimName"].as_str().unwrap().to_owned()
+        };
+        let named = claim(pod, &mount["name"]);
+        let filling = yaml(&read("kubernetes/model.yaml"));
+        assert_eq!(filling[0]["metadata"]["name"].as_str(), Some(&named[..]));
+        let filler = &filling[1]["spec"];
+        assert_eq!(claim(filler, &filler["containers"][0]["volumeMounts"][0]["name"]), named);
+        // Who writes it is who reads it, and nobody in particular, as in the image.
+        let user = |pod: &yaml_rust2::Yaml| {
+            ["runAsUser", "fsGroup"].map(|key| pod["securityContext"][key].as_i64().unwrap())
+        };
+        assert_eq!(user(pod), user(filler));
+        let [uid, gid] = user(pod);
+        assert!(read("Containerfile").contains(&format!("USER {uid}:{gid}")));
     }
 
     #[test]

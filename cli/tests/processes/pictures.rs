@@ -84,7 +84,7 @@ fn one_bad_picture_is_named_and_the_others_are_classified() {
     let resized = parties.infer(&config, &["--resize", files[2], files[3]]);
     assert_eq!(resized.classes().len(), 3);
     assert_eq!(document(&resized)["error"], Value::Null);
-    assert_eq!(document(&resized)["setup"]["model"].as_str().unwrap().len(), 64);
+    assert_eq!(document(&resized)["setup"]["model_hash"].as_str().unwrap().len(), 64);
 }
 
 #[test]
@@ -147,6 +147,11 @@ fn what_is_there_is_printed_when_the_server_is_lost() {
                 assert_eq!(all["exit_code"], 4);
             }
             _ => assert!(done.out.contains("many.bin#3"), "{}", done.out),
+        }
+        if form == "--json-lines" {
+            let last: Value = serde_json::from_str(done.out.lines().last().unwrap()).unwrap();
+            assert_eq!(last["exit_code"], 4);
+            assert!(last["error"].as_str().unwrap().contains("server"), "{last}");
         }
     }
 }

@@ -84,7 +84,10 @@ fn wrong_certificates_are_refused_by_fingerprint() {
     let (mut impostor, _) = parties.dealer("", Some(dealer));
     pinned.save(&parties.path("dealer.cert")).unwrap();
     let refused = parties.infer(&config, &[&images]);
-    refused.failed(4, &["dealer", &shown, &pinned.fingerprint(), "is pinned"]);
+    let said =
+        ["while connecting", &shown, &pinned.fingerprint(), "is pinned", "sotto fingerprint"];
+    refused.failed(4, &["dealer"]);
+    refused.failed(4, &said);
     impostor.kill();
 
     // A server with another key.
@@ -93,7 +96,12 @@ fn wrong_certificates_are_refused_by_fingerprint() {
     let (_impostor, _) = parties.server("", dealer, Some(server));
     pinned.save(&parties.path("server.cert")).unwrap();
     let refused = parties.infer(&config, &[&images]);
-    refused.failed(4, &["server", &shown, &pinned.fingerprint(), "is pinned"]);
+    refused.failed(4, &["server", "while connecting", &shown, &pinned.fingerprint(), "is pinned"]);
+    // The cause, and one remedy, on a line of its own.
+    let lines: Vec<&str> = refused.err.lines().collect();
+    let [.., cause, remedy] = &lines[..] else { panic!("{}", refused.err) };
+    assert!(cause.starts_with("error: server (") && !cause.contains(';'), "{cause}");
+    assert!(remedy.starts_with("hint: ") && remedy.contains("sotto fingerprint"), "{remedy}");
 }
 
 #[test]
@@ -187,7 +195,14 @@ fn nobody_at_the_address_is_an_error_within_the_deadline() {
     assert!(failed.took.as_secs() <= DEADLINE + 1);
     let (_server, server) = parties.server("", nobody, None);
     let config = parties.client_config("client", "", [server, nobody]);
-    let failed = parties.infer(&config, &[&parties.text("images.bin")]);
+    // The server is there: it is its dealer that is waited for.
+    let client = parties.start_infer(&config, &[&parties.text("images.bin")]);
+    client.log.wait_for(
+        &format!("waiting for dealer at {nobody}, which has not answered server ({server})"),
+        1,
+    );
+    let failed = client.finish();
+    assert!(!failed.err.contains("waiting for server"), "{}", failed.err);
     failed.failed(4, &["server", "no dealer", "nobody answers", "start it"]);
     assert!(
         failed.took.as_secs() <= DEADLINE + 1,

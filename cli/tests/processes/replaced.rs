@@ -59,19 +59,21 @@ fn old_streams_finish_on_the_old_model_and_new_ones_have_the_new_one() {
         let done = parties.infer(&second, &["--limit", "3", &images]);
         assert!(are_of(&done.results(), &new) && !are_of(&done.results(), &old), "{source}");
         let [name, hash] = setup(&done);
-        assert_eq!((name.as_str(), first["name"].as_str().unwrap()), ("model", "model"));
-        assert_ne!(hash, first["model"].as_str().unwrap());
+        assert_eq!((name.as_str(), first["model"].as_str().unwrap()), ("model", "model"));
+        assert_ne!(hash, first["model_hash"].as_str().unwrap());
 
         let done = stream.finish();
         assert_eq!(done.code, 0, "{source}{}", done.err);
         assert!(!done.err.contains("connecting again"), "{}", done.err);
         told.extend(done.out.lines().map(|line| serde_json::from_str(line).unwrap()));
         assert!(told.len() >= PICTURES && are_of(&told, &old), "{source}");
-        let over =
-            format!("model model as it was, {}, is not used", first["model"].as_str().unwrap());
+        let over = format!(
+            "model model as it was, {}, is not used",
+            first["model_hash"].as_str().unwrap()
+        );
         server_process.log.wait_for(&over, 1);
         // Who insists on the old one is told what there is.
-        let lines = format!("model = {}\n{source}", first["model"]);
+        let lines = format!("model = {}\n{source}", first["model_hash"]);
         let insists = parties.client_config("client", &lines, [server, dealer]);
         parties.infer(&insists, &["--limit", "1", &images]).failed(4, &[&hash, "you ask for"]);
         // The new one is what a restart finds, too.
@@ -130,6 +132,13 @@ fn what_cannot_be_served_changes_nothing() {
         }
         reload(&server_process, "the configuration stays as it was");
         assert_eq!(setup(&parties.infer(&config, &["--limit", "1", &images])), before);
+    }
+    // Each says which file and which model.
+    let log = server_process.log.text();
+    for line in log.lines().filter(|line| line.contains("the configuration stays as it was")) {
+        for named in ["server.toml was not taken: ", "model `model` (model): "] {
+            assert!(line.contains(named), "{line}");
+        }
     }
     fs::write(&weights, own).unwrap();
     reload(&server_process, "was read again: nobody is new");

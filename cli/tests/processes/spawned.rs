@@ -102,7 +102,8 @@ impl Outcome {
 
     /// Asserts that it failed with `code` and one message that says all of `words`.
     pub fn failed(&self, code: i32, words: &[&str]) {
-        let error = self.err.lines().rfind(|l| l.starts_with("error: ")).unwrap_or_default();
+        // With what to do about it, on a line of its own.
+        let error = self.err.rfind("error: ").map_or("", |at| &self.err[at..]);
         assert_eq!(self.code, code, "{}", self.err);
         for word in words {
             // A configuration's mistake is shown over several lines.

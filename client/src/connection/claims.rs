@@ -20,6 +20,7 @@ use sotto_protocols::{
 
 use super::numbers::Numbers;
 use sotto_session::{
+    card::of,
     dealer_link::Batches,
     error::Error,
     messages::{Assigned, Epoch, Tag},
@@ -239,7 +240,8 @@ fn claim(
     let Deal { plan, weights, server, epoch, numbers } = &shared.deal;
     names.check(server, epoch, Role::Client, &batch.seed)?;
     if !numbers.lock().unwrap_or_else(|e| e.into_inner()).is_new(epoch, id) {
-        return Err(Error::Distrust(format!("it gave batch {id} a second time")));
+        let of = of(server, &plan.hash(), Some(epoch));
+        return Err(Error::Distrust(format!("it gave batch {id}, {of}, a second time")));
     }
     let bytes = SEED_BYTES + batch.corrections.as_ref().map_or(0, |c| c.len() as u64);
     let staged = batch.stage(plan, Role::Client, weights)?;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use sotto_models::{Calibration, Private, calibration::hex, length::Length};
-use sotto_net::{Endpoint, Link, QuicLink};
+use sotto_net::{Endpoint, Link, QuicLink, printable};
 use sotto_protocols::{
     make::whole_recipe,
     plan::Plan,
@@ -28,6 +28,9 @@ use sotto_session::{
     waiting::Waiting,
     workshop::{longest, patience},
 };
+
+/// Longest name and address of a server's dealer that are told (characters).
+const LONGEST: usize = 200;
 
 /// Traces the card's plan, which must be the one that the server says.
 pub(super) fn trace(
@@ -144,7 +147,7 @@ impl Connection {
         config: &Config,
         endpoint: Arc<Endpoint>,
         length: Option<Length>,
-        Before { known, stale, shop, kept, shelf }: Before,
+        Before { known, stale, shop, kept, shelf, uncounted }: Before,
     ) -> Result<Self, Error> {
         let start = Instant::now();
         let progress: &messages::Progress<'_> = &|got, all| {
@@ -154,7 +157,7 @@ impl Connection {
         let lexicon = config.lexicon.clone().filter(|_| length.is_some());
         let deadline = config.deadline;
         let (server, at) = (&config.server.name, config.server.address()?);
-        let waiting = Waiting::until(format!("{server} at {at} to answer"));
+        let mut waiting = Some(Waiting::until(format!("{server} at {at} to answer")));
         let mut link = endpoint.connect(at, server, deadline)?;
         link.set_deadline(deadline);
         // A client's results are one model's.
@@ -176,32 +179,31 @@ impl Connection {
         let hello = ClientHello::new(config.source());
         let hello = ClientHello { name, model, length, held, stale, waits, ..hello };
         messages::send(&mut link, step::HELLO, &hello)?;
-        let (name, card, plan, model, [epoch, masks], [setup, keeps]) =
-            match messages::recv(&mut link, step::WELCOME)? {
-                ServerWelcome::Card {
-                    name,
-                    card,
-                    plan,
-                    model,
-                    epoch,
-                    masks,
-                    setup,
-                    keeps,
-                    waits,
-                } => {
-                    if let Some(shelf) = &shelf {
-                        // What the server has not is of no more use.
-                        shelf.retain(|Record { tag, .. }| {
-                            !told.contains(tag) || waits.contains(tag)
-                        })?;
-                    }
-                    (name, card, plan, model, [epoch, masks], [setup, u64::from(keeps)])
+        let welcome = match messages::recv(&mut link, step::WELCOME)? {
+            ServerWelcome::Waiting { dealer } => {
+                drop(waiting.take());
+                let dealer = printable(&dealer, LONGEST);
+                tracing::warn!("waiting for {dealer}, which has not answered {} ...", link.peer());
+                messages::recv(&mut link, step::WELCOME)?
+            }
+            welcome => welcome,
+        };
+        let (name, card, plan, model, [epoch, masks], [setup, keeps]) = match welcome {
+            ServerWelcome::Card { name, card, plan, model, epoch, masks, setup, keeps, waits } => {
+                if let Some(shelf) = &shelf {
+                    // What the server has not is of no more use.
+                    shelf
+                        .retain(|Record { tag, .. }| !told.contains(tag) || waits.contains(tag))?;
                 }
-                ServerWelcome::Making(_) => return Err(messages::unasked(&link, step::WELCOME)),
-                ServerWelcome::Refused(why) => {
-                    return Err(Error::Refused { peer: link.peer().to_owned(), why });
-                }
-            };
+                (name, card, plan, model, [epoch, masks], [setup, u64::from(keeps)])
+            }
+            ServerWelcome::Making(_) | ServerWelcome::Waiting { .. } => {
+                return Err(messages::unasked(&link, step::WELCOME));
+            }
+            ServerWelcome::Refused(why) => {
+                return Err(Error::Refused { peer: link.peer().to_owned(), why });
+            }
+        };
         drop(waiting);
         // The server compares both, too, but it is the client who insists.
         for (asked, served) in wanted.into_iter().zip([name.clone(), hex(&model)]) {
@@ -318,6 +320,7 @@ impl Connection {
             pool,
             left: usize::MAX,
             setup_bytes,
+            uncounted: uncounted + setup_bytes,
             setup_s: start.elapsed().as_secs_f64(),
         })
     }

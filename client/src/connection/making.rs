@@ -115,9 +115,9 @@ impl Making {
         self.pool.as_ref().map_or(0, Pool::count)
     }
 
-    /// Bytes of setups that crossed since this was started.
-    pub fn setup_bytes(&self) -> u64 {
-        self.shared.lock().setups * self.cost.setup_bytes
+    /// Bytes of setups that crossed since this was started, or asked last.
+    pub fn take_setups(&self) -> u64 {
+        std::mem::take(&mut self.shared.lock().setups) * self.cost.setup_bytes
     }
 
     /// Whether it has failed: what it made in memory is burnt with the server's part of it.

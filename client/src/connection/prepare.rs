@@ -50,6 +50,7 @@ impl Connection {
         };
         self.left = self.left.saturating_sub(1);
         let ahead = self.pool.min(self.left);
+        let of = self.of();
         let (link, deadline) = (&mut self.link, self.deadline);
         let bytes = self.known.lane.private.plan.cost().offline_bytes;
         // A server may wait for its rate, and for each batch that it assigns; whatever it says of that meanwhile, it ends.
@@ -91,7 +92,7 @@ impl Connection {
                     Err(e) => return Err(e),
                 };
                 if (theirs.id, theirs.tag, theirs.bytes) != (id, ready.tag, bytes) {
-                    return Err(another_deal(link, id));
+                    return Err(another_deal(link, id, &of));
                 }
                 return Ok((ready, bytes));
             },
@@ -114,7 +115,7 @@ impl Connection {
         loop {
             let ready = claims.next(deadline)?.ok_or_else(|| {
                 let (peer, id) = (link.peer(), theirs.id);
-                Error::Check(format!("{peer} says that batch {id} is ours; it is not"))
+                Error::Check(format!("{peer} says that batch {id}, {of}, is ours; it is not"))
             })?;
             // Before the first opening: two different deals would give a wrong class and tell more than masks hide.
             match ready.id == theirs.id {
@@ -122,7 +123,7 @@ impl Connection {
                     let bytes = theirs.bytes.saturating_add(ready.bytes);
                     return Ok((ready, bytes));
                 }
-                true => return Err(another_deal(link, theirs.id)),
+                true => return Err(another_deal(link, theirs.id, &of)),
                 // One that the server has burnt.
                 false => {}
             }
@@ -134,9 +135,11 @@ fn ask(link: &mut QuicLink, held: Option<u64>, ahead: u32) -> Result<(), Error> 
     messages::send(link, step::REQUEST, &Request::Prepare { held, ahead })
 }
 
-fn another_deal(link: &QuicLink, id: u64) -> Error {
+fn another_deal(link: &QuicLink, id: u64, of: &str) -> Error {
     let peer = link.peer();
-    Error::Check(format!("{peer} holds another deal of batch {id} than this client: it is burnt"))
+    let why =
+        format!("{peer} holds another deal of batch {id}, {of}, than this client: it is burnt");
+    Error::Check(why)
 }
 
 /// Waits until the server has a batch ready, for `longest` in all and for `bytes` of corrections; `assigned` takes or refuses those

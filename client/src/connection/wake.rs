@@ -8,6 +8,7 @@ use std::{
 use sotto_net::{Link, QuicLink};
 use sotto_protocols::{Role, plan::Plan, weights::Weights};
 use sotto_session::{
+    card::of,
     error::Error,
     messages::{self, Reply, Request, Secret, Tag, step},
     refusal::Refusal,
@@ -76,7 +77,8 @@ fn open(
     match taken.open(id, plan, &theirs) {
         Ok(batch) => {
             let staged = batch.stage(plan, Role::Client, weights)?;
-            tracing::info!("batch {id} waited on the disk");
+            let of = of(&pool.of.peer, &pool.of.plan, None);
+            tracing::info!("batch {id}, {of}, waited on the disk");
             Ok(Some(Ready::waited(id, staged, *tag, &traffic)))
         }
         Err(e @ Error::Check(_)) => {

@@ -86,6 +86,8 @@ pub enum Error {
         peer: String,
         /// Which certificate was not the pinned one, with fingerprints.
         why: String,
+        /// What to do about it.
+        remedy: &'static str,
     },
     /// The peer has as many links as it allows: close one, or raise its limit.
     Busy {
@@ -117,33 +119,53 @@ pub enum Error {
 }
 
 impl Error {
-    /// The text for people, with steps by the names that `name` knows.
+    /// The text for people, in one line, with steps by the names that `name` knows.
     pub fn told(&self, name: &dyn Fn(u32) -> String) -> String {
+        match self.remedy() {
+            None => self.cause(name),
+            Some(remedy) => format!("{}; {remedy}", self.cause(name)),
+        }
+    }
+
+    /// What to do about it, where something can be said that is not the peer's to say.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Error::Link { remedy, .. } | Error::Identity { remedy, .. } => Some(remedy),
+            Error::Deadline { .. } => {
+                Some("see whether it hangs, or raise `deadline` on both sides")
+            }
+            Error::Desync { .. } => Some("run the same version of sotto on both sides"),
+            Error::Garbage { .. } => Some(
+                "run the same version of sotto on both sides; if they are the same, do not trust it",
+            ),
+            Error::Overflow { .. } => Some("see whether it hangs"),
+            Error::Busy { .. } | Error::Config(_) | Error::Io { .. } => None,
+        }
+    }
+
+    /// The peer, the step and what went wrong.
+    pub fn cause(&self, name: &dyn Fn(u32) -> String) -> String {
         let at = |step: u32| match step {
             CONNECTING => "while connecting".to_owned(),
             step => format!("at {}", name(step)),
         };
         match self {
-            Error::Link { peer, step, why, remedy } => {
-                format!("lost {peer} {}: {why}; {remedy}", at(*step))
+            Error::Link { peer, step, why, .. } => format!("lost {peer} {}: {why}", at(*step)),
+            Error::Deadline { peer, step, waited } => {
+                format!("{peer} neither sent nor took anything {} within {waited:.1?}", at(*step))
             }
-            Error::Deadline { peer, step, waited } => format!(
-                "{peer} neither sent nor took anything {} within {waited:.1?}; it hangs, or the deadline is too short \
-                 for it",
-                at(*step)
-            ),
             Error::Desync { peer, step, due, their_step, their_len } => format!(
-                "{peer} sent {} ({their_len} bytes) where {} ({due}) was due; the two sides run different plans",
+                "{peer} sent {} ({their_len} bytes) where {} ({due}) was due: the two sides run different plans",
                 name(*their_step),
                 name(*step)
             ),
             Error::Garbage { peer, step, why } => {
                 format!("{peer} sent garbage {}: {why}", at(*step))
             }
-            Error::Identity { peer, why } => format!("{peer}: {why}"),
+            Error::Identity { peer, why, .. } => format!("{peer} {}: {why}", at(CONNECTING)),
             Error::Busy { peer, why } => format!("{peer} takes no more links now: {why}"),
             Error::Overflow { peer, step, queued, limit } => format!(
-                "{queued} bytes are queued for {peer} {} and {limit} is the limit; it does not read them",
+                "{queued} bytes are queued for {peer} {} and {limit} is the limit: it does not read them",
                 at(*step)
             ),
             Error::Config(why) => why.clone(),

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::budget::Budget;
 use crate::congestion;
-use crate::failure::{ABANDONED, REASON};
+use crate::failure::{ABANDONED, PINNED, REASON};
 use crate::handshake::{Dial, Listener, closed};
 use crate::limits::Seats;
 use crate::peers::Peers;
@@ -271,7 +271,7 @@ impl Endpoint {
                 let pinned: Vec<_> = pinned.iter().map(Certificate::fingerprint).collect();
                 let pinned = pinned.join(" or ");
                 let why = format!("it showed the certificate {fingerprint} and {pinned} is pinned");
-                Err(Error::Identity { peer, why })
+                Err(Error::Identity { peer, why, remedy: PINNED })
             }
             None => Err(failure.into_error(&peer, CONNECTING)),
         }

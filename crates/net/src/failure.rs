@@ -10,6 +10,10 @@ pub(crate) const ABANDONED: VarInt = VarInt::from_u32(1);
 pub(crate) const STOPPED: VarInt = VarInt::from_u32(2);
 pub(crate) const BUSY: VarInt = VarInt::from_u32(3);
 
+/// What to do where a certificate is not the one that we have of its party.
+pub(crate) const PINNED: &str =
+    "take its present .cert file, compared by `sotto fingerprint`, or correct name and address";
+
 /// Why a link can carry nothing more; becomes an [`Error`] when somebody asks for a step.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
@@ -22,7 +26,10 @@ pub(crate) enum Failure {
         remedy: &'static str,
     },
     Garbage(String),
-    Identity(String),
+    Identity {
+        why: &'static str,
+        remedy: &'static str,
+    },
     /// The peer takes no more links.
     Busy(String),
     /// Our own error, found at a `recv`: every later call repeats it.
@@ -45,7 +52,7 @@ impl Failure {
             },
             Failure::Gone { why, remedy } => Error::Link { peer, step, why, remedy },
             Failure::Garbage(why) => Error::Garbage { peer, step, why },
-            Failure::Identity(why) => Error::Identity { peer, why },
+            Failure::Identity { why, remedy } => Error::Identity { peer, why: why.into(), remedy },
             Failure::Busy(why) => Error::Busy { peer, why },
             Failure::Ours(error) => error,
         }
@@ -139,9 +146,10 @@ pub(crate) fn connection_failure(error: ConnectionError) -> Failure {
             }
         }
         ConnectionError::ConnectionClosed(close) => match tls_alert(close.error_code) {
-            Some(alert) if CERTIFICATE_ALERTS.contains(&alert) => {
-                Failure::Identity("it refused our certificate; give it our .cert file".into())
-            }
+            Some(alert) if CERTIFICATE_ALERTS.contains(&alert) => Failure::Identity {
+                why: "it refused our certificate",
+                remedy: "give it our .cert file",
+            },
             Some(alert) => other_tls(alert),
             None => Failure::gone(
                 format!("it broke the connection off ({})", close.error_code),
@@ -149,9 +157,10 @@ pub(crate) fn connection_failure(error: ConnectionError) -> Failure {
             ),
         },
         ConnectionError::TransportError(error) => match tls_alert(error.code) {
-            Some(alert) if CERTIFICATE_ALERTS.contains(&alert) => {
-                Failure::Identity("we refused its certificate, which is not pinned".into())
-            }
+            Some(alert) if CERTIFICATE_ALERTS.contains(&alert) => Failure::Identity {
+                why: "we refused its certificate, which is not pinned",
+                remedy: PINNED,
+            },
             Some(alert) => other_tls(alert),
             None => Failure::gone(
                 format!("it broke the rules of QUIC ({})", error.code),

@@ -12,7 +12,7 @@ use quinn::{ConnectError, ConnectionError, Incoming};
 use rustls::pki_types::CertificateDer;
 
 use crate::congestion;
-use crate::failure::{BUSY, Failure, connection_failure};
+use crate::failure::{BUSY, Failure, PINNED, connection_failure};
 use crate::limits::Seats;
 use crate::peers::Peers;
 use crate::places::{PENDING, PER_ORIGIN, Places};
@@ -178,7 +178,8 @@ impl Listener {
             .peer_identity()
             .and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
         let shown = shown.as_ref().and_then(|chain| chain.first());
-        let stranger = || Failure::Identity("it showed no pinned certificate".into());
+        let stranger =
+            || Failure::Identity { why: "it showed no pinned certificate", remedy: PINNED };
         let shown = shown.ok_or_else(stranger)?;
         let name = self.peers.named(shown).ok_or_else(stranger)?;
         let seat = self.seats.take(&name).map_err(|why| {

@@ -95,6 +95,13 @@ pub fn check_batch(batch: usize) -> Result<(), Error> {
     }
 }
 
+/// What stands beside a batch's number in logs and errors: of whose model or server it is. Numbers begin anew with each plan, each epoch
+/// of a dealer, and each server that makes batches with its clients.
+pub fn of(whose: &str, plan: &[u8; 32], epoch: Option<&[u8; 16]>) -> String {
+    let epoch = epoch.map_or_else(String::new, |epoch| format!(", epoch {}", hex(&epoch[..4])));
+    format!("of {whose} (plan {}{epoch})", short(plan))
+}
+
 /// Short text of a plan's hash.
 pub fn short(hash: &[u8; 32]) -> String {
     hex(&hash[..8])

@@ -6,7 +6,7 @@ use std::{
 };
 
 use sotto_crypto::Seed;
-use sotto_models::length::Length;
+use sotto_models::{calibration::hex, length::Length};
 use sotto_net::{Endpoint, Link, QuicLink};
 use sotto_protocols::{Role, batch::Batch, plan::Plan, seeds::deal_tag};
 
@@ -60,8 +60,9 @@ impl Names {
         match deal_tag(server, epoch, self.id, both.each_ref()) == self.tag {
             true => Ok(()),
             false => Err(Error::Distrust(format!(
-                "its tag of batch {} is not that of the two seeds",
-                self.id
+                "its tag of batch {}, of {server} (epoch {}), is not that of the two seeds",
+                self.id,
+                hex(&epoch[..4])
             ))),
         }
     }

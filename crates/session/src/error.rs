@@ -1,14 +1,17 @@
 //! Errors as a user sees them, and the exit code of each.
 
 use std::{
-    fmt::Display,
+    fmt::{self, Display, Formatter},
     path::{Path, PathBuf},
 };
 
 use sotto_net::printable;
 use sotto_protocols::plan::Plan;
 
-use crate::{refusal::Refusal, step};
+use crate::{
+    refusal::{Refusal, give},
+    step,
+};
 
 /// Longest text of a peer's that is printed.
 const LONGEST: usize = 400;
@@ -16,15 +19,14 @@ const LONGEST: usize = 400;
 /// Exit code of a command that was stopped before it was done, as a shell has it after Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
 
-/// What can stop a command. The exit code says who must act.
+/// What can stop a command. The exit code says who must act; what is printed has the remedy behind the cause, in one line
+/// ([`Error::cause`], [`Error::remedy`]).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A configuration file or option is wrong.
-    #[error("{0}")]
     Config(String),
     /// A file cannot be read or written.
-    #[error("{}: {source}", path.display())]
     Io {
         /// Which file.
         path: PathBuf,
@@ -32,27 +34,35 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A model, calibration or picture is wrong.
-    #[error(transparent)]
     Model(#[from] sotto_models::Error),
     /// A folder that cannot be imported, or a text that its tokenizer cannot number.
-    #[error(transparent)]
     Import(#[from] sotto_import::Error),
     /// A text that the model does not take.
-    #[error("text {number}: {why}")]
     Text {
         /// Which, from 1 on.
         number: usize,
         /// Why not.
         why: String,
     },
+    /// Pictures for a model of texts, or texts for one of pictures.
+    OtherInput {
+        /// The model.
+        model: String,
+        /// What it takes.
+        takes: &'static str,
+    },
+    /// Something is wrong with one of several.
+    Of {
+        /// Which one.
+        what: String,
+        /// What is wrong.
+        error: Box<Error>,
+    },
     /// A connection failed.
-    #[error("{}", .0.told(&|step| step::name(step, None)))]
     Net(#[from] sotto_net::Error),
     /// A batch or what a peer sent is not of use.
-    #[error("{}", evaluation(.0, None))]
     Protocol(#[from] sotto_protocols::Error),
     /// An evaluation failed.
-    #[error("{}", evaluation(error, Some(*levels)))]
     Online {
         /// Why.
         error: sotto_protocols::Error,
@@ -60,10 +70,8 @@ pub enum Error {
         levels: usize,
     },
     /// Entropy failed.
-    #[error(transparent)]
     Crypto(#[from] sotto_crypto::Error),
     /// A peer refused, and says why.
-    #[error("the {peer} refused: {}", printable(&why.to_string(), LONGEST))]
     Refused {
         /// Which peer.
         peer: String,
@@ -71,7 +79,6 @@ pub enum Error {
         why: Refusal,
     },
     /// A peer's description of its model is not usable.
-    #[error("the model of {peer} is not usable: {}", printable(why, LONGEST))]
     Card {
         /// Which peer.
         peer: String,
@@ -79,7 +86,6 @@ pub enum Error {
         why: String,
     },
     /// No correlations could be had in time.
-    #[error("no correlated randomness within {waited} s: {why}; {remedy}")]
     Exhausted {
         /// Seconds waited.
         waited: u64,
@@ -89,10 +95,8 @@ pub enum Error {
         remedy: String,
     },
     /// The dealer does what an honest one does not.
-    #[error("the dealer cannot be trusted: {0}")]
     Distrust(String),
     /// Pictures or texts that could not be evaluated; the others were.
-    #[error("{}", inputs(what, failed, *of))]
     Inputs {
         /// `images` or `texts`.
         what: &'static str,
@@ -102,20 +106,66 @@ pub enum Error {
         of: usize,
     },
     /// Somebody asked it to stop before it was done.
-    #[error("stopped before it was done")]
     Stopped,
     /// Nobody reads the output any more.
-    #[error("nobody reads the output")]
     Closed,
     /// The output cannot be written.
-    #[error("the output cannot be written: {0}")]
     Output(String),
     /// A result or a count is not what it must be.
-    #[error("check failed: {0}")]
     Check(String),
 }
 
 impl Error {
+    /// What went wrong, with the party and the step where there are some.
+    pub fn cause(&self) -> String {
+        match self {
+            Error::Config(why) => why.clone(),
+            Error::Io { path, source } => format!("{}: {source}", path.display()),
+            Error::Model(e) => e.to_string(),
+            Error::Import(e) => e.to_string(),
+            Error::Crypto(e) => e.to_string(),
+            Error::Text { number, why } => format!("text {number}: {why}"),
+            Error::OtherInput { model, takes } => {
+                format!("`{model}` takes {takes}, and was given something else")
+            }
+            Error::Of { what, error } => format!("{what}: {}", error.cause()),
+            Error::Net(e) => e.cause(&|step| step::name(step, None)),
+            Error::Protocol(e) => evaluation(e, None),
+            Error::Online { error, levels } => evaluation(error, Some(*levels)),
+            Error::Refused { peer, why } => {
+                format!("the {peer} refused: {}", printable(&why.to_string(), LONGEST))
+            }
+            Error::Card { peer, why } => {
+                format!("the model of {peer} is not usable: {}", printable(why, LONGEST))
+            }
+            Error::Exhausted { waited, why, .. } => {
+                format!("no correlated randomness within {waited} s: {why}")
+            }
+            Error::Distrust(why) => format!("the dealer cannot be trusted: {why}"),
+            Error::Inputs { what, failed, of } => inputs(what, failed, *of),
+            Error::Stopped => "stopped before it was done".into(),
+            Error::Closed => "nobody reads the output".into(),
+            Error::Output(why) => format!("the output cannot be written: {why}"),
+            Error::Check(why) => format!("check failed: {why}"),
+        }
+    }
+
+    /// What to do about it. Where a file or an option is wrong, the cause says what would be right.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Error::Net(e)
+            | Error::Protocol(sotto_protocols::Error::Link(e))
+            | Error::Online { error: sotto_protocols::Error::Link(e), .. } => {
+                e.remedy().map(str::to_owned)
+            }
+            Error::Of { error, .. } => error.remedy(),
+            Error::Refused { why, .. } => why.remedy(),
+            Error::Exhausted { remedy, .. } => Some(remedy.clone()),
+            Error::OtherInput { takes, .. } => Some(give(takes)),
+            _ => None,
+        }
+    }
+
     /// The process's exit code: 2 usage or configuration, 3 input, 4 network or peer, 5 correlations, 1 a
     /// failed check; 130 stopped by a signal, 141 nobody reads the output, as shells have them.
     pub fn exit_code(&self) -> u8 {
@@ -128,9 +178,12 @@ impl Error {
             Error::Import(sotto_import::Error::Io { .. }) => 2,
             Error::Model(sotto_models::Error::Io { .. }) => 2,
             Error::Model(_) | Error::Import(_) | Error::Text { .. } | Error::Inputs { .. } => 3,
+            Error::OtherInput { .. } => 3,
+            Error::Refused { why: Refusal::OtherInput(_), .. } => 3,
             Error::Exhausted { .. } | Error::Refused { why: Refusal::Exhausted(_), .. } => 5,
             Error::Net(_) | Error::Protocol(_) | Error::Online { .. } => 4,
             Error::Refused { .. } | Error::Card { .. } => 4,
+            Error::Of { error, .. } => error.exit_code(),
             Error::Stopped => INTERRUPTED,
             Error::Closed => 141,
         }
@@ -141,6 +194,7 @@ impl Error {
         match self {
             Error::Net(sotto_net::Error::Identity { .. } | sotto_net::Error::Config(_)) => true,
             Error::Net(_) | Error::Protocol(_) | Error::Online { .. } => false,
+            Error::Of { error, .. } => error.is_final(),
             Error::Refused { why, .. } => why.is_final(),
             _ => true,
         }
@@ -149,6 +203,11 @@ impl Error {
     /// What is wrong with a text of this number.
     pub fn text(number: usize, e: &Self) -> Self {
         Error::Text { number, why: e.to_string() }
+    }
+
+    /// The closure for `map_err` where one of several is to be named.
+    pub fn of(what: impl Display) -> impl FnOnce(Self) -> Self {
+        move |error| Error::Of { what: what.to_string(), error: Box::new(error) }
     }
 
     /// What somebody chose cannot be used, for the reason that is given.
@@ -169,9 +228,17 @@ impl Error {
     }
 }
 
+impl Display for Error {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.cause())?;
+        self.remedy().map_or(Ok(()), |remedy| write!(f, "; {remedy}"))
+    }
+}
+
+/// What went wrong in an evaluation; of a link its cause alone.
 fn evaluation(e: &sotto_protocols::Error, levels: Option<usize>) -> String {
     match e {
-        sotto_protocols::Error::Link(e) => e.told(&|step| step::name(step, levels)),
+        sotto_protocols::Error::Link(e) => e.cause(&|step| step::name(step, levels)),
         e => e.to_string(),
     }
 }

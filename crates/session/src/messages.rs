@@ -12,8 +12,8 @@ pub use crate::{secret::Secret, step};
 /// Version of these messages. 2: numbers come from the server and are claimed with its ticket, tags of deals, typed
 /// refusals. 3: seeds come under a pad; correlations that two parties make. 4: texts, a plan for each length; other streams
 /// of transfers. 6: hidden lengths, names of a setup's steps. 7: formats of fewer bits, digests of thresholds, batches of
-/// texts that wait on disks, a client's only folder.
-pub const VERSION: u32 = 7;
+/// texts that wait on disks, a client's only folder. 8: who waits for the server's dealer is told so.
+pub const VERSION: u32 = 8;
 
 /// Largest piece in which setup and corrections are sent.
 pub const CHUNK: usize = 1 << 20;
@@ -227,6 +227,11 @@ pub enum ServerWelcome {
     Making(Nonce),
     /// No, and why.
     Refused(Refusal),
+    /// Once, before another of these: the server waits for its dealer, which does not answer.
+    Waiting {
+        /// The dealer, and where it should be.
+        dealer: String,
+    },
 }
 
 /// A client's request.

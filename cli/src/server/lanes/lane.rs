@@ -64,6 +64,7 @@ impl Lane {
         let supply = match &common.dealer {
             Some(dealer) => Supply::Dealer(Sessions::new(Basis {
                 dealer: Dealer { plan: hash, ..dealer.clone() },
+                model: model.name().to_owned(),
                 card: model.card.clone(),
                 length,
                 commitment: model.commitment,

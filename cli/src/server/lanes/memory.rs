@@ -116,7 +116,8 @@ impl Lanes {
         }
         let mut shelves = Vec::new();
         for model in &models {
-            shelves.extend(common.shelf(model)?.map(|shelf| (Arc::clone(model), shelf)));
+            let shelf = common.shelf(model).map_err(Error::of(&model.offer))?;
+            shelves.extend(shelf.map(|shelf| (Arc::clone(model), shelf)));
         }
         let open = lock(&self.state).open.clone();
         let mut plans = Vec::new();
@@ -124,9 +125,10 @@ impl Lanes {
             let known = open.iter().find(|lane| Arc::ptr_eq(&lane.model, model));
             let plan = match known {
                 Some(lane) => Arc::clone(&lane.plan),
-                None => model.card.trace(None)?.plan,
+                None => model.card.trace(None).map_err(Error::of(&model.offer))?.plan,
             };
-            common.config.places(&plan, models.len(), model.offer.pool)?;
+            let places = common.config.places(&plan, models.len(), model.offer.pool);
+            places.map_err(Error::of(&model.offer))?;
             if known.is_none() {
                 plans.push((model, plan));
             }
@@ -172,8 +174,8 @@ impl Lanes {
                 )));
             }
             let pool = model.offer.pool;
-            let lane = Lane::open(common, model, (None, plan, needs), [places, pool])?;
-            lanes.push(Arc::new(lane));
+            let lane = Lane::open(common, model, (None, plan, needs), [places, pool]);
+            lanes.push(Arc::new(lane.map_err(Error::of(&model.offer))?));
         }
         Ok(lanes)
     }

@@ -142,7 +142,8 @@ impl Workplace {
         match staged {
             Ok(staged) => {
                 self.made.finish(id, Ready { staged, tag, bytes });
-                tracing::info!("{client}: batch {id} waited on the disk, {}", hex(&tag));
+                let of = &self.of;
+                tracing::info!("{client}: batch {id}, {of}, waited on the disk, {}", hex(&tag));
             }
             Err(e) => {
                 tracing::warn!("{client}: {e}");

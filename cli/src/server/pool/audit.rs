@@ -41,7 +41,8 @@ pub(super) fn check(terms: &Terms, link: &mut Batches, part: &Part) -> Result<()
     let id = part.names.id;
     let party = link.audit(id)?;
     part.names.check(&terms.server, &terms.epoch, Role::Server, &party[0])?;
-    let lie = |what: &str| Error::Distrust(format!("it dealt batch {id} falsely ({what})"));
+    let of = &terms.of;
+    let lie = |what: &str| Error::Distrust(format!("it dealt batch {id}, {of}, falsely ({what})"));
     if party[1].fingerprint() != part.names.peer {
         return Err(lie("the client's seed"));
     }

@@ -134,7 +134,7 @@ fn fetch(shared: &Shared, line: &mut Line<'_>) -> Result<(), Option<Error>> {
         }
         let mut state = shared.lock();
         if state.last.is_some_and(|last| last >= names.id) {
-            let why = format!("it gave batch {} a second time", names.id);
+            let why = format!("it gave batch {}, {}, a second time", names.id, shared.terms.of);
             return Err(Error::Distrust(why));
         }
         state.last = Some(names.id);
@@ -165,7 +165,7 @@ fn fetch(shared: &Shared, line: &mut Line<'_>) -> Result<(), Option<Error>> {
     let id = part.names.id;
     if audited {
         audit::check(&shared.terms, link, &part)?;
-        tracing::info!("batch {id} was dealt as it should be; it is burnt");
+        tracing::info!("batch {id}, {}, was dealt as it should be; it is burnt", shared.terms.of);
         return Ok(());
     }
     let Part { names, seed, corrections } = part;
@@ -186,7 +186,7 @@ fn fetch(shared: &Shared, line: &mut Line<'_>) -> Result<(), Option<Error>> {
         // Whoever held it has gone meanwhile.
         (None, _) => {}
     }
-    tracing::info!("batch {id} from the dealer, {} ready", state.free());
+    tracing::info!("batch {id}, {}, from the dealer, {} ready", shared.terms.of, state.free());
     Ok(())
 }
 
@@ -263,7 +263,8 @@ fn stage(
             let seed = match line.open()?.seed(id) {
                 Ok(seed) => seed,
                 Err(Error::Refused { why: Refusal::Burnt(_), .. }) => {
-                    tracing::warn!("batch {id} on disk was used elsewhere: it is burnt");
+                    let of = &shared.terms.of;
+                    tracing::warn!("batch {id}, {of}, on disk was used elsewhere: it is burnt");
                     store.burn(id)?;
                     return Ok(None);
                 }

@@ -68,6 +68,8 @@ pub struct Terms {
     pub store: Option<Store>,
     /// Our name, as the dealer knows it.
     pub server: String,
+    /// What stands beside its numbers in logs.
+    pub of: String,
     /// The epoch of the weights' masks.
     pub epoch: Epoch,
     /// The highest number that the dealer gave in this epoch to a pool before.
@@ -282,7 +284,7 @@ impl Pool {
         if let Some(store) = &self.shared.terms.store
             && let Err(e) = store.burn(id)
         {
-            tracing::warn!("batch {id} is burnt, its file stays: {e}");
+            tracing::warn!("batch {id}, {}, is burnt, its file stays: {e}", self.shared.terms.of);
         }
     }
 

@@ -37,6 +37,7 @@ fn terms(relus: usize, places: usize, share: usize) -> Terms {
         room: Arc::new(room),
         store: None,
         server: "server".into(),
+        of: "of a test".into(),
         epoch: [1; 16],
         last: None,
         audit: None,
@@ -352,8 +353,8 @@ fn whoever_waits_learns_that_the_pool_is_closed() {
 fn whoever_waits_learns_that_there_will_be_no_dealer() {
     explored(|| {
         let nobody = || {
-            let (peer, why) = ("dealer".into(), "another key".into());
-            Err(Error::Net(sotto_net::Error::Identity { peer, why }))
+            let (peer, why, remedy) = ("dealer".into(), "another key".into(), "take it");
+            Err(Error::Net(sotto_net::Error::Identity { peer, why, remedy }))
         };
         let pool = Arc::new(Pool::start(terms(1, 2, 2), Box::new(nobody)).unwrap());
         let waits = [1, 2].map(|link| aside(&pool, move |pool| patient(pool, &holder(link, "a"))));

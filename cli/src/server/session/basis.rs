@@ -16,6 +16,8 @@ use crate::{
 pub struct Basis {
     /// The dealer.
     pub dealer: Dealer,
+    /// The model's name.
+    pub model: String,
     /// What is announced to it.
     pub card: Card,
     /// The texts' length; `None` for pictures.

@@ -29,7 +29,7 @@ pub(in super::super) struct State {
     /// Flights, and whatever shows that the server is alive.
     pub moves: u64,
     end: Option<End>,
-    /// How often a link was set up.
+    /// How often a link was set up that no evaluation has counted.
     pub setups: u64,
     /// Evaluations that are under way, and those among them that wait for a batch.
     evaluating: usize,

@@ -47,7 +47,9 @@ impl Source {
             ServerWelcome::Refused(why) => {
                 return Err(Error::Refused { peer: link.peer().to_owned(), why });
             }
-            ServerWelcome::Card { .. } => return Err(messages::unasked(&link, step::WELCOME)),
+            ServerWelcome::Card { .. } | ServerWelcome::Waiting { .. } => {
+                return Err(messages::unasked(&link, step::WELCOME));
+            }
         };
         link.set_deadline(self.patience);
         let session = session([nonce, theirs], &self.plan, &self.model, self.recipe.extension);
