@@ -49,6 +49,7 @@ use crate::{
     stop::Stop,
 };
 use lanes::{Common, Held, Lanes, Supply};
+use made::Links;
 use make::Shop;
 pub use models::Loaded;
 use pool::Holder;
@@ -113,6 +114,7 @@ pub fn run(
         base: base.to_owned(),
         folders: Mutex::default(),
         shelves: Mutex::default(),
+        links: Links::new(config.memory()),
         secret: identity.secret("made batches"),
         trust: Arc::default(),
     });

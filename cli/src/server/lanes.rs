@@ -10,7 +10,7 @@ mod memory;
 
 use std::{
     collections::HashMap,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, Weak},
 };
 
@@ -26,6 +26,7 @@ use sotto_session::{
 use zeroize::Zeroizing;
 
 use super::{
+    made::Links,
     models::{Loaded, choose},
     standing::Standing,
     trust::Trust,
@@ -66,7 +67,9 @@ pub struct Common {
     pub folders: InUse<Folder>,
     /// The same of those that are made with clients.
     pub shelves: InUse<Shelf>,
-    /// What seals those.
+    /// Links over which batches are made with clients.
+    pub links: Arc<Links>,
+    /// What seals those that wait on the disk.
     pub secret: Zeroizing<[u8; 32]>,
     /// What the dealer did.
     pub trust: Arc<Trust>,

@@ -5,6 +5,7 @@
 //! Single use: a batch leaves with its one evaluation. Whatever becomes of it otherwise, its client is charged for it
 //! ([`Made::left`]).
 
+mod links;
 #[cfg(test)]
 mod tests;
 mod wake;
@@ -17,6 +18,7 @@ use std::{
 
 use super::{pool::Ready, room::Room, standing::Standing};
 use crate::{messages::Tag, refusal::Refusal};
+pub use links::{Joined, Links};
 
 enum Stage {
     /// It is being made; nobody waits for it any more where it was given up.
@@ -47,9 +49,6 @@ impl Entry {
     }
 }
 
-/// Memory of a link's transfers and keys, in bytes: measured, rounded up.
-const LINK: u64 = 32 << 20;
-
 /// A batch that was not used for so long gives way to another.
 const FRESH: Duration = Duration::from_secs(90);
 
@@ -62,8 +61,6 @@ struct State {
     next: u64,
     /// Whose batches are being evaluated with.
     in_use: Vec<Arc<str>>,
-    /// Whose links are set up.
-    links: Vec<(Arc<str>, Arc<Standing>)>,
     /// Batches that were made, or begun, and not used, and that nobody was charged for yet.
     left: BTreeMap<Arc<str>, usize>,
     /// Clients that make nothing and were refused a slot, each once, the first one first, with when it asked last.
@@ -121,6 +118,7 @@ pub struct Made {
     state: Mutex<State>,
     changed: Condvar,
     room: Arc<Room>,
+    links: Arc<Links>,
 }
 
 /// The place of a batch that is in use, until the evaluation is over.
@@ -132,18 +130,6 @@ impl Drop for Place {
     }
 }
 
-/// A link for making, until it ends.
-pub struct Joined(Arc<Made>, Arc<Standing>);
-
-impl Drop for Joined {
-    fn drop(&mut self) {
-        let mut state = self.0.lock();
-        // Once: a link that goes on with the same length joins before it leaves.
-        let at = state.links.iter().position(|(_, other)| Arc::ptr_eq(other, &self.1));
-        at.map(|at| state.links.swap_remove(at));
-    }
-}
-
 fn leave(all: &mut Vec<Arc<str>>, one: &Arc<str>) {
     if let Some(at) = all.iter().position(|c| c == one) {
         all.swap_remove(at);
@@ -151,9 +137,9 @@ fn leave(all: &mut Vec<Arc<str>>, one: &Arc<str>) {
 }
 
 impl Made {
-    /// None yet.
-    pub fn new(room: Arc<Room>) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), room })
+    /// None yet, over some of a server's links.
+    pub fn new(room: Arc<Room>, links: Arc<Links>) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), room, links })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -164,28 +150,12 @@ impl Made {
         Refusal::Busy(self.room.places())
     }
 
-    /// A link of a client is set up: half of the memory is for links, half of that for one client's. Where there is none for one
-    /// more, a link over which nothing was made for longer than batches stay is ended, and has gone when the client asks again.
+    /// A link of a client is set up, or goes on with this plan.
     ///
     /// # Errors
     /// [`Refusal::Busy`] where there is no memory for one more.
-    pub fn join(
-        self: &Arc<Self>,
-        (client, standing): (&str, &Arc<Standing>),
-    ) -> Result<Joined, Refusal> {
-        let mut state = self.lock();
-        let most = (self.room.bytes() / 2 / LINK).max(2) as usize;
-        let theirs = |(holder, _): &&(Arc<str>, _)| &**holder == client;
-        let share = state.links.iter().filter(theirs).count() >= most.div_ceil(2);
-        if share || state.links.len() >= most {
-            let links = state.links.iter().filter(|one| !share || theirs(one));
-            let idle = links.filter_map(|(_, link)| Some((link.idle()?, link)));
-            let longest = idle.max_by_key(|(idle, _)| *idle).filter(|(idle, _)| *idle >= FRESH);
-            longest.inspect(|(_, link)| link.end());
-            return Err(self.busy());
-        }
-        state.links.push((client.into(), Arc::clone(standing)));
-        Ok(Joined(Arc::clone(self), Arc::clone(standing)))
+    pub fn join(&self, (client, standing): (&str, &Arc<Standing>)) -> Result<Joined, Refusal> {
+        self.links.join(client, standing).ok_or_else(|| self.busy())
     }
 
     /// A number, and memory, for a batch that is about to be made over this link.

@@ -15,7 +15,7 @@ use std::{fs::File, io::Write, path::PathBuf, sync::Mutex, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{config::ServedClient, error::Error, files, refusal::Refusal};
-use account::Accounts;
+use account::{Accounts, UNUSED};
 use file::{Charged, lock, read};
 
 /// Most images that the file is ahead of what was used; less for a small quota.
@@ -228,11 +228,12 @@ impl Usage {
         }
     }
 
-    /// Notes batches that a client had assigned and did not use.
+    /// Notes batches that a client had assigned and did not use. However many they were, it may ask again after a minute: who lost a disk has a
+    /// pool of them at once.
     pub fn unused(&self, client: &str, batches: usize) {
         if let Some(account) = self.lock().served.get_mut(client) {
             account.fill();
-            account.unused -= batches as f64;
+            account.unused = (account.unused - batches as f64).max(-UNUSED);
         }
     }
 }

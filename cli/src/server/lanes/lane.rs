@@ -81,7 +81,7 @@ impl Lane {
                 common.config.source.extension().expect("the source is no dealer"),
                 Arc::clone(model),
                 (
-                    Made::new(Arc::clone(&room)),
+                    Made::new(Arc::clone(&room), Arc::clone(&common.links)),
                     common.shelf(model)?.map(|shelf| (shelf, Arc::clone(&room))),
                 ),
                 Arc::clone(&common.usage),

@@ -14,6 +14,11 @@ fn room(places: usize, share: usize) -> Arc<Room> {
     Arc::new(Room::new([places, share, 0], memory(1 << 20)))
 }
 
+/// Batches where links have all the memory that they like.
+fn of(room: Arc<Room>) -> Arc<Made> {
+    Made::new(room, Links::new(u64::MAX))
+}
+
 fn ready() -> Ready {
     let mut trace = Trace::new();
     let input = trace.input(&[1], 20, 4);
@@ -42,7 +47,7 @@ fn left(made: &Made, client: &str) -> usize {
 #[test]
 fn slots_are_shared_and_batches_are_their_clients() {
     // Two are made at once, one for each client.
-    let made = Made::new(room(14, 7));
+    let made = of(room(14, 7));
     let a = made.begin("a", 1).unwrap();
     assert!(is_busy(&made, "a", 2), "one at a time");
     made.begin("b", 3).unwrap();
@@ -60,7 +65,7 @@ fn slots_are_shared_and_batches_are_their_clients() {
 #[test]
 fn what_takes_more_to_make_is_made_less_at_once() {
     for (making, at_once) in [(6, 3), (14, 1)] {
-        let made = Made::new(Arc::new(Room::new([22, 11, 0], Memory { batch: 1, making })));
+        let made = of(Arc::new(Room::new([22, 11, 0], Memory { batch: 1, making })));
         let begun = (0..5).filter(|i| made.begin(&format!("client {i}"), *i).is_ok()).count();
         assert_eq!((begun, made.taken()), (at_once, making * at_once));
     }
@@ -68,7 +73,7 @@ fn what_takes_more_to_make_is_made_less_at_once() {
 
 #[test]
 fn what_is_given_up_keeps_its_memory_and_is_charged() {
-    let made = Made::new(room(8, 8));
+    let made = of(room(8, 8));
     let id = made.begin("a", 1).unwrap();
     for _ in 0..3 {
         assert_eq!(made.ready("a", id, Duration::ZERO), Err(Refusal::Burnt(id)));
@@ -83,7 +88,7 @@ fn what_is_given_up_keeps_its_memory_and_is_charged() {
 
 #[test]
 fn every_batch_that_is_not_used_is_charged_once() {
-    let made = Made::new(room(20, 20));
+    let made = of(room(20, 20));
     let [first, second, third] = [(); 3].map(|()| {
         let id = made.begin("a", 1).unwrap();
         made.finish(id, ready());
@@ -105,7 +110,7 @@ fn every_batch_that_is_not_used_is_charged_once() {
 
 #[test]
 fn old_batches_give_way_where_there_is_no_room_and_one_at_a_time() {
-    let made = Made::new(room(8, 3));
+    let made = of(room(8, 3));
     let make = |client, link| {
         let id = made.begin(client, link).unwrap();
         made.finish(id, ready());
@@ -129,7 +134,7 @@ fn old_batches_give_way_where_there_is_no_room_and_one_at_a_time() {
 
 #[test]
 fn a_client_at_its_share_takes_nothing_of_others() {
-    let made = Made::new(room(40, 1));
+    let made = of(room(40, 1));
     for (client, link) in [("a", 1), ("b", 2)] {
         let id = made.begin(client, link).unwrap();
         made.finish(id, ready());
@@ -142,7 +147,7 @@ fn a_client_at_its_share_takes_nothing_of_others() {
 #[test]
 fn two_clients_do_not_hold_all_slots() {
     // Five at once, two for each, and one for whoever makes none.
-    let made = Made::new(room(32, 16));
+    let made = of(room(32, 16));
     for client in ["a", "b"] {
         made.begin(client, 1).unwrap();
         made.begin(client, 1).unwrap();
@@ -154,7 +159,7 @@ fn two_clients_do_not_hold_all_slots() {
 
 #[test]
 fn one_slot_goes_round() {
-    let made = Made::new(room(8, 8));
+    let made = of(room(8, 8));
     let mut now = "a";
     for _ in 0..4 {
         let other = if now == "a" { "b" } else { "a" };
@@ -167,67 +172,10 @@ fn one_slot_goes_round() {
     }
 }
 
-#[test]
-fn links_have_their_share_of_memory() {
-    let made = Made::new(Arc::new(Room::new([8, 8, 0], memory(LINK))));
-    let join = |client| made.join((client, &link(|| ())));
-    let a = [(); 2].map(|()| join("a").unwrap());
-    assert!(join("a").is_err());
-    let b = join("b").unwrap();
-    let _c = join("c").unwrap();
-    assert!(join("d").is_err());
-    drop((a, b));
-    join("d").unwrap();
-}
-
-/// A link, and what is told of its end.
-fn link(end: impl Fn() + Send + Sync + 'static) -> Arc<Standing> {
-    Arc::new(Standing::new(Duration::from_secs(60), move |_| end()))
-}
-
-#[test]
-fn links_over_which_nothing_is_made_are_ended_where_others_have_no_room() {
-    let made = Made::new(Arc::new(Room::new([8, 8, 0], memory(LINK))));
-    let ended = Arc::new(Mutex::new(Vec::new()));
-    let open = |client: &'static str, idle: Duration| {
-        let told = Arc::clone(&ended);
-        let standing = link(move || told.lock().unwrap().push((client, idle.as_secs())));
-        standing.rested(idle);
-        (made.join((client, &standing)).unwrap(), standing)
-    };
-    let idle = [10, 100, 200, 95].map(Duration::from_secs);
-    let _all = [open("a", idle[0]), open("a", idle[1]), open("b", idle[2]), open("b", idle[3])];
-    let refused = |client| assert!(made.join((client, &link(|| ()))).is_err());
-    let told = || std::mem::take(&mut *ended.lock().unwrap());
-    refused("c");
-    assert_eq!(told(), [("b", 200)]);
-    // Who has its share frees no one else's.
-    refused("a");
-    assert_eq!(told(), [("a", 100)]);
-    for (_, standing) in &_all {
-        standing.rested(FRESH / 2);
-    }
-    refused("c");
-    assert!(told().is_empty(), "batches that were made over it may still be used");
-}
-
-#[test]
-fn a_link_that_goes_on_with_the_same_length_counts_once_more_and_once_less() {
-    let made = Made::new(Arc::new(Room::new([8, 8, 0], memory(LINK))));
-    let standing = link(|| ());
-    let mut joined = made.join(("a", &standing)).unwrap();
-    for _ in 0..5 {
-        joined = made.join(("a", &standing)).unwrap();
-        assert_eq!(made.lock().links.len(), 1);
-    }
-    drop(joined);
-    assert!(made.lock().links.is_empty());
-}
-
 /// Two that ask all the time must not have a third wait for longer than its turn.
 #[test]
 fn who_asks_more_often_is_not_before_who_waits_for_longer() {
-    let made = Made::new(room(8, 8));
+    let made = of(room(8, 8));
     let id = made.begin("a", 1).unwrap();
     assert!(is_busy(&made, "patient", 3));
     for _ in 0..9 {
@@ -243,7 +191,7 @@ fn who_asks_more_often_is_not_before_who_waits_for_longer() {
 
 #[test]
 fn what_is_found_and_not_opened_has_one_place_and_grows_old() {
-    let made = Made::new(room(8, 4));
+    let made = of(room(8, 4));
     let [tag, other] = [[1; 16], [2; 16]];
     let first = made.wake("a", 1, &tag).unwrap();
     // Over as many links as there are: one place, of the last one.
@@ -272,7 +220,7 @@ fn what_is_found_and_not_opened_has_one_place_and_grows_old() {
 
 #[test]
 fn who_finds_batches_on_its_disk_leaves_others_the_room_to_make_one() {
-    let made = Made::new(room(8, 4));
+    let made = of(room(8, 4));
     let wake = |client, tag| made.wake(client, u64::from(tag), &[tag; 16]);
     wake("a", 1).unwrap();
     assert!((2..6).all(|tag| wake("a", tag).is_err()));
@@ -284,6 +232,6 @@ fn who_finds_batches_on_its_disk_leaves_others_the_room_to_make_one() {
     assert!(wake("b", 11).is_err());
     made.begin("c", 12).unwrap();
     // Where there are no others it has all.
-    let made = Made::new(room(8, 8));
+    let made = of(room(8, 8));
     assert!((0..8).all(|tag| made.wake("a", 1, &[tag; 16]).is_ok()));
 }

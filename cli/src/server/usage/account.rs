@@ -6,7 +6,7 @@ use super::{Tariff, file::Spent, stranger};
 use crate::{config::ServedClient, refusal::Refusal};
 
 /// Batches that a client may have assigned and leave unused, in a minute.
-const UNUSED: f64 = 32.0;
+pub(super) const UNUSED: f64 = 32.0;
 
 #[derive(Clone)]
 pub(super) struct Account {

@@ -220,6 +220,11 @@ fn who_leaves_batches_unused_is_refused() {
     assert!(usage.admit("client", ONE).is_ok());
     usage.unused("client", 1);
     assert!(matches!(usage.admit("client", ONE), Err(Refusal::Rate(1..=2))));
+    // A lost disk of a thousand batches is a minute's wait, as is one of a hundred.
+    for batches in [100, 1000] {
+        usage.unused("client", batches);
+        assert!(matches!(usage.admit("client", ONE), Err(Refusal::Rate(60..=62))), "{batches}");
+    }
 }
 
 #[cfg(unix)]
