@@ -1,10 +1,10 @@
 """Two honest clients embed long files of short texts without a dealer, `memory` as it comes: does a third get one answer?"""
-import subprocess, sys, time, os
+import subprocess, sys, time
 from lab import Lab, SOTTO
 lab = Lab(deadline=30)
 try:
     lab.texts()
-    server = lab.start("serve", lab.server_config('model = "texts"\n'))
+    server = lab.start("serve", lab.server_config('model = "texts"\n' + (f'memory = {sys.argv[1]}\n' if sys.argv[1:] else '')))
     configs = {n: lab.client_config(n, server.address, 'lexicon = "texts-lexicon"\n') for n in lab.clients}
     done = lab.infer(configs["third"], "--text", "the client sees neither")
     print("alone: exit", done.returncode, f"{done.took:.1f} s")

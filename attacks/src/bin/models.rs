@@ -23,7 +23,7 @@ fn main() {
             let stack = &mut model.stack;
             (stack.layers, stack.width, stack.hidden) = (layers, width, 4 * width);
             stack.heads = (width / 32).max(1);
-            let (head, activation) = (stack.attention[0][0].clone(), stack.activation[0].clone());
+            let (head, activation) = (stack.attention[0][0], stack.activation[0]);
             stack.attention = vec![vec![head; stack.heads]; layers];
             stack.activation = vec![activation; layers];
             if let Input::Words(words) = &mut model.input {
