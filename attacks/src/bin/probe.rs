@@ -5,6 +5,7 @@
 //! `setup LINKS SECONDS [LENGTH]`: links for making that are set up and then do nothing.
 //! `make LINKS SECONDS [LENGTH]`: links over which batches are made and never used.
 //! `slow LINKS SECONDS BREATH [LENGTH ..]`: links for making that are set up with such a breath before each message, again and again.
+//! `wake LINKS SECONDS LENGTH [1]`: batches of the folder `TAGS` are found on the server's disk and not opened; with a 1, one after the other.
 //! `ask THREADS SECONDS LENGTH ..`: greetings for texts of these lengths, one after the other.
 //! `drip LINKS SECONDS BYTES [LENGTH ..]`: greetings (with a dealer: for masked weights) that are read at so many bytes a second.
 
@@ -285,6 +286,39 @@ fn main() {
                     }
                     if let Err(e) = met {
                         note(said, format!("meet: {e}"), Duration::ZERO);
+                    }
+                }
+                "wake" => {
+                    // Each link finds one after the other of those whose names lie in the folder TAGS, and opens none.
+                    let folder = std::env::var("TAGS").unwrap();
+                    let names = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name());
+                    let names =
+                        names.filter_map(|n| n.to_str()?.strip_suffix(".batch").map(str::to_owned));
+                    let byte =
+                        |n: &str, i: usize| u8::from_str_radix(&n[2 * i..2 * i + 2], 16).unwrap();
+                    let tags: Vec<[u8; 16]> =
+                        names.map(|n| std::array::from_fn(|at| byte(&n, at))).collect();
+                    let Ok((mut link, ServerWelcome::Card { .. }, _)) =
+                        attacker.greet(of(2), false)
+                    else {
+                        return note(said, "no card".into(), Duration::ZERO);
+                    };
+                    let mut at = i;
+                    while !left().is_zero() {
+                        let tag = tags[at % tags.len()];
+                        at += links * usize::from(numbers.len() > 3);
+                        if messages::send(&mut link, step::REQUEST, &Request::Wake { tag }).is_err()
+                        {
+                            return note(said, "ended".into(), start.elapsed());
+                        }
+                        match messages::recv(&mut link, step::REPLY) {
+                            Ok(Reply::Waking { .. }) => note(said, "found".into(), start.elapsed()),
+                            Ok(Reply::Refused(why)) => {
+                                note(said, format!("refused: {why}"), start.elapsed());
+                            }
+                            _ => return note(said, "ended".into(), start.elapsed()),
+                        }
+                        thread::sleep(Duration::from_millis(300));
                     }
                 }
                 "ask" => {
