@@ -75,7 +75,9 @@ impl Attacker {
                 Ok(Met { recipe, plan, model })
             }
             ServerWelcome::Refused(why) => Err(Error::Config(why.to_string())),
-            ServerWelcome::Making(_) => Err(Error::Config("making".into())),
+            ServerWelcome::Making(_) | ServerWelcome::Waiting { .. } => {
+                Err(Error::Config("no card".into()))
+            }
         }
     }
 
@@ -90,7 +92,9 @@ impl Attacker {
         let theirs = match welcome {
             ServerWelcome::Making(theirs) => theirs,
             ServerWelcome::Refused(why) => return Err(Error::Config(why.to_string())),
-            ServerWelcome::Card { .. } => return Err(Error::Config("a card".into())),
+            ServerWelcome::Card { .. } | ServerWelcome::Waiting { .. } => {
+                return Err(Error::Config("no link for making".into()));
+            }
         };
         link.set_deadline(Duration::from_secs(120));
         let name = session([ours, theirs], &met.plan, &met.model, met.recipe.extension);
