@@ -33,8 +33,9 @@ const RECORD: usize = 3073;
 /// Nothing that a client does takes longer, whatever happens to the others meanwhile.
 const LONGEST: Duration = Duration::from_secs(180);
 
-/// Lives of a service that are shorter say nothing of growing memory.
-const LIFE: usize = 200;
+/// Lives of a service that are shorter, in tenths of a second, say nothing of growing memory: in the first quarter of one clients come back,
+/// and the allocator keeps what is freed for ten seconds.
+const LIFE: usize = 400;
 
 /// A service: the server or the dealer.
 struct Service {
