@@ -152,7 +152,7 @@ impl Link for Slow<'_> {
 type Said = Mutex<BTreeMap<String, (usize, Duration)>>;
 
 fn note(said: &Said, what: String, took: Duration) {
-    let mut said = said.lock().unwrap();
+    let mut said = said.lock().expect("nobody panics while it notes");
     let entry = said.entry(what).or_default();
     entry.0 += 1;
     entry.1 = entry.1.max(took);
@@ -162,21 +162,22 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [keys, name, at, verb, rest @ ..] = &args[..] else { panic!("KEYS NAME ADDRESS VERB ..") };
     let keys = Path::new(keys);
-    let identity = Identity::load(keys, name).unwrap();
-    let pin = Certificate::load(&keys.join("server.cert")).unwrap();
+    let identity = Identity::load(keys, name).expect("a key of ours");
+    let pin = Certificate::load(&keys.join("server.cert")).expect("the server's certificate");
     let pins = [("server".to_owned(), pin)];
     let mut profile = Profile::loopback();
     if verb == "drip" {
         (profile.prefetch, profile.receive_window) = (1 << 20, 1 << 20);
     }
     let endpoint =
-        Endpoint::bind("127.0.0.1:0".parse().unwrap(), &identity, &pins, &[], profile).unwrap();
+        Endpoint::bind(SocketAddr::from(([127, 0, 0, 1], 0)), &identity, &pins, &[], profile)
+            .expect("a free port");
     let source = match std::env::var("SOURCE").as_deref() {
         Ok("dealer") => Source::Dealer,
         _ => Source::Peer,
     };
-    let attacker = Attacker { endpoint, server: at.parse().unwrap(), source };
-    let numbers: Vec<u64> = rest.iter().map(|n| n.parse().unwrap()).collect();
+    let attacker = Attacker { endpoint, server: at.parse().expect("an address"), source };
+    let numbers: Vec<u64> = rest.iter().map(|n| n.parse().expect("a number")).collect();
     let (links, life) = (numbers[0] as usize, Duration::from_secs(numbers[1]));
     let length = |n: u64| (n > 0).then_some(Length::Public(n as _));
     let start = Instant::now();
@@ -294,12 +295,15 @@ fn main() {
                 }
                 "wake" => {
                     // Each link finds one after the other of those whose names lie in the folder TAGS, and opens none.
-                    let folder = std::env::var("TAGS").unwrap();
-                    let names = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name());
+                    let folder = std::env::var("TAGS").expect("a folder in TAGS");
+                    let names = std::fs::read_dir(folder)
+                        .expect("a folder in TAGS")
+                        .map(|e| e.expect("a file").file_name());
                     let names =
                         names.filter_map(|n| n.to_str()?.strip_suffix(".batch").map(str::to_owned));
-                    let byte =
-                        |n: &str, i: usize| u8::from_str_radix(&n[2 * i..2 * i + 2], 16).unwrap();
+                    let byte = |n: &str, i: usize| {
+                        u8::from_str_radix(&n[2 * i..2 * i + 2], 16).expect("a tag")
+                    };
                     let tags: Vec<[u8; 16]> =
                         names.map(|n| std::array::from_fn(|at| byte(&n, at))).collect();
                     let Ok((mut link, ServerWelcome::Card { .. }, _)) =
@@ -386,7 +390,7 @@ fn main() {
             });
         }
     });
-    for (what, (count, longest)) in said.into_inner().unwrap() {
+    for (what, (count, longest)) in said.into_inner().expect("nobody panics while it notes") {
         println!("{count:6} x {what} (longest {longest:.2?})");
     }
 }
