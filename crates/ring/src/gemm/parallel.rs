@@ -1,14 +1,27 @@
 //! A large product by all cores of the machine: a part of its columns each.
 
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use std::{
+    panic::resume_unwind,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
 
 use super::{Kernel, Mat, Right, driver};
 
-/// Multiply-adds that are worth it: some milliseconds of one core, beside microseconds in which others wake up.
+/// Multiply-adds that are worth it: some milliseconds of one core, beside the tens of microseconds in which a thread starts.
 pub(super) const WORTH: usize = 1 << 26;
 
 /// Parts a core, so that one which is busy elsewhere does fewer of them.
 const PARTS: usize = 4;
+
+/// Cores that this process may use.
+fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| thread::available_parallelism().map_or(1, usize::from))
+}
 
 /// [`driver::run`], with shapes already checked.
 pub(super) fn run(
@@ -20,19 +33,34 @@ pub(super) fn run(
 ) {
     // Panels stay whole, and packed rows start at whole bytes: kernels' tiles are multiples of 8 columns.
     let tile = kernel.tile_cols.next_multiple_of(8);
-    let width = n.div_ceil(PARTS * rayon::current_num_threads()).next_multiple_of(tile);
-    let part = |i: usize| {
-        let from = i * width;
-        let cols = width.min(n - from);
-        let mut own = vec![0; m * cols];
-        driver::run(kernel, m, k, cols, a, b.columns(k, from, cols), &mut own);
-        own
+    let width = n.div_ceil(PARTS * cores()).next_multiple_of(tile);
+    let (parts, next) = (n.div_ceil(width), AtomicUsize::new(0));
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let from = next.fetch_add(1, Ordering::Relaxed) * width;
+            if from >= n {
+                return done;
+            }
+            let cols = width.min(n - from);
+            let mut own = vec![0; m * cols];
+            driver::run(kernel, m, k, cols, a, b.columns(k, from, cols), &mut own);
+            done.push((from, own));
+        }
     };
-    let parts: Vec<Vec<u64>> = (0..n.div_ceil(width)).into_par_iter().map(part).collect();
-    for (i, own) in parts.iter().enumerate() {
-        let cols = own.len() / m;
-        for (row, own) in c.chunks_exact_mut(n).zip(own.chunks_exact(cols)) {
-            let row = row[i * width..].iter_mut();
+    let all = thread::scope(|scope| {
+        // A thread that does not start leaves its part to the others.
+        let other = |_| thread::Builder::new().spawn_scoped(scope, &work).ok();
+        let others: Vec<_> = (1..cores().min(parts)).filter_map(other).collect();
+        let mut all = work();
+        for other in others {
+            all.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        all
+    });
+    for (from, own) in all {
+        for (row, own) in c.chunks_exact_mut(n).zip(own.chunks_exact(own.len() / m)) {
+            let row = row[from..].iter_mut();
             row.zip(own).for_each(|(sum, part)| *sum = sum.wrapping_add(*part));
         }
     }
