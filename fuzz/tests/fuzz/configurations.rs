@@ -45,10 +45,11 @@ fn server() {
             let offers = read.offers().unwrap_or_default();
             for offer in &offers {
                 // A folder for each, inside of the one that is named.
-                let inside = |folder: &PathBuf| {
+                let folder = offer.pool_folder.as_ref().map(|place| place.folder());
+                let inside = |folder: PathBuf| {
                     read.pool_folder.as_ref().is_some_and(|all| folder.starts_with(all))
                 };
-                assert!(offer.pool_folder.as_ref().is_none_or(inside), "{offer:?}");
+                assert!(folder.is_none_or(inside), "{offer:?}");
                 drop(read.places(&SMALL.private.plan, offers.len(), offer.pool));
             }
             drop((read.usage_file(), read.audit(), read.clone().take(read.clone())));
