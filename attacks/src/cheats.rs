@@ -69,7 +69,7 @@ fn stale(scene: &Scene, server: &Process) -> Result<&'static str, Error> {
     let mut link = peer::connect(&endpoint, "server", server)?;
     let hello = ClientHello { stale: Some(HONEST.epoch), ..ClientHello::new(Source::Dealer) };
     messages::send(&mut link, step::HELLO, &hello)?;
-    Ok(match messages::recv(&mut link, step::WELCOME)? {
+    Ok(match messages::welcome(&mut link, drop)? {
         ServerWelcome::Card { .. } => "a new session",
         ServerWelcome::Refused(_) => "refused",
         ServerWelcome::Making(_) => "made",

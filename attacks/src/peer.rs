@@ -46,7 +46,7 @@ pub struct Greeted {
 pub fn greet(link: &mut QuicLink) -> Result<Greeted, Error> {
     let hello = ClientHello::new(Source::Dealer);
     messages::send(link, step::HELLO, &hello)?;
-    let (card, plan, epoch, setup): (Card, _, _, _) = match messages::recv(link, step::WELCOME)? {
+    let (card, plan, epoch, setup): (Card, _, _, _) = match messages::welcome(link, drop)? {
         ServerWelcome::Card { card, plan, epoch, setup, .. } => (card, plan, epoch, setup),
         ServerWelcome::Refused(why) => return Err(Error::scene(why)),
         ServerWelcome::Making(_) => return Err(Error::scene("there is a dealer")),

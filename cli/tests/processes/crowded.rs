@@ -51,7 +51,7 @@ fn lengths_that_idle_links_hold_are_for_whoever_has_a_text() {
         let length = Some(Length::Public(rows));
         let hello = ClientHello { length, ..ClientHello::new(Source::Peer) };
         messages::send(&mut link, step::HELLO, &hello).unwrap();
-        let said = messages::recv(&mut link, step::WELCOME).unwrap();
+        let said = messages::welcome(&mut link, drop).unwrap();
         assert!(matches!(said, ServerWelcome::Card { .. }), "{rows}");
         link
     };
@@ -93,7 +93,7 @@ fn an_evaluation_whose_messages_all_come_just_in_time_has_a_time_in_all() {
     let client = endpoint(&parties, "client");
     let mut link = connect(&client, "server", server);
     messages::send(&mut link, step::HELLO, &ClientHello::new(Source::Dealer)).unwrap();
-    let welcome = messages::recv(&mut link, step::WELCOME).unwrap();
+    let welcome = messages::welcome(&mut link, drop).unwrap();
     let ServerWelcome::Card { card, setup, .. } = welcome else { panic!("it is served") };
     messages::recv_bytes(&mut link, step::SETUP, setup as usize, &|_, _| Ok(())).unwrap();
     let plan = card.trace(None).unwrap().plan;

@@ -173,7 +173,7 @@ fn other_lengths_than_buckets_are_refused() {
         let length = Some(Length::Hidden(rows));
         let hello = ClientHello { length, ..ClientHello::new(Source::Dealer) };
         messages::send(&mut link, step::HELLO, &hello).unwrap();
-        match messages::recv(&mut link, step::WELCOME).unwrap() {
+        match messages::welcome(&mut link, drop).unwrap() {
             ServerWelcome::Refused(why) => why,
             _ => panic!("{rows} is no bucket"),
         }

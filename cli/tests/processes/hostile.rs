@@ -41,7 +41,7 @@ pub fn connect(endpoint: &Endpoint, name: &str, at: SocketAddr) -> QuicLink {
 pub fn greet(link: &mut QuicLink) {
     let hello = ClientHello::new(Source::Dealer);
     messages::send(link, step::HELLO, &hello).unwrap();
-    let ServerWelcome::Card { setup, .. } = messages::recv(link, step::WELCOME).unwrap() else {
+    let ServerWelcome::Card { setup, .. } = messages::welcome(link, drop).unwrap() else {
         panic!("the server must take an honest greeting")
     };
     messages::recv_bytes(link, step::SETUP, setup as usize, &|_, _| Ok(())).unwrap();

@@ -180,7 +180,7 @@ fn a_client_of_one_model_gains_no_other() {
 fn greet(link: &mut QuicLink, name: &str) {
     let hello = ClientHello { name: Some(name.into()), ..ClientHello::new(Source::Dealer) };
     messages::send(link, step::HELLO, &hello).unwrap();
-    let ServerWelcome::Card { setup, .. } = messages::recv(link, step::WELCOME).unwrap() else {
+    let ServerWelcome::Card { setup, .. } = messages::welcome(link, drop).unwrap() else {
         panic!("an honest greeting is taken")
     };
     messages::recv_bytes(link, step::SETUP, setup as usize, &|_, _| Ok(())).unwrap();
@@ -218,7 +218,7 @@ fn a_batch_of_one_model_is_burnt_for_another() {
         ..ClientHello::new(Source::Dealer)
     };
     messages::send(&mut making, step::HELLO, &hello).unwrap();
-    let said = messages::recv(&mut making, step::WELCOME).unwrap();
+    let said = messages::welcome(&mut making, drop).unwrap();
     assert!(matches!(said, ServerWelcome::Refused(Refusal::OtherModel { .. })));
 }
 

@@ -310,7 +310,7 @@ fn lengths_of_a_hostile_client_are_refused() {
         let length = rows.map(Length::Public);
         let hello = ClientHello { length, making, ..ClientHello::new(Source::Dealer) };
         messages::send(&mut link, step::HELLO, &hello).unwrap();
-        match messages::recv(&mut link, step::WELCOME).unwrap() {
+        match messages::welcome(&mut link, drop).unwrap() {
             ServerWelcome::Refused(why) => why,
             _ => panic!("{rows:?} is no length"),
         }
@@ -338,7 +338,7 @@ fn lengths_in_use_are_bounded_in_number_and_memory() {
         let hello =
             ClientHello { length: Some(Length::Public(rows)), ..ClientHello::new(Source::Dealer) };
         messages::send(&mut link, step::HELLO, &hello).unwrap();
-        (messages::recv::<ServerWelcome>(&mut link, step::WELCOME).unwrap(), link)
+        (messages::welcome(&mut link, drop).unwrap(), link)
     };
     let is_served = |said: &ServerWelcome| matches!(said, ServerWelcome::Card { .. });
     let mut held: Vec<_> = (1..=4).map(|rows| open(&second, rows)).collect();
@@ -393,7 +393,7 @@ fn who_said_good_bye_holds_no_length_while_the_server_waits_for_its_last_word() 
         let hello =
             ClientHello { length: Some(Length::Public(rows)), ..ClientHello::new(Source::Dealer) };
         messages::send(&mut link, step::HELLO, &hello).unwrap();
-        (messages::recv::<ServerWelcome>(&mut link, step::WELCOME).unwrap(), link)
+        (messages::welcome(&mut link, drop).unwrap(), link)
     };
     let is_served = |said: &ServerWelcome| matches!(said, ServerWelcome::Card { .. });
     let (said, mut gone) = open(1, far);

@@ -179,15 +179,12 @@ impl Connection {
         let hello = ClientHello::new(config.source());
         let hello = ClientHello { name, model, length, held, stale, waits, ..hello };
         messages::send(&mut link, step::HELLO, &hello)?;
-        let welcome = match messages::recv(&mut link, step::WELCOME)? {
-            ServerWelcome::Waiting { dealer } => {
-                drop(waiting.take());
-                let dealer = printable(&dealer, LONGEST);
-                tracing::warn!("waiting for {dealer}, which has not answered {} ...", link.peer());
-                messages::recv(&mut link, step::WELCOME)?
-            }
-            welcome => welcome,
-        };
+        let peer = link.peer().to_owned();
+        let welcome = messages::welcome(&mut link, |dealer| {
+            drop(waiting.take());
+            let dealer = printable(&dealer, LONGEST);
+            tracing::warn!("waiting for {dealer}, which has not answered {peer} ...");
+        })?;
         let (name, card, plan, model, [epoch, masks], [setup, keeps]) = match welcome {
             ServerWelcome::Card { name, card, plan, model, epoch, masks, setup, keeps, waits } => {
                 if let Some(shelf) = &shelf {

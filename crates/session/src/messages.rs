@@ -420,3 +420,17 @@ pub fn send<T: Serialize>(link: &mut dyn Link, step: u32, message: &T) -> Result
 pub fn recv<T: serde::de::DeserializeOwned>(link: &mut dyn Link, step: u32) -> Result<T, Error> {
     Ok(control::recv(link, step)?)
 }
+
+/// Receives the server's answer to a greeting. `told` learns for which dealer the server waits, where it says so first.
+///
+/// # Errors
+/// The link's.
+pub fn welcome(link: &mut dyn Link, told: impl FnOnce(String)) -> Result<ServerWelcome, Error> {
+    match recv(link, step::WELCOME)? {
+        ServerWelcome::Waiting { dealer } => {
+            told(dealer);
+            recv(link, step::WELCOME)
+        }
+        welcome => Ok(welcome),
+    }
+}

@@ -50,7 +50,7 @@ pub(super) fn run(
     };
     let all = thread::scope(|scope| {
         // A thread that does not start leaves its part to the others.
-        let other = |_| thread::Builder::new().spawn_scoped(scope, &work).ok();
+        let other = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
         let others: Vec<_> = (1..cores().min(parts)).filter_map(other).collect();
         let mut all = work();
         for other in others {
